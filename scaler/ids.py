@@ -1,0 +1,59 @@
+"""The names of things: plain values, made without chance, that sort and hash alike in every process.
+
+Incarnations and epochs are the only random ones; a shell draws them once when its process starts.
+"""
+
+from typing import NamedTuple, NewType
+
+#: 64 random bits that name one life of a process: a client, a worker cluster or a scheduler.
+Incarnation = NewType("Incarnation", int)
+
+#: The incarnation of a scheduler. Runs are named by it, so that a run of an earlier scheduler is never mistaken.
+Epoch = NewType("Epoch", int)
+
+#: BLAKE2b-128 of the pickled bytes of a function: 16 bytes.
+FunctionId = NewType("FunctionId", bytes)
+
+#: A worker of one cluster: 0, 1, 2 …; a replacement gets a new number.
+WorkerId = NewType("WorkerId", int)
+
+#: A ticket of one cluster: a counter from 1, below 2**32, never used twice by a cluster.
+TicketId = NewType("TicketId", int)
+
+
+class BatchId(NamedTuple):
+    """One function, one set of options, n calls: the n-th batch of one client."""
+
+    owner: Incarnation
+    n: int
+
+
+class TaskId(NamedTuple):
+    """One call: an index of a batch."""
+
+    batch: BatchId
+    index: int
+
+    def __str__(self) -> str:
+        return f"{self.batch.owner:016x}-{self.batch.n}-{self.index}"
+
+
+class ObjectId(NamedTuple):
+    """One immutable value: the n-th object of its owner."""
+
+    owner: Incarnation
+    n: int
+
+
+class RunId(NamedTuple):
+    """One sending of a span to a cluster: the n-th of one scheduler."""
+
+    epoch: Epoch
+    n: int
+
+
+class Range(NamedTuple):
+    """The half-open range [lo, hi) of indices of a batch."""
+
+    lo: int
+    hi: int

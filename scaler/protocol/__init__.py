@@ -1,0 +1,149 @@
+"""Every message of the project, by direction, and the codec: the only words that processes exchange.
+
+A message's docstring says when it is sent, by whom, and what answers it. Layouts are arrays; new fields go to the end
+and have defaults.
+"""
+
+from scaler.protocol.client_messages import (
+    AppendTasks,
+    CancelTasks,
+    ClearClient,
+    CloseBatch,
+    DefineFunction,
+    ExplainTask,
+    Explanation,
+    KnownTags,
+    NeedFunction,
+    NeedTasks,
+    OpenBatch,
+    Results,
+    Resume,
+    Resumed,
+    ShutdownAnswer,
+    ShutdownScheduler,
+    Taken,
+    TasksBegan,
+    TasksFailed,
+    WorkersReady,
+)
+from scaler.protocol.cluster_messages import (
+    CancelRun,
+    ClusterReady,
+    ClusterStatistics,
+    Confirmed,
+    Delivered,
+    Drain,
+    Forget,
+    Held,
+    Holding,
+    Retract,
+    RetractAnswered,
+    Returned,
+    Running,
+    RunSpan,
+    SpanResult,
+    Watched,
+    WorkerDied,
+)
+from scaler.protocol.connection import (
+    PROTOCOL_VERSION,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    Rejected,
+    ResendFrom,
+    Versions,
+)
+from scaler.protocol.object_messages import (
+    FetchChunks,
+    FreeObjects,
+    LocateObject,
+    ObjectChunk,
+    ObjectLocated,
+    ObjectsDropped,
+    ObjectsHeld,
+    ObjectsLost,
+    ObjectsMade,
+    ReferencesReleased,
+    ReferencesTaken,
+)
+from scaler.protocol.options import BatchOptions, Cause, Failure, ReturnReason
+
+FromClient = (
+    DefineFunction
+    | OpenBatch
+    | AppendTasks
+    | CloseBatch
+    | Resume
+    | Resumed
+    | Taken
+    | CancelTasks
+    | ClearClient
+    | ShutdownScheduler
+    | ExplainTask
+    | Goodbye
+    | ObjectsMade
+    | ObjectsDropped
+    | ReferencesTaken
+    | ReferencesReleased
+    | LocateObject
+    | FetchChunks
+    | ObjectChunk
+)
+FromCluster = (
+    ClusterReady
+    | SpanResult
+    | Running
+    | Returned
+    | RetractAnswered
+    | Confirmed
+    | Holding
+    | ClusterStatistics
+    | WorkerDied
+    | NeedFunction
+    | Goodbye
+    | ObjectsMade
+    | ObjectsHeld
+    | ObjectsDropped
+    | ReferencesTaken
+    | ReferencesReleased
+    | LocateObject
+    | FetchChunks
+    | ObjectChunk
+)
+ToClient = (
+    Results
+    | TasksFailed
+    | NeedFunction
+    | NeedTasks
+    | KnownTags
+    | TasksBegan
+    | ShutdownAnswer
+    | Explanation
+    | WorkersReady
+    | Goodbye
+    | ObjectLocated
+    | ObjectChunk
+    | FetchChunks
+    | FreeObjects
+    | ObjectsLost
+)
+ToCluster = (
+    RunSpan
+    | Retract
+    | CancelRun
+    | Delivered
+    | Forget
+    | Drain
+    | Watched
+    | DefineFunction
+    | Goodbye
+    | ObjectLocated
+    | ObjectChunk
+    | FetchChunks
+    | FreeObjects
+    | ObjectsLost
+)
+ToScheduler = FromClient | FromCluster
+FromScheduler = ToClient | ToCluster
+Message = ToScheduler | FromScheduler

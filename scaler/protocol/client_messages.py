@@ -1,0 +1,165 @@
+"""What a client and a scheduler say to each other."""
+
+from msgspec import Struct
+
+from scaler.ids import BatchId, FunctionId, ObjectId, Range, TaskId
+from scaler.protocol.options import BatchOptions, Failure
+
+# ---- client to scheduler
+
+
+class DefineFunction(Struct, frozen=True, array_like=True, tag=10):
+    """The pickled bytes of a function, in the frames behind it; before the first batch that names it, or on request.
+
+    Client to scheduler, scheduler to cluster. Answers `NeedFunction`.
+    """
+
+    function: FunctionId
+    size_bytes: int
+
+
+class OpenBatch(Struct, frozen=True, array_like=True, tag=11):
+    """A new batch; calls follow by `AppendTasks`. Client to scheduler. A refusal is a `TasksFailed`."""
+
+    batch: BatchId
+    function: FunctionId
+    options: BatchOptions
+
+
+class AppendTasks(Struct, frozen=True, array_like=True, tag=12):
+    """The calls [lo, lo + count) of a batch, an `ArgumentColumn` behind it. Client to scheduler; answers `NeedTasks`.
+
+    `dependencies` lists, for the calls that wait for others, their index and the tasks and objects they wait for.
+    """
+
+    batch: BatchId
+    lo: int
+    count: int
+    dependencies: tuple[tuple[int, tuple[TaskId, ...], tuple[ObjectId, ...]], ...] = ()
+
+
+class CloseBatch(Struct, frozen=True, array_like=True, tag=13):
+    """No call will follow; the batch has `size` of them. Client to scheduler."""
+
+    batch: BatchId
+    size: int
+
+
+class Resume(Struct, frozen=True, array_like=True, tag=14):
+    """A batch an earlier scheduler knew, without its arguments: what the ledger still waits for. Client to scheduler.
+
+    `size` is None while the batch is open. Sent for every unfinished batch after a `Hello` that did not resume, and
+    followed by one `Resumed`.
+    """
+
+    batch: BatchId
+    function: FunctionId
+    options: BatchOptions
+    size: int | None
+    unresolved: tuple[Range, ...]
+
+
+class Resumed(Struct, frozen=True, array_like=True, tag=15):
+    """All batches have been resumed. Client to scheduler."""
+
+
+class Taken(Struct, frozen=True, array_like=True, tag=16):
+    """The ledger has these results; their bytes may be freed everywhere. Client to scheduler, gathered for 50 ms."""
+
+    batch: BatchId
+    ranges: tuple[Range, ...]
+
+
+class CancelTasks(Struct, frozen=True, array_like=True, tag=17):
+    """Nobody wants these any more. Client to scheduler; each is answered by a `TasksFailed` or its result."""
+
+    batch: BatchId
+    ranges: tuple[Range, ...]
+
+
+class ClearClient(Struct, frozen=True, array_like=True, tag=18):
+    """Drop all work and objects of this client. Client to scheduler."""
+
+
+class ShutdownScheduler(Struct, frozen=True, array_like=True, tag=19):
+    """Ask the scheduler to stop. Client or operator to scheduler; answered by `ShutdownAnswer`."""
+
+
+class ExplainTask(Struct, frozen=True, array_like=True, tag=20):
+    """Why does this task not run yet? Client to scheduler; answered by `Explanation`."""
+
+    task: TaskId
+
+
+# ---- scheduler to client
+
+
+class Results(Struct, frozen=True, array_like=True, tag=30):
+    """Outcomes of [lo, hi), a `ResultColumn` behind it. Scheduler to client; answered by `Taken`, a repeat too."""
+
+    batch: BatchId
+    lo: int
+    hi: int
+    base: int
+    place: str = ""
+    attempts: int = 1
+
+
+class TasksFailed(Struct, frozen=True, array_like=True, tag=31):
+    """These tasks end without a result, all for one reason. Scheduler to client; answered by `Taken`."""
+
+    batch: BatchId
+    ranges: tuple[Range, ...]
+    failure: Failure
+
+
+class NeedFunction(Struct, frozen=True, array_like=True, tag=32):
+    """Send the function (again). Scheduler to client, cluster to scheduler; answered by `DefineFunction`."""
+
+    function: FunctionId
+
+
+class NeedTasks(Struct, frozen=True, array_like=True, tag=33):
+    """Send the arguments of [lo, hi) again: after a restart they are wanted only for what nobody holds.
+
+    Scheduler to client; answered by `AppendTasks`.
+    """
+
+    batch: BatchId
+    lo: int
+    hi: int
+
+
+class KnownTags(Struct, frozen=True, array_like=True, tag=34):
+    """The tags tasks may ask for; None while no worker has ever connected and every tag is accepted.
+
+    Scheduler to client, at the start and when the set grows.
+    """
+
+    tags: tuple[str, ...] | None
+
+
+class TasksBegan(Struct, frozen=True, array_like=True, tag=35):
+    """These tasks run now. Scheduler to client, at most every 100 ms, for what runs that long."""
+
+    batch: BatchId
+    ranges: tuple[Range, ...]
+
+
+class ShutdownAnswer(Struct, frozen=True, array_like=True, tag=36):
+    """`refused` says why not, or is "" and the scheduler stops. Scheduler to client or operator."""
+
+    refused: str = ""
+
+
+class Explanation(Struct, frozen=True, array_like=True, tag=37):
+    """Where a task stands, in one line. Scheduler to client."""
+
+    task: TaskId
+    text: str
+
+
+class WorkersReady(Struct, frozen=True, array_like=True, tag=38):
+    """Whether at least one worker can take tasks. Scheduler to client, at the start and whenever it changes."""
+
+    ready: bool

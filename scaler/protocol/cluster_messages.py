@@ -1,0 +1,172 @@
+"""What a worker cluster and a scheduler say to each other."""
+
+from msgspec import Struct
+
+from scaler.ids import BatchId, FunctionId, Range, RunId
+from scaler.protocol.options import BatchOptions, ReturnReason
+from scaler.resources import NO_RESOURCES, Resources
+
+# ---- cluster to scheduler
+
+
+class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
+    """What this cluster offers; first on every new link and again when it changes. Cluster to scheduler.
+
+    `slots` can run tasks now; `tags` are those it serves (a task without tag runs anywhere); `ends_in_s` is what is
+    left of its walltime, and None where it has none.
+    """
+
+    name: str
+    host: str
+    pid: int
+    workers: int
+    slots: int
+    tags: tuple[str, ...] = ()
+    resources: Resources = NO_RESOURCES
+    ends_in_s: float | None = None
+
+
+class SpanResult(Struct, frozen=True, array_like=True, tag=51):
+    """Outcomes of [lo, hi) of a run, a `ResultColumn` behind it; kept by the cluster until `Delivered`.
+
+    `running` lists the run and index in every busy slot of the cluster: whatever is in it has begun.
+    """
+
+    run: RunId
+    lo: int
+    hi: int
+    base: int
+    place: str
+    running: tuple[tuple[RunId, int], ...] = ()
+
+
+class Running(Struct, frozen=True, array_like=True, tag=52):
+    """The run and index in every busy slot: at most every 100 ms, when it has changed. Cluster to scheduler."""
+
+    running: tuple[tuple[RunId, int], ...]
+
+
+class Returned(Struct, frozen=True, array_like=True, tag=53):
+    """These did not finish here and are the scheduler's again. Cluster to scheduler; answers `Retract` too.
+
+    What is not named in the answer to a `Retract` had begun or is done.
+    """
+
+    run: RunId
+    ranges: tuple[Range, ...]
+    reason: ReturnReason
+
+
+class RetractAnswered(Struct, frozen=True, array_like=True, tag=54):
+    """All that could be returned of [lo, hi) has been; the rest stays. Cluster to scheduler, behind `Returned`."""
+
+    run: RunId
+    lo: int
+    hi: int
+
+
+class Confirmed(Struct, frozen=True, array_like=True, tag=55):
+    """These were cancelled: taken from the queue, or interrupted. Cluster to scheduler; answers `CancelRun`."""
+
+    run: RunId
+    ranges: tuple[Range, ...]
+
+
+class Held(Struct, frozen=True, array_like=True):
+    """One run a cluster still has: what waits in its queue, what runs, and what is finished but not delivered."""
+
+    batch: BatchId
+    run: RunId
+    queued: tuple[Range, ...]
+    running: tuple[int, ...]
+    finished: tuple[Range, ...]
+
+
+class Holding(Struct, frozen=True, array_like=True, tag=56):
+    """Everything a cluster has of earlier links, behind its `ClusterReady` on a link that did not resume.
+
+    Cluster to scheduler; unknown runs are answered by `Forget`; finished columns follow as `SpanResult`s.
+    """
+
+    runs: tuple[Held, ...]
+
+
+class ClusterStatistics(Struct, frozen=True, array_like=True, tag=57):
+    """How the cluster fares, every heartbeat interval while somebody watches. Cluster to scheduler."""
+
+    cpu_percent: float
+    rss_bytes: int
+    queued: int
+    running: int
+    workers: tuple[tuple[int, int, float, int], ...] = ()  # (worker, pid, cpu %, rss bytes)
+
+
+class WorkerDied(Struct, frozen=True, array_like=True, tag=58):
+    """A worker process ended unasked and is replaced; told for logs and counters. Cluster to scheduler."""
+
+    worker: int
+    exit_code: int
+    text: str
+
+
+# ---- scheduler to cluster
+
+
+class RunSpan(Struct, frozen=True, array_like=True, tag=70):
+    """Run the calls [lo, hi) of a batch, an `ArgumentColumn` behind it. Scheduler to cluster.
+
+    Answered by `SpanResult`s and `Returned`s that together name every index once.
+    """
+
+    run: RunId
+    batch: BatchId
+    lo: int
+    hi: int
+    function: FunctionId
+    options: BatchOptions
+
+
+class Retract(Struct, frozen=True, array_like=True, tag=71):
+    """Give back what has not begun of [lo, hi) of a run. Scheduler to cluster.
+
+    Answered by a `Returned` for what could be had, if anything, then one `RetractAnswered`.
+    """
+
+    run: RunId
+    lo: int
+    hi: int
+
+
+class CancelRun(Struct, frozen=True, array_like=True, tag=72):
+    """Stop these, begun or not. Scheduler to cluster; answered by `Confirmed`, or their results."""
+
+    run: RunId
+    ranges: tuple[Range, ...]
+
+
+class Delivered(Struct, frozen=True, array_like=True, tag=73):
+    """These results have reached their ledger, or nobody wants them: forget them. Scheduler to cluster."""
+
+    run: RunId
+    ranges: tuple[Range, ...]
+
+
+class Forget(Struct, frozen=True, array_like=True, tag=74):
+    """This run is nobody's: drop its queue and results, stop what runs of it. Scheduler to cluster."""
+
+    run: RunId
+
+
+class Drain(Struct, frozen=True, array_like=True, tag=75):
+    """Take nothing more, return what has not begun, let running tasks finish for `grace_s`, then end.
+
+    Scheduler to cluster; answered by `Returned`s and a `Goodbye`.
+    """
+
+    grace_s: float
+
+
+class Watched(Struct, frozen=True, array_like=True, tag=76):
+    """Whether anybody reads statistics: `ClusterStatistics` is sent only while so. Scheduler to cluster."""
+
+    watched: bool

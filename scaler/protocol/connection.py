@@ -1,0 +1,65 @@
+"""Messages of a connection itself; they carry no sequence number and are handled below every core."""
+
+from msgspec import Struct
+
+from scaler.ids import Incarnation
+
+PROTOCOL_VERSION = 1
+
+
+class Versions(Struct, frozen=True, array_like=True):
+    """What both sides must agree on; `build` and `python` are shown, `protocol`, `python_minor` and `pickle` compared."""
+
+    protocol: int
+    python_minor: str
+    pickle: int
+    python: str = ""
+    build: str = ""
+
+
+class Hello(Struct, frozen=True, array_like=True, tag=0):
+    """Who speaks, and what it has of the other: first on every connection, both ways. Its layout never changes.
+
+    `peer` is the incarnation it believes to be talking to (0: any) and `received` the last sequence number it has had
+    from that one. The scheduler answers with a Hello of its own; `resumed` is true there if the link between the two
+    incarnations goes on, false if it begins anew.
+    """
+
+    role: str
+    incarnation: Incarnation
+    peer: Incarnation
+    received: int
+    generation: int
+    versions: Versions
+    name: str = ""
+    resumed: bool = False
+
+
+class Heartbeat(Struct, frozen=True, array_like=True, tag=1):
+    """Nothing new, still here; the acknowledgement in its header is what it is sent for. Any role, both ways."""
+
+
+class ResendFrom(Struct, frozen=True, array_like=True, tag=2):
+    """The receiver misses messages from `seq` on; the sender sends them again. Any role, both ways."""
+
+    seq: int
+
+
+class Rejected(Struct, frozen=True, array_like=True, tag=3):
+    """The scheduler will not talk to this peer; the connection is cut off behind it. Scheduler to any.
+
+    `code` is one of "version", "role", "superseded", "full", "protocol", "unknown"; `versions` are the scheduler's.
+    """
+
+    code: str
+    text: str
+    versions: Versions
+
+
+class Goodbye(Struct, frozen=True, array_like=True, tag=4):
+    """The peer leaves for good and on purpose; its link is closed behind it. Any role, both ways. Sequenced."""
+
+    reason: str = ""
+
+
+ConnectionMessage = Hello | Heartbeat | ResendFrom | Rejected

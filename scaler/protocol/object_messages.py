@@ -1,0 +1,77 @@
+"""What is said about objects: immutable values that live in the stores of hosts and are moved by name."""
+
+from msgspec import Struct
+
+from scaler.ids import ObjectId
+
+
+class ObjectsMade(Struct, frozen=True, array_like=True, tag=90):
+    """New objects and their sizes in bytes; the sender holds a copy of each. Client or cluster to scheduler."""
+
+    objects: tuple[tuple[ObjectId, int], ...]
+
+
+class ObjectsHeld(Struct, frozen=True, array_like=True, tag=91):
+    """The sender has copies of these now and can serve them. Cluster to scheduler, gathered."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class ObjectsDropped(Struct, frozen=True, array_like=True, tag=92):
+    """The sender has no copies of these any more (spilled away, evicted, lost). Client or cluster to scheduler."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class ReferencesTaken(Struct, frozen=True, array_like=True, tag=93):
+    """The sender refers to these objects; they live on until it says `ReferencesReleased` or is lost. Any."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class ReferencesReleased(Struct, frozen=True, array_like=True, tag=94):
+    """The sender refers to these no longer. Any to scheduler, gathered."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class LocateObject(Struct, frozen=True, array_like=True, tag=95):
+    """Where is it? Any to scheduler; answered by `ObjectLocated` or `ObjectsLost`."""
+
+    object: ObjectId
+
+
+class ObjectLocated(Struct, frozen=True, array_like=True, tag=96):
+    """Its size and the addresses of holders, best first; empty: ask the scheduler for the bytes. Scheduler to any."""
+
+    object: ObjectId
+    size_bytes: int
+    holders: tuple[str, ...]
+
+
+class FetchChunks(Struct, frozen=True, array_like=True, tag=97):
+    """Send `count` chunks of the object from chunk `first` on. Any to any, on a bulk connection."""
+
+    object: ObjectId
+    first: int
+    count: int
+
+
+class ObjectChunk(Struct, frozen=True, array_like=True, tag=98):
+    """Chunk `n` of an object of `size_bytes`, one frame of at most 1 MiB behind it. Any to any, bulk."""
+
+    object: ObjectId
+    n: int
+    size_bytes: int
+
+
+class FreeObjects(Struct, frozen=True, array_like=True, tag=99):
+    """Nobody refers to these any more: drop the copies. Scheduler to holders, gathered."""
+
+    objects: tuple[ObjectId, ...]
+
+
+class ObjectsLost(Struct, frozen=True, array_like=True, tag=100):
+    """No copy of these is left. Scheduler to their owner (which may send them again) and to who waits for them."""
+
+    objects: tuple[ObjectId, ...]

@@ -1,0 +1,69 @@
+"""What travels with a batch, and what is said of a task that failed without its own exception."""
+
+import enum
+
+from msgspec import Struct
+
+from scaler.ids import FunctionId, TaskId
+from scaler.resources import NO_RESOURCES, Resources
+
+
+class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=False):
+    """How the calls of a batch are to be run; equal options and function share a batch.
+
+    `retries` counts deaths of the worker; `retry_on` names the pickled exception types whose raising runs the task
+    again; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one run on every
+    worker; `durable` names the durable work it belongs to ("" for none).
+    """
+
+    name: str = ""
+    tag: str | None = None
+    resources: Resources = NO_RESOURCES
+    priority: int = 0
+    retries: int = 0
+    retry_on: FunctionId | None = None
+    retry_delay_s: float = 1.0
+    timeout_s: float | None = None
+    parent: TaskId | None = None
+    everywhere: bool = False
+    durable: str = ""
+
+
+class Cause(enum.StrEnum):
+    """Why a task failed, other than by its own exception; the client turns each into its exception class."""
+
+    DIED = "died"  # its worker died: WorkerDiedError
+    VANISHED = "vanished"  # its cluster was lost three times: WorkerDiedError
+    MEMORY = "memory"  # MemoryLimitError
+    TIMEOUT = "timeout"  # TaskTimeoutError
+    WALLTIME = "walltime"  # WalltimeError
+    UNKNOWN_TAG = "unknown-tag"  # UnknownTagError
+    DEPENDENCY = "dependency"  # an input failed
+    OBJECT_LOST = "object-lost"  # ObjectLostError
+    MISSING_OBJECT = "missing-object"  # MissingObjects
+    CANCELLED = "cancelled"  # concurrent.futures.CancelledError
+    REFUSED = "refused"  # SchedulerError: the request itself was at fault
+
+
+class Failure(Struct, frozen=True, array_like=True):
+    """The facts of a failure, in words a user can act on.
+
+    `exit_code` is the process's own, or minus the signal; `stderr` its last lines; `place` is host and worker.
+    """
+
+    cause: Cause
+    text: str
+    place: str = ""
+    exit_code: int | None = None
+    stderr: str = ""
+    stack: str = ""
+    attempts: int = 1
+
+
+class ReturnReason(enum.StrEnum):
+    """Why a cluster hands back tasks that did not finish; decides what is charged to them."""
+
+    RETRACTED = "retracted"  # asked for, not begun
+    NOT_BEGUN = "not-begun"  # the cluster stops or cannot take them
+    EXPIRED = "expired"  # begun, ended by walltime, drain or preemption: no limit counts it
+    BYSTANDER = "bystander"  # begun, ended because a neighbour's fault took the worker down
