@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from scaler.ids import BatchId, FunctionId, ObjectId, Range, TaskId
-from scaler.protocol.options import BatchOptions, Failure
+from scaler.ids import BatchId, FunctionId, ObjectId, TaskId
+from scaler.protocol.options import BatchOptions, Failure, Ranges, check_range, check_ranges
 
 # ---- client to scheduler
 
@@ -37,12 +37,19 @@ class AppendTasks(Struct, frozen=True, array_like=True, tag=12):
     count: int
     dependencies: tuple[tuple[int, tuple[TaskId, ...], tuple[ObjectId, ...]], ...] = ()
 
+    def __post_init__(self) -> None:
+        check_range(self.lo, self.lo + self.count)
+
 
 class CloseBatch(Struct, frozen=True, array_like=True, tag=13):
     """No call will follow; the batch has `size` of them. Client to scheduler."""
 
     batch: BatchId
     size: int
+
+    def __post_init__(self) -> None:
+        if self.size < 0:
+            raise ValueError(f"a batch of {self.size} calls")
 
 
 class Resume(Struct, frozen=True, array_like=True, tag=14):
@@ -56,7 +63,10 @@ class Resume(Struct, frozen=True, array_like=True, tag=14):
     function: FunctionId
     options: BatchOptions
     size: int | None
-    unresolved: tuple[Range, ...]
+    unresolved: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.unresolved)
 
 
 class Resumed(Struct, frozen=True, array_like=True, tag=15):
@@ -67,14 +77,20 @@ class Taken(Struct, frozen=True, array_like=True, tag=16):
     """The ledger has these results; their bytes may be freed everywhere. Client to scheduler, gathered for 50 ms."""
 
     batch: BatchId
-    ranges: tuple[Range, ...]
+    ranges: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)
 
 
 class CancelTasks(Struct, frozen=True, array_like=True, tag=17):
     """Nobody wants these any more. Client to scheduler; each is answered by a `TasksFailed` or its result."""
 
     batch: BatchId
-    ranges: tuple[Range, ...]
+    ranges: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)
 
 
 class ClearClient(Struct, frozen=True, array_like=True, tag=18):
@@ -104,13 +120,19 @@ class Results(Struct, frozen=True, array_like=True, tag=30):
     place: str = ""
     attempts: int = 1
 
+    def __post_init__(self) -> None:
+        check_range(self.lo, self.hi)
+
 
 class TasksFailed(Struct, frozen=True, array_like=True, tag=31):
     """These tasks end without a result, all for one reason. Scheduler to client; answered by `Taken`."""
 
     batch: BatchId
-    ranges: tuple[Range, ...]
+    ranges: Ranges
     failure: Failure
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)
 
 
 class NeedFunction(Struct, frozen=True, array_like=True, tag=32):
@@ -129,6 +151,9 @@ class NeedTasks(Struct, frozen=True, array_like=True, tag=33):
     lo: int
     hi: int
 
+    def __post_init__(self) -> None:
+        check_range(self.lo, self.hi)
+
 
 class KnownTags(Struct, frozen=True, array_like=True, tag=34):
     """The tags tasks may ask for; None while no worker has ever connected and every tag is accepted.
@@ -143,7 +168,10 @@ class TasksBegan(Struct, frozen=True, array_like=True, tag=35):
     """These tasks run now. Scheduler to client, at most every 100 ms, for what runs that long."""
 
     batch: BatchId
-    ranges: tuple[Range, ...]
+    ranges: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)
 
 
 class ShutdownAnswer(Struct, frozen=True, array_like=True, tag=36):

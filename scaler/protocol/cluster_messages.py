@@ -2,8 +2,8 @@
 
 from msgspec import Struct
 
-from scaler.ids import BatchId, FunctionId, Range, RunId
-from scaler.protocol.options import BatchOptions, ReturnReason
+from scaler.ids import BatchId, FunctionId, RunId
+from scaler.protocol.options import BatchOptions, Ranges, ReturnReason, check_range, check_ranges
 from scaler.resources import NO_RESOURCES, Resources
 
 # ---- cluster to scheduler
@@ -39,6 +39,9 @@ class SpanResult(Struct, frozen=True, array_like=True, tag=51):
     place: str
     running: tuple[tuple[RunId, int], ...] = ()
 
+    def __post_init__(self) -> None:
+        check_range(self.lo, self.hi)
+
 
 class Running(Struct, frozen=True, array_like=True, tag=52):
     """The run and index in every busy slot: at most every 100 ms, when it has changed. Cluster to scheduler."""
@@ -53,8 +56,11 @@ class Returned(Struct, frozen=True, array_like=True, tag=53):
     """
 
     run: RunId
-    ranges: tuple[Range, ...]
+    ranges: Ranges
     reason: ReturnReason
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)
 
 
 class RetractAnswered(Struct, frozen=True, array_like=True, tag=54):
@@ -64,12 +70,18 @@ class RetractAnswered(Struct, frozen=True, array_like=True, tag=54):
     lo: int
     hi: int
 
+    def __post_init__(self) -> None:
+        check_range(self.lo, self.hi)
+
 
 class Confirmed(Struct, frozen=True, array_like=True, tag=55):
     """These were cancelled: taken from the queue, or interrupted. Cluster to scheduler; answers `CancelRun`."""
 
     run: RunId
-    ranges: tuple[Range, ...]
+    ranges: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)
 
 
 class Held(Struct, frozen=True, array_like=True):
@@ -77,9 +89,13 @@ class Held(Struct, frozen=True, array_like=True):
 
     batch: BatchId
     run: RunId
-    queued: tuple[Range, ...]
+    queued: Ranges
     running: tuple[int, ...]
-    finished: tuple[Range, ...]
+    finished: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.queued)
+        check_ranges(self.finished)
 
 
 class Holding(Struct, frozen=True, array_like=True, tag=56):
@@ -125,6 +141,9 @@ class RunSpan(Struct, frozen=True, array_like=True, tag=70):
     function: FunctionId
     options: BatchOptions
 
+    def __post_init__(self) -> None:
+        check_range(self.lo, self.hi)
+
 
 class Retract(Struct, frozen=True, array_like=True, tag=71):
     """Give back what has not begun of [lo, hi) of a run. Scheduler to cluster.
@@ -136,19 +155,28 @@ class Retract(Struct, frozen=True, array_like=True, tag=71):
     lo: int
     hi: int
 
+    def __post_init__(self) -> None:
+        check_range(self.lo, self.hi)
+
 
 class CancelRun(Struct, frozen=True, array_like=True, tag=72):
     """Stop these, begun or not. Scheduler to cluster; answered by `Confirmed`, or their results."""
 
     run: RunId
-    ranges: tuple[Range, ...]
+    ranges: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)
 
 
 class Delivered(Struct, frozen=True, array_like=True, tag=73):
     """These results have reached their ledger, or nobody wants them: forget them. Scheduler to cluster."""
 
     run: RunId
-    ranges: tuple[Range, ...]
+    ranges: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)
 
 
 class Forget(Struct, frozen=True, array_like=True, tag=74):

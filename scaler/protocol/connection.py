@@ -36,7 +36,12 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
 
 
 class Heartbeat(Struct, frozen=True, array_like=True, tag=1):
-    """Nothing new, still here; the acknowledgement in its header is what it is sent for. Any role, both ways."""
+    """Still here; the header acknowledges, and `sent` is the last sequence number sent, so that a gap is noticed.
+
+    Any role, both ways; the scheduler answers one with one.
+    """
+
+    sent: int = 0
 
 
 class ResendFrom(Struct, frozen=True, array_like=True, tag=2):

@@ -1,11 +1,30 @@
 """What travels with a batch, and what is said of a task that failed without its own exception."""
 
 import enum
+from typing import Annotated
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
-from scaler.ids import FunctionId, TaskId
+from scaler.ids import FunctionId, Range, TaskId
 from scaler.resources import NO_RESOURCES, Resources
+
+#: No message lists more ranges: a sender cuts a longer list in several messages, whose headers then stay below 1 MiB.
+MAX_RANGES = 1 << 16
+
+Ranges = Annotated[tuple[Range, ...], Meta(max_length=MAX_RANGES)]
+
+
+def check_range(lo: int, hi: int) -> None:
+    """Refuse what is no half-open range of indices; the decoder turns the `ValueError` into a `ProtocolError`."""
+    if not 0 <= lo < hi:
+        raise ValueError(f"[{lo}, {hi}) is no range of indices")
+
+
+def check_ranges(ranges: Ranges) -> None:
+    """Refuse a list with anything that is no range of indices."""
+    for lo, hi in ranges:
+        if not 0 <= lo < hi:
+            check_range(lo, hi)
 
 
 class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=False):

@@ -121,16 +121,7 @@ class Slept:
 
 
 Event = (
-    LinkUp
-    | LinkDown
-    | Received
-    | WorkerStarted
-    | Harvested
-    | TookBack
-    | WorkerEnded
-    | StartFailed
-    | StopAsked
-    | Slept
+    LinkUp | LinkDown | Received | WorkerStarted | Harvested | TookBack | WorkerEnded | StartFailed | StopAsked | Slept
 )
 
 # ---- commands

@@ -1,0 +1,1 @@
+"""What users hold: the client, its futures, and the thread that talks to the scheduler."""

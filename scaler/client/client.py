@@ -1,0 +1,242 @@
+"""The client: what users hold. It pickles calls, names them, and hands them to its I/O thread.
+
+Whatever arrives is settled by that thread; values are unpickled in the thread that asks. One lock guards the open
+batches, so that any number of threads may submit.
+"""
+
+import atexit
+import os
+import secrets
+import threading
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from types import TracebackType
+from typing import Any, Self
+
+from scaler.client import waiting
+from scaler.client.config import ClientConfig, client_config
+from scaler.client.futures import ScalerFuture
+from scaler.client.io_thread import IoThread
+from scaler.client.mapping import Call, calls_of, starred_calls_of
+from scaler.client.signatures import call_shape
+from scaler.client.sinks import MapSink, Sink, SubmitSink
+from scaler.errors import ClientQuitException
+from scaler.ids import BatchId, Incarnation, Range
+from scaler.ledger.events import BatchClosed, BatchOpened, FunctionPickled, TasksAppended, Unwanted
+from scaler.payload.calls import columns, pickle_call
+from scaler.payload.functions import PickledFunction, pickle_function
+from scaler.protocol import BatchOptions
+
+#: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
+OPEN_BATCHES = 64
+
+_living: "weakref.WeakSet[Client]" = weakref.WeakSet()
+
+
+class Client:
+    """A line to one scheduler: `map`, `starmap` and `submit` run functions on workers, wherever they are.
+
+    `address` is the scheduler's (`tcp://host:port`, `ipc://name`, `host:port`, or anything with `get_address()`);
+    without it `SCALER_ADDRESS` counts. `timeout_seconds` is how long a scheduler may be out of reach, at the start and
+    later, before `DisconnectedError`. `key_file` names the key to show; without it the user's own is found. The
+    constructor returns once the scheduler has answered. Threads may share a client; a forked child may not use it.
+    """
+
+    def __init__(
+        self,
+        address: Any = None,
+        profiling: bool = False,  # noqa: FBT001, FBT002  # positional in the API users bring along
+        timeout_seconds: float = 60,
+        heartbeat_interval_seconds: float = 2,
+        *,
+        name: str | None = None,
+        key_file: str | os.PathLike[str] | None = None,
+    ) -> None:
+        self._profiling = profiling
+        self._config = client_config(
+            address,
+            name=name,
+            timeout_s=timeout_seconds,
+            heartbeat_interval_s=heartbeat_interval_seconds,
+            key_file=key_file,
+        )
+        self._incarnation = Incarnation(secrets.randbits(64))
+        self._lock = threading.Lock()
+        self._batches = 0
+        #: the batches `submit` appends to, used longest ago first
+        self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
+        self._closed_because = ""
+        self._io = IoThread(self._config, self._incarnation)
+        _living.add(self)
+        try:
+            self._io.connect()
+        except BaseException:
+            self.disconnect()
+            raise
+
+    # ---- work
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ScalerFuture:
+        """Run `fn(*args, **kwargs)` on a worker and return the future of its result.
+
+        The arguments are pickled now, so changing them afterwards changes nothing. A call that does not fit the
+        signature is a `TypeError` here, an argument that cannot be pickled a `SerializationError`.
+        """
+        self._require_open()
+        call_shape(fn).check(args, kwargs)
+        function = pickle_function(fn)
+        call = pickle_call(args, kwargs)
+        with self._lock:
+            self._require_open()
+            sink = self._open_sink(function, BatchOptions(name=function.name))
+            index, future = sink.add()
+            self._io.post_call(sink.batch, index, call)
+        return future
+
+    def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], return_exceptions: bool = False) -> list[Any]:
+        """Run `fn` on every element, each a task of its own, and return the results in order.
+
+        With one iterable an element that is exactly a `tuple` is the argument list, any other the single argument;
+        several iterables are zipped. When elements fail, the first one's exception is raised once all are done, with
+        every outcome on its `results`; with `return_exceptions` the exceptions stand in the list instead.
+        """
+        return self._run(fn, calls_of(call_shape(fn), iterables), return_exceptions=return_exceptions)
+
+    def starmap(
+        self, fn: Callable[..., Any], iterable: Iterable[Iterable[Any]], *, return_exceptions: bool = False
+    ) -> list[Any]:
+        """As `map`, where each element is an argument list."""
+        return self._run(fn, starred_calls_of(call_shape(fn), iterable), return_exceptions=return_exceptions)
+
+    def gather(self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
+        """The results of the futures in their order; see `scaler.gather`."""
+        return waiting.gather(futures, return_exceptions=return_exceptions)
+
+    def as_completed(self, futures: Iterable[ScalerFuture], timeout: float | None = None) -> Iterator[ScalerFuture]:
+        """The futures as they finish; see `scaler.as_completed`."""
+        return waiting.as_completed(futures, timeout)
+
+    def wait(
+        self, futures: Iterable[ScalerFuture], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
+    ) -> Any:
+        """`(done, not_done)` as `concurrent.futures.wait` gives them; see `scaler.wait`."""
+        return waiting.wait(futures, timeout, return_when)
+
+    def _run(self, fn: Callable[..., Any], calls: Iterator[Call], *, return_exceptions: bool) -> list[Any]:
+        self._require_open()
+        function = pickle_function(fn)
+        sink = MapSink(self._next_batch())
+        self._announce(sink, function, BatchOptions(name=function.name))
+        size = 0
+        try:
+            for column in columns(calls, 0):
+                self._io.post(TasksAppended(sink.batch, column))
+                size = column.hi
+            self._io.post(BatchClosed(sink.batch))
+            results, failed = sink.collect(size)
+        except BaseException:
+            self._io.post(BatchClosed(sink.batch), Unwanted(sink.batch, (Range(0, size),)))
+            raise
+        finally:
+            self._io.forget(sink.batch)
+        if failed and not return_exceptions:
+            error = results[failed[0]]
+            error.results = results
+            raise error
+        return results
+
+    # ---- batches
+
+    def _next_batch(self) -> BatchId:
+        with self._lock:
+            return self._count_batch()
+
+    def _count_batch(self) -> BatchId:
+        self._batches += 1
+        return BatchId(self._incarnation, self._batches)
+
+    def _open_sink(self, function: PickledFunction, options: BatchOptions) -> SubmitSink:
+        key = (function.id, options)
+        sink = self._open.get(key)
+        if sink is None:
+            sink = self._open[key] = SubmitSink(self._count_batch(), self._unwant)
+            self._announce(sink, function, options)
+            if len(self._open) > OPEN_BATCHES:
+                _, oldest = self._open.popitem(last=False)
+                self._io.post(BatchClosed(oldest.batch))
+        self._open.move_to_end(key)
+        return sink
+
+    def _announce(self, sink: Sink, function: PickledFunction, options: BatchOptions) -> None:
+        self._io.remember(sink)
+        self._io.post(FunctionPickled(function.id, function.frames), BatchOpened(sink.batch, function.id, options))
+
+    def _unwant(self, batch: BatchId, index: int) -> None:
+        self._io.post(Unwanted(batch, (Range(index, index + 1),)))
+
+    # ---- life
+
+    @property
+    def identity(self) -> bytes:
+        """Eight bytes that name this client at its scheduler."""
+        return self._incarnation.to_bytes(8, "big")
+
+    def disconnect(self) -> None:
+        """Leave: what is unfinished is given up, and later use raises `ClientQuitException`. May be called twice."""
+        self._close("the client has been disconnected")
+
+    def _close(self, reason: str) -> None:
+        with self._lock:
+            if self._closed_because:
+                return
+            self._closed_because = reason
+        self._io.stop(ClientQuitException(reason))
+        _living.discard(self)
+
+    def _require_open(self) -> None:
+        if self._closed_because:
+            raise ClientQuitException(f"{self._closed_because}; make a new Client")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.disconnect()
+
+    def __repr__(self) -> str:
+        state = "disconnected" if self._closed_because else self._io.state
+        return f"<Client {self._config.address} {state}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _reconnect, (type(self), self._profiling, self._config)
+
+
+def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Client:  # noqa: FBT001  # pickled by position
+    return kind(
+        config.address,
+        profiling,
+        config.timeout_s,
+        config.heartbeat_interval_s,
+        name=config.name,
+        key_file=config.key_file,
+    )
+
+
+@atexit.register
+def _leave_all() -> None:
+    """At the interpreter's end every client leaves, so that nothing hangs and the scheduler knows."""
+    for client in list(_living):
+        client.disconnect()
+
+
+def _disown() -> None:
+    """In a forked child the sockets belong to the parent: every client says so when used."""
+    for client in list(_living):
+        client._closed_because = "this client belongs to the parent of this forked process"  # noqa: SLF001  # ours
+    _living.clear()
+
+
+os.register_at_fork(after_in_child=_disown)

@@ -1,0 +1,175 @@
+"""The future of one task: a `concurrent.futures.Future` that costs little until somebody waits for it.
+
+A million may be queued at once, so the condition and the lists that the standard library keeps in every future are
+made when they are first asked for, and the value stays pickled until then too. State changes only under `_CHANGES`.
+"""
+
+import asyncio
+import threading
+from collections.abc import Generator
+from concurrent.futures import CancelledError, Future
+from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from typing import Any, Protocol
+
+from scaler.ids import TaskId
+from scaler.payload.values import Outcome
+
+_CHANGES = threading.Lock()
+_MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))
+_DONE = frozenset((CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED))
+
+
+class Sealed(Protocol):
+    """An outcome still in its pickled form."""
+
+    failed: bool
+
+    def open(self) -> Outcome:
+        """The value or the exception; called once."""
+        ...
+
+
+class Origin(Protocol):
+    """Where a future came from: what it tells when nobody wants it any more."""
+
+    def task_id(self, index: int) -> TaskId:
+        """The full name of the task."""
+        ...
+
+    def unwant(self, index: int) -> None:
+        """Say that the result of this task is not waited for."""
+        ...
+
+
+class ScalerFuture(Future[Any]):
+    """The result of one call, now or later; made by `Client.submit`, never by users.
+
+    It works wherever a `concurrent.futures.Future` does, and can be awaited. The value is unpickled in the thread that
+    first asks for it.
+    """
+
+    def __init__(self, origin: Origin, index: int) -> None:
+        # The base class's own initialiser is left out on purpose: it would make the condition at once.
+        self._origin = origin
+        self._index = index
+        self._state = PENDING
+        self._result = None
+        self._exception = None
+        self._sealed: Sealed | None = None
+
+    def __getattr__(self, name: str) -> Any:  # Any: the standard library's private attributes, whatever they are
+        if name not in _MADE_WHEN_ASKED_FOR:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        with _CHANGES:
+            if "_condition" not in self.__dict__:
+                self._waiters = []
+                self._done_callbacks = []
+                self._condition = threading.Condition()
+        return self.__dict__[name]
+
+    def __reduce__(self) -> str | tuple[Any, ...]:  # Any: as the base class declares it
+        raise TypeError("a future cannot be pickled; pass its result()")
+
+    def __repr__(self) -> str:
+        return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        return asyncio.wrap_future(self).__await__()
+
+    @property
+    def task_id(self) -> str:
+        """The name of the task: client, batch and index."""
+        return str(self._origin.task_id(self._index))
+
+    def done(self) -> bool:
+        """Whether the task has finished, failed or been cancelled."""
+        return self._state in _DONE
+
+    def running(self) -> bool:
+        """Whether a worker was reported to run the task now."""
+        return self._state == RUNNING
+
+    def cancelled(self) -> bool:
+        """Whether the future was cancelled before its task was done."""
+        return self._state in (CANCELLED, CANCELLED_AND_NOTIFIED)
+
+    def cancel(self) -> bool:
+        """Give the task up unless it is done or reported running; a result that comes all the same is dropped."""
+        with _CHANGES:
+            if self._state in (RUNNING, FINISHED):
+                return False
+            if self._state != PENDING:
+                return True
+            self._state = CANCELLED
+        self._origin.unwant(self._index)
+        self._announce(failed=True)
+        return True
+
+    def result(self, timeout: float | None = None) -> Any:  # Any: whatever the task returned
+        """What the task returned; raises what it raised, `CancelledError`, or `TimeoutError` after `timeout` seconds."""
+        outcome_error = self.exception(timeout)
+        if outcome_error is not None:
+            try:
+                raise outcome_error
+            finally:
+                self = outcome_error = None  # type: ignore[assignment]  # breaks the cycle through the traceback
+        return self._result
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """The exception the task raised, or None; waits as `result` does."""
+        if self._state not in _DONE:
+            self._wait(timeout)
+        if self._state != FINISHED:
+            raise CancelledError
+        if self._sealed is not None:
+            self._open()
+        return self._exception
+
+    def _wait(self, timeout: float | None) -> None:
+        with self._condition:
+            if not self._condition.wait_for(self.done, timeout):
+                raise TimeoutError(f"task {self.task_id} is not done after {timeout} s")
+
+    def _open(self) -> None:
+        sealed = self._sealed
+        if sealed is None:
+            return
+        outcome = sealed.open()
+        with _CHANGES:
+            if self._sealed is not None:
+                self._result, self._exception, self._sealed = outcome.value, outcome.error, None
+
+    # ---- called by the I/O thread
+
+    def note_running(self) -> None:
+        """Record that a worker runs the task now."""
+        with _CHANGES:
+            if self._state == PENDING:
+                self._state = RUNNING
+
+    def settle(self, sealed: Sealed) -> None:
+        """Record the outcome and wake whoever waits; a future that was cancelled stays so."""
+        with _CHANGES:
+            if self._state in _DONE:
+                return
+            self._sealed = sealed
+            self._state = FINISHED
+            if "_condition" not in self.__dict__:
+                return
+        self._announce(failed=sealed.failed)
+
+    def _announce(self, *, failed: bool) -> None:
+        if "_condition" not in self.__dict__:
+            return
+        with self._condition:
+            for waiter in self._waiters:
+                if self._state == CANCELLED:
+                    waiter.add_cancelled(self)
+                elif failed:
+                    waiter.add_exception(self)
+                else:
+                    waiter.add_result(self)
+            if self._state == CANCELLED:
+                self._state = CANCELLED_AND_NOTIFIED
+            self._condition.notify_all()
+        self._invoke_callbacks()  # type: ignore[attr-defined]  # private in the standard library, and the only way

@@ -1,0 +1,65 @@
+"""Whether a call fits a function's signature, told where it is made rather than on a worker.
+
+Signatures are looked at once for each function; builtins that have none are let through and judged by the worker.
+"""
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+UNBOUNDED = 1 << 62
+
+
+class CallShape:
+    """How many positional arguments a function takes, and its whole signature for the other calls."""
+
+    __slots__ = ("_signature", "least", "most")
+
+    def __init__(self, signature: inspect.Signature | None) -> None:
+        self._signature = signature
+        #: `[least, most]` positional arguments fit when there are no keywords; `most` is -1 where keywords are a must
+        self.least, self.most = _positional_range(signature) if signature else (0, UNBOUNDED)
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raise `TypeError`, in the words Python itself uses, if the call does not fit."""
+        if not kwargs and self.least <= len(args) <= self.most:
+            return
+        if self._signature is not None:
+            self._signature.bind(*args, **kwargs)
+
+
+def _positional_range(signature: inspect.Signature) -> tuple[int, int]:
+    least = most = 0
+    for parameter in signature.parameters.values():
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            most = UNBOUNDED
+        elif parameter.kind is parameter.KEYWORD_ONLY:
+            if parameter.default is parameter.empty:
+                return 0, -1
+        elif parameter.kind is not parameter.VAR_KEYWORD:
+            most += 1
+            least += parameter.default is parameter.empty
+    return least, most
+
+
+_shapes: WeakKeyDictionary[Callable[..., Any], CallShape] = WeakKeyDictionary()
+
+
+def call_shape(function: Callable[..., Any]) -> CallShape:
+    """The shape of a callable; anything else is a `TypeError` that names it."""
+    try:
+        return _shapes[function]
+    except (KeyError, TypeError):  # TypeError: not hashable, or no weak references
+        pass
+    if not callable(function):
+        raise TypeError(f"{function!r} is not callable")
+    try:
+        shape = CallShape(inspect.signature(function))
+    except (ValueError, TypeError):
+        shape = CallShape(None)
+    try:
+        _shapes[function] = shape
+    except TypeError:
+        return shape
+    return shape

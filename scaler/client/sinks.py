@@ -1,0 +1,167 @@
+"""Where results go: the I/O thread hands each outcome to the sink of its batch, still pickled, and goes on.
+
+`SubmitSink` settles futures; `MapSink` queues columns for the thread that waits in `map`.
+"""
+
+from collections.abc import Callable, Iterable
+from queue import SimpleQueue
+from typing import Any, Protocol
+
+from scaler.client.futures import ScalerFuture
+from scaler.errors import ScalerError
+from scaler.ids import BatchId, Range, TaskId
+from scaler.payload.values import Outcome, exception_from_failure, load_column, load_value
+from scaler.protocol import Failure
+from scaler.protocol.columns import REFERENCE, VALUE, ResultColumn, words
+
+
+class Sink(Protocol):
+    """Takes what becomes of the tasks of one batch; called by the I/O thread alone, each index once."""
+
+    batch: BatchId
+
+    def resolve(self, column: ResultColumn) -> None:
+        """These tasks are done."""
+        ...
+
+    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
+        """These tasks ended for one reason, without a result."""
+        ...
+
+    def began(self, ranges: Iterable[Range]) -> None:
+        """These tasks run now."""
+        ...
+
+    def abort(self, error: ScalerError) -> None:
+        """Nothing more will come: the client left or lost its scheduler."""
+        ...
+
+
+class SealedValue:
+    """One outcome as it came off the wire."""
+
+    __slots__ = ("_data", "_status", "failed")
+
+    def __init__(self, status: int, data: bytes) -> None:
+        self._status = status
+        self._data = data
+        self.failed = status not in (VALUE, REFERENCE)
+
+    def open(self) -> Outcome:
+        return load_value(self._status, self._data)
+
+
+class SealedError:
+    """An outcome that is an error of ours."""
+
+    __slots__ = ("_error",)
+
+    failed = True
+
+    def __init__(self, error: BaseException) -> None:
+        self._error = error
+
+    def open(self) -> Outcome:
+        return Outcome(None, self._error)
+
+
+class SubmitSink:
+    """The futures of a batch that `submit` appends to."""
+
+    def __init__(self, batch: BatchId, unwant: Callable[[BatchId, int], None]) -> None:
+        self.batch = batch
+        self._unwant = unwant
+        self._next_index = 0
+        #: all and only futures without an outcome
+        self._futures: dict[int, ScalerFuture] = {}
+
+    def add(self) -> tuple[int, ScalerFuture]:
+        """The next index and its future; the caller holds the client's lock."""
+        index = self._next_index
+        self._next_index = index + 1
+        future = self._futures[index] = ScalerFuture(self, index)
+        return index, future
+
+    def task_id(self, index: int) -> TaskId:
+        return TaskId(self.batch, index)
+
+    def unwant(self, index: int) -> None:
+        self._unwant(self.batch, index)
+        self._futures.pop(index, None)
+
+    def resolve(self, column: ResultColumn) -> None:
+        data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
+        view, take = memoryview(data), self._futures.pop
+        start = column.base
+        for index, status, end in zip(range(column.lo, column.hi), column.statuses, words(column.ends), strict=True):
+            future = take(index, None)
+            if future is not None:
+                future.settle(SealedValue(status, bytes(view[start - column.base : end - column.base])))
+            start = end
+
+    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
+        for lo, hi in ranges:
+            for index in range(lo, hi):
+                future = self._futures.pop(index, None)
+                if future is not None:
+                    future.settle(SealedError(exception_from_failure(failure)))
+
+    def began(self, ranges: Iterable[Range]) -> None:
+        for lo, hi in ranges:
+            for index in range(lo, hi):
+                future = self._futures.get(index)
+                if future is not None:
+                    future.note_running()
+
+    def abort(self, error: ScalerError) -> None:
+        while self._futures:
+            _, future = self._futures.popitem()
+            future.settle(SealedError(error))
+
+
+Part = ResultColumn | tuple[tuple[Range, ...], Failure] | ScalerError
+
+
+class MapSink:
+    """The columns of one `map`, for the one thread that waits for them."""
+
+    def __init__(self, batch: BatchId) -> None:
+        self.batch = batch
+        self._parts: SimpleQueue[Part] = SimpleQueue()
+
+    def resolve(self, column: ResultColumn) -> None:
+        self._parts.put(column)
+
+    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
+        self._parts.put((tuple(ranges), failure))
+
+    def began(self, ranges: Iterable[Range]) -> None:
+        """Nobody can ask a plain `map` what runs."""
+
+    def abort(self, error: ScalerError) -> None:
+        self._parts.put(error)
+
+    def collect(self, size: int) -> tuple[list[Any], list[int]]:
+        """Wait for all `size` outcomes: results in order, exceptions among them at the indices listed."""
+        results: list[Any] = [None] * size
+        failed: list[int] = []
+        missing = size
+        while missing:
+            part = self._parts.get()
+            if isinstance(part, ScalerError):
+                raise part
+            missing -= self._place(part, results, failed)
+        return results, sorted(failed)
+
+    @staticmethod
+    def _place(part: ResultColumn | tuple[tuple[Range, ...], Failure], results: list[Any], failed: list[int]) -> int:
+        if isinstance(part, ResultColumn):
+            values, wrong = load_column(part)
+            results[part.lo : part.hi] = values
+            failed.extend(wrong)
+            return part.count
+        ranges, failure = part
+        for lo, hi in ranges:
+            failed.extend(range(lo, hi))
+            results[lo:hi] = [exception_from_failure(failure) for _ in range(lo, hi)]
+        return sum(hi - lo for lo, hi in ranges)

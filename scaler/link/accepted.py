@@ -1,0 +1,338 @@
+"""The accepting end of all links: who is connected, who is only away, who is gone. Pure.
+
+A connection proves a role and a key; its `Hello` names an incarnation. A closed connection that no new one of the
+same incarnation follows within `AWAY_S` means death; silence means nothing for `silence_s` of the role.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from scaler.ids import Epoch, Incarnation
+from scaler.link.events import (
+    AcceptedEvent,
+    AcceptedOutput,
+    ArrivedFrom,
+    ConnectionEnded,
+    ConnectionOpened,
+    CutConnection,
+    DeliverFrom,
+    EndLink,
+    Garbage,
+    Gone,
+    Joined,
+    OutgoingTo,
+    Refused,
+    Slept,
+    TransmitOn,
+)
+from scaler.link.link import Link, Packet
+from scaler.link.versions import compatible, version_table
+from scaler.protocol.codec import Header
+from scaler.protocol.columns import Frame
+from scaler.protocol.connection import Goodbye, Heartbeat, Hello, Rejected, Versions
+
+T = TypeVar("T")
+
+AWAY_S = 2.0
+#: a connection that says no Hello in this time is cut
+GREETING_S = 5.0
+#: the roles a proven role may take; "anyone" is proven where the transport itself keeps others out
+MAY_ACT_AS: Mapping[str, frozenset[str]] = {
+    "client": frozenset(("client",)),
+    "worker": frozenset(("worker",)),
+    "operator": frozenset(("operator", "client")),
+    "anyone": frozenset(("client", "worker", "operator")),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedConfig:
+    """Who the scheduler is, how long each role may be silent, and how many peers it serves at once."""
+
+    epoch: Epoch
+    generation: int
+    versions: Versions
+    silence_s: Mapping[str, float]
+    most_peers: int = 1 << 30
+
+
+class _Connection:
+    __slots__ = ("key", "name", "peer", "role")
+
+    def __init__(self, opened: ConnectionOpened) -> None:
+        self.role = opened.role
+        self.name = opened.name
+        self.key = opened.key
+        self.peer: _Peer | None = None
+
+
+class _Peer:
+    __slots__ = ("connection", "heard_at", "incarnation", "key", "link", "lost_at", "role")
+
+    def __init__(self, incarnation: Incarnation, role: str, key: str) -> None:
+        self.incarnation = incarnation
+        self.role = role
+        self.key = key
+        self.link = Link()
+        self.connection: int | None = None
+        self.heard_at = 0.0
+        self.lost_at = 0.0
+
+
+class AcceptedLinks:
+    """Every connection and every link of a scheduler; see the module."""
+
+    def __init__(self, config: AcceptedConfig) -> None:
+        self._config = config
+        self._slept_s = 0.0
+        self._connections: dict[int, _Connection] = {}
+        self._peers: dict[Incarnation, _Peer] = {}
+        #: connections without a Hello, and since when, oldest first
+        self._strangers: OrderedDict[int, float] = OrderedDict()
+        #: peers without a connection, lost longest ago first
+        self._away: OrderedDict[Incarnation, float] = OrderedDict()
+        #: all peers of a role, silent longest first
+        self._heard: dict[str, OrderedDict[Incarnation, _Peer]] = {
+            role: OrderedDict() for role in ("client", "operator", "worker")
+        }
+        #: peers to acknowledge by themselves if nothing else is said to them
+        self._unacknowledged: OrderedDict[Incarnation, _Peer] = OrderedDict()
+
+    def direction_of(self, connection: int) -> str:
+        """Which messages may come over this connection: the key of a decoder."""
+        known = self._connections.get(connection)
+        return known.peer.role if known is not None and known.peer is not None else "greeting"
+
+    def room_bytes(self, peer: Incarnation) -> int:
+        """How much may be said to a peer before its window is full."""
+        known = self._peers.get(peer)
+        return known.link.room_bytes if known else 0
+
+    def handle(self, events: Iterable[AcceptedEvent], now: float) -> list[AcceptedOutput]:
+        """What happened since, in order; what to do about it, in order."""
+        outputs: list[AcceptedOutput] = []
+        for event in events:
+            then = now - self._slept_s
+            match event:
+                case ArrivedFrom(connection, header, frames):
+                    outputs += self._arrived(connection, header, frames, then)
+                case OutgoingTo(incarnation, message, frames):
+                    peer = self._peers.get(incarnation)
+                    if peer is not None:
+                        outputs += self._transmit(peer, peer.link.send(message, frames))
+                case ConnectionOpened():
+                    self._connections[event.connection] = _Connection(event)
+                    self._strangers[event.connection] = then
+                case ConnectionEnded(connection):
+                    self._ended(connection, then)
+                case Garbage(connection, text):
+                    outputs += self._garbage(connection, text)
+                case EndLink(incarnation, reason):
+                    outputs += self._end_link(incarnation, reason)
+                case Slept(seconds):
+                    self._slept_s += seconds
+        return outputs + self._tick(now - self._slept_s)
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle` again though nothing happens."""
+        times = [since + GREETING_S for since in _first(self._strangers)]
+        times += [since + AWAY_S for since in _first(self._away)]
+        for role, peers in self._heard.items():
+            times += [peer.heard_at + self._config.silence_s[role] for peer in _first(peers)]
+        times += [due for peer in _first(self._unacknowledged) if (due := peer.link.next_deadline()) is not None]
+        return min(times) + self._slept_s if times else None
+
+    # ---- packets
+
+    def _arrived(self, connection: int, header: Header, frames: tuple[Frame, ...], now: float) -> list[AcceptedOutput]:
+        known = self._connections.get(connection)
+        if known is None:
+            return []
+        if isinstance(header.message, Hello):
+            return self._greeted(connection, known, header.message, now)
+        peer = known.peer
+        if peer is None:
+            return self._garbage(connection, "it speaks before its Hello")
+        peer.heard_at = now
+        self._heard[peer.role].move_to_end(peer.incarnation)
+        deliveries, packets = peer.link.receive(header, frames, now)
+        if isinstance(header.message, Heartbeat):
+            packets.append(peer.link.heartbeat())
+        outputs: list[AcceptedOutput] = []
+        for message, behind in deliveries:
+            if isinstance(message, Goodbye):
+                outputs += self._transmit(peer, packets)
+                return [*outputs, *self._end_link(peer.incarnation, ""), Gone(peer.incarnation, "goodbye")]
+            outputs.append(DeliverFrom(peer.incarnation, message, behind))
+        if peer.link.next_deadline() is not None and peer.incarnation not in self._unacknowledged:
+            self._unacknowledged[peer.incarnation] = peer
+        return outputs + self._transmit(peer, packets)
+
+    def _transmit(self, peer: _Peer, packets: list[Packet]) -> list[AcceptedOutput]:
+        if not packets or peer.connection is None:
+            return []
+        peer.link.said()
+        self._unacknowledged.pop(peer.incarnation, None)
+        ack, connection = peer.link.received, peer.connection
+        return [TransmitOn(connection, packet.seq, ack, packet.message, packet.frames) for packet in packets]
+
+    # ---- greetings
+
+    def _greeted(self, connection: int, known: _Connection, hello: Hello, now: float) -> list[AcceptedOutput]:
+        if known.peer is not None:
+            return self._garbage(connection, "a second Hello")
+        problem = self._problem(known, hello)
+        if problem is not None:
+            return self._reject(connection, known, *problem)
+        outputs: list[AcceptedOutput] = []
+        peer = self._peers.get(hello.incarnation)
+        resumed = peer is not None and hello.peer == self._config.epoch
+        if peer is not None and peer.connection is not None:
+            outputs.append(CutConnection(peer.connection, "replaced by a new connection"))
+            self._forget_connection(peer.connection)
+        if not resumed:
+            if peer is not None:
+                self._forget_peer(peer)
+                outputs.append(Gone(peer.incarnation, "began anew"))
+            peer = _Peer(hello.incarnation, hello.role, known.key)
+            self._peers[hello.incarnation] = self._heard[hello.role][hello.incarnation] = peer
+        assert peer is not None  # noqa: S101  # resumed says so
+        return outputs + self._attach(connection, known, peer, hello, now, resumed=resumed)
+
+    def _attach(
+        self, connection: int, known: _Connection, peer: _Peer, hello: Hello, now: float, *, resumed: bool
+    ) -> list[AcceptedOutput]:
+        self._strangers.pop(connection, None)
+        self._away.pop(peer.incarnation, None)
+        known.peer = peer
+        peer.connection = connection
+        peer.heard_at = now
+        self._heard[peer.role].move_to_end(peer.incarnation)
+        config = self._config
+        answer = Hello(
+            "scheduler",
+            Incarnation(config.epoch),
+            peer.incarnation,
+            peer.link.received,
+            config.generation,
+            config.versions,
+            resumed=resumed,
+        )
+        packets = peer.link.attach(hello.received if resumed else 0)
+        outputs: list[AcceptedOutput] = [TransmitOn(connection, 0, 0, answer, ())]
+        if not resumed:
+            outputs.append(Joined(peer.incarnation, peer.role, hello.name, known.name))
+        return outputs + self._transmit(peer, packets)
+
+    def _problem(self, known: _Connection, hello: Hello) -> tuple[str, str] | None:
+        if not compatible(self._config.versions, hello.versions):
+            return "version", version_table(hello.versions, self._config.versions)
+        if hello.role not in MAY_ACT_AS.get(known.role, ()):
+            return "role", f"a {known.role} key may not act as {hello.role}"
+        if hello.generation > self._config.generation:
+            return "superseded", "a newer scheduler serves this address"
+        peer = self._peers.get(hello.incarnation)
+        if peer is not None and (peer.key, peer.role) != (known.key, hello.role):
+            return "protocol", "this incarnation belongs to another key or role"
+        if peer is None and len(self._peers) >= self._config.most_peers:
+            return "full", f"the scheduler serves {len(self._peers)} peers, as many as its descriptors allow"
+        return None
+
+    def _reject(self, connection: int, known: _Connection, code: str, text: str) -> list[AcceptedOutput]:
+        self._forget_connection(connection)
+        return [
+            TransmitOn(connection, 0, 0, Rejected(code, text, self._config.versions), ()),
+            Refused(connection, known.name, text),
+        ]
+
+    # ---- endings
+
+    def _ended(self, connection: int, now: float) -> None:
+        known = self._connections.get(connection)
+        self._forget_connection(connection)
+        if known is not None and known.peer is not None:
+            self._away[known.peer.incarnation] = now
+
+    def _garbage(self, connection: int, text: str) -> list[AcceptedOutput]:
+        known = self._connections.get(connection)
+        if known is None:
+            return []
+        outputs: list[AcceptedOutput] = [Refused(connection, known.name, text), CutConnection(connection, text)]
+        self._forget_connection(connection)
+        if known.peer is not None:
+            self._forget_peer(known.peer)
+            outputs.append(Gone(known.peer.incarnation, text))
+        return outputs
+
+    def _end_link(self, incarnation: Incarnation, reason: str) -> list[AcceptedOutput]:
+        peer = self._peers.get(incarnation)
+        if peer is None:
+            return []
+        connection = peer.connection
+        self._forget_peer(peer)
+        return [] if connection is None else [CutConnection(connection, reason)]
+
+    def _forget_connection(self, connection: int) -> None:
+        known = self._connections.pop(connection, None)
+        self._strangers.pop(connection, None)
+        if known is not None and known.peer is not None:
+            known.peer.connection = None
+            known.peer.link.detach()
+            self._unacknowledged.pop(known.peer.incarnation, None)
+
+    def _forget_peer(self, peer: _Peer) -> None:
+        if peer.connection is not None:
+            self._forget_connection(peer.connection)
+        self._peers.pop(peer.incarnation, None)
+        self._heard[peer.role].pop(peer.incarnation, None)
+        self._away.pop(peer.incarnation, None)
+        self._unacknowledged.pop(peer.incarnation, None)
+
+    # ---- time
+
+    def _tick(self, now: float) -> list[AcceptedOutput]:
+        outputs: list[AcceptedOutput] = []
+        for connection, since in list(_due(self._strangers, now - GREETING_S)):
+            outputs += self._garbage(connection, f"no Hello in {GREETING_S:g} s since {since:.0f}")
+        for incarnation, _ in list(_due(self._away, now - AWAY_S)):
+            self._forget_peer(self._peers[incarnation])
+            outputs.append(Gone(incarnation, "its connection closed"))
+        for role, peers in self._heard.items():
+            outputs += self._tick_silent(role, peers, now)
+        while self._unacknowledged:
+            peer = next(iter(self._unacknowledged.values()))
+            due = peer.link.next_deadline()
+            if due is not None and due > now:
+                break
+            self._unacknowledged.pop(peer.incarnation)
+            if due is not None:
+                outputs += self._transmit(peer, [peer.link.heartbeat()])
+        return outputs
+
+    def _tick_silent(self, role: str, peers: OrderedDict[Incarnation, _Peer], now: float) -> list[AcceptedOutput]:
+        outputs: list[AcceptedOutput] = []
+        limit = self._config.silence_s[role]
+        while peers:
+            peer = next(iter(peers.values()))
+            if peer.heard_at + limit > now:
+                break
+            if peer.connection is not None:
+                outputs.append(CutConnection(peer.connection, "silent"))
+            self._forget_peer(peer)
+            outputs.append(Gone(peer.incarnation, f"silent for {limit:g} s"))
+        return outputs
+
+
+def _first(entries: Mapping[Any, T]) -> list[T]:
+    for value in entries.values():
+        return [value]
+    return []
+
+
+def _due(entries: Mapping[Any, float], until: float) -> Iterable[tuple[Any, float]]:
+    for key, since in entries.items():
+        if since > until:
+            return
+        yield key, since

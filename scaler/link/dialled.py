@@ -1,0 +1,226 @@
+"""The dialling end of a link: a client's or a worker cluster's whole dealings with its connection. Pure.
+
+One connection at a time; a fresh one is dialled when it is lost, soon at first, then each second. The link outlives
+its connections, and ends when the scheduler answers as another incarnation, or knows us no more.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from scaler.errors import (
+    AuthenticationError,
+    DisconnectedError,
+    ScalerError,
+    SchedulerError,
+    SupersededError,
+    VersionMismatchError,
+)
+from scaler.ids import Epoch, Incarnation
+from scaler.link.events import (
+    Connected,
+    ConnectionLost,
+    Deliver,
+    Dial,
+    DialledEvent,
+    DialledOutput,
+    GaveUp,
+    HangUp,
+    LinkDown,
+    LinkUp,
+    Outgoing,
+    PacketArrived,
+    Slept,
+    Transmit,
+)
+from scaler.link.link import Link, Packet
+from scaler.link.versions import compatible, version_table
+from scaler.protocol.codec import Header
+from scaler.protocol.columns import Frame
+from scaler.protocol.connection import Hello, Rejected, Versions
+
+FIRST_REDIAL_S = 0.1
+LAST_REDIAL_S = 1.0
+REFUSALS_TO_GIVE_UP = 3
+#: a scheduler that accepted the connection answers the Hello within this time, or the connection is dropped
+GREETING_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DialledConfig:
+    """Who we are and how patient. `give_up_s` None: never; `refusal_help` tells what to do about a refused key."""
+
+    role: str
+    name: str
+    incarnation: Incarnation
+    versions: Versions
+    heartbeat_interval_s: float
+    give_up_s: float | None
+    address: str
+    refusal_help: str
+
+
+class DialledLink:
+    """Connects, greets, resumes, and hands messages through in order; see the module."""
+
+    def __init__(self, config: DialledConfig, jitter: Callable[[], float]) -> None:
+        self._config = config
+        self._jitter = jitter
+        self._link = Link()
+        #: the scheduler the link is with; 0 before the first
+        self._peer = Incarnation(0)
+        self._generation = 0
+        self._connected = False
+        self._up = False
+        self._ended = False
+        self._refusals = 0
+        self._redial_s = FIRST_REDIAL_S
+        self._slept_s = 0.0
+        #: when to dial; None while a connection stands or is being made
+        self._dial_at: float | None = 0.0
+        self._greet_by: float | None = None
+        self._alone_since: float | None = None
+        self._heartbeat_at: float | None = None
+        self._last_reason = "no answer"
+
+    @property
+    def room_bytes(self) -> int:
+        """How much may be said before the window is full; 0 while no link stands."""
+        return self._link.room_bytes if self._up else 0
+
+    def handle(self, events: Iterable[DialledEvent], now: float) -> list[DialledOutput]:
+        """What happened since, in order; what to do about it, in order."""
+        outputs: list[DialledOutput] = []
+        for event in events:
+            if self._ended:
+                break
+            match event:
+                case Outgoing(message, frames):
+                    outputs += self._transmit(self._link.send(message, frames))
+                case PacketArrived(header, frames):
+                    outputs += self._arrived(header, frames, now - self._slept_s)
+                case Connected():
+                    outputs += self._greet(now - self._slept_s)
+                case ConnectionLost(reason, refused):
+                    outputs += self._lost(reason, now - self._slept_s, refused=refused)
+                case Slept(seconds):
+                    self._slept_s += seconds
+        if not self._ended:
+            outputs += self._tick(now - self._slept_s)
+        if any(type(output) is Transmit for output in outputs):
+            self._link.said()
+            self._heartbeat_at = now - self._slept_s + self._config.heartbeat_interval_s
+        return outputs
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle` again though nothing happens."""
+        if self._ended:
+            return None
+        times = [self._dial_at, self._greet_by, self._give_up_at()]
+        if self._up:
+            times += [self._link.next_deadline(), self._heartbeat_at]
+        known = [time for time in times if time is not None]
+        return min(known) + self._slept_s if known else None
+
+    def _give_up_at(self) -> float | None:
+        if self._config.give_up_s is None or self._alone_since is None:
+            return None
+        return self._alone_since + self._config.give_up_s
+
+    def _tick(self, now: float) -> list[DialledOutput]:
+        if not self._up and self._alone_since is None:
+            self._alone_since = now
+        give_up_at = self._give_up_at()
+        if give_up_at is not None and now >= give_up_at:
+            return self._end(
+                DisconnectedError(
+                    f"no scheduler at {self._config.address} for {self._config.give_up_s:g} s ({self._last_reason}): "
+                    "check that it runs, that the address is right and that no firewall is between"
+                )
+            )
+        if self._dial_at is not None and now >= self._dial_at:
+            self._dial_at = None
+            return [Dial()]
+        if self._greet_by is not None and now >= self._greet_by:
+            return [HangUp("no greeting"), *self._lost("the scheduler did not answer the greeting", now, refused=False)]
+        return self._tick_link(now) if self._up else []
+
+    def _tick_link(self, now: float) -> list[DialledOutput]:
+        ack_due = self._link.next_deadline()
+        heartbeat_due = self._heartbeat_at is not None and now >= self._heartbeat_at
+        if heartbeat_due or (ack_due is not None and now >= ack_due):
+            return self._transmit([self._link.heartbeat()])
+        return []
+
+    def _greet(self, now: float) -> list[DialledOutput]:
+        self._connected = True
+        self._greet_by = now + GREETING_S
+        config = self._config
+        hello = Hello(config.role, config.incarnation, self._peer, self._link.received, 0, config.versions, config.name)
+        return [Transmit(0, 0, hello, ())]
+
+    def _arrived(self, header: Header, frames: tuple[Frame, ...], now: float) -> list[DialledOutput]:
+        if not self._connected:
+            return []
+        match header.message:
+            case Hello() as hello:
+                return [] if self._up else self._greeted(hello)
+            case Rejected() as rejected:
+                return self._rejected(rejected, now)
+        if not self._up:
+            return []
+        deliveries, packets = self._link.receive(header, frames, now)
+        return [*(Deliver(*delivery) for delivery in deliveries), *self._transmit(packets)]
+
+    def _greeted(self, hello: Hello) -> list[DialledOutput]:
+        if not compatible(self._config.versions, hello.versions):
+            return self._end(_mismatch(self._config.versions, hello.versions))
+        self._generation = max(self._generation, hello.generation)
+        resumed = hello.resumed and hello.incarnation == self._peer
+        if not resumed:
+            self._link = Link()
+            self._peer = hello.incarnation
+        self._up = True
+        self._refusals = 0
+        self._redial_s = FIRST_REDIAL_S
+        self._greet_by = self._alone_since = None
+        packets = self._link.attach(hello.received if resumed else 0)
+        return [LinkUp(Epoch(hello.incarnation), resumed), *self._transmit([self._link.heartbeat(), *packets])]
+
+    def _rejected(self, rejected: Rejected, now: float) -> list[DialledOutput]:
+        match rejected.code:
+            case "version":
+                return self._end(_mismatch(self._config.versions, rejected.versions))
+            case "superseded":
+                return self._end(SupersededError(rejected.text))
+            case "full":
+                return [HangUp(rejected.text), *self._lost(rejected.text, now, refused=False)]
+            case _:
+                return self._end(SchedulerError(f"the scheduler at {self._config.address} refuses us: {rejected.text}"))
+
+    def _lost(self, reason: str, now: float, *, refused: bool) -> list[DialledOutput]:
+        was_up = self._up
+        self._last_reason = reason
+        self._connected = self._up = False
+        self._greet_by = None
+        self._link.detach()
+        if self._alone_since is None:
+            self._alone_since = now
+        self._refusals = self._refusals + 1 if refused else 0
+        if self._refusals >= REFUSALS_TO_GIVE_UP:
+            return self._end(AuthenticationError(f"{self._config.address}: {self._config.refusal_help}"))
+        self._dial_at = now + self._redial_s * (0.5 + self._jitter())
+        self._redial_s = min(LAST_REDIAL_S, self._redial_s * 1.5)
+        return [LinkDown(reason)] if was_up else []
+
+    def _end(self, error: ScalerError) -> list[DialledOutput]:
+        self._ended = True
+        self._up = self._connected = False
+        return [HangUp(str(error)), GaveUp(error)]
+
+    def _transmit(self, packets: list[Packet]) -> list[DialledOutput]:
+        ack = self._link.received
+        return [Transmit(packet.seq, ack, packet.message, packet.frames) for packet in packets]
+
+
+def _mismatch(ours: Versions, theirs: Versions) -> VersionMismatchError:
+    return VersionMismatchError("this process and the scheduler do not fit together:\n" + version_table(ours, theirs))

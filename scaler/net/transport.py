@@ -1,0 +1,123 @@
+"""What a transport offers to a shell: multipart messages of opaque frames, and news of connections.
+
+Nothing here blocks. A shell watches `filenos()` for reading, calls `receive` until `pending()` is false, and only then
+sleeps: the descriptors tell of changes, not of what is left to read.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+Frame = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a handshake proved: the role and name a key is authorised under; role "anyone" where no key is needed."""
+
+    role: str
+    name: str
+    key: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A connection was accepted; it comes before the connection's first `Arrived`."""
+
+    connection: int
+    identity: Identity
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message came; `connection` is 0 on a dialler."""
+
+    connection: int
+    frames: list[Frame]
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """A connection is gone; `refused`: the other side did not accept our key."""
+
+    connection: int
+    reason: str
+    refused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """Somebody failed the handshake, or showed a key that is not authorised."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A dialler's connection stands and its handshake is done."""
+
+
+ListenerEvent = Opened | Arrived | Lost | TurnedAway
+DialerEvent = Connected | Arrived | Lost
+
+
+class Listener(Protocol):
+    """Accepts connections at one address."""
+
+    @property
+    def address(self) -> str:
+        """Where it really listens: a port of 0 is filled in."""
+        ...
+
+    def filenos(self) -> list[int]:
+        """The descriptors to watch for reading."""
+        ...
+
+    def receive(self, limit: int) -> list[ListenerEvent]:
+        """What has happened, about `limit` events at most."""
+        ...
+
+    def pending(self) -> bool:
+        """Whether `receive` would return something now."""
+        ...
+
+    def send(self, connection: int, frames: Sequence[Frame]) -> bool:
+        """Queue a message; False if that connection is gone."""
+        ...
+
+    def cut_off(self, connection: int) -> None:
+        """Close one connection and no other; no `Lost` follows."""
+        ...
+
+    def refresh_keys(self) -> None:
+        """Look at the authorised keys again; connections of those revoked are cut and told as `Lost`."""
+        ...
+
+    def close(self) -> None:
+        """Give everything back; queued messages that the kernel has not taken are dropped."""
+        ...
+
+
+class Dialer(Protocol):
+    """One connection to a listener, from `dial` to its end; a new one needs a new dialler."""
+
+    def filenos(self) -> list[int]:
+        """The descriptors to watch for reading."""
+        ...
+
+    def receive(self, limit: int) -> list[DialerEvent]:
+        """What has happened, about `limit` events at most."""
+        ...
+
+    def pending(self) -> bool:
+        """Whether `receive` would return something now."""
+        ...
+
+    def send(self, frames: Sequence[Frame]) -> None:
+        """Queue a message."""
+        ...
+
+    def close(self) -> None:
+        """End the connection."""
+        ...
