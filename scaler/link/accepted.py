@@ -25,6 +25,7 @@ from scaler.link.events import (
     OutgoingTo,
     Refused,
     Slept,
+    Superseded,
     TransmitOn,
 )
 from scaler.link.link import Link, Packet
@@ -38,6 +39,8 @@ T = TypeVar("T")
 AWAY_S = 2.0
 #: a connection that says no Hello in this time is cut
 GREETING_S = 5.0
+#: a connection we have said the last word on is cut if the peer does not close it in this time
+PARTING_S = 1.0
 #: the roles a proven role may take; "anyone" is proven where the transport itself keeps others out
 MAY_ACT_AS: Mapping[str, frozenset[str]] = {
     "client": frozenset(("client",)),
@@ -91,13 +94,15 @@ class AcceptedLinks:
         self._peers: dict[Incarnation, _Peer] = {}
         #: connections without a Hello, and since when, oldest first
         self._strangers: OrderedDict[int, float] = OrderedDict()
+        #: connections on which all is said, and since when, oldest first; what they bring is not looked at
+        self._parting: OrderedDict[int, float] = OrderedDict()
         #: peers without a connection, lost longest ago first
         self._away: OrderedDict[Incarnation, float] = OrderedDict()
         #: all peers of a role, silent longest first
         self._heard: dict[str, OrderedDict[Incarnation, _Peer]] = {
             role: OrderedDict() for role in ("client", "operator", "worker")
         }
-        #: peers to acknowledge by themselves if nothing else is said to them
+        #: peers to acknowledge by themselves if nothing else is said to them, due first ones first
         self._unacknowledged: OrderedDict[Incarnation, _Peer] = OrderedDict()
 
     def direction_of(self, connection: int) -> str:
@@ -128,9 +133,9 @@ class AcceptedLinks:
                 case ConnectionEnded(connection):
                     self._ended(connection, then)
                 case Garbage(connection, text):
-                    outputs += self._garbage(connection, text)
+                    outputs += self._garbage(connection, text, then)
                 case EndLink(incarnation, reason):
-                    outputs += self._end_link(incarnation, reason)
+                    outputs += self._end_link(incarnation, reason, then)
                 case Slept(seconds):
                     self._slept_s += seconds
         return outputs + self._tick(now - self._slept_s)
@@ -138,6 +143,7 @@ class AcceptedLinks:
     def next_deadline(self) -> float | None:
         """When to call `handle` again though nothing happens."""
         times = [since + GREETING_S for since in _first(self._strangers)]
+        times += [since + PARTING_S for since in _first(self._parting)]
         times += [since + AWAY_S for since in _first(self._away)]
         for role, peers in self._heard.items():
             times += [peer.heard_at + self._config.silence_s[role] for peer in _first(peers)]
@@ -154,7 +160,7 @@ class AcceptedLinks:
             return self._greeted(connection, known, header.message, now)
         peer = known.peer
         if peer is None:
-            return self._garbage(connection, "it speaks before its Hello")
+            return self._garbage(connection, "it speaks before its Hello", now)
         peer.heard_at = now
         self._heard[peer.role].move_to_end(peer.incarnation)
         deliveries, packets = peer.link.receive(header, frames, now)
@@ -163,12 +169,23 @@ class AcceptedLinks:
         outputs: list[AcceptedOutput] = []
         for message, behind in deliveries:
             if isinstance(message, Goodbye):
-                outputs += self._transmit(peer, packets)
-                return [*outputs, *self._end_link(peer.incarnation, ""), Gone(peer.incarnation, "goodbye")]
+                outputs += self._transmit(peer, [*packets, peer.link.heartbeat()])
+                self._part(peer, now)
+                return [*outputs, Gone(peer.incarnation, "goodbye")]
             outputs.append(DeliverFrom(peer.incarnation, message, behind))
-        if peer.link.next_deadline() is not None and peer.incarnation not in self._unacknowledged:
-            self._unacknowledged[peer.incarnation] = peer
-        return outputs + self._transmit(peer, packets)
+        if packets:
+            return outputs + self._transmit(peer, packets)
+        self._note_unacknowledged(peer, now)
+        return outputs
+
+    def _note_unacknowledged(self, peer: _Peer, now: float) -> None:
+        due = peer.link.next_deadline()
+        if due is None:
+            return
+        waiting = self._unacknowledged
+        waiting.setdefault(peer.incarnation, peer)
+        if due <= now:
+            waiting.move_to_end(peer.incarnation, last=False)
 
     def _transmit(self, peer: _Peer, packets: list[Packet]) -> list[AcceptedOutput]:
         if not packets or peer.connection is None:
@@ -182,23 +199,25 @@ class AcceptedLinks:
 
     def _greeted(self, connection: int, known: _Connection, hello: Hello, now: float) -> list[AcceptedOutput]:
         if known.peer is not None:
-            return self._garbage(connection, "a second Hello")
+            return self._garbage(connection, "a second Hello", now)
+        if hello.generation > self._config.generation:
+            self._forget_connection(connection)
+            return [CutConnection(connection, "superseded"), Superseded(hello.generation)]
         problem = self._problem(known, hello)
         if problem is not None:
-            return self._reject(connection, known, *problem)
+            return self._reject(connection, known.name, *problem, now)
         outputs: list[AcceptedOutput] = []
         peer = self._peers.get(hello.incarnation)
-        resumed = peer is not None and hello.peer == self._config.epoch
+        resumed = peer is not None and hello.peer == Incarnation(self._config.epoch)
         if peer is not None and peer.connection is not None:
             outputs.append(CutConnection(peer.connection, "replaced by a new connection"))
             self._forget_connection(peer.connection)
-        if not resumed:
+        if peer is None or not resumed:
             if peer is not None:
                 self._forget_peer(peer)
                 outputs.append(Gone(peer.incarnation, "began anew"))
             peer = _Peer(hello.incarnation, hello.role, known.key)
             self._peers[hello.incarnation] = self._heard[hello.role][hello.incarnation] = peer
-        assert peer is not None  # noqa: S101  # resumed says so
         return outputs + self._attach(connection, known, peer, hello, now, resumed=resumed)
 
     def _attach(
@@ -231,8 +250,6 @@ class AcceptedLinks:
             return "version", version_table(hello.versions, self._config.versions)
         if hello.role not in MAY_ACT_AS.get(known.role, ()):
             return "role", f"a {known.role} key may not act as {hello.role}"
-        if hello.generation > self._config.generation:
-            return "superseded", "a newer scheduler serves this address"
         peer = self._peers.get(hello.incarnation)
         if peer is not None and (peer.key, peer.role) != (known.key, hello.role):
             return "protocol", "this incarnation belongs to another key or role"
@@ -240,39 +257,47 @@ class AcceptedLinks:
             return "full", f"the scheduler serves {len(self._peers)} peers, as many as its descriptors allow"
         return None
 
-    def _reject(self, connection: int, known: _Connection, code: str, text: str) -> list[AcceptedOutput]:
+    def _reject(self, connection: int, name: str, code: str, text: str, now: float) -> list[AcceptedOutput]:
         self._forget_connection(connection)
-        return [
-            TransmitOn(connection, 0, 0, Rejected(code, text, self._config.versions), ()),
-            Refused(connection, known.name, text),
-        ]
+        self._parting[connection] = now
+        rejected = Rejected(code, text, self._config.versions)
+        return [TransmitOn(connection, 0, 0, rejected, ()), Refused(connection, name, text)]
 
     # ---- endings
 
     def _ended(self, connection: int, now: float) -> None:
         known = self._connections.get(connection)
         self._forget_connection(connection)
+        self._parting.pop(connection, None)
         if known is not None and known.peer is not None:
             self._away[known.peer.incarnation] = now
 
-    def _garbage(self, connection: int, text: str) -> list[AcceptedOutput]:
+    def _garbage(self, connection: int, text: str, now: float) -> list[AcceptedOutput]:
         known = self._connections.get(connection)
         if known is None:
             return []
-        outputs: list[AcceptedOutput] = [Refused(connection, known.name, text), CutConnection(connection, text)]
-        self._forget_connection(connection)
-        if known.peer is not None:
-            self._forget_peer(known.peer)
-            outputs.append(Gone(known.peer.incarnation, text))
-        return outputs
+        if known.peer is None:
+            self._forget_connection(connection)
+            return [Refused(connection, known.name, text), CutConnection(connection, text)]
+        self._forget_peer(known.peer)
+        return [*self._reject(connection, known.name, "protocol", text, now), Gone(known.peer.incarnation, text)]
 
-    def _end_link(self, incarnation: Incarnation, reason: str) -> list[AcceptedOutput]:
+    def _end_link(self, incarnation: Incarnation, reason: str, now: float) -> list[AcceptedOutput]:
         peer = self._peers.get(incarnation)
         if peer is None:
             return []
         connection = peer.connection
+        if connection is None or not reason:
+            self._part(peer, now)
+            return []
+        name = self._connections[connection].name
         self._forget_peer(peer)
-        return [] if connection is None else [CutConnection(connection, reason)]
+        return self._reject(connection, name, "protocol", reason, now)
+
+    def _part(self, peer: _Peer, now: float) -> None:
+        if peer.connection is not None:
+            self._parting[peer.connection] = now
+        self._forget_peer(peer)
 
     def _forget_connection(self, connection: int) -> None:
         known = self._connections.pop(connection, None)
@@ -294,21 +319,26 @@ class AcceptedLinks:
 
     def _tick(self, now: float) -> list[AcceptedOutput]:
         outputs: list[AcceptedOutput] = []
-        for connection, since in list(_due(self._strangers, now - GREETING_S)):
-            outputs += self._garbage(connection, f"no Hello in {GREETING_S:g} s since {since:.0f}")
-        for incarnation, _ in list(_due(self._away, now - AWAY_S)):
+        for connection in _due(self._strangers, now - GREETING_S):
+            outputs += self._garbage(connection, f"no Hello in {GREETING_S:g} s", now)
+        for connection in _due(self._parting, now - PARTING_S):
+            del self._parting[connection]
+            outputs.append(CutConnection(connection, "it did not close"))
+        for incarnation in _due(self._away, now - AWAY_S):
             self._forget_peer(self._peers[incarnation])
             outputs.append(Gone(incarnation, "its connection closed"))
         for role, peers in self._heard.items():
             outputs += self._tick_silent(role, peers, now)
+        return outputs + self._tick_unacknowledged(now)
+
+    def _tick_unacknowledged(self, now: float) -> list[AcceptedOutput]:
+        outputs: list[AcceptedOutput] = []
         while self._unacknowledged:
             peer = next(iter(self._unacknowledged.values()))
             due = peer.link.next_deadline()
             if due is not None and due > now:
                 break
-            self._unacknowledged.pop(peer.incarnation)
-            if due is not None:
-                outputs += self._transmit(peer, [peer.link.heartbeat()])
+            outputs += self._transmit(peer, [peer.link.heartbeat()])
         return outputs
 
     def _tick_silent(self, role: str, peers: OrderedDict[Incarnation, _Peer], now: float) -> list[AcceptedOutput]:
@@ -331,8 +361,10 @@ def _first(entries: Mapping[Any, T]) -> list[T]:
     return []
 
 
-def _due(entries: Mapping[Any, float], until: float) -> Iterable[tuple[Any, float]]:
+def _due(entries: Mapping[Any, float], until: float) -> list[Any]:
+    due = []
     for key, since in entries.items():
         if since > until:
-            return
-        yield key, since
+            break
+        due.append(key)
+    return due

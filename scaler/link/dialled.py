@@ -12,7 +12,6 @@ from scaler.errors import (
     DisconnectedError,
     ScalerError,
     SchedulerError,
-    SupersededError,
     VersionMismatchError,
 )
 from scaler.ids import Epoch, Incarnation
@@ -155,7 +154,15 @@ class DialledLink:
         self._connected = True
         self._greet_by = now + GREETING_S
         config = self._config
-        hello = Hello(config.role, config.incarnation, self._peer, self._link.received, 0, config.versions, config.name)
+        hello = Hello(
+            config.role,
+            config.incarnation,
+            self._peer,
+            self._link.received,
+            self._generation,
+            config.versions,
+            config.name,
+        )
         return [Transmit(0, 0, hello, ())]
 
     def _arrived(self, header: Header, frames: tuple[Frame, ...], now: float) -> list[DialledOutput]:
@@ -163,7 +170,7 @@ class DialledLink:
             return []
         match header.message:
             case Hello() as hello:
-                return [] if self._up else self._greeted(hello)
+                return [] if self._up else self._greeted(hello, now)
             case Rejected() as rejected:
                 return self._rejected(rejected, now)
         if not self._up:
@@ -171,10 +178,13 @@ class DialledLink:
         deliveries, packets = self._link.receive(header, frames, now)
         return [*(Deliver(*delivery) for delivery in deliveries), *self._transmit(packets)]
 
-    def _greeted(self, hello: Hello) -> list[DialledOutput]:
+    def _greeted(self, hello: Hello, now: float) -> list[DialledOutput]:
         if not compatible(self._config.versions, hello.versions):
             return self._end(_mismatch(self._config.versions, hello.versions))
-        self._generation = max(self._generation, hello.generation)
+        if hello.generation < self._generation:
+            reason = "an older scheduler answers there"
+            return [HangUp(reason), *self._lost(reason, now, refused=False)]
+        self._generation = hello.generation
         resumed = hello.resumed and hello.incarnation == self._peer
         if not resumed:
             self._link = Link()
@@ -184,14 +194,12 @@ class DialledLink:
         self._redial_s = FIRST_REDIAL_S
         self._greet_by = self._alone_since = None
         packets = self._link.attach(hello.received if resumed else 0)
-        return [LinkUp(Epoch(hello.incarnation), resumed), *self._transmit([self._link.heartbeat(), *packets])]
+        return [LinkUp(Epoch(hello.incarnation), resumed), *self._transmit([*packets, self._link.heartbeat()])]
 
     def _rejected(self, rejected: Rejected, now: float) -> list[DialledOutput]:
         match rejected.code:
             case "version":
                 return self._end(_mismatch(self._config.versions, rejected.versions))
-            case "superseded":
-                return self._end(SupersededError(rejected.text))
             case "full":
                 return [HangUp(rejected.text), *self._lost(rejected.text, now, refused=False)]
             case _:

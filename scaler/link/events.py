@@ -154,7 +154,7 @@ class OutgoingTo:
 
 @dataclass(frozen=True, slots=True)
 class EndLink:
-    """The core wants nothing more to do with a peer."""
+    """The core wants nothing more to do with a peer: it is told the reason, or, where that is "", ends in peace."""
 
     peer: Incarnation
     reason: str
@@ -220,4 +220,11 @@ class Refused:
     reason: str
 
 
-AcceptedOutput = TransmitOn | CutConnection | Joined | Gone | DeliverFrom | Refused
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A peer has met a scheduler of this higher generation: it alone is obeyed, and we end."""
+
+    generation: int
+
+
+AcceptedOutput = TransmitOn | CutConnection | Joined | Gone | DeliverFrom | Refused | Superseded

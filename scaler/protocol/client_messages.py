@@ -49,7 +49,7 @@ class CloseBatch(Struct, frozen=True, array_like=True, tag=13):
 
     def __post_init__(self) -> None:
         if self.size < 0:
-            raise ValueError(f"a batch of {self.size} calls")
+            raise ValueError(f"the size of a batch is {self.size}")
 
 
 class Resume(Struct, frozen=True, array_like=True, tag=14):

@@ -3,7 +3,7 @@
 from msgspec import Struct
 
 from scaler.ids import BatchId, FunctionId, RunId
-from scaler.protocol.options import BatchOptions, Ranges, ReturnReason, check_range, check_ranges
+from scaler.protocol.options import BatchOptions, Ranges, ReturnReason, check_quantity, check_range, check_ranges
 from scaler.resources import NO_RESOURCES, Resources
 
 # ---- cluster to scheduler
@@ -24,6 +24,13 @@ class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
     tags: tuple[str, ...] = ()
     resources: Resources = NO_RESOURCES
     ends_in_s: float | None = None
+
+    def __post_init__(self) -> None:
+        check_quantity("workers", self.workers)
+        check_quantity("slots", self.slots)
+        check_quantity("ends_in_s", abs(self.ends_in_s or 0))
+        for name, amount in self.resources:
+            check_quantity(name, amount)
 
 
 class SpanResult(Struct, frozen=True, array_like=True, tag=51):

@@ -17,12 +17,11 @@ from scaler.protocol.options import Failure
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_FRAMES = 4096
-#: of two roles, and of the scheduler, what each may send
 Sendable = Message | ConnectionMessage
 
 
 class Header(Struct, array_like=True):
-    """The first frame of every message: `seq` is 0 for messages of the connection itself, `ack` the last one had."""
+    """The first frame of every message: `seq` is 0 for those of the connection itself, `ack` the last seq received."""
 
     seq: int
     ack: int
@@ -69,12 +68,18 @@ DIRECTIONS: dict[str, type[Struct]] = {
     "to-worker": _ToCluster,
 }
 
+#: the types whose sequence number is 0, and no others have that
+UNSEQUENCED = frozenset(typing.get_args(ConnectionMessage))
+
 _encoder = msgspec.msgpack.Encoder()
 
 
 def encode(seq: int, ack: int, message: Sendable) -> bytes:
-    """The header frame of a message."""
-    return _encoder.encode((seq, ack, message))
+    """The header frame of a message; one beyond the limit is an error of ours, since its sender has to cut it."""
+    frame = _encoder.encode((seq, ack, message))
+    if len(frame) > MAX_HEADER_BYTES:
+        raise ValueError(f"a {type(message).__name__} of {len(frame)} bytes is no header: send it in parts")
+    return frame
 
 
 class Decoder:
@@ -92,9 +97,10 @@ class Decoder:
             header = self._decode(frame)
         except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, TypeError) as error:
             raise ProtocolError(f"no message that {self._direction} may send: {error}") from None
-        if header.seq < 0 or header.ack < 0:  # type: ignore[attr-defined]  # every direction has both
-            raise ProtocolError("a sequence number is negative")
-        return typing.cast("Header", header)
+        found = typing.cast("Header", header)
+        if found.seq < 0 or found.ack < 0 or (found.seq == 0) is not (type(found.message) in UNSEQUENCED):
+            raise ProtocolError(f"sequence numbers {found.seq}, {found.ack} with a {type(found.message).__name__}")
+        return found
 
 
 _failure_decoder = msgspec.msgpack.Decoder(Failure)

@@ -1,37 +1,42 @@
 """Messages of a connection itself; they carry no sequence number and are handled below every core."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from scaler.ids import Incarnation
 
 PROTOCOL_VERSION = 1
+
+#: What a peer says of itself and others print: short enough for a log line.
+Label = Annotated[str, Meta(max_length=256)]
 
 
 class Versions(Struct, frozen=True, array_like=True):
     """What both sides must agree on; `build` and `python` are shown, `protocol`, `python_minor` and `pickle` compared."""
 
     protocol: int
-    python_minor: str
+    python_minor: Label
     pickle: int
-    python: str = ""
-    build: str = ""
+    python: Label = ""
+    build: Label = ""
 
 
 class Hello(Struct, frozen=True, array_like=True, tag=0):
     """Who speaks, and what it has of the other: first on every connection, both ways. Its layout never changes.
 
     `peer` is the incarnation it believes to be talking to (0: any) and `received` the last sequence number it has had
-    from that one. The scheduler answers with a Hello of its own; `resumed` is true there if the link between the two
-    incarnations goes on, false if it begins anew.
+    from that one; `generation` is the highest of any scheduler it has met. The scheduler answers with a Hello of its
+    own; `resumed` is true there if the link between the two incarnations goes on, false if it begins anew.
     """
 
-    role: str
+    role: Label
     incarnation: Incarnation
     peer: Incarnation
     received: int
     generation: int
     versions: Versions
-    name: str = ""
+    name: Label = ""
     resumed: bool = False
 
 
@@ -51,9 +56,10 @@ class ResendFrom(Struct, frozen=True, array_like=True, tag=2):
 
 
 class Rejected(Struct, frozen=True, array_like=True, tag=3):
-    """The scheduler will not talk to this peer; the connection is cut off behind it. Scheduler to any.
+    """The scheduler will not talk to this peer; the connection is cut off a second later. Scheduler to any.
 
-    `code` is one of "version", "role", "superseded", "full", "protocol", "unknown"; `versions` are the scheduler's.
+    `code` is "version", "role" (the key may not act so), "full" (try again later) or "protocol" (the peer broke the
+    rules); `versions` are the scheduler's.
     """
 
     code: str

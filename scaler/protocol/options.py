@@ -1,6 +1,7 @@
 """What travels with a batch, and what is said of a task that failed without its own exception."""
 
 import enum
+import math
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -10,21 +11,29 @@ from scaler.resources import NO_RESOURCES, Resources
 
 #: No message lists more ranges: a sender cuts a longer list in several messages, whose headers then stay below 1 MiB.
 MAX_RANGES = 1 << 16
+#: An index fits a double exactly, whoever reads it.
+MAX_INDEX = 1 << 53
 
 Ranges = Annotated[tuple[Range, ...], Meta(max_length=MAX_RANGES)]
 
 
 def check_range(lo: int, hi: int) -> None:
     """Refuse what is no half-open range of indices; the decoder turns the `ValueError` into a `ProtocolError`."""
-    if not 0 <= lo < hi:
+    if not 0 <= lo < hi <= MAX_INDEX:
         raise ValueError(f"[{lo}, {hi}) is no range of indices")
 
 
 def check_ranges(ranges: Ranges) -> None:
     """Refuse a list with anything that is no range of indices."""
     for lo, hi in ranges:
-        if not 0 <= lo < hi:
+        if not 0 <= lo < hi <= MAX_INDEX:
             check_range(lo, hi)
+
+
+def check_quantity(name: str, value: float) -> None:
+    """Refuse what is no count, time or amount: negative, infinite, or not a number."""
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name} is {value}")
 
 
 class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=False):
@@ -46,6 +55,13 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     parent: TaskId | None = None
     everywhere: bool = False
     durable: str = ""
+
+    def __post_init__(self) -> None:
+        check_quantity("retries", self.retries)
+        check_quantity("retry_delay_s", self.retry_delay_s)
+        check_quantity("timeout_s", self.timeout_s or 0)
+        for name, amount in self.resources:
+            check_quantity(name, amount)
 
 
 class Cause(enum.StrEnum):
