@@ -23,7 +23,13 @@ from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink, Sink, SubmitSink
 from scaler.errors import ClientQuitException
 from scaler.ids import BatchId, Incarnation, Range
-from scaler.ledger.events import BatchClosed, BatchOpened, FunctionPickled, TasksAppended, Unwanted
+from scaler.ledger.events import (
+    BatchClosed,
+    BatchOpened,
+    FunctionPickled,
+    TasksAppended,
+    Unwanted,
+)
 from scaler.payload.calls import columns, pickle_call
 from scaler.payload.functions import PickledFunction, pickle_function
 from scaler.protocol import BatchOptions
@@ -77,7 +83,9 @@ class Client:
 
     # ---- work
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ScalerFuture:
+    def submit(
+        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
+    ) -> ScalerFuture:
         """Run `fn(*args, **kwargs)` on a worker and return the future of its result.
 
         The arguments are pickled now, so changing them afterwards changes nothing. A call that does not fit the
@@ -94,36 +102,60 @@ class Client:
             self._io.post_call(sink.batch, index, call)
         return future
 
-    def map(self, fn: Callable[..., Any], *iterables: Iterable[Any], return_exceptions: bool = False) -> list[Any]:
+    def map(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        return_exceptions: bool = False,
+    ) -> list[Any]:
         """Run `fn` on every element, each a task of its own, and return the results in order.
 
         With one iterable an element that is exactly a `tuple` is the argument list, any other the single argument;
         several iterables are zipped. When elements fail, the first one's exception is raised once all are done, with
         every outcome on its `results`; with `return_exceptions` the exceptions stand in the list instead.
         """
-        return self._run(fn, calls_of(call_shape(fn), iterables), return_exceptions=return_exceptions)
+        return self._run(
+            fn, calls_of(call_shape(fn), iterables), return_exceptions=return_exceptions
+        )
 
     def starmap(
-        self, fn: Callable[..., Any], iterable: Iterable[Iterable[Any]], *, return_exceptions: bool = False
+        self,
+        fn: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        *,
+        return_exceptions: bool = False,
     ) -> list[Any]:
         """As `map`, where each element is an argument list."""
-        return self._run(fn, starred_calls_of(call_shape(fn), iterable), return_exceptions=return_exceptions)
+        return self._run(
+            fn,
+            starred_calls_of(call_shape(fn), iterable),
+            return_exceptions=return_exceptions,
+        )
 
-    def gather(self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
+    def gather(
+        self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False
+    ) -> list[Any]:
         """The results of the futures in their order; see `scaler.gather`."""
         return waiting.gather(futures, return_exceptions=return_exceptions)
 
-    def as_completed(self, futures: Iterable[ScalerFuture], timeout: float | None = None) -> Iterator[ScalerFuture]:
+    def as_completed(
+        self, futures: Iterable[ScalerFuture], timeout: float | None = None
+    ) -> Iterator[ScalerFuture]:
         """The futures as they finish; see `scaler.as_completed`."""
         return waiting.as_completed(futures, timeout)
 
     def wait(
-        self, futures: Iterable[ScalerFuture], timeout: float | None = None, return_when: str = "ALL_COMPLETED"
+        self,
+        futures: Iterable[ScalerFuture],
+        timeout: float | None = None,
+        return_when: str = "ALL_COMPLETED",
     ) -> Any:
         """`(done, not_done)` as `concurrent.futures.wait` gives them; see `scaler.wait`."""
         return waiting.wait(futures, timeout, return_when)
 
-    def _run(self, fn: Callable[..., Any], calls: Iterator[Call], *, return_exceptions: bool) -> list[Any]:
+    def _run(
+        self, fn: Callable[..., Any], calls: Iterator[Call], *, return_exceptions: bool
+    ) -> list[Any]:
         self._require_open()
         function = pickle_function(fn)
         sink = MapSink(self._next_batch())
@@ -136,7 +168,9 @@ class Client:
             self._io.post(BatchClosed(sink.batch))
             results, failed = sink.collect(size)
         except BaseException:
-            self._io.post(BatchClosed(sink.batch), Unwanted(sink.batch, (Range(0, size),)))
+            self._io.post(
+                BatchClosed(sink.batch), Unwanted(sink.batch, (Range(0, size),))
+            )
             raise
         finally:
             self._io.forget(sink.batch)
@@ -156,7 +190,9 @@ class Client:
         self._batches += 1
         return BatchId(self._incarnation, self._batches)
 
-    def _open_sink(self, function: PickledFunction, options: BatchOptions) -> SubmitSink:
+    def _open_sink(
+        self, function: PickledFunction, options: BatchOptions
+    ) -> SubmitSink:
         key = (function.id, options)
         sink = self._open.get(key)
         if sink is None:
@@ -168,9 +204,14 @@ class Client:
         self._open.move_to_end(key)
         return sink
 
-    def _announce(self, sink: Sink, function: PickledFunction, options: BatchOptions) -> None:
+    def _announce(
+        self, sink: Sink, function: PickledFunction, options: BatchOptions
+    ) -> None:
         self._io.remember(sink)
-        self._io.post(FunctionPickled(function.id, function.frames), BatchOpened(sink.batch, function.id, options))
+        self._io.post(
+            FunctionPickled(function.id, function.frames),
+            BatchOpened(sink.batch, function.id, options),
+        )
 
     def _unwant(self, batch: BatchId, index: int) -> None:
         self._io.post(Unwanted(batch, (Range(index, index + 1),)))
@@ -202,7 +243,10 @@ class Client:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.disconnect()
 
@@ -235,7 +279,9 @@ def _leave_all() -> None:
 def _disown() -> None:
     """In a forked child the sockets belong to the parent: every client says so when used."""
     for client in list(_living):
-        client._closed_because = "this client belongs to the parent of this forked process"  # noqa: SLF001  # ours
+        client._closed_because = (
+            "this client belongs to the parent of this forked process"  # noqa: SLF001  # ours
+        )
     _living.clear()
 
 

@@ -8,7 +8,13 @@ import asyncio
 import threading
 from collections.abc import Generator
 from concurrent.futures import CancelledError, Future
-from concurrent.futures._base import CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED, PENDING, RUNNING
+from concurrent.futures._base import (
+    CANCELLED,
+    CANCELLED_AND_NOTIFIED,
+    FINISHED,
+    PENDING,
+    RUNNING,
+)
 from typing import Any, Protocol
 
 from scaler.ids import TaskId
@@ -57,9 +63,13 @@ class ScalerFuture(Future[Any]):
         self._exception = None
         self._sealed: Sealed | None = None
 
-    def __getattr__(self, name: str) -> Any:  # Any: the standard library's private attributes, whatever they are
+    def __getattr__(
+        self, name: str
+    ) -> Any:  # Any: the standard library's private attributes, whatever they are
         if name not in _MADE_WHEN_ASKED_FOR:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}"
+            )
         with _CHANGES:
             if "_condition" not in self.__dict__:
                 self._waiters = []
@@ -105,7 +115,9 @@ class ScalerFuture(Future[Any]):
         self._announce(failed=True)
         return True
 
-    def result(self, timeout: float | None = None) -> Any:  # Any: whatever the task returned
+    def result(
+        self, timeout: float | None = None
+    ) -> Any:  # Any: whatever the task returned
         """What the task returned; raises what it raised, `CancelledError`, or `TimeoutError` after `timeout` seconds."""
         outcome_error = self.exception(timeout)
         if outcome_error is not None:
@@ -137,7 +149,11 @@ class ScalerFuture(Future[Any]):
         outcome = sealed.open()
         with _CHANGES:
             if self._sealed is not None:
-                self._result, self._exception, self._sealed = outcome.value, outcome.error, None
+                self._result, self._exception, self._sealed = (
+                    outcome.value,
+                    outcome.error,
+                    None,
+                )
 
     # ---- called by the I/O thread
 

@@ -26,9 +26,13 @@ def calls_of(shape: CallShape, iterables: tuple[Iterable[Any], ...]) -> Iterator
     return chain.from_iterable(_checked(shape, block) for block in blocks)
 
 
-def starred_calls_of(shape: CallShape, iterable: Iterable[Iterable[Any]]) -> Iterator[Call]:
+def starred_calls_of(
+    shape: CallShape, iterable: Iterable[Iterable[Any]]
+) -> Iterator[Call]:
     """The argument lists of `starmap(fn, iterable)`: each element is one."""
-    return chain.from_iterable(_checked(shape, [tuple(args) for args in block]) for block in _blocks(iterable))
+    return chain.from_iterable(
+        _checked(shape, [tuple(args) for args in block]) for block in _blocks(iterable)
+    )
 
 
 def _blocks(iterable: Iterable[Any]) -> Iterator[list[Any]]:

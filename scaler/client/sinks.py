@@ -10,7 +10,12 @@ from typing import Any, Protocol
 from scaler.client.futures import ScalerFuture
 from scaler.errors import ScalerError
 from scaler.ids import BatchId, Range, TaskId
-from scaler.payload.values import Outcome, exception_from_failure, load_column, load_value
+from scaler.payload.values import (
+    Outcome,
+    exception_from_failure,
+    load_column,
+    load_value,
+)
 from scaler.protocol import Failure
 from scaler.protocol.columns import REFERENCE, VALUE, ResultColumn, words
 
@@ -93,10 +98,19 @@ class SubmitSink:
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
         view, take = memoryview(data), self._futures.pop
         start = column.base
-        for index, status, end in zip(range(column.lo, column.hi), column.statuses, words(column.ends), strict=True):
+        for index, status, end in zip(
+            range(column.lo, column.hi),
+            column.statuses,
+            words(column.ends),
+            strict=True,
+        ):
             future = take(index, None)
             if future is not None:
-                future.settle(SealedValue(status, bytes(view[start - column.base : end - column.base])))
+                future.settle(
+                    SealedValue(
+                        status, bytes(view[start - column.base : end - column.base])
+                    )
+                )
             start = end
 
     def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
@@ -154,7 +168,11 @@ class MapSink:
         return results, sorted(failed)
 
     @staticmethod
-    def _place(part: ResultColumn | tuple[tuple[Range, ...], Failure], results: list[Any], failed: list[int]) -> int:
+    def _place(
+        part: ResultColumn | tuple[tuple[Range, ...], Failure],
+        results: list[Any],
+        failed: list[int],
+    ) -> int:
         if isinstance(part, ResultColumn):
             values, wrong = load_column(part)
             results[part.lo : part.hi] = values

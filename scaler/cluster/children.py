@@ -25,7 +25,14 @@ class Child:
         ours, theirs = socket.socketpair()
         self._line = ours
         self._name = arguments[0]
-        command = [sys.executable, "-m", "scaler.cli.main", *arguments, "--parent-fd", str(theirs.fileno())]
+        command = [
+            sys.executable,
+            "-m",
+            "scaler.cli.main",
+            *arguments,
+            "--parent-fd",
+            str(theirs.fileno()),
+        ]
         output = subprocess.DEVNULL if quiet else None
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
@@ -54,7 +61,9 @@ class Child:
                     )
                 text += data
         except TimeoutError:
-            raise SchedulerError(f"{self._name} was not ready after {timeout_s:g} s") from None
+            raise SchedulerError(
+                f"{self._name} was not ready after {timeout_s:g} s"
+            ) from None
         return text.decode().strip()
 
     def ask_to_stop(self) -> None:

@@ -63,10 +63,16 @@ class SchedulerClusterCombo:
         **others: Any,
     ) -> None:
         if n_workers < 0 or threads_per_worker < 1:
-            raise ConfigurationError("n_workers must be 0 or more and threads_per_worker 1 or more")
+            raise ConfigurationError(
+                "n_workers must be 0 or more and threads_per_worker 1 or more"
+            )
         _warn_of(others)
         common = ["--logging-level", logging_level, "--event-loop", event_loop]
-        common += ["--logging-config-file", logging_config_file] if logging_config_file else []
+        common += (
+            ["--logging-config-file", logging_config_file]
+            if logging_config_file
+            else []
+        )
         common += [word for path in logging_paths for word in ("--logging-paths", path)]
         common += ["--key-file", key_file] if key_file else []
         scheduler = ["scheduler", address or "tcp://127.0.0.1:0", *common]
@@ -74,7 +80,14 @@ class SchedulerClusterCombo:
         scheduler += ["--client-timeout-seconds", f"{client_timeout_seconds:g}"]
         scheduler += ["--worker-timeout-seconds", f"{worker_timeout_seconds:g}"]
         scheduler += ["--monitor-address", monitor_address] if monitor_address else []
-        worker = ["worker", *common, "-n", str(n_workers), "--threads", str(threads_per_worker)]
+        worker = [
+            "worker",
+            *common,
+            "-n",
+            str(n_workers),
+            "--threads",
+            str(threads_per_worker),
+        ]
         worker += ["--heartbeat-interval", f"{heartbeat_interval_seconds:g}"]
         worker += ["--death-timeout-seconds", f"{death_timeout_seconds:g}"]
         self._children: list[Child] = []
@@ -107,19 +120,30 @@ class SchedulerClusterCombo:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.shutdown()
 
     def __repr__(self) -> str:
-        return f"<SchedulerClusterCombo {self._address if self._children else 'stopped'}>"
+        return (
+            f"<SchedulerClusterCombo {self._address if self._children else 'stopped'}>"
+        )
 
 
 def _warn_of(others: dict[str, Any]) -> None:
     for name in others:
         if name not in MEANINGLESS:
-            raise TypeError(f"SchedulerClusterCombo() got an unexpected keyword argument {name!r}")
-        warnings.warn(f"{name} means nothing here: {MEANINGLESS[name]}", DeprecationWarning, stacklevel=3)
+            raise TypeError(
+                f"SchedulerClusterCombo() got an unexpected keyword argument {name!r}"
+            )
+        warnings.warn(
+            f"{name} means nothing here: {MEANINGLESS[name]}",
+            DeprecationWarning,
+            stacklevel=3,
+        )
 
 
 @atexit.register

@@ -115,6 +115,11 @@ class AcceptedLinks:
         known = self._peers.get(peer)
         return known.link.room_bytes if known else 0
 
+    def backlog_bytes(self, peer: Incarnation) -> int:
+        """What was said to a peer and is not acknowledged; 0 for one that is gone."""
+        known = self._peers.get(peer)
+        return known.link.backlog_bytes if known else 0
+
     def handle(self, events: Iterable[AcceptedEvent], now: float) -> list[AcceptedOutput]:
         """What happened since, in order; what to do about it, in order."""
         outputs: list[AcceptedOutput] = []
@@ -199,7 +204,8 @@ class AcceptedLinks:
 
     def _greeted(self, connection: int, known: _Connection, hello: Hello, now: float) -> list[AcceptedOutput]:
         if known.peer is not None:
-            return self._garbage(connection, "a second Hello", now)
+            repeated = known.peer.incarnation == hello.incarnation
+            return [] if repeated else self._garbage(connection, "a second Hello", now)
         if hello.generation > self._config.generation:
             self._forget_connection(connection)
             return [CutConnection(connection, "superseded"), Superseded(hello.generation)]

@@ -86,6 +86,11 @@ class DialledLink:
         """How much may be said before the window is full; 0 while no link stands."""
         return self._link.room_bytes if self._up else 0
 
+    @property
+    def backlog_bytes(self) -> int:
+        """What was said and is not acknowledged: 0 when all of it has arrived, so that a leaver may go."""
+        return self._link.backlog_bytes
+
     def handle(self, events: Iterable[DialledEvent], now: float) -> list[DialledOutput]:
         """What happened since, in order; what to do about it, in order."""
         outputs: list[DialledOutput] = []

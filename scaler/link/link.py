@@ -15,6 +15,8 @@ WINDOW_BYTES = 16 << 20
 ACK_DELAY_S = 0.05
 ACK_MESSAGES = 64
 ACK_BYTES = 1 << 20
+#: A gap is asked for again after this time, should the first asking or its answer be lost too.
+ASK_AGAIN_S = 0.2
 #: what a header costs, roughly, when the window is counted
 HEADER_BYTES = 64
 
@@ -52,6 +54,7 @@ class Link:
         #: the last sequence number had without a gap
         self.received = 0
         self._asked_from = 0
+        self._asked_at = 0.0
         self._unsaid_messages = 0
         self._unsaid_bytes = 0
         self._ack_due: float | None = None
@@ -91,7 +94,7 @@ class Link:
         self._acknowledge(header.ack)
         packets = self._release()
         if header.seq == 0:
-            return [], packets + self._connection_message(header.message)
+            return [], packets + self._connection_message(header.message, now)
         if header.seq != self.received + 1:
             return [], packets + self._out_of_order(header.seq, now)
         self.received = header.seq
@@ -111,12 +114,12 @@ class Link:
         """When an acknowledgement that found no message to ride on must go by itself."""
         return self._ack_due
 
-    def _connection_message(self, message: object) -> list[Packet]:
+    def _connection_message(self, message: object, now: float) -> list[Packet]:
         match message:
             case ResendFrom(seq=seq):
                 return [packet for packet in self._unacked if packet.seq >= seq]
             case Heartbeat(sent=sent) if sent > self.received:
-                return self._ask_again()
+                return self._ask(now)
             case _:
                 return []
 
@@ -124,11 +127,14 @@ class Link:
         if seq <= self.received:
             self._ack_due = now
             return []
-        return [] if self._asked_from == self.received + 1 else self._ask_again()
+        return self._ask(now)
 
-    def _ask_again(self) -> list[Packet]:
-        self._asked_from = self.received + 1
-        return [Packet(0, ResendFrom(self._asked_from), ())]
+    def _ask(self, now: float) -> list[Packet]:
+        wanted = self.received + 1
+        if self._asked_from == wanted and now < self._asked_at + ASK_AGAIN_S:
+            return []
+        self._asked_from, self._asked_at = wanted, now
+        return [Packet(0, ResendFrom(wanted), ())]
 
     def _note_unsaid(self, size: int, now: float) -> None:
         self._unsaid_messages += 1

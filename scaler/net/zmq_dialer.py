@@ -7,20 +7,33 @@ import zmq
 from scaler.net.addresses import Address, TcpAddress
 from scaler.net.keys import KeyFile
 from scaler.net.transport import Arrived, Connected, DialerEvent, Frame, Lost
-from scaler.net.zmq_sockets import HANDSHAKE_FAILED, Monitor, frame_content, send_frames, set_common_options
+from scaler.net.zmq_sockets import (
+    HANDSHAKE_FAILED,
+    Monitor,
+    frame_content,
+    send_frames,
+    set_common_options,
+)
 
 _ENDED = {
     zmq.EVENT_DISCONNECTED: "the connection was closed",
     zmq.EVENT_CLOSED: "nobody listens there",
 }
 #: libzmq tells only these apart; a server that does not know our key shows as one of them
-_REFUSALS = frozenset((zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL))
+_REFUSALS = frozenset(
+    (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
+)
 
 
 class ZmqDialer:
     """A `Dialer`; `key` None connects without encryption."""
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", address: Address, key: KeyFile | None) -> None:
+    def __init__(
+        self,
+        context: "zmq.Context[zmq.Socket[bytes]]",
+        address: Address,
+        key: KeyFile | None,
+    ) -> None:
         self._socket = context.socket(zmq.DEALER)
         set_common_options(self._socket)
         socket = self._socket
@@ -31,17 +44,30 @@ class ZmqDialer:
         if isinstance(address, TcpAddress) and ":" in address.host:
             socket.ipv6 = True
         if key is not None:
-            socket.curve_publickey, socket.curve_secretkey, socket.curve_serverkey = key.public, key.secret, key.server
-        self._monitor = Monitor(socket, zmq.EVENT_HANDSHAKE_SUCCEEDED | sum(_ENDED) | sum(HANDSHAKE_FAILED))
+            socket.curve_publickey, socket.curve_secretkey, socket.curve_serverkey = (
+                key.public,
+                key.secret,
+                key.server,
+            )
+        self._monitor = Monitor(
+            socket, zmq.EVENT_HANDSHAKE_SUCCEEDED | sum(_ENDED) | sum(HANDSHAKE_FAILED)
+        )
         self._events: list[DialerEvent] = []
         self._over = False
         socket.connect(str(address))
 
     def filenos(self) -> list[int]:
-        return [int(socket.getsockopt(zmq.FD)) for socket in (self._socket, self._monitor.socket)]  # type: ignore[call-overload]  # an int
+        return [
+            int(socket.getsockopt(zmq.FD))
+            for socket in (self._socket, self._monitor.socket)
+        ]  # type: ignore[call-overload]  # an int
 
     def pending(self) -> bool:
-        return bool(self._events) or _readable(self._socket) or _readable(self._monitor.socket)
+        return (
+            bool(self._events)
+            or _readable(self._socket)
+            or _readable(self._monitor.socket)
+        )
 
     def receive(self, limit: int) -> list[DialerEvent]:
         lost = self._read_monitor()
@@ -85,7 +111,9 @@ def _readable(socket: "zmq.Socket[bytes]") -> bool:
 class Dialing:
     """Makes a dialler for each attempt, with the key read anew, so that one that was replaced is noticed."""
 
-    def __init__(self, address: Address, key: KeyFile | None, io_threads: int = 1) -> None:
+    def __init__(
+        self, address: Address, key: KeyFile | None, io_threads: int = 1
+    ) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._address = address
         self._key = key

@@ -16,8 +16,22 @@ from zmq.utils import z85
 from scaler.errors import AddressError
 from scaler.net.addresses import Address, IpcAddress, TcpAddress
 from scaler.net.keys import Authorized, read_authorized
-from scaler.net.transport import Arrived, Frame, Identity, ListenerEvent, Lost, Opened, TurnedAway
-from scaler.net.zmq_sockets import HANDSHAKE_FAILED, Monitor, frame_content, send_frames, set_common_options
+from scaler.net.transport import (
+    Arrived,
+    Frame,
+    Identity,
+    ListenerEvent,
+    Lost,
+    Opened,
+    TurnedAway,
+)
+from scaler.net.zmq_sockets import (
+    HANDSHAKE_FAILED,
+    Monitor,
+    frame_content,
+    send_frames,
+    set_common_options,
+)
 
 ANYONE = Identity("anyone", "", "")
 _BACKLOG = 1024
@@ -41,7 +55,9 @@ class Curve:
 class ZmqListener:
     """A `Listener` over tcp with CURVE, or without (`curve` None) where the address itself keeps others out."""
 
-    def __init__(self, address: Address, curve: Curve | None, io_threads: int = 1) -> None:
+    def __init__(
+        self, address: Address, curve: Curve | None, io_threads: int = 1
+    ) -> None:
         self._curve = curve
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._context.max_sockets = 64
@@ -57,7 +73,9 @@ class ZmqListener:
             self._socket.curve_server = True
             self._socket.curve_secretkey = curve.secret
             self._socket.setsockopt(zmq.ZAP_DOMAIN, b"scaler")
-        self._monitor = Monitor(self._socket, zmq.EVENT_DISCONNECTED | sum(HANDSHAKE_FAILED))
+        self._monitor = Monitor(
+            self._socket, zmq.EVENT_DISCONNECTED | sum(HANDSHAKE_FAILED)
+        )
         self._next_connection = 1
         self._by_routing: dict[bytes, int] = {}
         self._routing: dict[int, bytes] = {}
@@ -82,7 +100,9 @@ class ZmqListener:
         try:
             self._socket.bind(_endpoint(address))
         except zmq.ZMQError as error:
-            raise AddressError(f"cannot listen on {address}: {error.strerror}") from None
+            raise AddressError(
+                f"cannot listen on {address}: {error.strerror}"
+            ) from None
         bound = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
         self.address = bound if isinstance(address, TcpAddress) else str(address)
         if isinstance(address, IpcAddress):
@@ -90,7 +110,11 @@ class ZmqListener:
             address.path.chmod(0o600)
 
     def filenos(self) -> list[int]:
-        watched = [self._socket, self._monitor.socket, *([self._zap] if self._zap else [])]
+        watched = [
+            self._socket,
+            self._monitor.socket,
+            *([self._zap] if self._zap else []),
+        ]
         return [int(socket.getsockopt(zmq.FD)) for socket in watched]  # type: ignore[call-overload]  # an int
 
     def pending(self) -> bool:
@@ -173,11 +197,17 @@ class ZmqListener:
             self._zap.send_multipart(self._zap_reply(request))
 
     def _zap_reply(self, request: list[bytes]) -> list[bytes]:
-        version, sequence, _domain, address, _identity, mechanism, *credentials = request
-        key = z85.encode(credentials[0]) if mechanism == b"CURVE" and credentials else b""
+        version, sequence, _domain, address, _identity, mechanism, *credentials = (
+            request
+        )
+        key = (
+            z85.encode(credentials[0]) if mechanism == b"CURVE" and credentials else b""
+        )
         if self._curve is not None and key in self._curve.authorized:
             return [version, sequence, b"200", b"OK", key, b""]
-        self._events.append(TurnedAway(address.decode(errors="replace"), "its key is not authorised"))
+        self._events.append(
+            TurnedAway(address.decode(errors="replace"), "its key is not authorised")
+        )
         return [version, sequence, b"400", b"not authorised", b"", b""]
 
     def send(self, connection: int, frames: Sequence[Frame]) -> bool:
@@ -252,5 +282,3 @@ def _remove_stale(path: Path) -> None:
             path.unlink(missing_ok=True)
         else:
             raise AddressError(f"cannot listen on ipc://{path}: another process does")
-
-

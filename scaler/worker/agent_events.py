@@ -121,7 +121,16 @@ class Slept:
 
 
 Event = (
-    LinkUp | LinkDown | Received | WorkerStarted | Harvested | TookBack | WorkerEnded | StartFailed | StopAsked | Slept
+    LinkUp
+    | LinkDown
+    | Received
+    | WorkerStarted
+    | Harvested
+    | TookBack
+    | WorkerEnded
+    | StartFailed
+    | StopAsked
+    | Slept
 )
 
 # ---- commands

@@ -1,0 +1,84 @@
+"""A batch: one function, one set of options, its calls as chunks, its tasks as spans."""
+
+from scaler.core.chunks import ChunkStore
+from scaler.core.queue import ClassKey, Lane
+from scaler.core.runs import Run
+from scaler.core.runtimes import RunTimes
+from scaler.core.spans import NO_COUNTS, NO_NEEDS, Counts, Needs, SpanMap
+from scaler.ids import BatchId, FunctionId, Incarnation
+from scaler.protocol import BatchOptions
+
+
+class Batch:
+    """What the scheduler knows of one batch; the task manager alone changes its spans."""
+
+    __slots__ = (
+        "_lane",
+        "_lanes",
+        "appended",
+        "function",
+        "gone",
+        "id",
+        "is_closed",
+        "is_orphan",
+        "is_resumed",
+        "known_tags",
+        "options",
+        "release_at",
+        "rivals",
+        "serial",
+        "spans",
+        "store",
+        "times",
+    )
+
+    def __init__(self, batch: BatchId, serial: int, function: FunctionId, options: BatchOptions, times: RunTimes):
+        self.id = batch
+        #: counts batches as they were opened: their age, and their name after the client is lost
+        self.serial = serial
+        self.function = function
+        self.options = options
+        self.times = times
+        self.spans = SpanMap()
+        self.store = ChunkStore()
+        #: indices below are known; those of them in no span are gone
+        self.appended = 0
+        self.gone = 0
+        self.is_closed = False
+        #: its client is lost or cleared it: nothing is sent to it, and what ends is gone at once
+        self.is_orphan = False
+        #: it came by `Resume`: arguments may be missing and are asked for
+        self.is_resumed = False
+        #: None, or the tags that were known when its own was found unknown: its tasks are refused
+        self.known_tags: tuple[str, ...] | None = None
+        #: when what is HELD is released, or None where nothing is
+        self.release_at: float | None = None
+        #: runs with claims beside the span's own run
+        self.rivals: list[Run] = []
+        self._lane = Lane(serial, batch.owner, options.priority, ClassKey(options.tag, options.resources, NO_NEEDS))
+        self._lanes: dict[Needs, Lane] = {NO_NEEDS: self._lane}
+
+    @property
+    def owner(self) -> Incarnation:
+        """The client whose it is."""
+        return self.id.owner
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can happen to it."""
+        return not len(self.spans) and (self.is_closed or self.is_orphan)
+
+    def lane_of(self, counts: Counts) -> Lane:
+        """Where tasks with these counts queue."""
+        if counts is NO_COUNTS:
+            return self._lane
+        needs = counts.needs
+        lane = self._lanes.get(needs)
+        if lane is None:
+            key = ClassKey(self.options.tag, self.options.resources, needs)
+            lane = self._lanes[needs] = Lane(self.serial, self.owner, self.options.priority, key)
+        return lane
+
+    def lanes(self) -> list[Lane]:
+        """Every lane it has or had."""
+        return list(self._lanes.values())

@@ -1,0 +1,163 @@
+"""The argument columns of a batch: chunks as they came, small neighbours laid together, gone when nobody needs them.
+
+A chunk's bytes are shared with whatever was sliced from it, so a chunk that still grows is copied once before its first
+slice and grows no more.
+"""
+
+from array import array
+from bisect import bisect_right
+from operator import attrgetter
+
+from scaler.errors import ProtocolError
+from scaler.protocol.columns import MAX_FRAME_BYTES, ArgumentColumn, words
+
+#: A chunk below this is laid together with its neighbours.
+SMALL_BYTES = 4096
+#: Chunks are laid together up to this.
+JOINED_BYTES = 64 * 1024
+
+
+class _Chunk:
+    """Consecutive calls: a column, or one that still grows."""
+
+    __slots__ = ("_bytes", "_column", "_ends", "hi", "live", "lo")
+
+    def __init__(self, column: ArgumentColumn) -> None:
+        self.lo = column.lo
+        self.hi = column.hi
+        #: calls in it whose task has not ended
+        self.live = column.count
+        self._column: ArgumentColumn | None = column
+        self._bytes = bytearray()
+        self._ends = array("Q")
+
+    def size_bytes(self) -> int:
+        return (
+            len(self._bytes)
+            if self._column is None
+            else sum(len(frame) for frame in self._column.data)
+        )
+
+    def join(self, column: ArgumentColumn) -> None:
+        """Lay the calls that follow behind these."""
+        if self._column is not None:
+            first, self._column = self._column, None
+            self._ends.append(0)
+            self._copy(first)
+        self._copy(column)
+        self.hi = column.hi
+        self.live += column.count
+
+    def _copy(self, column: ArgumentColumn) -> None:
+        offsets = words(column.offsets)
+        shift = len(self._bytes) - offsets[0]
+        if column.count == 1:
+            self._ends.append(offsets[1] + shift)
+        else:
+            self._ends.extend(offset + shift for offset in offsets[1:])
+        self._bytes += column.data[0]
+
+    def column(self) -> ArgumentColumn:
+        """All of it; from now on it grows no more."""
+        if self._column is None:
+            self._column = ArgumentColumn(
+                self.lo, self.hi - self.lo, self._ends.tobytes(), (bytes(self._bytes),)
+            )
+            self._bytes = bytearray()
+            self._ends = array("Q")
+        return self._column
+
+
+_start = attrgetter("lo")
+
+
+class ChunkStore:
+    """The argument columns of one batch, each kept until all of its tasks have ended."""
+
+    __slots__ = ("_chunks",)
+
+    def __init__(self) -> None:
+        #: sorted, disjoint; each has live calls
+        self._chunks: list[_Chunk] = []
+
+    def _find(self, index: int) -> int:
+        """The position of the chunk that holds an index, or -1."""
+        chunks = self._chunks
+        position = bisect_right(chunks, index, key=_start) - 1
+        return position if position >= 0 and index < chunks[position].hi else -1
+
+    def add(self, column: ArgumentColumn) -> None:
+        """Keep the calls of a column; none of them is there yet."""
+        if any(len(frame) > MAX_FRAME_BYTES for frame in column.data):
+            raise ProtocolError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
+        chunks = self._chunks
+        position = bisect_right(chunks, column.lo, key=_start)
+        if position and len(column.data) == 1 and len(column.data[0]) < SMALL_BYTES:
+            before = chunks[position - 1]
+            is_open = before.hi == column.lo and before.size_bytes() < (
+                JOINED_BYTES if before._ends else SMALL_BYTES
+            )  # noqa: SLF001
+            if is_open:
+                before.join(column)
+                return
+        chunks.insert(position, _Chunk(column))
+
+    def missing(self, lo: int, hi: int) -> list[tuple[int, int]]:
+        """The parts of [lo, hi) whose calls are not here."""
+        gaps = []
+        position = max(bisect_right(self._chunks, lo, key=_start) - 1, 0)
+        for chunk in self._chunks[position:]:
+            if chunk.lo >= hi:
+                break
+            if lo < chunk.lo:
+                gaps.append((lo, chunk.lo))
+            lo = max(lo, chunk.hi)
+        return [*gaps, (lo, hi)] if lo < hi else gaps
+
+    def slice(self, lo: int, hi: int, room_bytes: int) -> ArgumentColumn | None:
+        """As many calls from `lo` on, below `hi`, as one chunk holds and the room takes; at least one, if it is here.
+
+        Raises `ProtocolError` where the client's offsets turn out to run backwards.
+        """
+        position = self._find(lo)
+        if position < 0:
+            return None
+        chunk = self._chunks[position]
+        column = chunk.column()
+        hi = min(hi, chunk.hi)
+        if len(column.data) == 1 and len(column.data[0]) > room_bytes:
+            offsets = words(column.offsets)
+            first = lo - chunk.lo
+            last = (
+                bisect_right(
+                    offsets, offsets[first] + room_bytes, first + 1, hi - chunk.lo + 1
+                )
+                - 1
+            )
+            hi = chunk.lo + max(last, first + 1)
+        part = column.slice(lo, hi)
+        if part is not column:
+            ends = words(part.offsets)
+            if ends[part.count] - ends[0] != len(part.data[0]):
+                raise ProtocolError(f"the offsets of calls {lo} to {hi} run backwards")
+        return part
+
+    def release(self, lo: int, hi: int) -> None:
+        """The tasks [lo, hi) have ended: chunks without a live task are dropped."""
+        chunks = self._chunks
+        position = max(bisect_right(chunks, lo, key=_start) - 1, 0)
+        end = position
+        emptied = False
+        while end < len(chunks) and (chunk := chunks[end]).lo < hi:
+            if chunk.hi > lo:
+                chunk.live -= min(hi, chunk.hi) - max(lo, chunk.lo)
+                emptied = emptied or not chunk.live
+            end += 1
+        if emptied:
+            chunks[position:end] = [
+                chunk for chunk in chunks[position:end] if chunk.live
+            ]
+
+    def live(self) -> list[tuple[int, int, int]]:
+        """Of each chunk its range and how many of its tasks have not ended."""
+        return [(chunk.lo, chunk.hi, chunk.live) for chunk in self._chunks]

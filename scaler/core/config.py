@@ -1,0 +1,21 @@
+"""The settings of the scheduler core, built once by the shell."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class CoreConfig:
+    """How the core decides; every span of time in seconds."""
+
+    #: how long after a start, or after a client resumed, unclaimed tasks are held back for clusters that may have them
+    recovery_s: float = 3.0
+    #: the same while peers still arrive
+    recovery_max_s: float = 5.0
+    #: clients may not stop the scheduler
+    is_protected: bool = False
+    #: how much work a cluster is given ahead of time
+    lookahead_s: float = 0.15
+    #: argument bytes at one cluster, not yet finished; below the link's window
+    cluster_bytes: int = 8 << 20
+    #: bytes of functions that no batch names, kept for the next one
+    idle_function_bytes: int = 64 << 20

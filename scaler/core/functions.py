@@ -1,0 +1,94 @@
+"""The functions batches name: opaque bytes, kept while a batch names them and a while longer."""
+
+from collections import OrderedDict
+
+from scaler.ids import FunctionId, Incarnation
+from scaler.protocol.columns import Frame
+
+
+class _Function:
+    """One function: who names it, its bytes if they are here, and who waits for them."""
+
+    __slots__ = ("asking", "frames", "size_bytes", "users")
+
+    def __init__(self) -> None:
+        self.frames: tuple[Frame, ...] | None = None
+        self.size_bytes = 0
+        #: batches that name it
+        self.users = 0
+        #: clusters that asked for it while it was not here
+        self.asking: dict[Incarnation, None] = {}
+
+
+class FunctionTable:
+    """Every function some batch names, and the ones used lately."""
+
+    def __init__(self, idle_bytes: int) -> None:
+        self._idle_limit_bytes = idle_bytes
+        self._idle_bytes = 0
+        self._functions: dict[FunctionId, _Function] = {}
+        #: all and only functions no batch names, the one unused longest first
+        self._idle: OrderedDict[FunctionId, None] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    def _record(self, function: FunctionId) -> _Function:
+        record = self._functions.get(function)
+        if record is None:
+            record = self._functions[function] = _Function()
+            self._idle[function] = None
+        return record
+
+    def define(self, function: FunctionId, frames: tuple[Frame, ...]) -> list[Incarnation]:
+        """Keep its bytes; returns the clusters that asked for them. Bytes that are here already stay."""
+        record = self._record(function)
+        if record.frames is None:
+            record.frames = frames
+            record.size_bytes = sum(len(frame) for frame in frames)
+            if not record.users:
+                self._idle_bytes += record.size_bytes
+                self._trim()
+        asking = list(record.asking)
+        record.asking.clear()
+        return asking
+
+    def use(self, function: FunctionId) -> None:
+        """One more batch names it."""
+        record = self._record(function)
+        if not record.users:
+            del self._idle[function]
+            self._idle_bytes -= record.size_bytes
+        record.users += 1
+
+    def release(self, function: FunctionId) -> None:
+        """One batch fewer names it; the last one leaves it to the idle ones."""
+        record = self._functions[function]
+        record.users -= 1
+        if not record.users:
+            self._idle[function] = None
+            self._idle_bytes += record.size_bytes
+            self._trim()
+
+    def _trim(self) -> None:
+        while self._idle and self._idle_bytes > self._idle_limit_bytes:
+            function, _ = self._idle.popitem(last=False)
+            self._idle_bytes -= self._functions.pop(function).size_bytes
+
+    def frames(self, function: FunctionId) -> tuple[Frame, ...] | None:
+        """Its bytes, if they are here."""
+        record = self._functions.get(function)
+        return None if record is None else record.frames
+
+    def ask(self, function: FunctionId, peer: Incarnation) -> bool:
+        """A cluster wants bytes that are not here; tells whether a batch names the function, so that a client has it."""
+        record = self._functions.get(function)
+        if record is None or not record.users:
+            return False
+        record.asking[peer] = None
+        return True
+
+    def check(self) -> None:
+        """Idle are those without users, and their bytes are counted."""
+        assert set(self._idle) == {function for function, record in self._functions.items() if not record.users}
+        assert self._idle_bytes == sum(self._functions[function].size_bytes for function in self._idle)

@@ -1,0 +1,114 @@
+"""Runs: one sending of a slice to one cluster, and what a cluster has at the moment."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from scaler.core.ranges import RangeSet
+from scaler.core.runtimes import RunTimes
+from scaler.ids import BatchId, Incarnation, RunId
+from scaler.resources import Resources
+
+
+class Load:
+    """What one cluster has and has not finished; the task manager keeps it true, placement reads it."""
+
+    __slots__ = (
+        "_changed",
+        "_is_noted",
+        "by_times",
+        "peer",
+        "resources",
+        "size_bytes",
+        "unfinished",
+    )
+
+    def __init__(self, peer: Incarnation, changed: "list[Incarnation]") -> None:
+        self.peer = peer
+        #: tasks ASSIGNED, RETRACTING, RUNNING or CANCELLING there
+        self.unfinished = 0
+        #: the same by function and tag
+        self.by_times: dict[RunTimes, int] = {}
+        #: argument bytes sent with what is unfinished
+        self.size_bytes = 0
+        #: what the unfinished tasks hold, by name
+        self.resources: dict[str, float] = {}
+        #: every run it is known to have, and those with something unfinished, oldest first
+        self.runs: OrderedDict[RunId, Run] = OrderedDict()
+        self.live: OrderedDict[RunId, Run] = OrderedDict()
+        self._changed = changed
+        self._is_noted = False
+
+    def note(self) -> None:
+        """Have this cluster looked at before the turn ends."""
+        if not self._is_noted:
+            self._is_noted = True
+            self._changed.append(self.peer)
+
+    def noted(self) -> None:
+        """The cluster has been looked at."""
+        self._is_noted = False
+
+    def change(
+        self, count: int, times: RunTimes, size_bytes: int, resources: Resources
+    ) -> None:
+        """So many tasks came (or, below zero, went)."""
+        self.unfinished += count
+        self.size_bytes += size_bytes
+        left = self.by_times.get(times, 0) + count
+        if left:
+            self.by_times[times] = left
+        else:
+            del self.by_times[times]
+        for name, amount in resources:
+            self.resources[name] = self.resources.get(name, 0.0) + count * amount
+        self.note()
+
+    def work_s(self) -> float:
+        """The estimated slot-seconds of what is unfinished."""
+        return sum(count * times.estimate_s for times, count in self.by_times.items())
+
+
+class Run:
+    """One sending of [lo, hi) of a batch to a cluster, or what a cluster claims to have of an earlier one."""
+
+    __slots__ = (
+        "batch",
+        "claims",
+        "held",
+        "hi",
+        "id",
+        "lo",
+        "load",
+        "serial",
+        "size_bytes",
+        "unfinished",
+    )
+
+    def __init__(
+        self, run: RunId, batch: BatchId, serial: int, lo: int, hi: int, load: Load
+    ) -> None:
+        self.id = run
+        self.batch = batch
+        #: names the batch's record, also when its client was lost and the batch's id may be in use again
+        self.serial = serial
+        self.lo = lo
+        self.hi = hi
+        self.load = load
+        #: tasks in spans of this run
+        self.held = 0
+        #: those of them that are LIVE
+        self.unfinished = 0
+        #: argument bytes of those
+        self.size_bytes = 0
+        #: what its cluster also has, begun or finished, while the span stands elsewhere: the first result wins
+        self.claims = RangeSet()
+
+    @property
+    def peer(self) -> Incarnation:
+        """The cluster that has it."""
+        return self.load.peer
+
+    def widen(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Let it cover these too: a claim comes in pieces."""
+        for lo, hi in ranges:
+            self.lo, self.hi = min(self.lo, lo), max(self.hi, hi)

@@ -1,0 +1,210 @@
+"""The task manager: every batch, span and run, and the one function that moves a task from state to state.
+
+It knows clusters as loads and clients as names; queue, runs, loads and counters are indexes over the spans and follow
+every move in `advance`.
+"""
+
+from collections.abc import Iterable
+
+from scaler.core.batches import Batch
+from scaler.core.lifecycle import ENDED, LIVE, State, Trigger, target
+from scaler.core.queue import Queue
+from scaler.core.runs import Load, Run
+from scaler.core.runtimes import RunTimeTable
+from scaler.core.spans import Counts, Span, Wait
+from scaler.ids import BatchId, Epoch, FunctionId, RunId
+from scaler.protocol import BatchOptions
+from scaler.protocol.columns import ArgumentColumn
+
+#: (batch owner, batch n, lo, hi, from, to, cluster)
+SpanEvent = tuple[int, int, int, int, str, str, int]
+
+_GONE = "gone"
+
+
+class TaskManager:
+    """All tasks of all clients, as spans of batches."""
+
+    def __init__(self, epoch: Epoch) -> None:
+        self._epoch = epoch
+        self._serial = 0
+        self._runs_named = 0
+        self.run_times = RunTimeTable()
+        self.batches: dict[BatchId, Batch] = {}
+        #: batches of lost clients with something still at a cluster, by serial
+        self.orphans: dict[int, Batch] = {}
+        #: all and only runs with a task in a span, or a claim
+        self.runs: dict[RunId, Run] = {}
+        self.queue = Queue()
+        #: tasks in each state
+        self.tasks_in: dict[State, int] = dict.fromkeys(State, 0)
+        #: tasks moved by each (from, trigger), since the start
+        self.moved: dict[tuple[State, Trigger], int] = {}
+        #: span events of this turn, or None while nobody watches
+        self.watched: list[SpanEvent] | None = None
+
+    # ---- batches
+
+    def open(self, batch: BatchId, function: FunctionId, options: BatchOptions) -> Batch:
+        """A new batch, without calls."""
+        self._serial += 1
+        times = self.run_times.of(function, options.tag)
+        record = self.batches[batch] = Batch(batch, self._serial, function, options, times)
+        return record
+
+    def append(self, batch: Batch, column: ArgumentColumn) -> None:
+        """The next calls of a batch, queued."""
+        batch.store.add(column)
+        batch.gone += column.lo - batch.appended
+        batch.appended = column.hi
+        self._add(batch, Span(column.lo, column.hi, State.QUEUED))
+
+    def hold(self, batch: Batch, ranges: Iterable[tuple[int, int]], known: int) -> None:
+        """What the client of a resumed batch waits for, HELD until it is claimed or released; others are gone."""
+        held = 0
+        for lo, hi in ranges:
+            self._add(batch, Span(lo, hi, State.HELD))
+            held += hi - lo
+        batch.appended = known
+        batch.gone = known - held
+
+    def _add(self, batch: Batch, span: Span) -> None:
+        taken, put = batch.spans.add(span)
+        self._requeue(batch, taken, put)
+        self.tasks_in[span.state] += span.hi - span.lo
+        if self.watched is not None:
+            self.watched.append((*batch.id, span.lo, span.hi, "", span.state.value, 0))
+
+    def orphan(self, batch: Batch) -> None:
+        """Its client is lost: the batch goes on under its serial, and its id may be used anew."""
+        del self.batches[batch.id]
+        self.orphans[batch.serial] = batch
+        batch.is_orphan = True
+
+    def batch_of(self, run: Run) -> Batch:
+        """The batch a run is of."""
+        batch = self.batches.get(run.batch)
+        return batch if batch is not None and batch.serial == run.serial else self.orphans[run.serial]
+
+    def forget(self, batch: Batch) -> None:
+        """Drop the record of a batch that is over."""
+        if batch.is_orphan:
+            del self.orphans[batch.serial]
+        else:
+            del self.batches[batch.id]
+
+    # ---- runs
+
+    def new_run(self, batch: Batch, lo: int, hi: int, load: Load, size_bytes: int) -> Run:
+        """The next sending of this epoch; `advance` with PLACE puts tasks into it."""
+        self._runs_named += 1
+        return self.known_run(RunId(self._epoch, self._runs_named), batch, lo, hi, load, size_bytes)
+
+    def known_run(self, name: RunId, batch: Batch, lo: int, hi: int, load: Load, size_bytes: int = 0) -> Run:
+        """A sending that has a name already: an earlier epoch's, or one that comes back."""
+        run = self.runs[name] = Run(name, batch.id, batch.serial, lo, hi, load)
+        run.size_bytes = size_bytes
+        load.size_bytes += size_bytes
+        load.runs[name] = run
+        return run
+
+    def settle_run(self, run: Run) -> None:
+        """Drop the record of a run that has nothing left."""
+        if not run.held and not run.claims:
+            self.runs.pop(run.id, None)
+            run.load.runs.pop(run.id, None)
+
+    # ---- moves
+
+    def advance(
+        self,
+        batch: Batch,
+        lo: int,
+        hi: int,
+        trigger: Trigger,
+        *,
+        to: State | None = None,
+        run: Run | None = None,
+        counts: Counts | None = None,
+        wait: Wait = Wait.NOTHING,
+    ) -> None:
+        """Move [lo, hi), which lies in one span, along the table; every index follows here.
+
+        `to` chooses where the table leaves a choice; `run` is the run the tasks are of afterwards, by default the same
+        while a cluster has them or their result; `counts` replaces what was charged to them.
+        """
+        old = batch.spans.at(lo)
+        if old is None or hi > old.hi:
+            raise IndexError(f"[{lo}, {hi}) of batch {batch.id} is in no one span")
+        before = old.state
+        after = target(before, trigger, to)
+        if run is None and (after in LIVE or after in ENDED):
+            run = old.run
+        count = hi - lo
+        new = Span(lo, hi, after, run, old.counts if counts is None else counts, wait)
+        taken, put = batch.spans.move(old, new)
+        self._requeue(batch, taken, put)
+        self._rebook(batch, old, new, count)
+        self.tasks_in[before] -= count
+        self.tasks_in[after] += count
+        self.moved[before, trigger] = self.moved.get((before, trigger), 0) + count
+        if after in ENDED and before not in ENDED:
+            batch.store.release(lo, hi)
+        if self.watched is not None:
+            peer = run.peer if run is not None else old.run.peer if old.run is not None else 0
+            self.watched.append((*batch.id, lo, hi, before.value, after.value, peer))
+
+    def drop(self, batch: Batch, lo: int, hi: int) -> None:
+        """The ledger has [lo, hi), which lies in one span of an ended state: the tasks are gone."""
+        old = batch.spans.at(lo)
+        if old is None or hi > old.hi or old.state not in ENDED:
+            raise IndexError(f"[{lo}, {hi}) of batch {batch.id} has not ended")
+        batch.spans.drop(old, lo, hi)
+        batch.gone += hi - lo
+        self.tasks_in[old.state] -= hi - lo
+        if old.run is not None:
+            old.run.held -= hi - lo
+            self.settle_run(old.run)
+        if self.watched is not None:
+            self.watched.append((*batch.id, lo, hi, old.state.value, _GONE, 0))
+
+    def part_with_run(self, batch: Batch, lo: int, hi: int) -> None:
+        """The cluster that finished [lo, hi), which lies in one span of an ended state, is lost: nobody to tell."""
+        old = batch.spans.at(lo)
+        if old is None or hi > old.hi or old.state not in ENDED or old.run is None:
+            raise IndexError(f"[{lo}, {hi}) of batch {batch.id} has no run to part with")
+        old.run.held -= hi - lo
+        batch.spans.move(old, Span(lo, hi, old.state, None, old.counts))
+        self.settle_run(old.run)
+
+    def _requeue(self, batch: Batch, taken: list[Span], put: list[Span]) -> None:
+        for span in taken:
+            if span.state is State.QUEUED:
+                self.queue.take(batch.lane_of(span.counts), span.lo, span.hi - span.lo)
+        for span in put:
+            if span.state is State.QUEUED:
+                self.queue.put(batch.lane_of(span.counts), span.lo, span.hi - span.lo)
+
+    def _rebook(self, batch: Batch, old: Span, new: Span, count: int) -> None:
+        was_live, is_live = old.state in LIVE, new.state in LIVE
+        before, after = old.run, new.run
+        if before is after and was_live is is_live:
+            return
+        if before is not None and was_live:
+            size_bytes = before.size_bytes * count // before.unfinished
+            before.unfinished -= count
+            before.size_bytes -= size_bytes
+            before.load.change(-count, batch.times, -size_bytes, batch.options.resources)
+            if not before.unfinished:
+                del before.load.live[before.id]
+        if after is not None and is_live:
+            if not after.unfinished:
+                after.load.live[after.id] = after
+            after.unfinished += count
+            after.load.change(count, batch.times, 0, batch.options.resources)
+        if before is not after:
+            if after is not None:
+                after.held += count
+            if before is not None:
+                before.held -= count
+                self.settle_run(before)

@@ -1,0 +1,219 @@
+"""The worker manager: clusters, what they offer, what they have, and which of them can take more.
+
+It knows work as loads. A cluster whose load changed is looked at once before a turn ends; no event looks at them all.
+"""
+
+from collections import OrderedDict
+
+from scaler.core.config import CoreConfig
+from scaler.core.queue import ClassKey, Lane
+from scaler.core.runs import Load
+from scaler.ids import FunctionId, Incarnation, RunId
+from scaler.protocol import ClusterReady, ClusterStatistics
+from scaler.resources import Resources
+
+#: A cluster is filled up again once less than this part of its lookahead is left.
+REFILL_BELOW = 0.75
+#: A task is placed only where more than this times its known least run time is left.
+WALLTIME_FACTOR = 1.2
+#: Function names remembered per cluster; forgetting them costs a second sending.
+_FUNCTIONS_REMEMBERED = 10_000
+
+
+class Cluster:
+    """One worker cluster, as it described itself, and what it has."""
+
+    def __init__(self, peer: Incarnation, name: str, changed: list[Incarnation]) -> None:
+        self.peer = peer
+        self.name = name
+        self.host = ""
+        self.workers = 0
+        self.slots = 0
+        self.tags: tuple[str, ...] = ()
+        self.resources: dict[str, float] = {}
+        self.ends_at: float | None = None
+        self.load = Load(peer, changed)
+        #: functions sent to it and not asked for again
+        self._functions: set[FunctionId] = set()
+        #: the run and index in each busy slot as last told, and since when
+        self.running: dict[tuple[RunId, int], float] = {}
+        #: lanes it handed tasks of back from, until when they are offered to others first
+        self.barred: dict[Lane, float] = {}
+        #: the same, without exception: it cannot take them
+        self.refused: dict[Lane, float] = {}
+        #: it runs a task that must be alone there
+        self.is_alone = False
+        #: it is given nothing until it is empty, for a task that must be alone
+        self.is_reserved = False
+        #: a `Retract` has not been answered
+        self.retracts = 0
+        #: when its last results came
+        self.progress_at = 0.0
+        #: the index of `WorkerManager.surplus` it is in, or -1
+        self.surplus = -1
+        self.statistics: ClusterStatistics | None = None
+
+    @property
+    def free(self) -> int:
+        """Slots without work, below zero where more is there than slots."""
+        return self.slots - self.load.unfinished
+
+    def is_new_function(self, function: FunctionId) -> bool:
+        """Whether a function has to be sent before the next run of it; it counts as sent from now on."""
+        if function in self._functions:
+            return False
+        if len(self._functions) >= _FUNCTIONS_REMEMBERED:
+            self._functions.clear()
+        self._functions.add(function)
+        return True
+
+    def lacks(self, function: FunctionId) -> None:
+        """It asked for a function again."""
+        self._functions.discard(function)
+
+    def offers(self, key: ClassKey, now: float) -> bool:
+        """Whether tasks of a class may run there at all, were it empty."""
+        if key.tag is not None and key.tag not in self.tags:
+            return False
+        if any(self.resources.get(name, 0.0) < amount for name, amount in key.resources):
+            return False
+        return self.ends_at is None or self.ends_at - now > WALLTIME_FACTOR * key.needs.least_s
+
+    def fitting(self, resources: Resources) -> int:
+        """How many more tasks with these resources it can hold."""
+        used = self.load.resources
+        return min(int((self.resources.get(name, 0.0) - used.get(name, 0.0)) // amount) for name, amount in resources)
+
+    def bars(self, lane: Lane, now: float) -> bool:
+        """Whether others are to be offered tasks of a lane first; what ran out is forgotten."""
+        until = self.barred.get(lane)
+        if until is None:
+            return False
+        if until <= now:
+            del self.barred[lane]
+        return until > now
+
+    def refuses(self, lane: Lane, now: float) -> bool:
+        """Whether it just said that it cannot take tasks of a lane; what ran out is forgotten."""
+        until = self.refused.get(lane)
+        if until is None:
+            return False
+        if until <= now:
+            del self.refused[lane]
+        return until > now
+
+
+class WorkerManager:
+    """All clusters, and those that can take more in the order in which they are asked."""
+
+    def __init__(self, config: CoreConfig) -> None:
+        self._config = config
+        #: clusters whose load changed in this turn
+        self.changed: list[Incarnation] = []
+        self.clusters: dict[Incarnation, Cluster] = {}
+        #: all and only clusters with a free slot, the one idle longest first
+        self.idle: OrderedDict[Incarnation, Cluster] = OrderedDict()
+        #: all and only clusters that may be given more, idle or not
+        self.with_room: OrderedDict[Incarnation, Cluster] = OrderedDict()
+        #: clusters with more tasks than slots, by the octave of the seconds of work ahead of each slot
+        self.surplus: list[OrderedDict[Incarnation, Cluster]] = [OrderedDict() for _ in range(32)]
+        self.slots = 0
+        #: None while no worker ever connected; in the order in which they were first seen
+        self.known_tags: tuple[str, ...] | None = None
+        #: the longest walltime any cluster of this epoch had to offer, or None if one had no end
+        self.longest_offer_s: float | None = 0.0
+
+    def join(self, peer: Incarnation, name: str) -> Cluster:
+        """A cluster connected; it takes nothing until it said what it offers."""
+        cluster = self.clusters[peer] = Cluster(peer, name, self.changed)
+        return cluster
+
+    def leave(self, cluster: Cluster) -> None:
+        """A cluster is gone; its runs were dealt with before."""
+        del self.clusters[cluster.peer]
+        self.slots -= cluster.slots
+        self.idle.pop(cluster.peer, None)
+        self.with_room.pop(cluster.peer, None)
+        self._leave_surplus(cluster)
+
+    def describe(self, cluster: Cluster, ready: ClusterReady, now: float) -> bool:
+        """Take in what a cluster offers; tells whether the known tags grew."""
+        self.slots += ready.slots - cluster.slots
+        cluster.name, cluster.host = ready.name, ready.host
+        cluster.workers, cluster.slots, cluster.tags = ready.workers, ready.slots, ready.tags
+        cluster.resources = dict(ready.resources)
+        cluster.ends_at = None if ready.ends_in_s is None else now + ready.ends_in_s
+        if ready.ends_in_s is None:
+            self.longest_offer_s = None
+        elif self.longest_offer_s is not None:
+            self.longest_offer_s = max(self.longest_offer_s, ready.ends_in_s)
+        cluster.load.note()
+        known = self.known_tags or ()
+        new = tuple(dict.fromkeys(tag for tag in ready.tags if tag not in known))
+        grew = self.known_tags is None or bool(new)
+        self.known_tags = known + new
+        return grew
+
+    def refresh(self) -> list[Cluster]:
+        """Bring the indexes up to date with the loads that changed; returns those that can take more."""
+        with_room = []
+        for peer in self.changed:
+            cluster = self.clusters.get(peer)
+            if cluster is not None:
+                cluster.load.noted()
+                if self._place_in_indexes(cluster):
+                    with_room.append(cluster)
+        self.changed.clear()
+        return with_room
+
+    def _place_in_indexes(self, cluster: Cluster) -> bool:
+        load, slots = cluster.load, cluster.slots
+        free, work_s = slots - load.unfinished, load.work_s()
+        if not load.unfinished:
+            cluster.is_alone = cluster.is_reserved = False
+        if free > 0:
+            if cluster.peer not in self.idle:
+                self.idle[cluster.peer] = cluster
+        else:
+            self.idle.pop(cluster.peer, None)
+        has_room = (
+            (free > 0 or work_s < REFILL_BELOW * self._config.lookahead_s * slots)
+            and slots > 0
+            and not cluster.is_alone
+            and not cluster.is_reserved
+            and load.size_bytes < self._config.cluster_bytes
+        )
+        if not has_room:
+            self.with_room.pop(cluster.peer, None)
+        elif cluster.peer not in self.with_room:
+            self.with_room[cluster.peer] = cluster
+        octave = -1 if free >= 0 else min(31, int(work_s / max(slots, 1) * 1000).bit_length())
+        if octave != cluster.surplus:
+            self._leave_surplus(cluster)
+            cluster.surplus = octave
+            if octave >= 0:
+                self.surplus[octave][cluster.peer] = cluster
+        return has_room
+
+    def _leave_surplus(self, cluster: Cluster) -> None:
+        if cluster.surplus >= 0:
+            del self.surplus[cluster.surplus][cluster.peer]
+            cluster.surplus = -1
+
+    def is_offered(self, key: ClassKey, now: float) -> bool:
+        """Whether any cluster that is here could take tasks of a class, were it empty."""
+        return any(cluster.offers(key, now) for cluster in self.clusters.values())
+
+    def check(self) -> None:
+        """Every index against what it is an index of."""
+        assert self.slots == sum(cluster.slots for cluster in self.clusters.values())
+        assert not self.changed
+        for peer, cluster in self.clusters.items():
+            assert peer == cluster.peer == cluster.load.peer
+            assert (peer in self.idle) == (cluster.free > 0)
+            assert peer not in self.with_room or cluster.slots > 0
+            assert (cluster.surplus >= 0) == (cluster.free < 0)
+        for index in (self.idle, self.with_room):
+            assert all(self.clusters[peer] is cluster for peer, cluster in index.items())
+        for octave, members in enumerate(self.surplus):
+            assert all(self.clusters[peer].surplus == octave for peer in members)

@@ -1,0 +1,1 @@
+"""Functions, arguments and results to bytes and back: the only package that pickles."""
