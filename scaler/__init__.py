@@ -1,1 +1,40 @@
-"""Run Python functions a million times, or on a thousand machines: a scheduler, workers, and the client to both."""
+"""Run Python functions a million times, or on a thousand machines: a scheduler, workers, and the client to both.
+
+Public names are loaded when they are first used, so that `import scaler` costs next to nothing.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from scaler.client.client import Client as Client
+    from scaler.client.futures import ScalerFuture as ScalerFuture
+    from scaler.client.waiting import as_completed as as_completed
+    from scaler.client.waiting import gather as gather
+    from scaler.client.waiting import wait as wait
+    from scaler.cluster.combo import SchedulerClusterCombo as SchedulerClusterCombo
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Client": "scaler.client.client",
+    "ScalerFuture": "scaler.client.futures",
+    "as_completed": "scaler.client.waiting",
+    "gather": "scaler.client.waiting",
+    "wait": "scaler.client.waiting",
+    "SchedulerClusterCombo": "scaler.cluster.combo",
+}
+
+__all__ = ["Client", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
+
+
+def __getattr__(name: str) -> Any:  # Any: whichever public name is asked for
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'scaler' has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(home), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, "__version__"])

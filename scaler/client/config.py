@@ -17,6 +17,7 @@ class ClientConfig:
     timeout_s: float
     heartbeat_interval_s: float
     key_file: Path | None
+    insecure: bool
     environment: Mapping[str, str]
 
 
@@ -27,6 +28,7 @@ def client_config(
     timeout_s: float,
     heartbeat_interval_s: float,
     key_file: str | os.PathLike[str] | None,
+    insecure: bool = False,
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None."""
     if timeout_s <= 0 or heartbeat_interval_s <= 0:
@@ -39,6 +41,7 @@ def client_config(
         timeout_s=timeout_s,
         heartbeat_interval_s=heartbeat_interval_s,
         key_file=Path(key_file) if key_file is not None else None,
+        insecure=insecure,
         environment=dict(os.environ),
     )
 

@@ -5,6 +5,9 @@ from collections import OrderedDict
 from scaler.ids import FunctionId, Incarnation
 from scaler.protocol.columns import Frame
 
+#: Functions that no batch names, however small.
+_IDLE_FUNCTIONS = 4096
+
 
 class _Function:
     """One function: who names it, its bytes if they are here, and who waits for them."""
@@ -24,7 +27,7 @@ class FunctionTable:
     """Every function some batch names, and the ones used lately."""
 
     def __init__(self, idle_bytes: int) -> None:
-        self._idle_limit_bytes = idle_bytes
+        self._limit_bytes = idle_bytes
         self._idle_bytes = 0
         self._functions: dict[FunctionId, _Function] = {}
         #: all and only functions no batch names, the one unused longest first
@@ -71,7 +74,8 @@ class FunctionTable:
             self._trim()
 
     def _trim(self) -> None:
-        while self._idle and self._idle_bytes > self._idle_limit_bytes:
+        # the newest stays whatever its size: it was sent for the batch that comes next
+        while len(self._idle) > 1 and (self._idle_bytes > self._limit_bytes or len(self._idle) > _IDLE_FUNCTIONS):
             function, _ = self._idle.popitem(last=False)
             self._idle_bytes -= self._functions.pop(function).size_bytes
 

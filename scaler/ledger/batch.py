@@ -2,7 +2,8 @@
 
 from scaler.ids import BatchId, FunctionId, Range
 from scaler.protocol import AppendTasks, BatchOptions
-from scaler.protocol.columns import ArgumentColumn, ColumnStore
+from scaler.protocol.columns import ArgumentColumn
+from scaler.protocol.store import ColumnStore
 from scaler.ranges import RangeSet
 
 

@@ -1,0 +1,289 @@
+"""The client's I/O thread: it owns the socket, the link and the ledger, and no other thread touches them.
+
+Other threads leave events in a deque and wake it only when it sleeps. It drains what has come, lets the pure parts
+decide, does what they ask, and sleeps until the next descriptor or deadline.
+"""
+
+import random
+import select
+import sys
+import threading
+import time
+from collections import deque
+
+from scaler.client.config import ClientConfig
+from scaler.client.sinks import Sink
+from scaler.client.waker import Waker
+from scaler.errors import ClientQuitException, ProtocolError, ScalerError
+from scaler.ids import BatchId, Incarnation
+from scaler.ledger.events import Began, Command, Learned, Leaving, LinkDown, LinkUp, Received, Reject, Resolve, Say
+from scaler.ledger.events import Event as LedgerEvent
+from scaler.ledger.events import TasksAppended
+from scaler.ledger.ledger import Ledger
+from scaler.link import events as link_events
+from scaler.link.dialled import DialledConfig, DialledLink
+from scaler.net.addresses import IpcAddress, parse_address
+from scaler.net.keys import load_key
+from scaler.net.transport import Arrived, Connected, DialerEvent, Lost
+from scaler.net.versions import our_versions
+from scaler.net.zmq_dialer import Dialing, ZmqDialer
+from scaler.payload.calls import MAX_FRAME_BYTES, joined_column, single_column
+from scaler.protocol.codec import Decoder, encode
+
+#: so many messages are read before the pure parts are asked
+DRAIN = 500
+#: how long leaving may take: the goodbye has to reach the scheduler
+LEAVE_S = 1.0
+#: a connection that takes longer than this is told on stderr
+PATIENCE_S = 2.0
+
+PostedCall = tuple[BatchId, int, bytes]
+Posted = LedgerEvent | PostedCall
+
+
+class IoThread:
+    """The thread, and what other threads may ask of it."""
+
+    def __init__(self, config: ClientConfig, incarnation: Incarnation) -> None:
+        address = parse_address(config.address, config.environment)
+        key = None if isinstance(address, IpcAddress) or config.insecure else load_key(
+            "client", config.key_file, config.environment
+        )
+        self._config = config
+        self._dialing = Dialing(address, key)
+        self._link = DialledLink(
+            DialledConfig(
+                role="client",
+                name=config.name,
+                incarnation=incarnation,
+                versions=our_versions(),
+                heartbeat_interval_s=config.heartbeat_interval_s,
+                give_up_s=config.timeout_s,
+                address=str(address),
+                refusal_help=_refusal_help(str(key.path) if key else "", key is None),
+            ),
+            random.random,
+        )
+        self._ledger = Ledger()
+        self._decoder = Decoder("to-client")
+        self._dialer: ZmqDialer | None = None
+        self._posted: deque[Posted] = deque()
+        self._waker = Waker()
+        self._asleep = False
+        self._linked = threading.Event()
+        self._over = threading.Event()
+        self._error: ScalerError | None = None
+        self._stop_by: float | None = None
+        self._sinks: dict[BatchId, Sink] = {}
+        self._thread = threading.Thread(target=self._run, name="scaler-client", daemon=True)
+
+    @property
+    def state(self) -> str:
+        """In one word, for people."""
+        if self._over.is_set():
+            return "disconnected"
+        return "connected" if self._linked.is_set() else "connecting"
+
+    # ---- for other threads
+
+    def connect(self) -> None:
+        """Start, and return when the scheduler has answered; raises what it answered, or that it did not."""
+        self._thread.start()
+        if not self._linked.wait(PATIENCE_S) and not self._over.is_set():
+            print(f"scaler: waiting for a scheduler at {self._config.address} …", file=sys.stderr, flush=True)  # noqa: T201  # for the user
+            self._linked.wait()
+        if self._error is not None:
+            raise self._error
+
+    def remember(self, sink: Sink) -> None:
+        """Outcomes of this batch go to the sink, from before it is announced until `forget`."""
+        self._sinks[sink.batch] = sink
+        if self._over.is_set():
+            self._abort_sinks()
+
+    def forget(self, batch: BatchId) -> None:
+        """Nobody waits for outcomes of this batch any more."""
+        self._sinks.pop(batch, None)
+
+    def post(self, *events: LedgerEvent) -> None:
+        """Tell the ledger, in order."""
+        self._posted.extend(events)
+        if self._asleep:
+            self._waker.wake()
+
+    def post_call(self, batch: BatchId, index: int, call: bytes) -> None:
+        """Tell the ledger of one more call; neighbours that wait together travel together."""
+        self._posted.append((batch, index, call))
+        if self._asleep:
+            self._waker.wake()
+
+    def stop(self, error: ScalerError) -> None:
+        """Leave the scheduler and end the thread; all that is unfinished gets `error`."""
+        if self._thread.is_alive():
+            self._posted.append(Leaving())
+            self._error = self._error or error
+            self._stop_by = time.monotonic() + LEAVE_S
+            self._waker.wake()
+            if threading.current_thread() is not self._thread:
+                self._thread.join(LEAVE_S + 1)
+        self._abort_sinks()
+
+    # ---- the thread
+
+    def _run(self) -> None:
+        try:
+            while self._turn():
+                self._sleep()
+        except ScalerError as error:
+            self._error = self._error or error
+        except BaseException as error:
+            self._error = ProtocolError(f"the client's I/O thread failed: {type(error).__name__}: {error}")
+            raise
+        finally:
+            self._over.set()
+            self._linked.set()
+            self._abort_sinks()
+            if self._dialer is not None:
+                self._dialer.close()
+            self._dialing.close()
+
+    def _turn(self) -> bool:
+        """Do what there is to do; False when the thread is to end."""
+        arrivals: list[link_events.DialledEvent] = []
+        if self._dialer is not None:
+            arrivals = [self._link_event(event) for event in self._dialer.receive(DRAIN)]
+        ledger_events: list[LedgerEvent] = self._take_posted()
+        going = self._perform_link(self._link.handle(arrivals, time.monotonic()), ledger_events)
+        if ledger_events or self._ledger_is_due():
+            commands = self._ledger.handle(ledger_events, time.monotonic(), self._link.room_bytes)
+            said = self._perform_ledger(commands)
+            if said:
+                going = self._perform_link(self._link.handle(said, time.monotonic()), []) and going
+        leaving = self._stop_by is not None and (self._dialer is None or time.monotonic() >= self._stop_by)
+        return going and not leaving
+
+    def _ledger_is_due(self) -> bool:
+        due = self._ledger.next_deadline()
+        if due is not None and due <= time.monotonic():
+            return True
+        return self._ledger.has_more_to_say and self._link.room_bytes > 0
+
+    def _sleep(self) -> None:
+        deadlines = [time for time in (self._link.next_deadline(), self._ledger.next_deadline(), self._stop_by) if time]
+        watched = [self._waker.fileno()]
+        self._asleep = True
+        dialer = self._dialer
+        if dialer is not None:
+            watched += dialer.filenos()
+        if not self._posted and not (dialer is not None and dialer.pending()):
+            wait_s = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
+            if wait_s is None or wait_s > 0:
+                poll = select.poll()
+                for descriptor in watched:
+                    poll.register(descriptor, select.POLLIN)
+                poll.poll(None if wait_s is None else wait_s * 1000 + 0.5)
+        self._asleep = False
+        self._waker.clear()
+
+    def _take_posted(self) -> list[LedgerEvent]:
+        posted, events = self._posted, []
+        joining: list[PostedCall] = []
+        size = 0
+        while posted:
+            item = posted.popleft()
+            if type(item) is tuple:
+                if joining and (
+                    item[0] != joining[-1][0] or item[1] != joining[-1][1] + 1 or size + len(item[2]) > MAX_FRAME_BYTES
+                ):
+                    events.append(_appended(joining))
+                    joining, size = [], 0
+                joining.append(item)
+                size += len(item[2])
+                continue
+            if joining:
+                events.append(_appended(joining))
+                joining, size = [], 0
+            events.append(item)
+        if joining:
+            events.append(_appended(joining))
+        return events
+
+    def _link_event(self, event: DialerEvent) -> link_events.DialledEvent:
+        match event:
+            case Arrived(_, frames):
+                header = self._decoder.decode(frames[0], len(frames) - 1)
+                return link_events.PacketArrived(header, tuple(frames[1:]))
+            case Connected():
+                return link_events.Connected()
+            case Lost(_, reason, refused):
+                self._drop_dialer()
+                return link_events.ConnectionLost(reason, refused)
+
+    def _drop_dialer(self) -> None:
+        if self._dialer is not None:
+            self._dialer.close()
+            self._dialer = None
+
+    def _perform_link(self, outputs: list[link_events.DialledOutput], ledger_events: list[LedgerEvent]) -> bool:
+        for output in outputs:
+            match output:
+                case link_events.Transmit(seq, ack, message, frames):
+                    if self._dialer is not None:
+                        self._dialer.send([encode(seq, ack, message), *frames])
+                case link_events.Deliver(message, frames):
+                    ledger_events.append(Received(message, frames))  # type: ignore[arg-type]  # the decoder's direction says so
+                case link_events.Dial():
+                    self._dialer = self._dialing.dial()
+                case link_events.HangUp():
+                    self._drop_dialer()
+                case link_events.LinkUp(epoch, resumed):
+                    ledger_events.append(LinkUp(epoch, resumed))
+                    self._linked.set()
+                case link_events.LinkDown():
+                    ledger_events.append(LinkDown())
+                case link_events.GaveUp(error):
+                    self._error = self._error or error
+                    return False
+        return True
+
+    def _perform_ledger(self, commands: list[Command]) -> list[link_events.DialledEvent]:
+        said: list[link_events.DialledEvent] = []
+        for command in commands:
+            match command:
+                case Say(message, frames):
+                    said.append(link_events.Outgoing(message, frames))
+                case Resolve(batch, column, _, _):
+                    if (sink := self._sinks.get(batch)) is not None:
+                        sink.resolve(column)
+                case Reject(batch, ranges, failure):
+                    if (sink := self._sinks.get(batch)) is not None:
+                        sink.reject(ranges, failure)
+                case Began(batch, ranges):
+                    if (sink := self._sinks.get(batch)) is not None:
+                        sink.began(ranges)
+                case Learned():
+                    continue
+        return said
+
+    def _abort_sinks(self) -> None:
+        error = self._error or ClientQuitException("the client has been disconnected")
+        for batch in list(self._sinks):
+            sink = self._sinks.pop(batch, None)
+            if sink is not None:
+                sink.abort(error)
+
+
+def _appended(calls: list[PostedCall]) -> TasksAppended:
+    batch, lo, first = calls[0]
+    if len(calls) == 1:
+        return TasksAppended(batch, single_column(lo, first))
+    return TasksAppended(batch, joined_column(lo, [call for _, _, call in calls]))
+
+
+def _refusal_help(key_path: str, insecure: bool) -> str:  # noqa: FBT001  # both say where the key came from
+    if insecure:
+        return "the scheduler wants a key and this client shows none"
+    return (
+        f"the scheduler does not accept the key {key_path}: copy its own client.key here (from the directory it "
+        "printed at its start) and name it with key_file= or SCALER_KEY_FILE"
+    )

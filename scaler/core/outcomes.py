@@ -1,0 +1,164 @@
+"""How tasks end, or come back to the queue, with all that follows: who is told, who may forget, who is beaten."""
+
+from collections.abc import Iterable
+
+from scaler.core.batches import Batch
+from scaler.core.lifecycle import ENDED, State, Trigger
+from scaler.core.managers import Managers
+from scaler.core.outbox import cut
+from scaler.core.ranges import joined
+from scaler.core.runs import Run
+from scaler.core.spans import Counts, Span, Wait
+from scaler.ids import Range
+from scaler.protocol import Cause, Failure, NeedTasks, TasksFailed
+
+#: So often may the host of a running task vanish.
+VANISH_LIMIT = 3
+_NOT_BEGUN = (State.ASSIGNED, State.RETRACTING)
+_AT_REST = (State.WAITING, State.HELD, State.QUEUED)
+_CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
+
+
+class Outcomes:
+    """The moves that end tasks or give them back, each with its consequences."""
+
+    def __init__(self, managers: Managers) -> None:
+        self._tasks = managers.tasks
+        self._clients = managers.clients
+        self._functions = managers.functions
+        self._outbox = managers.outbox
+
+    # ---- ends
+
+    def tell_failed(self, batch: Batch, ranges: Iterable[tuple[int, int]], failure: Failure) -> None:
+        """Tell a client that tasks ended without a result."""
+        for part in cut(joined(ranges)):
+            self._outbox.send(batch.owner, TasksFailed(batch.id, part, failure))
+
+    def fail(self, batch: Batch, lo: int, hi: int, trigger: Trigger, failure: Failure) -> None:
+        """[lo, hi) of one span failed for a reason the scheduler knows."""
+        self._tasks.advance(batch, lo, hi, trigger, to=State.FAILED)
+        self.tell_failed(batch, ((lo, hi),), failure)
+
+    def refuse(self, batch: Batch, lo: int, hi: int, failure: Failure) -> None:
+        """No worker can ever take [lo, hi), which is queued."""
+        self.fail(batch, lo, hi, Trigger.REFUSE, failure)
+
+    def cancelled(self, batch: Batch, lo: int, hi: int, trigger: Trigger) -> None:
+        """[lo, hi) of one span is off; its client hears it now, and an orphan is gone."""
+        self._tasks.advance(batch, lo, hi, trigger)
+        if batch.is_orphan:
+            self._tasks.drop(batch, lo, hi)
+        else:
+            self.tell_failed(batch, ((lo, hi),), _CANCELLED)
+
+    def cancel(self, batch: Batch, lo: int, hi: int) -> None:
+        """Nobody wants [lo, hi) any more: what is at a cluster is stopped there, the rest ends now."""
+        self.beat_rivals(batch, lo, hi, None)
+        for span in batch.spans.within(lo, hi):
+            if span.state in _AT_REST:
+                self.cancelled(batch, span.lo, span.hi, Trigger.CANCEL)
+            elif span.run is not None and span.state not in ENDED and span.state is not State.CANCELLING:
+                self._tasks.advance(batch, span.lo, span.hi, Trigger.CANCEL)
+                self._outbox.cancel(span.run.peer, span.run.id, span.lo, span.hi)
+
+    def abandon(self, batch: Batch) -> None:
+        """The client of a batch is lost or has dropped it: everything of it ends, and what is done is forgotten."""
+        self._tasks.orphan(batch)
+        self._clients.batch_is_over(batch.id)
+        self.take(batch, 0, batch.appended)
+        self.cancel(batch, 0, batch.appended)
+        self.settle(batch)
+
+    def take(self, batch: Batch, lo: int, hi: int) -> None:
+        """The ledger has what ended of [lo, hi), or nobody wants it: it is gone, here and at the clusters."""
+        for span in batch.spans.within(lo, hi):
+            if span.state in ENDED:
+                if span.run is not None:
+                    self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
+                self._tasks.drop(batch, span.lo, span.hi)
+
+    def settle(self, batch: Batch) -> None:
+        """Forget a batch that is over."""
+        if batch.is_over:
+            self._tasks.forget(batch)
+            self._functions.release(batch.function)
+            if not batch.is_orphan:
+                self._clients.batch_is_over(batch.id)
+
+    # ---- back to the queue
+
+    def give_back(self, batch: Batch, span: Span) -> None:
+        """A cluster has not begun [lo, hi) of a span and will not: it is queued, or its arguments are asked for."""
+        lo, hi = span.lo, span.hi
+        if batch.is_resumed and batch.store.missing(lo, hi) == [(lo, hi)]:
+            self._tasks.advance(batch, lo, hi, Trigger.UNREADY, wait=Wait.ARGUMENTS)
+            self._outbox.send(batch.owner, NeedTasks(batch.id, lo, hi))
+        else:
+            self._tasks.advance(batch, lo, hi, Trigger.RETURN)
+        self.adopt(batch, lo, hi)
+
+    def lose(self, batch: Batch, span: Span, counts: Counts) -> None:
+        """[lo, hi) of a span that was at a cluster is lost there through no fault of its own."""
+        if counts.vanished >= VANISH_LIMIT:
+            text = f"its host was lost {counts.vanished} times"
+            failure = Failure(Cause.VANISHED, text, attempts=counts.began)
+            self._tasks.advance(batch, span.lo, span.hi, Trigger.LOSE, to=State.FAILED)
+            self.tell_failed(batch, ((span.lo, span.hi),), failure)
+            return
+        to = None if span.state in _NOT_BEGUN else State.QUEUED
+        self._tasks.advance(batch, span.lo, span.hi, Trigger.LOSE, to=to, counts=counts)
+        self.adopt(batch, span.lo, span.hi)
+
+    def release_run(self, run: Run, charge: bool) -> None:  # noqa: FBT001
+        """The cluster of a run is gone; `charge` if it went without goodbye, so that what ran is counted."""
+        batch = self._tasks.batch_of(run)
+        if run.claims:
+            self._drop_claims(batch, run, run.lo, run.hi)
+        for span in batch.spans.within(run.lo, run.hi):
+            if span.run is not run:
+                continue
+            if span.state in ENDED:
+                self._tasks.part_with_run(batch, span.lo, span.hi)
+            elif span.state is State.CANCELLING:
+                self.cancelled(batch, span.lo, span.hi, Trigger.LOSE)
+            elif span.state is State.RUNNING:
+                counts = span.counts
+                vanished = counts.vanished + 1 if charge else counts.vanished
+                self.lose(batch, span, counts._replace(began=counts.began + 1, vanished=vanished))
+            else:
+                self.lose(batch, span, span.counts)
+        self.settle(batch)
+
+    # ---- rivals
+
+    def claim(self, batch: Batch, run: Run, lo: int, hi: int) -> None:
+        """A cluster also has [lo, hi), begun or finished, while its span stands elsewhere."""
+        run.claims.add(lo, hi)
+        if run not in batch.rivals:
+            batch.rivals.append(run)
+
+    def _drop_claims(self, batch: Batch, run: Run, lo: int, hi: int) -> list[Range]:
+        """A run's claims on [lo, hi) are void; returns what they were."""
+        void = run.claims.within(lo, hi)
+        run.claims.remove(lo, hi)
+        if not run.claims and run in batch.rivals:
+            batch.rivals.remove(run)
+            self._tasks.settle_run(run)
+        return void
+
+    def beat_rivals(self, batch: Batch, lo: int, hi: int, winner: Run | None) -> None:
+        """[lo, hi) has ended: other clusters that also have it are to stop."""
+        for run in list(batch.rivals):
+            for part in self._drop_claims(batch, run, lo, hi):
+                if run is not winner:
+                    self._outbox.cancel(run.peer, run.id, *part)
+
+    def adopt(self, batch: Batch, lo: int, hi: int) -> None:
+        """Of what was just queued of [lo, hi), a cluster that has it already keeps it."""
+        for run in list(batch.rivals):
+            for part in run.claims.within(lo, hi):
+                for span in batch.spans.within(*part):
+                    if span.state is State.QUEUED:
+                        self._tasks.advance(batch, span.lo, span.hi, Trigger.CLAIM, to=State.RUNNING, run=run)
+                        self._drop_claims(batch, run, span.lo, span.hi)

@@ -1,0 +1,317 @@
+"""What clusters report of their runs: results, what runs, what comes back, what is confirmed.
+
+A report about tasks that meanwhile stand elsewhere is the network's habit: it is answered so that the cluster forgets
+them, and changes nothing.
+"""
+
+from bisect import bisect_left
+
+from scaler.core.batches import Batch
+from scaler.core.lifecycle import LIVE, State, Trigger
+from scaler.core.managers import Managers
+from scaler.core.outcomes import Outcomes
+from scaler.core.ranges import RangeSet
+from scaler.core.runs import Run
+from scaler.core.spans import Counts, Span, Wait
+from scaler.core.timers import Began
+from scaler.core.workers import WALLTIME_FACTOR, Cluster
+from scaler.errors import ProtocolError
+from scaler.ids import RunId
+from scaler.protocol import (
+    Cause,
+    Confirmed,
+    Failure,
+    Forget,
+    Results,
+    RetractAnswered,
+    Returned,
+    ReturnReason,
+    SpanResult,
+    TasksBegan,
+)
+from scaler.protocol.codec import decode_failure
+from scaler.protocol.columns import FAILED, RAISED_RETRYABLE, Frame, ResultColumn
+
+#: A client is told of a task that runs once it has run so long.
+BEGAN_AFTER_S = 0.1
+#: So long a cluster is not offered what it handed back, if others are idle.
+BARRED_S = 0.1
+#: No back-off is longer.
+MAX_DELAY_S = 60.0
+_NOT_BEGUN = (State.ASSIGNED, State.RETRACTING)
+_CHARGED = (Cause.DIED, Cause.MEMORY)
+
+
+class _Piece:
+    """A part of a result message that is wanted, being dealt with."""
+
+    __slots__ = ("batch", "cluster", "column", "forward", "run")
+
+    def __init__(self, cluster: Cluster, run: Run, batch: Batch, column: ResultColumn) -> None:
+        self.cluster = cluster
+        self.run = run
+        self.batch = batch
+        self.column = column
+        #: (lo, hi, attempts) to send on, ascending
+        self.forward: list[tuple[int, int, int]] = []
+
+    def send_on(self, lo: int, hi: int, attempts: int) -> None:
+        forward = self.forward
+        if forward and forward[-1][1] == lo and forward[-1][2] == attempts:
+            forward[-1] = (forward[-1][0], hi, attempts)
+        else:
+            forward.append((lo, hi, attempts))
+
+
+class Reports:
+    """Reads what clusters say of tasks."""
+
+    def __init__(self, managers: Managers, outcomes: Outcomes) -> None:
+        self._tasks = managers.tasks
+        self._workers = managers.workers
+        self._timers = managers.timers
+        self._outbox = managers.outbox
+        self._outcomes = outcomes
+
+    def run_at(self, cluster: Cluster, name: RunId) -> Run | None:
+        """The record of a run a cluster names, if it is that cluster's."""
+        run = self._tasks.runs.get(name)
+        return run if run is not None and run.load is cluster.load else None
+
+    # ---- results
+
+    def finished(self, cluster: Cluster, message: SpanResult, frames: tuple[Frame, ...], now: float) -> None:
+        """Take in results: the wanted ones go on to their client at once, the others may be forgotten."""
+        run = self.run_at(cluster, message.run)
+        cluster.progress_at = now
+        if run is None:
+            self._outbox.send(cluster.peer, Forget(message.run))
+        else:
+            lo, hi = message.lo, message.hi
+            column = ResultColumn.from_frames(lo, hi, message.base, frames)
+            if lo < run.lo or hi > run.hi:
+                raise ProtocolError(f"results of [{lo}, {hi}) for a run of [{run.lo}, {run.hi})")
+            batch = self._tasks.batch_of(run)
+            batch.times.observe(column.run_us)
+            piece = _Piece(cluster, run, batch, column)
+            self._take_in(piece, now)
+            for first, last, attempts in piece.forward:
+                part = column.slice(first, last)
+                answer = Results(batch.id, first, last, part.base, message.place, attempts)
+                self._outbox.send(batch.owner, answer, part.frames())
+            self._outcomes.settle(batch)
+        self.running(cluster, message.running, now)
+
+    def _take_in(self, piece: _Piece, now: float) -> None:
+        column, run, batch = piece.column, piece.run, piece.batch
+        bad = column.unsuccessful()
+        unwanted = column.count
+        for span in batch.spans.within(column.lo, column.hi):
+            if span.run is run and span.state in LIVE:
+                unwanted -= span.hi - span.lo
+                self._end(piece, span, bad, now)
+            elif run.claims:
+                for part in run.claims.within(span.lo, span.hi):
+                    unwanted -= self._end_claimed(piece, Span(*part, span.state, span.run, span.counts), bad, now)
+        if unwanted:
+            self._decline(piece)
+
+    def _decline(self, piece: _Piece) -> None:
+        """What of a message was not taken in: the cluster may forget it."""
+        taken = RangeSet((lo, hi) for lo, hi, _ in piece.forward)
+        for lo, hi in taken.missing(piece.column.lo, piece.column.hi):
+            self._outbox.delivered(piece.run.peer, piece.run.id, lo, hi)
+
+    def _end(self, piece: _Piece, span: Span, bad: list[int], now: float) -> None:
+        """All of a span of this run has an outcome."""
+        lo = span.lo
+        for index in bad[bisect_left(bad, span.lo) : bisect_left(bad, span.hi)] if bad else bad:
+            if lo < index:
+                self._succeed(piece, span, lo, index)
+            self._end_badly(piece, span, index, now)
+            lo = index + 1
+        if lo < span.hi:
+            self._succeed(piece, span, lo, span.hi)
+
+    def _succeed(self, piece: _Piece, span: Span, lo: int, hi: int) -> None:
+        if span.state is State.CANCELLING:
+            self._cancelled(piece, lo, hi, Trigger.SUCCEED)
+            return
+        self._tasks.advance(piece.batch, lo, hi, Trigger.SUCCEED, run=piece.run)
+        piece.send_on(lo, hi, span.counts.began + 1)
+        if piece.batch.rivals:
+            self._outcomes.beat_rivals(piece.batch, lo, hi, piece.run)
+
+    def _cancelled(self, piece: _Piece, lo: int, hi: int, trigger: Trigger) -> None:
+        self._outbox.delivered(piece.run.peer, piece.run.id, lo, hi)
+        self._outcomes.cancelled(piece.batch, lo, hi, trigger)
+
+    def _end_badly(self, piece: _Piece, span: Span, index: int, now: float) -> None:
+        """One task failed: it is tried again after a pause, or its failure goes on as it is."""
+        retry = self._retry(piece, span.counts, index)
+        trigger = Trigger.FAIL if retry is None else Trigger.RETRY
+        if span.state is State.CANCELLING:
+            self._cancelled(piece, index, index + 1, trigger)
+        elif retry is None:
+            self._tasks.advance(piece.batch, index, index + 1, Trigger.FAIL, run=piece.run)
+            piece.send_on(index, index + 1, span.counts.began + 1)
+            self._outcomes.beat_rivals(piece.batch, index, index + 1, piece.run)
+        else:
+            counts, delay_s = retry
+            self._outbox.delivered(piece.run.peer, piece.run.id, index, index + 1)
+            self._tasks.advance(piece.batch, index, index + 1, Trigger.RETRY, counts=counts, wait=Wait.BACKOFF)
+            self._timers.back_off(now + delay_s, piece.batch, index)
+
+    def _retry(self, piece: _Piece, counts: Counts, index: int) -> tuple[Counts, float] | None:
+        """What is charged for a failure and how long to pause, or None if it is final."""
+        options, column = piece.batch.options, piece.column
+        status = memoryview(column.statuses)[index - column.lo]
+        if not options.retries:
+            return None
+        if status == RAISED_RETRYABLE:
+            again, charged = counts.raised, counts._replace(began=counts.began + 1, raised=counts.raised + 1)
+        elif status == FAILED and decode_failure(b"".join(column.slice(index, index + 1).data)).cause in _CHARGED:
+            again, charged = counts.died, counts._replace(began=counts.began + 1, died=counts.died + 1)
+        else:
+            return None
+        if again >= options.retries:
+            return None
+        return charged, min(MAX_DELAY_S, options.retry_delay_s * 2.0 ** min(again, 32))
+
+    def _end_claimed(self, piece: _Piece, span: Span, bad: list[int], now: float) -> int:
+        """A run finished tasks whose span stands elsewhere; the first result wins. Returns how many were wanted."""
+        batch, run = piece.batch, piece.run
+        run.claims.remove(span.lo, span.hi)
+        wanted = 0
+        if span.state is State.HELD:
+            wanted = span.hi - span.lo
+            self._end(piece, span, bad, now)
+        elif span.state in LIVE and span.state is not State.CANCELLING and span.run is not None:
+            rest = RangeSet(((span.lo, span.hi),))
+            for index in bad:
+                rest.remove(index, index + 1)
+            for lo, hi in rest:
+                wanted += hi - lo
+                self._outbox.cancel(span.run.peer, span.run.id, lo, hi)
+                self._succeed(piece, span, lo, hi)
+        if not run.claims:
+            self._outcomes.beat_rivals(batch, span.lo, span.hi, run)
+        return wanted
+
+    # ---- what runs
+
+    def running(self, cluster: Cluster, running: tuple[tuple[RunId, int], ...], now: float) -> None:
+        """Take in what is in a cluster's slots: whatever is there has begun."""
+        before = cluster.running
+        if not running:
+            if before:
+                cluster.running = {}
+            return
+        current: dict[tuple[RunId, int], float] = {}
+        for entry in running:
+            since = before.get(entry)
+            if since is None:
+                since = now
+                self._begin(cluster, *entry, now)
+            current[entry] = since
+        cluster.running = current
+
+    def _begin(self, cluster: Cluster, name: RunId, index: int, now: float) -> None:
+        run = self.run_at(cluster, name)
+        if run is None:
+            return
+        batch = self._tasks.batch_of(run)
+        span = batch.spans.at(index)
+        if span is None or span.run is not run or span.state not in LIVE or span.state is State.RUNNING:
+            return
+        self._tasks.advance(batch, index, index + 1, Trigger.BEGIN)
+        if not batch.is_orphan:
+            self._timers.began.append(Began(now + BEGAN_AFTER_S, name, index))
+
+    def tell_began(self, now: float) -> None:
+        """Tell clients of the tasks that have been running for a while."""
+        due = self._timers.began
+        told: dict[int, tuple[Batch, RangeSet]] = {}
+        while due and due[0].due <= now:
+            entry = due.popleft()
+            run = self._tasks.runs.get(entry.run)
+            if run is None:
+                continue
+            batch = self._tasks.batch_of(run)
+            span = batch.spans.at(entry.index)
+            if span is not None and span.run is run and span.state is State.RUNNING:
+                told.setdefault(batch.serial, (batch, RangeSet()))[1].add(entry.index, entry.index + 1)
+        for batch, ranges in told.values():
+            self._outbox.send(batch.owner, TasksBegan(batch.id, tuple(ranges)))
+
+    # ---- what comes back
+
+    def returned(self, cluster: Cluster, message: Returned, now: float) -> None:
+        """Queue again what a cluster did not finish; what had begun is charged by the reason."""
+        run = self.run_at(cluster, message.run)
+        if run is None:
+            return
+        batch = self._tasks.batch_of(run)
+        for lo, hi in message.ranges:
+            for span in batch.spans.within(lo, hi):
+                if span.run is not run:
+                    continue
+                if span.state in _NOT_BEGUN:
+                    self._bar(cluster, batch, span, message.reason, now)
+                    self._outcomes.give_back(batch, span)
+                elif span.state is State.RUNNING:
+                    self._ended_early(cluster, batch, span, message.reason, now)
+                elif span.state is State.CANCELLING:
+                    self._outcomes.cancelled(batch, span.lo, span.hi, Trigger.RETURN)
+        self._outcomes.settle(batch)
+
+    def _bar(self, cluster: Cluster, batch: Batch, span: Span, reason: ReturnReason, now: float) -> None:
+        bars = cluster.barred if reason is ReturnReason.RETRACTED else cluster.refused
+        bars[batch.lane_of(span.counts)] = now + BARRED_S
+
+    def _ended_early(self, cluster: Cluster, batch: Batch, span: Span, reason: ReturnReason, now: float) -> None:
+        """What was running came back unfinished: walltime teaches how long it runs at least."""
+        if reason is not ReturnReason.EXPIRED:
+            self._outcomes.lose(batch, span, span.counts._replace(began=span.counts.began + 1))
+            return
+        for index in range(span.lo, span.hi):
+            since = cluster.running.get((span.run.id, index), now) if span.run is not None else now
+            counts = span.counts
+            least_s = max(counts.least_s, now - since)
+            one = Span(index, index + 1, span.state, span.run)
+            self._outcomes.lose(batch, one, counts._replace(began=counts.began + 1, least_s=least_s))
+            self._refuse_hopeless(batch, index, least_s)
+
+    def _refuse_hopeless(self, batch: Batch, index: int, least_s: float) -> None:
+        """A task that runs longer than any cluster ever offered fails, naming both figures."""
+        longest_s = self._workers.longest_offer_s
+        span = batch.spans.at(index)
+        if longest_s is None or span is None or span.state is not State.QUEUED:
+            return
+        if longest_s <= WALLTIME_FACTOR * least_s:
+            text = f"it ran for {least_s:.1f} s without ending, and no worker ever offered more than {longest_s:.1f} s"
+            self._outcomes.refuse(batch, index, index + 1, Failure(Cause.WALLTIME, text, attempts=span.counts.began))
+
+    def retract_answered(self, cluster: Cluster, message: RetractAnswered) -> None:
+        """All that could be had of a retraction came back before; what did not has begun."""
+        cluster.retracts = max(0, cluster.retracts - 1)
+        cluster.load.note()
+        run = self.run_at(cluster, message.run)
+        if run is None:
+            return
+        batch = self._tasks.batch_of(run)
+        for span in batch.spans.within(message.lo, message.hi):
+            if span.run is run and span.state is State.RETRACTING:
+                self._tasks.advance(batch, span.lo, span.hi, Trigger.BEGIN)
+
+    def confirmed(self, cluster: Cluster, message: Confirmed) -> None:
+        """A cluster has dropped cancelled tasks."""
+        run = self.run_at(cluster, message.run)
+        if run is None:
+            return
+        batch = self._tasks.batch_of(run)
+        for lo, hi in message.ranges:
+            for span in batch.spans.within(lo, hi):
+                if span.run is run and span.state is State.CANCELLING:
+                    self._outcomes.cancelled(batch, span.lo, span.hi, Trigger.CONFIRM)
+        self._outcomes.settle(batch)
