@@ -22,11 +22,7 @@ class TcpAddress:
     port: int
 
     def __str__(self) -> str:
-        return (
-            f"tcp://[{self.host}]:{self.port}"
-            if ":" in self.host
-            else f"tcp://{self.host}:{self.port}"
-        )
+        return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
 
     @property
     def is_loopback(self) -> bool:
@@ -60,15 +56,11 @@ def parse_address(text: str, environment: Mapping[str, str]) -> Address:
         return _parse_ipc(text.removeprefix("ipc://"), environment)
     rest = text.removeprefix("tcp://")
     if "://" in rest:
-        raise AddressError(
-            f"{text!r} is no address: it begins with neither tcp:// nor ipc://"
-        )
+        raise AddressError(f"{text!r} is no address: it begins with neither tcp:// nor ipc://")
     host, colon, port = rest.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004  # the largest port
-        raise AddressError(
-            f"{text!r} is no address: expected tcp://host:port with a port from 0 to 65535"
-        )
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:  # the largest port
+        raise AddressError(f"{text!r} is no address: expected tcp://host:port with a port from 0 to 65535")
     return TcpAddress("0.0.0.0" if host == "*" else host, int(port))  # noqa: S104  # zmq's own wildcard
 
 
@@ -77,20 +69,14 @@ def _parse_ipc(name: str, environment: Mapping[str, str]) -> IpcAddress:
         raise AddressError("'ipc://' is no address: expected ipc://name or ipc:///path")
     path = Path(name) if name.startswith("/") else run_directory(environment) / name
     if len(os.fsencode(path)) > MAX_IPC_BYTES:
-        raise AddressError(
-            f"the path of {path} is longer than {MAX_IPC_BYTES} bytes: choose a shorter one"
-        )
+        raise AddressError(f"the path of {path} is longer than {MAX_IPC_BYTES} bytes: choose a shorter one")
     return IpcAddress(path)
 
 
 def run_directory(environment: Mapping[str, str]) -> Path:
     """The user's own folder for sockets, made 0700 if absent; one that others can enter or own is refused."""
     runtime = environment.get("XDG_RUNTIME_DIR")
-    path = (
-        Path(runtime) / "scaler"
-        if runtime and Path(runtime).is_dir()
-        else Path(f"/tmp/scaler-{os.getuid()}")
-    )  # noqa: S108  # checked below
+    path = Path(runtime) / "scaler" if runtime and Path(runtime).is_dir() else Path(f"/tmp/scaler-{os.getuid()}")  # noqa: S108  # checked below
     path.mkdir(mode=0o700, exist_ok=True)
     check_private(path)
     return path
@@ -99,11 +85,5 @@ def run_directory(environment: Mapping[str, str]) -> Path:
 def check_private(path: Path) -> None:
     """Raise `AddressError` unless `path` is a real folder of ours that nobody else can enter."""
     facts = path.lstat()
-    if (
-        not stat.S_ISDIR(facts.st_mode)
-        or facts.st_uid != os.getuid()
-        or facts.st_mode & 0o077
-    ):
-        raise AddressError(
-            f"{path} must be a folder of your own with mode 0700: move it away, or chmod 700 it"
-        )
+    if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
+        raise AddressError(f"{path} must be a folder of your own with mode 0700: move it away, or chmod 700 it")

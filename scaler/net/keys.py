@@ -57,32 +57,24 @@ def key_directory(explicit: Path | None, environment: Mapping[str, str]) -> Path
     return shared if shared.exists() and not own.exists() else own
 
 
-def load_key(
-    role: str, explicit: Path | None, environment: Mapping[str, str]
-) -> KeyFile:
+def load_key(role: str, explicit: Path | None, environment: Mapping[str, str]) -> KeyFile:
     """The key of a role, from a directory or a single file; made with its directory if none was named and none is."""
     place = key_directory(explicit, environment)
     if place.is_file():
         return read_key_file(place)
     if not place.exists():
         if explicit is not None or "SCALER_KEY_FILE" in environment:
-            raise KeyFileError(
-                f"there is no key at {place}: make one with 'scaler keygen {place}', or copy it there"
-            )
+            raise KeyFileError(f"there is no key at {place}: make one with 'scaler keygen {place}', or copy it there")
         make_key_directory(place)
     _check_mode(place)
     return read_key_file(place / f"{role}.key")
 
 
-def load_server(
-    explicit: Path | None, environment: Mapping[str, str]
-) -> tuple[Path, KeyFile]:
+def load_server(explicit: Path | None, environment: Mapping[str, str]) -> tuple[Path, KeyFile]:
     """The key directory of a scheduler and its server key; made if none was named and none is there."""
     place = key_directory(explicit, environment)
     if place.is_file():
-        raise KeyFileError(
-            f"{place} is the key of one peer; a scheduler needs a directory from 'scaler keygen'"
-        )
+        raise KeyFileError(f"{place} is the key of one peer; a scheduler needs a directory from 'scaler keygen'")
     return place, load_key("server", explicit, environment)
 
 
@@ -101,9 +93,7 @@ def read_key_file(path: Path) -> KeyFile:
         raise KeyFileError(f"the key file {path} has no line '{min(missing)}: …'")
     for name in ("public", "secret", "server"):
         if not _Z85_KEY.fullmatch(fields[name]):
-            raise KeyFileError(
-                f"the key file {path}: '{name}' is not a key of 40 characters"
-            )
+            raise KeyFileError(f"the key file {path}: '{name}' is not a key of 40 characters")
     return KeyFile(
         path,
         fields["role"],
@@ -123,9 +113,7 @@ def read_authorized(directory: Path) -> dict[bytes, Authorized]:
         except (OSError, UnicodeDecodeError, KeyFileError):
             continue
         if fields.get("role") in ROLES and _Z85_KEY.fullmatch(fields.get("public", "")):
-            found[fields["public"].encode()] = Authorized(
-                fields["role"], fields.get("name", path.stem)
-            )
+            found[fields["public"].encode()] = Authorized(fields["role"], fields.get("name", path.stem))
     return found
 
 
@@ -155,13 +143,11 @@ def authorize(directory: Path, role: str, name: str, public: bytes) -> None:
     (directory / "authorized" / f"{name}.pub").write_text(text, encoding="ascii")
 
 
-def _write_key(
-    directory: Path, role: str, public: bytes, secret: bytes, server: bytes
-) -> None:
-    text = f"role: {role}\nname: {role}\npublic: {public.decode()}\nsecret: {secret.decode()}\nserver: {server.decode()}\n"
-    descriptor = os.open(
-        directory / f"{role}.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600
+def _write_key(directory: Path, role: str, public: bytes, secret: bytes, server: bytes) -> None:
+    text = (
+        f"role: {role}\nname: {role}\npublic: {public.decode()}\nsecret: {secret.decode()}\nserver: {server.decode()}\n"
     )
+    descriptor = os.open(directory / f"{role}.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(text)
 

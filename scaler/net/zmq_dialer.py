@@ -10,19 +10,19 @@ from scaler.net.transport import Arrived, Connected, DialerEvent, Frame, Lost
 from scaler.net.zmq_sockets import (
     HANDSHAKE_FAILED,
     Monitor,
+    descriptors,
     frame_content,
+    readable,
     send_frames,
     set_common_options,
 )
 
-_ENDED = {
+_ENDED: dict[int, str] = {
     zmq.EVENT_DISCONNECTED: "the connection was closed",
     zmq.EVENT_CLOSED: "nobody listens there",
 }
 #: libzmq tells only these apart; a server that does not know our key shows as one of them
-_REFUSALS = frozenset(
-    (zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
-)
+_REFUSALS = frozenset((zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL))
 
 
 class ZmqDialer:
@@ -49,30 +49,21 @@ class ZmqDialer:
                 key.secret,
                 key.server,
             )
-        self._monitor = Monitor(
-            socket, zmq.EVENT_HANDSHAKE_SUCCEEDED | sum(_ENDED) | sum(HANDSHAKE_FAILED)
-        )
+        self._monitor = Monitor(socket, zmq.EVENT_HANDSHAKE_SUCCEEDED | sum(_ENDED) | sum(HANDSHAKE_FAILED))
         self._events: list[DialerEvent] = []
         self._over = False
         socket.connect(str(address))
 
     def filenos(self) -> list[int]:
-        return [
-            int(socket.getsockopt(zmq.FD))
-            for socket in (self._socket, self._monitor.socket)
-        ]  # type: ignore[call-overload]  # an int
+        return descriptors(self._socket, self._monitor.socket)
 
     def pending(self) -> bool:
-        return (
-            bool(self._events)
-            or _readable(self._socket)
-            or _readable(self._monitor.socket)
-        )
+        return bool(self._events) or readable(self._socket) or readable(self._monitor.socket)
 
     def receive(self, limit: int) -> list[DialerEvent]:
         lost = self._read_monitor()
         socket = self._socket
-        while len(self._events) < limit and _readable(socket):
+        while len(self._events) < limit and readable(socket):
             try:
                 frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
@@ -104,16 +95,10 @@ class ZmqDialer:
         self._socket.close(0)
 
 
-def _readable(socket: "zmq.Socket[bytes]") -> bool:
-    return bool(socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)  # type: ignore[operator]  # an int for this option
-
-
 class Dialing:
     """Makes a dialler for each attempt, with the key read anew, so that one that was replaced is noticed."""
 
-    def __init__(
-        self, address: Address, key: KeyFile | None, io_threads: int = 1
-    ) -> None:
+    def __init__(self, address: Address, key: KeyFile | None, io_threads: int = 1) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._address = address
         self._key = key

@@ -11,11 +11,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import zmq
-from zmq.utils import z85
 
-from scaler.errors import AddressError
-from scaler.net.addresses import Address, IpcAddress, TcpAddress
-from scaler.net.keys import Authorized, read_authorized
+from scaler.net.addresses import Address, IpcAddress
+from scaler.net.keys import ROLES, Authorized, read_authorized
 from scaler.net.transport import (
     Arrived,
     Frame,
@@ -25,10 +23,14 @@ from scaler.net.transport import (
     Opened,
     TurnedAway,
 )
+from scaler.net.zap import DOMAIN, ZapDoor
 from scaler.net.zmq_sockets import (
     HANDSHAKE_FAILED,
     Monitor,
+    bind,
+    descriptors,
     frame_content,
+    readable,
     send_frames,
     set_common_options,
 )
@@ -55,27 +57,21 @@ class Curve:
 class ZmqListener:
     """A `Listener` over tcp with CURVE, or without (`curve` None) where the address itself keeps others out."""
 
-    def __init__(
-        self, address: Address, curve: Curve | None, io_threads: int = 1
-    ) -> None:
+    def __init__(self, address: Address, curve: Curve | None, io_threads: int = 1) -> None:
         self._curve = curve
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
         self._context.max_sockets = 64
-        self._zap: zmq.Socket[bytes] | None = None
+        self._door: ZapDoor | None = None
         self._socket = self._context.socket(zmq.ROUTER)
         set_common_options(self._socket)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.backlog = _BACKLOG
         if curve is not None:
-            self._zap = self._context.socket(zmq.REP)
-            self._zap.linger = 0
-            self._zap.bind("inproc://zeromq.zap.01")
+            self._door = ZapDoor(self._context, ROLES)
             self._socket.curve_server = True
             self._socket.curve_secretkey = curve.secret
-            self._socket.setsockopt(zmq.ZAP_DOMAIN, b"scaler")
-        self._monitor = Monitor(
-            self._socket, zmq.EVENT_DISCONNECTED | sum(HANDSHAKE_FAILED)
-        )
+            self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+        self._monitor = Monitor(self._socket, zmq.EVENT_DISCONNECTED | sum(HANDSHAKE_FAILED))
         self._next_connection = 1
         self._by_routing: dict[bytes, int] = {}
         self._routing: dict[int, bytes] = {}
@@ -86,48 +82,28 @@ class ZmqListener:
         self._events: list[ListenerEvent] = []
         self._ipc_path: Path | None = None
         try:
-            self._bind(address)
+            self.address = bind(self._socket, address)
         except BaseException:
             self.close()
             raise
-
-    def _bind(self, address: Address) -> None:
-        if isinstance(address, IpcAddress):
-            address.path.parent.mkdir(mode=0o700, exist_ok=True)
-            _remove_stale(address.path)
-        elif ":" in address.host:
-            self._socket.ipv6 = True
-        try:
-            self._socket.bind(_endpoint(address))
-        except zmq.ZMQError as error:
-            raise AddressError(
-                f"cannot listen on {address}: {error.strerror}"
-            ) from None
-        bound = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
-        self.address = bound if isinstance(address, TcpAddress) else str(address)
         if isinstance(address, IpcAddress):
             self._ipc_path = address.path
-            address.path.chmod(0o600)
 
     def filenos(self) -> list[int]:
-        watched = [
-            self._socket,
-            self._monitor.socket,
-            *([self._zap] if self._zap else []),
-        ]
-        return [int(socket.getsockopt(zmq.FD)) for socket in watched]  # type: ignore[call-overload]  # an int
+        return descriptors(self._socket, self._monitor.socket, *([self._door.socket] if self._door else []))
 
     def pending(self) -> bool:
-        if self._events or _readable(self._socket) or _readable(self._monitor.socket):
+        if self._events or readable(self._socket) or readable(self._monitor.socket):
             return True
-        return self._zap is not None and _readable(self._zap)
+        return self._door is not None and readable(self._door.socket)
 
     def receive(self, limit: int) -> list[ListenerEvent]:
-        self._answer_zap()
+        if self._door is not None and self._curve is not None:
+            self._events += self._door.answer(self._curve.authorized)
         self._read_monitor()
         socket = self._socket
         count = 0
-        while count < limit and _readable(socket):
+        while count < limit and readable(socket):
             try:
                 frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
             except zmq.Again:
@@ -170,7 +146,7 @@ class ZmqListener:
     def _identity(self, frame: zmq.Frame) -> Identity | None:
         if self._curve is None:
             return ANYONE
-        key = frame.get("User-Id").encode()
+        key = str(frame.get("User-Id")).encode()
         known = self._curve.authorized.get(key)
         return None if known is None else Identity(known.role, known.name, key.decode())
 
@@ -190,25 +166,6 @@ class ZmqListener:
         descriptor = self._descriptors.pop(connection, -1)
         if self._by_descriptor.get(descriptor) == connection:
             del self._by_descriptor[descriptor]
-
-    def _answer_zap(self) -> None:
-        while self._zap is not None and _readable(self._zap):
-            request = self._zap.recv_multipart(zmq.NOBLOCK)
-            self._zap.send_multipart(self._zap_reply(request))
-
-    def _zap_reply(self, request: list[bytes]) -> list[bytes]:
-        version, sequence, _domain, address, _identity, mechanism, *credentials = (
-            request
-        )
-        key = (
-            z85.encode(credentials[0]) if mechanism == b"CURVE" and credentials else b""
-        )
-        if self._curve is not None and key in self._curve.authorized:
-            return [version, sequence, b"200", b"OK", key, b""]
-        self._events.append(
-            TurnedAway(address.decode(errors="replace"), "its key is not authorised")
-        )
-        return [version, sequence, b"400", b"not authorised", b"", b""]
 
     def send(self, connection: int, frames: Sequence[Frame]) -> bool:
         routing = self._routing.get(connection)
@@ -242,21 +199,9 @@ class ZmqListener:
 
     def close(self) -> None:
         self._socket.close(0)
-        if self._zap is not None:
-            self._zap.close(0)
         self._context.destroy(0)
         if self._ipc_path is not None:
             self._ipc_path.unlink(missing_ok=True)
-
-
-def _endpoint(address: Address) -> str:
-    if isinstance(address, TcpAddress) and address.port == 0:
-        return str(address).rpartition(":")[0] + ":*"
-    return str(address)
-
-
-def _readable(socket: "zmq.Socket[bytes]") -> bool:
-    return bool(socket.getsockopt(zmq.EVENTS) & zmq.POLLIN)  # type: ignore[operator]  # an int for this option
 
 
 def _shut(descriptor: int) -> None:
@@ -269,16 +214,3 @@ def _shut(descriptor: int) -> None:
 
 def _peer_address(frame: zmq.Frame) -> str:
     return str(frame.get("Peer-Address"))
-
-
-def _remove_stale(path: Path) -> None:
-    """Remove the socket file of a scheduler that is gone; a living one is an `AddressError`."""
-    if not path.is_socket():
-        return
-    with sockets.socket(sockets.AF_UNIX) as probe:
-        try:
-            probe.connect(str(path))
-        except OSError:
-            path.unlink(missing_ok=True)
-        else:
-            raise AddressError(f"cannot listen on ipc://{path}: another process does")

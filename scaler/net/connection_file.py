@@ -1,0 +1,68 @@
+"""How a client without an address finds a scheduler of its own user: one small file each, in the run directory.
+
+A file that outlives its scheduler is harmless: readers pass over it, and the next scheduler to start removes it.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaler.errors import AddressError
+from scaler.net.addresses import run_directory
+
+_PATTERN = "scheduler-*.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerFacts:
+    """Where a scheduler listens, as which process, and which keys reach it ("" where none are needed)."""
+
+    address: str
+    pid: int
+    key_directory: str
+
+
+def write_connection_file(facts: SchedulerFacts, environment: Mapping[str, str]) -> Path:
+    """Tell other processes of this user about a scheduler; returns the file to remove when it ends."""
+    directory = run_directory(environment)
+    for path, _ in _found(directory, alive=False):
+        path.unlink(missing_ok=True)
+    path = directory / f"scheduler-{facts.pid}.json"
+    beside = path.with_suffix(".new")
+    text = json.dumps({"address": facts.address, "pid": facts.pid, "key_directory": facts.key_directory})
+    beside.write_text(text + "\n", encoding="utf-8")
+    beside.rename(path)
+    return path
+
+
+def find_scheduler(environment: Mapping[str, str]) -> SchedulerFacts | None:
+    """The scheduler of this user that was started last and still lives, or None."""
+    with contextlib.suppress(AddressError, OSError):
+        found = list(_found(run_directory(environment), alive=True))
+        if found:
+            return max(found, key=lambda entry: entry[0].stat().st_mtime_ns)[1]
+    return None
+
+
+def _found(directory: Path, *, alive: bool) -> Iterator[tuple[Path, SchedulerFacts]]:
+    for path in sorted(directory.glob(_PATTERN)):
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            facts = SchedulerFacts(str(fields["address"]), int(fields["pid"]), str(fields["key_directory"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if _lives(facts.pid) is alive:
+            yield path, facts
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

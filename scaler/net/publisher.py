@@ -1,0 +1,66 @@
+"""The socket of the monitor stream: an XPUB that knows how many listen, and drops rather than waits."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import zmq
+
+from scaler.net.addresses import Address, IpcAddress
+from scaler.net.transport import Frame, TurnedAway
+from scaler.net.zap import DOMAIN, ZapDoor
+from scaler.net.zmq_listener import Curve
+from scaler.net.zmq_sockets import bind, descriptors, readable, set_common_options
+
+#: messages kept for a reader that is slow, before the newest are dropped for it
+_KEPT_MESSAGES = 1000
+_READERS = frozenset(("client", "operator"))
+
+
+class ZmqPublisher:
+    """Publishes at one address: over tcp with CURVE to clients and operators, over ipc to whoever may open it."""
+
+    def __init__(self, address: Address, curve: Curve | None) -> None:
+        self._curve = curve
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
+        self._socket = self._context.socket(zmq.XPUB)
+        set_common_options(self._socket)
+        self._socket.sndhwm = _KEPT_MESSAGES
+        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._door: ZapDoor | None = None
+        if curve is not None:
+            self._door = ZapDoor(self._context, _READERS)
+            self._socket.curve_server = True
+            self._socket.curve_secretkey = curve.secret
+            self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+        self._ipc_path: Path | None = None
+        try:
+            self.address = bind(self._socket, address)
+        except BaseException:
+            self.close()
+            raise
+        if isinstance(address, IpcAddress):
+            self._ipc_path = address.path
+
+    def filenos(self) -> list[int]:
+        """The descriptors to watch for reading."""
+        return descriptors(self._socket, *([self._door.socket] if self._door else []))
+
+    def subscriptions(self) -> tuple[int, int, list[TurnedAway]]:
+        """How many subscriptions began and ended since, and who was turned away."""
+        turned_away = self._door.answer(self._curve.authorized) if self._door and self._curve else []
+        began = ended = 0
+        while readable(self._socket):
+            message = self._socket.recv(zmq.NOBLOCK)
+            began += message[:1] == b"\x01"
+            ended += message[:1] == b"\x00"
+        return began, ended, turned_away
+
+    def publish(self, frames: Sequence[Frame]) -> None:
+        """Send to all whose subscription is a prefix of the first frame; a reader that is too slow misses it."""
+        self._socket.send_multipart(frames, zmq.NOBLOCK)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._context.destroy(0)
+        if self._ipc_path is not None:
+            self._ipc_path.unlink(missing_ok=True)
