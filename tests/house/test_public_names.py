@@ -1,0 +1,70 @@
+"""What users may rely on: the names of the package, its commands, and its errors."""
+
+import importlib.metadata
+import inspect
+import pickle
+import tomllib
+
+import pytest
+
+import scaler
+from scaler import errors
+from tests.house.source import ROOT
+
+PUBLIC = ["Client", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
+#: what users of Scaler import under these names
+FAMILIAR_ERRORS = {
+    "ClientQuitException",
+    "DeserializeObjectError",
+    "DisconnectedError",
+    "MissingObjects",
+    "ProcessorDiedError",
+    "SchedulerError",
+    "TaskExceptionNotSerializableError",
+}
+ERRORS = [found for _, found in inspect.getmembers(errors, inspect.isclass)]
+
+
+def test_the_public_names_are_those_recorded():
+    assert sorted(scaler.__all__) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_can_be_had_and_is_documented(name: str):
+    assert inspect.getdoc(getattr(scaler, name))
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="no attribute 'Cleint'"):
+        getattr(scaler, "Cleint")  # noqa: B009  # a type checker would see the plain form
+
+
+def test_dir_lists_the_public_names():
+    assert set(PUBLIC) <= set(dir(scaler))
+
+
+def test_every_command_is_there():
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert sorted(scripts) == ["scaler", "scaler_cluster", "scaler_scheduler", "scaler_worker"]
+    for target in scripts.values():
+        assert callable(importlib.metadata.EntryPoint("script", target, "console_scripts").load())
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_is_documented_as_one_sentence_or_more(error: type[Exception]):
+    assert error.__dict__.get("__doc__", "").rstrip().endswith(".")
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_is_one_of_ours(error: type[Exception]):
+    assert issubclass(error, errors.ScalerError)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_every_error_survives_pickling_with_its_text(error: type[Exception]):
+    again = pickle.loads(pickle.dumps(error("what happened")))  # noqa: S301  # our own bytes
+    assert (type(again), str(again)) == (error, "what happened")
+
+
+def test_the_errors_that_users_of_scaler_know_are_there():
+    assert {name for name in FAMILIAR_ERRORS if not hasattr(errors, name)} == set()
