@@ -29,7 +29,6 @@ from scaler.ledger.events import (
     TasksAppended,
     Unwanted,
 )
-from scaler.link.link import HEADER_BYTES
 from scaler.protocol import (
     CancelTasks,
     ClearClient,
@@ -48,6 +47,7 @@ from scaler.protocol import (
     TasksFailed,
     ToClient,
 )
+from scaler.protocol.codec import HEADER_BYTES
 from scaler.protocol.columns import Frame, ResultColumn
 from scaler.ranges import RangeSet
 

@@ -6,7 +6,7 @@ What the window has no room for waits here in order. The link knows nothing of s
 from collections import deque
 from typing import NamedTuple
 
-from scaler.protocol.codec import Header, Sendable
+from scaler.protocol.codec import HEADER_BYTES, Header, Sendable
 from scaler.protocol.columns import Frame
 from scaler.protocol.connection import Heartbeat, ResendFrom
 
@@ -17,8 +17,6 @@ ACK_MESSAGES = 64
 ACK_BYTES = 1 << 20
 #: A gap is asked for again after this time, should the first asking or its answer be lost too.
 ASK_AGAIN_S = 0.2
-#: what a header costs, roughly, when the window is counted
-HEADER_BYTES = 64
 
 
 class Packet(NamedTuple):

@@ -17,6 +17,8 @@ from scaler.protocol.options import Failure
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_FRAMES = 4096
+#: what a header costs, roughly, when the window of a link is counted
+HEADER_BYTES = 64
 Sendable = Message | ConnectionMessage
 
 
