@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation fuzz integration check format lint types contracts bench bench-peers docs clean
+.PHONY: help install demo test unit simulation fuzz coverage integration check format lint types contracts bench bench-peers docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,10 @@ unit: $(STAMP) ## the tests of single modules, and the rules of the house
 
 simulation: $(STAMP) ## thousands of seeded histories of the whole system in one thread
 	$(PYTEST) tests/simulation
+
+coverage: $(STAMP) ## the branches of the pure modules that their own unit tests do not reach
+	$(PYTEST) tests/unit --cov=scaler.core --cov=scaler.ledger --cov=scaler.link --cov=scaler.protocol \
+		--cov=scaler.worker --cov-branch --cov-report=term-missing:skip-covered
 
 integration: $(STAMP) ## the tests that start processes
 	$(PYTEST) tests/integration tests/docs
