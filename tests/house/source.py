@@ -18,8 +18,9 @@ def text_files() -> list[Path]:
     folders = ("scaler", "tests", "docs", "benchmarks", "examples")
     kinds = (".py", ".md", ".toml", ".patch", ".sh", ".json", ".yaml")
     inside = (path for folder in folders for path in (ROOT / folder).rglob("*") if path.suffix in kinds)
-    at_top = (path for path in ROOT.iterdir() if path.is_file() and path.name != ".git")
-    return sorted([*inside, *at_top, ROOT / ".ci" / "run"])
+    at_top = (path for path in ROOT.iterdir() if path.suffix in kinds)
+    others = (ROOT / name for name in (".ci/run", ".gitignore", "LICENSE", "Makefile"))
+    return sorted([*inside, *at_top, *others])
 
 
 def relative(path: Path) -> str:
