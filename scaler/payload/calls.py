@@ -1,29 +1,31 @@
 """Calls to columns and back: each call is pickled by itself, many are laid end to end.
 
 What is pickled is the tuple of arguments, or, with keywords, an exact list of that tuple and a dict. Calls of plain
-values take the shortest way; all others go through cloudpickle, so that what is defined in `__main__` travels too.
+values are drawn and pickled in blocks; others one by one, so that what changes later is sent as it was when drawn.
 """
 
 import pickle
+import time
 from array import array
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, chain, islice, repeat
 from typing import Any
 
-import cloudpickle
-
 from scaler.errors import SerializationError
 from scaler.payload.diagnosis import unpicklable_path
-from scaler.payload.functions import PROTOCOL, split_frames
-from scaler.protocol.columns import MAX_FRAME_BYTES, ArgumentColumn, Frame
+from scaler.payload.functions import split_frames
+from scaler.payload.pickling import PLAIN, PROTOCOL, dumps
+from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ArgumentColumn, Frame
 
-#: exact types that pickle the same everywhere and hold nothing else
-PLAIN = frozenset((int, float, bool, str, bytes, complex, type(None)))
-#: blocks begin small, so that workers start before a slow iterable is at its end
-_BLOCKS = (64, 256, 1024)
-_BLOCK = 2048
-#: the first column is flushed at this size, the following ones at four times the last
-_FIRST_COLUMN_BYTES = 16 << 10
+#: so many offsets of calls fit one frame
+MAX_COLUMN_CALLS = MAX_FRAME_BYTES // WORD_BYTES - 1
+#: a block grows while it is plain, small and quickly drawn, so that neither memory nor a first result waits for it
+_MAX_BLOCK = 2048
+_MAX_BLOCK_BYTES = 256 << 10
+_MAX_BLOCK_S = 0.02
+#: the first column is complete with so many calls, the following ones with more and more bytes
+_FIRST_COLUMN_CALLS = 16
+_SECOND_COLUMN_BYTES = 16 << 10
 
 Call = tuple[Any, ...]
 
@@ -33,9 +35,13 @@ def pickle_call(args: Call, kwargs: dict[str, Any] | None = None) -> bytes:
     if not kwargs:
         for value in args:
             if type(value) not in PLAIN:
-                return _dump_call(args)
-        return pickle.dumps(args, PROTOCOL)
-    return _dump_call([args, kwargs])
+                break
+        else:
+            return pickle.dumps(args, PROTOCOL)
+    try:
+        return dumps([args, kwargs] if kwargs else args)
+    except Exception as error:
+        raise SerializationError(f"the call cannot be sent: {_culprit(args, kwargs or {}, error)}") from error
 
 
 def load_call(data: Frame) -> tuple[Call, dict[str, Any]]:
@@ -46,91 +52,91 @@ def load_call(data: Frame) -> tuple[Call, dict[str, Any]]:
 
 def single_column(lo: int, data: bytes) -> ArgumentColumn:
     """A column of one call."""
-    return ArgumentColumn(
-        lo, 1, array("Q", (0, len(data))).tobytes(), tuple(split_frames(data))
-    )
+    return ArgumentColumn(lo, 1, array("Q", (0, len(data))).tobytes(), tuple(split_frames(data)))
 
 
 def joined_column(lo: int, calls: list[bytes]) -> ArgumentColumn:
-    """A column of several calls, which together fit one frame."""
+    """A column of several calls, which together fit one frame, as do their offsets; or of a single call of any size."""
     if len(calls) == 1:
         return single_column(lo, calls[0])
     offsets = array("Q", accumulate(map(len, calls), initial=0))
     return ArgumentColumn(lo, len(calls), offsets.tobytes(), (b"".join(calls),))
 
 
-def columns(calls: Iterable[Call], lo: int) -> Iterator[ArgumentColumn]:
-    """The calls in columns of at most 1 MiB, from index `lo` on; a larger single call has a column of its own."""
-    gathering = _Gathering(lo)
-    for block in _blocks(iter(calls)):
+def columns(calls: Iterable[Call], lo: int, clock: Callable[[], float] = time.monotonic) -> Iterator[ArgumentColumn]:
+    """The calls in columns of at most 1 MiB, from index `lo` on; a larger single call has a column of its own.
+
+    The first column is small, and a slow iterable is not waited for: what was drawn goes on its way.
+    """
+    source, gathering, size = iter(calls), _Gathering(lo), 1
+    begun = clock()
+    while block := list(islice(source, size)):
         if PLAIN.issuperset(map(type, chain.from_iterable(block))):
-            yield from gathering.extend(
-                list(map(pickle.dumps, block, repeat(PROTOCOL)))
-            )
+            pickled = list(map(pickle.dumps, block, repeat(PROTOCOL)))
+            took_s = clock() - begun
+            size = _next_size(size, sum(map(len, pickled)), took_s)
         else:
-            for call in block:
-                yield from gathering.extend([pickle_call(call)])
+            pickled = [pickle_call(call) for call in block]
+            took_s = clock() - begun
+            size = 1
+        complete = gathering.extend(pickled)
+        if took_s > _MAX_BLOCK_S:
+            complete += gathering.flush()
+        if complete:
+            yield from complete
+        begun = clock()
     yield from gathering.flush()
 
 
+def _next_size(size: int, size_bytes: int, seconds: float) -> int:
+    share = max(size_bytes / _MAX_BLOCK_BYTES, seconds / _MAX_BLOCK_S, 1 / 4)
+    return max(1, min(int(size / share), _MAX_BLOCK))
+
+
 class _Gathering:
-    """Pickled calls that wait for their column to be full."""
+    """Pickled calls that wait for their column to be complete."""
 
     def __init__(self, lo: int) -> None:
         self._lo = lo
         self._calls: list[bytes] = []
         self._size = 0
-        self._target = _FIRST_COLUMN_BYTES
+        self._target_calls = _FIRST_COLUMN_CALLS
+        self._target_bytes = _SECOND_COLUMN_BYTES
 
-    def extend(self, calls: list[bytes]) -> Iterator[ArgumentColumn]:
+    def extend(self, calls: list[bytes]) -> list[ArgumentColumn]:
+        """The columns that are complete with these calls."""
         size = sum(map(len, calls))
-        if self._size + size <= MAX_FRAME_BYTES:
+        complete = []
+        if self._size + size <= MAX_FRAME_BYTES and len(self._calls) + len(calls) <= MAX_COLUMN_CALLS:
             self._calls += calls
             self._size += size
         else:
             for call in calls:
-                if self._size + len(call) > MAX_FRAME_BYTES:
-                    yield from self.flush()
+                if self._size + len(call) > MAX_FRAME_BYTES or len(self._calls) == MAX_COLUMN_CALLS:
+                    complete += self.flush()
                 self._calls.append(call)
                 self._size += len(call)
-        if self._size >= self._target:
-            yield from self.flush()
-            self._target = min(self._target * 4, MAX_FRAME_BYTES * 3 // 4)
+        if self._size >= self._target_bytes or len(self._calls) >= self._target_calls:
+            complete += self.flush()
+        return complete
 
-    def flush(self) -> Iterator[ArgumentColumn]:
-        if self._calls:
-            yield joined_column(self._lo, self._calls)
-            self._lo += len(self._calls)
-            self._calls, self._size = [], 0
-
-
-def _blocks(calls: Iterator[Call]) -> Iterator[list[Call]]:
-    for size in chain(_BLOCKS, repeat(_BLOCK)):
-        block = list(islice(calls, size))
-        if not block:
-            return
-        yield block
+    def flush(self) -> list[ArgumentColumn]:
+        """What waits, as a column, if anything does."""
+        if not self._calls:
+            return []
+        column = joined_column(self._lo, self._calls)
+        if self._size >= self._target_bytes:
+            self._target_bytes = min(self._target_bytes * 4, MAX_FRAME_BYTES * 3 // 4)
+        self._target_calls = MAX_COLUMN_CALLS
+        self._lo = column.hi
+        self._calls, self._size = [], 0
+        return [column]
 
 
-def _dump_call(call: Call | list[Any]) -> bytes:
-    try:
-        data: bytes = cloudpickle.dumps(call, PROTOCOL)
-    except Exception as error:
-        args, kwargs = (call, {}) if type(call) is tuple else call
-        parts = {
-            **{f"argument {index}": value for index, value in enumerate(args)},
-            **kwargs,
-        }
-        raise SerializationError(
-            f"the call cannot be sent: {_culprit(parts, error)}"
-        ) from error
-    return data
-
-
-def _culprit(parts: dict[str, Any], error: Exception) -> str:
-    for name, value in parts.items():
+def _culprit(args: Call, kwargs: dict[str, Any], error: Exception) -> str:
+    for name, value in chain(((f"argument {index}", value) for index, value in enumerate(args)), kwargs.items()):
         try:
-            cloudpickle.dumps(value, PROTOCOL)
+            dumps(value)
         except Exception as own:  # noqa: BLE001  # whatever a __reduce__ raises is the answer looked for
             return unpicklable_path(value, name, own)
     return str(error)

@@ -2,60 +2,75 @@
 
 import functools
 import inspect
+import reprlib
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
-import cloudpickle
+from scaler.payload.pickling import PROTOCOL, dumps
 
 MAX_DEPTH = 8
-MAX_PARTS = 200
+MAX_PARTS = 1000
 
 
-def unpicklable_path(
-    value: Any, path: str, error: BaseException
-) -> str:  # Any: any value at all
+def unpicklable_path(value: Any, path: str, error: BaseException) -> str:  # Any: any value at all
     """`path` extended to the smallest part found that cannot be pickled, and why; the error's own text if none is."""
     for _ in range(MAX_DEPTH):
         culprit = _first_unpicklable(value, path)
         if culprit is None:
             break
         value, path, error = culprit
-    return f"{path}: {error}"
+    return f"{path}: {error}" if str(error) else f"{path}: {type(error).__name__}"
 
 
 def _first_unpicklable(value: Any, path: str) -> tuple[Any, str, BaseException] | None:
-    for number, (name, part) in enumerate(_parts(value)):
-        if number >= MAX_PARTS:
-            return None
-        try:
-            cloudpickle.dumps(part)
-        except Exception as error:  # noqa: BLE001  # whatever a __reduce__ raises is the answer looked for
-            return part, path + name, error
+    try:
+        for name, part in islice(_parts(value), MAX_PARTS):
+            try:
+                dumps(part)
+            except Exception as error:  # noqa: BLE001  # whatever a __reduce__ raises is the answer looked for
+                return part, path + name, error
+    except Exception:  # noqa: BLE001  # a value that does not even show its parts is itself the answer
+        return None
     return None
 
 
 def _parts(value: Any) -> Iterator[tuple[str, Any]]:
     if isinstance(value, dict):
-        for key, part in value.items():
-            yield f"[{key!r}]", part
-    elif isinstance(value, list | tuple | set | frozenset):
-        for index, part in enumerate(value):
-            yield f"[{index}]", part
+        yield from ((f"'s key {reprlib.repr(key)}", key) for key in value)
+        yield from ((f"[{reprlib.repr(key)}]", part) for key, part in value.items())
+    elif isinstance(value, list | tuple):
+        yield from ((f"[{index}]", part) for index, part in enumerate(value))
+    elif isinstance(value, set | frozenset):
+        yield from ((f"'s element {reprlib.repr(part)}", part) for part in value)
     elif isinstance(value, functools.partial):
         yield ".func", value.func
         yield from ((f".args[{index}]", part) for index, part in enumerate(value.args))
-        yield from (
-            (f".keywords[{key!r}]", part) for key, part in value.keywords.items()
-        )
+        yield from ((f".keywords[{key!r}]", part) for key, part in value.keywords.items())
     elif inspect.ismethod(value):
         yield ".__self__", value.__self__
     elif inspect.isfunction(value):
-        found = inspect.getclosurevars(value)
-        yield from (
-            (f"'s variable {name}", part) for name, part in found.nonlocals.items()
-        )
-        yield from ((f"'s global {name}", part) for name, part in found.globals.items())
-    else:
-        yield from (
-            (f".{name}", part) for name, part in getattr(value, "__dict__", {}).items()
-        )
+        yield from _parts_of_function(value)
+    elif not inspect.isclass(value):
+        yield from _parts_of_state(value)
+
+
+def _parts_of_function(function: Any) -> Iterator[tuple[str, Any]]:
+    found = inspect.getclosurevars(function)
+    yield from ((f"'s variable {name}", part) for name, part in found.nonlocals.items())
+    yield from ((f"'s global {name}", part) for name, part in found.globals.items())
+    yield from (("'s default", part) for part in function.__defaults__ or ())
+    yield from ((f"'s default of {name}", part) for name, part in (function.__kwdefaults__ or {}).items())
+
+
+def _parts_of_state(value: Any) -> Iterator[tuple[str, Any]]:
+    """What the value itself would have pickled, so that what it leaves out is not blamed."""
+    reduced = value.__reduce_ex__(PROTOCOL)
+    if not isinstance(reduced, tuple):
+        return
+    arguments, *rest = reduced[1:]
+    state = rest[0] if rest else None
+    for attributes in state if isinstance(state, tuple) else (state,):
+        if isinstance(attributes, dict):
+            yield from ((f".{name}", part) for name, part in attributes.items())
+    yield from ((f"'s constructor argument {index}", part) for index, part in enumerate(arguments))

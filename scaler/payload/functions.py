@@ -7,22 +7,19 @@ each time; equal bytes have equal names and travel once.
 import functools
 import hashlib
 import pickle
-import sys
 import types
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
-
 from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.ids import FunctionId
 from scaler.payload.diagnosis import unpicklable_path
+from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 
-PROTOCOL = 5
-_BY_REFERENCE = (types.FunctionType, types.BuiltinFunctionType, type)
+_REMEMBERED = (types.FunctionType, types.BuiltinFunctionType)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,30 +31,26 @@ class PickledFunction:
     name: str
 
 
-_known: "weakref.WeakKeyDictionary[Callable[..., Any], PickledFunction]" = (
-    weakref.WeakKeyDictionary()
-)
+#: all and only importable functions that were sent and still exist
+_known: "weakref.WeakKeyDictionary[Callable[..., Any], PickledFunction]" = weakref.WeakKeyDictionary()
 
 
 def pickle_function(function: Callable[..., Any]) -> PickledFunction:
     """The bytes of a function; `SerializationError` names the part of it that cannot be pickled."""
-    by_reference = isinstance(function, _BY_REFERENCE)
-    if by_reference:
+    if isinstance(function, _REMEMBERED):
         known = _known.get(function)
-        if known is not None:
+        if known is not None and resolves(function):
             return known
-        by_reference = is_importable(function)
+        if is_importable(function):
+            known = _known[function] = _pickled(pickle.dumps(function, PROTOCOL), function)
+            return known
     try:
-        data = (pickle if by_reference else cloudpickle).dumps(function, PROTOCOL)
+        data = (dumps_by_value if type(function) is types.FunctionType else dumps)(function)
     except Exception as error:
         raise SerializationError(
             f"the function {function_name(function)} cannot be sent: {unpicklable_path(function, 'function', error)}"
         ) from error
-    frames = tuple(split_frames(data))
-    pickled = PickledFunction(_content_id(data), frames, function_name(function))
-    if by_reference:
-        _known[function] = pickled
-    return pickled
+    return _pickled(data, function)
 
 
 def load_function(frames: Sequence[Frame]) -> Callable[..., Any]:
@@ -65,27 +58,8 @@ def load_function(frames: Sequence[Frame]) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = pickle.loads(b"".join(frames))  # noqa: S301  # the scheduler let only our own keys in
     except BaseException as error:
-        raise DeserializeObjectError(
-            f"the function cannot be loaded here: {type(error).__name__}: {error}"
-        ) from error
+        raise DeserializeObjectError(f"the function cannot be loaded here: {type(error).__name__}: {error}") from error
     return function
-
-
-def is_importable(
-    function: Any,
-) -> bool:  # Any: whatever has a module and a qualified name
-    """Whether another process finds this very object under its module and name."""
-    module_name = getattr(function, "__module__", None)
-    name = getattr(function, "__qualname__", None)
-    if not module_name or not name or module_name == "__main__" or "<" in name:
-        return False
-    try:
-        return (
-            functools.reduce(getattr, name.split("."), sys.modules[module_name])
-            is function
-        )
-    except (KeyError, AttributeError):
-        return False
 
 
 def function_name(function: Any) -> str:  # Any: any callable
@@ -99,11 +73,9 @@ def split_frames(data: bytes) -> list[bytes]:
     """The bytes in frames as they may go on the wire."""
     if len(data) <= MAX_FRAME_BYTES:
         return [data]
-    return [
-        data[start : start + MAX_FRAME_BYTES]
-        for start in range(0, len(data), MAX_FRAME_BYTES)
-    ]
+    return [data[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
 
 
-def _content_id(data: bytes) -> FunctionId:
-    return FunctionId(hashlib.blake2b(data, digest_size=16).digest())
+def _pickled(data: bytes, function: Callable[..., Any]) -> PickledFunction:
+    content_id = FunctionId(hashlib.blake2b(data, digest_size=16).digest())
+    return PickledFunction(content_id, tuple(split_frames(data)), function_name(function))

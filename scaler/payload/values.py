@@ -2,16 +2,14 @@
 
 import pickle
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import cloudpickle
-
 from scaler import errors
 from scaler.errors import DeserializeObjectError, ProtocolError, SerializationError
-from scaler.payload.calls import PLAIN
 from scaler.payload.diagnosis import unpicklable_path
-from scaler.payload.functions import PROTOCOL
+from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import (
     FAILED,
@@ -49,15 +47,12 @@ class Outcome:
 
 def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
     """A result in bytes; `SerializationError` names the part that cannot be pickled."""
-    if type(value) in PLAIN:
-        return pickle.dumps(value, PROTOCOL)
     try:
-        data: bytes = cloudpickle.dumps(value, PROTOCOL)
+        return dumps(value)
     except Exception as error:
         raise SerializationError(
             f"the task returned what cannot be sent back: {unpicklable_path(value, 'result', error)}"
         ) from error
-    return data
 
 
 def load_value(status: int, data: Frame) -> Outcome:
@@ -65,55 +60,37 @@ def load_value(status: int, data: Frame) -> Outcome:
     if status == VALUE:
         try:
             return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
-        except BaseException as error:  # noqa: BLE001  # whatever a class's own code raises
-            text = f"the result cannot be loaded here: {type(error).__name__}: {error}"
-            wrapped = DeserializeObjectError(text)
-            wrapped.__cause__ = error
-            return Outcome(None, wrapped)
+        except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
+            lost = DeserializeObjectError(f"the result cannot be loaded here: {type(error).__name__}: {error}")
+            lost.__cause__ = error
+            return Outcome(None, lost)
     if status in (RAISED, RAISED_RETRYABLE):
-        from scaler.payload.exceptions import (
-            load_exception,
-        )  # tblib is loaded only where something failed
+        from scaler.payload.exceptions import load_exception  # noqa: PLC0415  # tblib is for what failed alone
 
         return Outcome(None, load_exception(data))
     if status == FAILED:
-        return Outcome(None, exception_from_failure(decode_failure(data)))
-    raise ProtocolError(
-        f"a result has status {status}, which this version does not know"
-    )
+        try:
+            return Outcome(None, exception_from_failure(decode_failure(data)))
+        except ProtocolError as error:
+            return Outcome(None, error)
+    return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
 
 
 def load_column(column: ResultColumn) -> tuple[list[Any], list[int]]:
     """The values of a column in order, exceptions among them, and the indices of those that are exceptions."""
-    data = memoryview(
-        column.data[0] if len(column.data) == 1 else b"".join(column.data)
-    )
-    base = column.base
+    data = memoryview(column.data[0] if len(column.data) == 1 else b"".join(column.data))
     ends = words(column.ends).tolist()
-    if base:
-        ends = [end - base for end in ends]
-    starts = [0, *ends[:-1]]
-    if not column.unsuccessful():
+    if column.base:
+        ends = [end - column.base for end in ends]
+    bounds = list(zip([0, *ends[:-1]], ends, strict=True))
+    statuses = bytes(column.statuses)
+    if statuses.count(VALUE) == column.count:
         loads = pickle.loads
-        try:
-            return [
-                loads(data[start:end]) for start, end in zip(starts, ends, strict=True)
-            ], []  # noqa: S301  # as above
-        except BaseException:  # noqa: BLE001  # found out below, one by one
-            pass
-    outcomes = [
-        load_value(status, data[start:end])
-        for status, start, end in zip(bytes(column.statuses), starts, ends, strict=True)
-    ]
-    failed = [
-        column.lo + number
-        for number, outcome in enumerate(outcomes)
-        if outcome.error is not None
-    ]
-    return [
-        outcome.value if outcome.error is None else outcome.error
-        for outcome in outcomes
-    ], failed
+        with suppress(Exception):  # which one it is, and why, is found out below
+            return [loads(data[start:end]) for start, end in bounds], []  # as above
+    outcomes = [load_value(status, data[start:end]) for status, (start, end) in zip(statuses, bounds, strict=True)]
+    failed = [column.lo + number for number, outcome in enumerate(outcomes) if outcome.error is not None]
+    return [outcome.value if outcome.error is None else outcome.error for outcome in outcomes], failed
 
 
 def exception_from_failure(failure: Failure) -> BaseException:

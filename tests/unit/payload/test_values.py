@@ -1,0 +1,193 @@
+import threading
+from array import array
+from concurrent.futures import CancelledError
+from itertools import accumulate
+from typing import Any
+
+import pytest
+
+from scaler.errors import (
+    DeserializeObjectError,
+    MemoryLimitError,
+    MissingObjects,
+    ObjectLostError,
+    ProtocolError,
+    SchedulerError,
+    SerializationError,
+    TaskError,
+    TaskTimeoutError,
+    UnknownTagError,
+    WalltimeError,
+    WorkerDiedError,
+)
+from scaler.payload.exceptions import dump_exception
+from scaler.payload.values import dump_value, exception_from_failure, load_column, load_value
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, REFERENCE, VALUE, ResultColumn
+from scaler.protocol.options import Cause, Failure
+
+
+class Stubborn:
+    def __reduce__(self) -> Any:
+        return _refuse, ()
+
+
+def _refuse() -> None:
+    raise ModuleNotFoundError("No module named 'elsewhere'")
+
+
+class Holder:
+    def __init__(self, part: object) -> None:
+        self.part = part
+
+
+class Selective(Holder):
+    def __getstate__(self) -> dict[str, object]:
+        return {"kept": self.part}
+
+
+class Slotted:
+    __slots__ = ("part",)
+
+    def __init__(self, part: object) -> None:
+        self.part = part
+
+
+def column_of(outcomes: list[tuple[int, bytes]], lo: int = 0, base: int = 0) -> ResultColumn:
+    ends = array("Q", accumulate((len(data) for _, data in outcomes), initial=base))[1:]
+    return ResultColumn(
+        lo,
+        len(outcomes),
+        base,
+        bytes(status for status, _ in outcomes),
+        bytes(4 * len(outcomes)),
+        ends.tobytes(),
+        b"",
+        (b"".join(data for _, data in outcomes),),
+    )
+
+
+@pytest.mark.parametrize("value", [None, 1, "x", [1, {"a": (2,)}], b"", Holder, len])
+def test_a_value_arrives_as_it_was(value: object):
+    outcome = load_value(VALUE, memoryview(dump_value(value)))
+    assert (outcome.value, outcome.error) == (value, None)
+
+
+def test_a_local_function_is_a_result_like_others():
+    offset = 3
+    assert load_value(VALUE, dump_value(lambda x: x + offset)).value(1) == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "path"),
+    [
+        (threading.Lock(), "result"),
+        ({"a": Holder(threading.Lock())}, "result['a'].part"),
+        ([1, (2, Slotted(threading.Lock()))], "result[1][1].part"),
+        (Selective(threading.Lock()), "result.kept"),
+        (Holder(Holder([threading.Lock()])).__init__, "result.__self__.part.part[0]"),  # type: ignore[misc]
+    ],
+)
+def test_a_result_that_cannot_be_sent_is_named(value: object, path: str):
+    with pytest.raises(SerializationError) as raised:
+        dump_value(value)
+    assert str(raised.value) == (
+        f"the task returned what cannot be sent back: {path}: cannot pickle '_thread.lock' object"
+    )
+
+
+def test_the_path_is_told_of_generators_and_closures_too():
+    lock = threading.Lock()
+
+    def use(_: object = lock) -> None:
+        lock.acquire()
+
+    with pytest.raises(SerializationError, match="result: cannot pickle 'generator' object"):
+        dump_value(n for n in range(3))
+    with pytest.raises(SerializationError, match="result's variable lock: cannot pickle"):
+        dump_value(use)
+
+
+def test_a_value_that_cannot_be_loaded_here_says_why():
+    outcome = load_value(VALUE, dump_value(Stubborn()))
+    assert isinstance(outcome.error, DeserializeObjectError)
+    assert str(outcome.error) == ("the result cannot be loaded here: ModuleNotFoundError: No module named 'elsewhere'")
+    assert isinstance(outcome.error.__cause__, ModuleNotFoundError)
+
+
+@pytest.mark.parametrize("status", [RAISED, RAISED_RETRYABLE])
+def test_what_a_task_raised_is_an_error(status: int):
+    outcome = load_value(status, memoryview(dump_exception(ValueError("x"), 0, "note")))
+    assert repr(outcome.error) == "ValueError('x')"
+
+
+def test_a_failure_is_an_error_of_ours():
+    outcome = load_value(FAILED, encode_failure(Failure(Cause.DIED, "killed by signal 9")))
+    assert isinstance(outcome.error, WorkerDiedError)
+    assert isinstance(load_value(FAILED, b"garbage").error, ProtocolError)
+
+
+@pytest.mark.parametrize("status", [REFERENCE, 99])
+def test_a_status_that_is_not_known_is_an_error(status: int):
+    assert isinstance(load_value(status, dump_value(1)).error, ProtocolError)
+
+
+@pytest.mark.parametrize("base", [0, 1000])
+def test_a_column_of_values_is_a_list(base: int):
+    assert load_column(column_of([(VALUE, dump_value(n)) for n in range(100)], base=base)) == (list(range(100)), [])
+
+
+def test_exceptions_stand_among_the_values_and_their_indices_are_told():
+    raised = dump_exception(ValueError("x"), 0, "")
+    values, failed = load_column(column_of([(VALUE, dump_value(1)), (RAISED, raised), (VALUE, dump_value(2))], lo=5))
+    assert (values[0], repr(values[1]), values[2], failed) == (1, "ValueError('x')", 2, [6])
+
+
+def test_one_value_that_cannot_be_loaded_does_not_hide_its_neighbours():
+    values, failed = load_column(column_of([(VALUE, dump_value(1)), (VALUE, dump_value(Stubborn()))]))
+    assert (values[0], type(values[1]), failed) == (1, DeserializeObjectError, [1])
+
+
+def test_a_reference_is_never_taken_for_a_value():
+    values, failed = load_column(column_of([(REFERENCE, dump_value(1))]))
+    assert (type(values[0]), failed) == (ProtocolError, [0])
+
+
+def test_a_large_value_comes_in_several_frames():
+    data = dump_value(b"x" * 3_000_000)
+    column = column_of([(VALUE, data)])
+    column = ResultColumn(
+        0, 1, 0, column.statuses, column.run_us, column.ends, b"", (data[:1_000_000], data[1_000_000:])
+    )
+    assert load_column(column) == ([b"x" * 3_000_000], [])
+
+
+@pytest.mark.parametrize(
+    ("cause", "kind"),
+    [
+        (Cause.DIED, WorkerDiedError),
+        (Cause.VANISHED, WorkerDiedError),
+        (Cause.MEMORY, MemoryLimitError),
+        (Cause.TIMEOUT, TaskTimeoutError),
+        (Cause.WALLTIME, WalltimeError),
+        (Cause.UNKNOWN_TAG, UnknownTagError),
+        (Cause.DEPENDENCY, TaskError),
+        (Cause.OBJECT_LOST, ObjectLostError),
+        (Cause.MISSING_OBJECT, MissingObjects),
+        (Cause.CANCELLED, CancelledError),
+        (Cause.REFUSED, SchedulerError),
+    ],
+)
+def test_each_cause_has_its_exception(cause: Cause, kind: type[BaseException]):
+    assert type(exception_from_failure(Failure(cause, "text"))) is kind
+
+
+def test_every_cause_has_an_exception():
+    for cause in Cause:
+        assert str(exception_from_failure(Failure(cause, "why"))) == "why"
+
+
+def test_a_failure_shows_where_and_with_what_output():
+    error = exception_from_failure(Failure(Cause.DIED, "signal 11", "host, worker 3", -11, "a\nb\n", "frames\n", 2))
+    assert str(error) == "signal 11\nlast lines on stderr:\na\nb\nframes"
+    assert error.__notes__ == ["on host, worker 3, attempt 2"]
