@@ -48,6 +48,11 @@ class RangeSet:
         """All ranges, in order."""
         return tuple(self)
 
+    @property
+    def end(self) -> int:
+        """One past the highest index; 0 if there is none."""
+        return self._his[-1] if self._his else 0
+
     def add(self, lo: int, hi: int) -> None:
         """Put [lo, hi) in, whatever of it is in already."""
         if lo >= hi:

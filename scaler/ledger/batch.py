@@ -10,17 +10,32 @@ from scaler.ranges import RangeSet
 class LedgerBatch:
     """A batch from its opening until every index is resolved and it is closed."""
 
-    def __init__(
-        self, batch: BatchId, function: FunctionId, options: BatchOptions
-    ) -> None:
+    __slots__ = (
+        "announced",
+        "appended",
+        "close_said",
+        "closed",
+        "columns",
+        "ever_announced",
+        "function",
+        "id",
+        "options",
+        "sent",
+        "unresolved",
+        "unwanted",
+        "wanted_again",
+    )
+
+    def __init__(self, batch: BatchId, function: FunctionId, options: BatchOptions) -> None:
         self.id = batch
         self.function = function
         self.options = options
+        #: the arguments of all that is unresolved or unsent, and of their neighbours
         self.columns = ColumnStore()
         #: indices appended and not resolved
         self.unresolved = RangeSet()
-        #: indices given up before they were sent: cancelled as soon as they are
-        self.unwanted_unsent = RangeSet()
+        #: indices given up, of which the scheduler has not been told: it must know them first
+        self.unwanted = RangeSet()
         #: indices whose arguments the scheduler asked for again
         self.wanted_again = RangeSet()
         #: every index below has been appended
@@ -35,22 +50,18 @@ class LedgerBatch:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to say or to wait for."""
-        return (
-            self.closed
-            and self.close_said
-            and not self.unresolved
-            and self.sent == self.appended
-        )
+        """Whether nothing is left to wait for or to say."""
+        return self.closed and not self.unresolved and not self.has_more_to_say
 
     @property
     def has_more_to_say(self) -> bool:
-        """Whether arguments or the closing wait for room."""
-        return bool(
-            self.sent < self.appended
-            or self.wanted_again
-            or (self.closed and not self.close_said)
-        )
+        """Whether arguments, a cancellation or the closing wait for a link with room."""
+        return bool(self.sent < self.appended or self.wanted_again or self.unwanted or self.must_close)
+
+    @property
+    def must_close(self) -> bool:
+        """Whether the closing is still to be said; nobody is told of a batch that never had a call."""
+        return self.closed and not self.close_said and (self.ever_announced or self.appended > 0)
 
     def append(self, column: ArgumentColumn) -> None:
         """The caller's next calls."""
@@ -58,38 +69,77 @@ class LedgerBatch:
         self.unresolved.add(column.lo, column.hi)
         self.appended = column.hi
 
+    def close(self) -> None:
+        """No more calls follow."""
+        self.closed = True
+        self._cut_tail()
+
     def resolve(self, lo: int, hi: int) -> list[Range]:
         """What of [lo, hi) was still waited for; its arguments go when nothing of their column is."""
         newly = self.unresolved.remove(lo, hi)
         for part in newly:
-            self._drop_columns(part)
+            self._drop_columns(part.lo, part.hi)
         return newly
 
-    def _drop_columns(self, part: Range) -> None:
-        for column in self.columns.overlapping(part.lo, part.hi):
-            if column.hi <= self.sent and not self.unresolved.intersects(
-                column.lo, column.hi
-            ):
-                self.columns.drop(column)
+    def give_up(self, lo: int, hi: int) -> None:
+        """Nobody waits for [lo, hi) any more: the scheduler is to be told what of it it was not done with."""
+        for part in self.resolve(lo, hi):
+            self.unwanted.add(part.lo, part.hi)
+        if self.closed:
+            self._cut_tail()
 
     def next_append(self) -> tuple[AppendTasks, ArgumentColumn] | None:
         """The next arguments to send, new ones or those asked for again; counts them as sent."""
         while self.wanted_again:
             first = next(iter(self.wanted_again))
             wanted = self.unresolved.within(first.lo, first.hi)
-            column = self.columns.head(wanted[0].lo, wanted[0].hi) if wanted else None
-            if column is None:
-                self.wanted_again.remove(first.lo, first.hi)
-                continue
-            self.wanted_again.remove(first.lo, column.hi)
-            return AppendTasks(self.id, column.lo, column.count), column
+            column = self.columns.head(*wanted[0]) if wanted else None
+            self.wanted_again.remove(first.lo, column.hi if column is not None else first.hi)
+            if column is not None:
+                return AppendTasks(self.id, column.lo, column.count), column
         column = self.columns.head(self.sent, self.appended)
         if column is None:
             return None
         self.sent = column.hi
-        self._drop_columns(Range(column.lo, column.hi))
+        self._drop_columns(column.lo, column.hi)
         return AppendTasks(self.id, column.lo, column.count), column
 
     def unwanted_now(self) -> list[Range]:
-        """What was given up before it was sent and has been sent by now."""
-        return self.unwanted_unsent.remove(0, self.sent)
+        """What was given up and can be cancelled, since it has been sent."""
+        return self.unwanted.remove(0, self.sent)
+
+    def tell_anew(self) -> None:
+        """The present scheduler is a new one: it knows nothing of this batch, nor of what was given up."""
+        self.announced = self.close_said = False
+        self.wanted_again = RangeSet()
+        self.unwanted.remove(0, self.sent)
+
+    def check(self) -> None:
+        """Raise unless every invariant holds."""
+        assert 0 <= self.sent <= self.appended, self.id
+        assert not self.is_over, self.id
+        assert all(hi <= self.sent for _, hi in self.wanted_again), self.id
+        assert all(hi <= self.appended for _, hi in (*self.unwanted, *self.unresolved)), self.id
+        assert not any(self.unresolved.intersects(lo, hi) for lo, hi in self.unwanted), self.id
+        for lo, hi in (*self.unresolved, (self.sent, self.appended)):
+            assert self.columns.extent(lo) >= hi, (self.id, lo, hi)
+        for column in self.columns.overlapping(0, self.sent):
+            assert min(column.hi, self.appended) > self.sent or self.unresolved.intersects(column.lo, column.hi), (
+                self.id,
+                column.lo,
+            )
+
+    def _drop_columns(self, lo: int, hi: int) -> None:
+        for column in self.columns.overlapping(lo, hi):
+            if min(column.hi, self.appended) <= self.sent and not self.unresolved.intersects(column.lo, column.hi):
+                self.columns.drop(column)
+
+    def _cut_tail(self) -> None:
+        """What was given up before it was sent need not be sent if nothing follows it."""
+        last = max(self.sent, self.unresolved.end)
+        self.unwanted.remove(last, self.appended)
+        for column in self.columns.overlapping(last, self.appended):
+            if column.lo >= last:
+                self.columns.drop(column)
+        self.appended = last
+        self._drop_columns(last - 1, last)

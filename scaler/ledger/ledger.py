@@ -4,8 +4,9 @@ Each index is resolved once, whatever a scheduler repeats; every copy of a resul
 until their results are here, so that any scheduler can be told everything anew.
 """
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
+from itertools import pairwise
 
 from scaler.ids import BatchId, FunctionId, Range
 from scaler.ledger.batch import LedgerBatch
@@ -29,43 +30,43 @@ from scaler.ledger.events import (
     TasksAppended,
     Unwanted,
 )
+from scaler.ledger.functions import FunctionShelf
 from scaler.protocol import (
     CancelTasks,
     ClearClient,
     CloseBatch,
     DefineFunction,
+    Explanation,
+    FetchChunks,
+    FreeObjects,
     Goodbye,
+    KnownTags,
     NeedFunction,
     NeedTasks,
+    ObjectChunk,
+    ObjectLocated,
+    ObjectsLost,
     OpenBatch,
     Results,
     Resume,
     Resumed,
+    ShutdownAnswer,
     ShutdownScheduler,
     Taken,
     TasksBegan,
     TasksFailed,
     ToClient,
+    WorkersReady,
 )
 from scaler.protocol.codec import HEADER_BYTES
-from scaler.protocol.columns import Frame, ResultColumn
+from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.options import MAX_RANGES
 from scaler.ranges import RangeSet
 
 #: acknowledgements of results are gathered for so long, or until they stand for so much
 TAKEN_DELAY_S = 0.05
 TAKEN_MESSAGES = 64
 TAKEN_BYTES = 1 << 20
-#: functions no batch uses are remembered while there are at most so many
-IDLE_FUNCTIONS = 64
-
-
-class _Function:
-    __slots__ = ("defined", "frames", "uses")
-
-    def __init__(self, frames: tuple[Frame, ...]) -> None:
-        self.frames = frames
-        self.uses = 0
-        self.defined = False
 
 
 class Ledger:
@@ -74,13 +75,16 @@ class Ledger:
     def __init__(self) -> None:
         self._linked = False
         self._batches: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
-        #: all and only batches with `has_more_to_say`
+        #: all and only batches with `has_more_to_say`, in the order of their turns
         self._talking: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
-        self._functions: OrderedDict[FunctionId, _Function] = OrderedDict()
+        self._functions = FunctionShelf()
+        #: results that came and were not acknowledged
         self._taken: OrderedDict[BatchId, RangeSet] = OrderedDict()
         self._taken_messages = 0
         self._taken_bytes = 0
         self._taken_due: float | None = None
+        #: requests that wait for a link, said before all else
+        self._requests: list[ClearClient | ShutdownScheduler] = []
 
     @property
     def unresolved(self) -> int:
@@ -89,16 +93,20 @@ class Ledger:
 
     @property
     def has_more_to_say(self) -> bool:
-        """Whether arguments wait for room in the link."""
+        """Whether something waits for a link with room."""
         return bool(self._talking)
 
-    def handle(
-        self, events: Iterable[Event], now: float, room_bytes: int
-    ) -> list[Command]:
+    def handle(self, events: Iterable[Event], now: float, room_bytes: int) -> list[Command]:
         """What happened since, in order; what to say and what to settle. `room_bytes` is the link's room."""
         commands: list[Command] = []
         for event in events:
-            commands += self._handle_one(event, now)
+            match event:
+                case LinkUp(_, resumed) if not resumed:
+                    # What was said in this turn was meant for the scheduler before.
+                    commands = [command for command in commands if not isinstance(command, Say)]
+                    commands += self._tell_anew()
+                case _:
+                    commands += self._handle_one(event, now)
         if self._linked:
             commands += self._talk(room_bytes)
             if self._taken_due is not None and now >= self._taken_due:
@@ -111,29 +119,25 @@ class Ledger:
 
     def check(self) -> None:
         """Raise unless every invariant holds, looked at the slow way."""
-        for name, batch in self._batches.items():
-            assert batch.has_more_to_say == (name in self._talking), name  # noqa: S101  # this is what check is for
-            assert batch.sent <= batch.appended, name  # noqa: S101
-            for lo, hi in batch.unresolved:
-                assert batch.columns.extent(lo) >= hi, (name, lo, hi)  # noqa: S101
-        for name, function in self._functions.items():
-            uses = sum(batch.function == name for batch in self._batches.values())
-            assert uses == function.uses, name  # noqa: S101
+        for batch in self._batches.values():
+            batch.check()
+            assert batch.has_more_to_say == (batch.id in self._talking), batch.id
+        assert all(name in self._batches for name in self._talking)
+        self._functions.check(Counter(batch.function for batch in self._batches.values()))
+        assert (self._taken_due is None) == (not self._taken)
 
     def _handle_one(self, event: Event, now: float) -> list[Command]:
         match event:
             case TasksAppended(batch, column):
-                known = self._batches[batch]
-                known.append(column)
-                self._talking[batch] = known
+                self._append(batch, column)
                 return []
             case Received(message, frames):
                 return self._received(message, frames, now)
             case FunctionPickled(function, frames):
-                self._learn_function(function, frames)
+                self._functions.learn(function, frames)
                 return []
             case BatchOpened(batch, function, options):
-                self._functions[function].uses += 1
+                self._functions.use(function)
                 self._batches[batch] = LedgerBatch(batch, function, options)
                 return []
             case BatchClosed(batch):
@@ -141,9 +145,9 @@ class Ledger:
                 return []
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
-            case LinkUp(_, resumed):
+            case LinkUp():
                 self._linked = True
-                return [] if resumed else self._tell_anew()
+                return self._say_requests()
             case LinkDown():
                 self._linked = False
                 return []
@@ -152,157 +156,151 @@ class Ledger:
             case Leaving():
                 return [Say(Goodbye("the client disconnects"))] if self._linked else []
             case ShutdownAsked():
-                return [Say(ShutdownScheduler())]
+                self._requests.append(ShutdownScheduler())
+                return self._say_requests()
 
     # ---- the caller's side
 
-    def _learn_function(self, function: FunctionId, frames: tuple[Frame, ...]) -> None:
-        if function in self._functions:
-            self._functions.move_to_end(function)
-            return
-        self._functions[function] = _Function(frames)
-        idle = [
-            name
-            for name, known in self._functions.items()
-            if not known.uses and name != function
-        ]
-        for name in idle[: max(0, len(idle) - IDLE_FUNCTIONS)]:
-            del self._functions[name]
+    def _append(self, batch: BatchId, column: ArgumentColumn) -> None:
+        known = self._batches.get(batch)
+        if known is not None:  # one that is not was cleared while its caller went on
+            known.append(column)
+            self._talking[batch] = known
 
     def _close(self, batch: BatchId) -> None:
         known = self._batches.get(batch)
-        if known is not None and not known.closed:
-            known.closed = True
-            self._talking[batch] = known
+        if known is not None:
+            known.close()
+            self._settle(known)
 
     def _give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> list[Command]:
         known = self._batches.get(batch)
         if known is None:
             return []
-        cancelled: list[Range] = []
         for lo, hi in ranges:
-            for part in known.resolve(lo, hi):
-                sent = Range(part.lo, min(part.hi, known.sent))
-                cancelled += [sent] if sent.lo < sent.hi else []
-                known.unwanted_unsent.add(max(part.lo, known.sent), part.hi)
-        self._end_if_over(known)
-        return (
-            [Say(CancelTasks(batch, tuple(cancelled)))]
-            if cancelled and self._linked
-            else []
-        )
+            known.give_up(lo, hi)
+        said = self._cancel(known) if self._linked else []
+        self._settle(known)
+        return said
 
     def _clear(self) -> list[Command]:
         for batch in list(self._batches.values()):
-            batch.unresolved = RangeSet()
             self._forget(batch)
-        return [Say(ClearClient())] if self._linked else []
+        self._requests.append(ClearClient())
+        return self._say_requests()
+
+    def _say_requests(self) -> list[Command]:
+        if not self._linked:
+            return []
+        said: list[Command] = [Say(request) for request in self._requests]
+        self._requests.clear()
+        return said
 
     # ---- the scheduler's side
 
-    def _received(
-        self, message: ToClient, frames: tuple[Frame, ...], now: float
-    ) -> list[Command]:
+    def _received(self, message: ToClient, frames: tuple[Frame, ...], now: float) -> list[Command]:
         match message:
             case Results(batch, lo, hi, base, place, attempts):
                 column = ResultColumn.from_frames(lo, hi, base, frames)
-                self._note_taken(batch, lo, hi, column.size_bytes, now)
+                self._note_taken(batch, ((lo, hi),), column.size_bytes, now)
                 return [
                     Resolve(batch, column.slice(part.lo, part.hi), place, attempts)
-                    for part in self._resolve(batch, lo, hi)
+                    for part in self._resolve(batch, ((lo, hi),))
                 ]
             case TasksFailed(batch, ranges, failure):
-                newly = [
-                    part for lo, hi in ranges for part in self._fail(batch, lo, hi, now)
-                ]
+                self._note_taken(batch, ranges, 0, now)
+                newly = self._resolve(batch, ranges)
                 return [Reject(batch, tuple(newly), failure)] if newly else []
-            case NeedTasks(batch, lo, hi):
+            case TasksBegan(batch, ranges):
                 known = self._batches.get(batch)
-                if known is not None:
-                    for part in known.unresolved.within(lo, min(hi, known.sent)):
-                        known.wanted_again.add(part.lo, part.hi)
-                        self._talking[batch] = known
+                waited = [part for span in ranges for part in known.unresolved.within(*span)] if known else []
+                return [Began(batch, tuple(waited))] if waited else []
+            case NeedTasks(batch, lo, hi):
+                self._want_again(batch, lo, hi)
                 return []
             case NeedFunction(function):
-                return self._define(function)
-            case TasksBegan(batch, ranges):
-                return [Began(batch, ranges)]
-            case _:
+                return self._define(function) if function in self._functions else []
+            case KnownTags() | WorkersReady() | ShutdownAnswer() | Explanation() | Goodbye():
+                return [Learned(message)]
+            case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
                 return [Learned(message)]
 
-    def _resolve(self, batch: BatchId, lo: int, hi: int) -> list[Range]:
+    def _resolve(self, batch: BatchId, ranges: Iterable[tuple[int, int]]) -> list[Range]:
         known = self._batches.get(batch)
         if known is None:
             return []
-        newly = known.resolve(lo, hi)
-        self._end_if_over(known)
+        newly = [part for lo, hi in ranges for part in known.resolve(lo, hi)]
+        self._settle(known)
         return newly
 
-    def _fail(self, batch: BatchId, lo: int, hi: int, now: float) -> list[Range]:
-        self._note_taken(batch, lo, hi, 0, now)
-        return self._resolve(batch, lo, hi)
+    def _want_again(self, batch: BatchId, lo: int, hi: int) -> None:
+        known = self._batches.get(batch)
+        if known is not None:
+            for part in known.unresolved.within(lo, min(hi, known.sent)):
+                known.wanted_again.add(part.lo, part.hi)
+            self._settle(known)
 
-    def _note_taken(
-        self, batch: BatchId, lo: int, hi: int, size: int, now: float
-    ) -> None:
-        self._taken.setdefault(batch, RangeSet()).add(lo, hi)
+    def _note_taken(self, batch: BatchId, ranges: Iterable[tuple[int, int]], size: int, now: float) -> None:
+        taken = self._taken.setdefault(batch, RangeSet())
+        for lo, hi in ranges:
+            taken.add(lo, hi)
         self._taken_messages += 1
         self._taken_bytes += size
-        if self._taken_messages >= TAKEN_MESSAGES or self._taken_bytes >= TAKEN_BYTES:
+        if self._taken_messages >= TAKEN_MESSAGES or self._taken_bytes > TAKEN_BYTES:
             self._taken_due = now
         elif self._taken_due is None:
             self._taken_due = now + TAKEN_DELAY_S
 
     def _say_taken(self) -> list[Command]:
         said: list[Command] = [
-            Say(Taken(batch, ranges.ranges())) for batch, ranges in self._taken.items()
+            Say(Taken(batch, part)) for batch, taken in self._taken.items() for part in _parts(taken.ranges())
         ]
-        self._taken.clear()
-        self._taken_messages = self._taken_bytes = 0
-        self._taken_due = None
+        self._forget_taken()
         return said
 
-    def _define(self, function: FunctionId) -> list[Command]:
-        known = self._functions.get(function)
-        if known is None:
-            return []
-        known.defined = True
-        return [
-            Say(DefineFunction(function, sum(map(len, known.frames))), known.frames)
-        ]
-
-    def _tell_anew(self) -> list[Command]:
-        """The scheduler knows nothing of us: what it must know to go on, without a single argument."""
-        for function in self._functions.values():
-            function.defined = False
+    def _forget_taken(self) -> None:
         self._taken.clear()
         self._taken_messages = self._taken_bytes = 0
         self._taken_due = None
+
+    def _define(self, function: FunctionId) -> list[Command]:
+        frames, size_bytes = self._functions.define(function)
+        return [Say(DefineFunction(function, size_bytes), frames)]
+
+    # ---- a scheduler that knows nothing of us
+
+    def _tell_anew(self) -> list[Command]:
+        """What it must know to go on, without a single argument."""
+        self._linked = True
+        self._functions.nobody_knows()
+        self._forget_taken()
         said: list[Command] = []
         for batch in list(self._batches.values()):
-            batch.announced = False
-            batch.wanted_again = RangeSet()
-            batch.close_said = False
+            batch.tell_anew()
             if batch.ever_announced:
                 said += self._resume(batch)
-        return [*said, Say(Resumed())]
+            self._settle(batch)
+        self._requests = [request for request in self._requests if isinstance(request, ShutdownScheduler)]
+        return [*said, Say(Resumed()), *self._say_requests()]
 
     def _resume(self, batch: LedgerBatch) -> list[Command]:
-        whole = batch.closed and batch.sent == batch.appended
+        is_whole = batch.closed and batch.sent == batch.appended
+        unresolved = batch.unresolved.within(0, batch.sent)
+        batch.close_said = is_whole
+        if is_whole and not unresolved:
+            return []
         batch.announced = True
-        batch.close_said = whole
-        unresolved = tuple(batch.unresolved.within(0, batch.sent))
-        if batch.has_more_to_say:
-            self._talking[batch.id] = batch
-        else:
-            self._talking.pop(batch.id, None)
-        self._end_if_over(batch)
-        size = batch.appended if whole else None
-        return (
-            [Say(Resume(batch.id, batch.function, batch.options, size, unresolved))]
-            if unresolved or not whole
-            else []
-        )
+        # Of a list too long for a message the end is named as one range, and what is not waited for cancelled in it.
+        known, rest = unresolved[:MAX_RANGES], unresolved[MAX_RANGES:]
+        if rest:
+            rest.insert(0, known.pop())
+            known.append(Range(rest[0].lo, rest[-1].hi))
+        gaps = tuple(Range(before.hi, after.lo) for before, after in pairwise(rest))
+        size = batch.appended if is_whole else None
+        return [
+            Say(Resume(batch.id, batch.function, batch.options, size, tuple(known))),
+            *(Say(CancelTasks(batch.id, part)) for part in _parts(gaps)),
+        ]
 
     # ---- talking
 
@@ -312,22 +310,15 @@ class Ledger:
             batch = next(iter(self._talking.values()))
             said += self._announce(batch)
             room_bytes -= self._talk_of(batch, said)
-            if batch.has_more_to_say:
-                self._talking.move_to_end(batch.id)
-            else:
-                self._talking.pop(batch.id, None)
-                self._end_if_over(batch)
+            self._talking.move_to_end(batch.id)
+            self._settle(batch)
         return said
 
     def _announce(self, batch: LedgerBatch) -> list[Command]:
         if batch.announced:
             return []
         batch.announced = batch.ever_announced = True
-        said = (
-            []
-            if self._functions[batch.function].defined
-            else self._define(batch.function)
-        )
+        said = [] if self._functions.is_defined(batch.function) else self._define(batch.function)
         return [*said, Say(OpenBatch(batch.id, batch.function, batch.options))]
 
     def _talk_of(self, batch: LedgerBatch, said: list[Command]) -> int:
@@ -337,19 +328,30 @@ class Ledger:
             message, column = append
             size += column.size_bytes
             said.append(Say(message, column.frames()))
-            unwanted = batch.unwanted_now()
-            if unwanted:
-                said.append(Say(CancelTasks(batch.id, tuple(unwanted))))
-        if batch.closed and not batch.close_said and batch.sent == batch.appended:
+        said += self._cancel(batch)
+        if batch.must_close and batch.sent == batch.appended:
             batch.close_said = True
             said.append(Say(CloseBatch(batch.id, batch.appended)))
         return size
 
-    def _end_if_over(self, batch: LedgerBatch) -> None:
+    def _cancel(self, batch: LedgerBatch) -> list[Command]:
+        return [Say(CancelTasks(batch.id, part)) for part in _parts(tuple(batch.unwanted_now()))]
+
+    def _settle(self, batch: LedgerBatch) -> None:
+        """Keep `_talking` true of a batch that changed, and forget it when it is over."""
         if batch.is_over:
             self._forget(batch)
+        elif batch.has_more_to_say:
+            self._talking[batch.id] = batch
+        else:
+            self._talking.pop(batch.id, None)
 
     def _forget(self, batch: LedgerBatch) -> None:
-        if self._batches.pop(batch.id, None) is not None:
-            self._talking.pop(batch.id, None)
-            self._functions[batch.function].uses -= 1
+        del self._batches[batch.id]
+        self._talking.pop(batch.id, None)
+        self._functions.leave(batch.function)
+
+
+def _parts(ranges: tuple[Range, ...]) -> Iterable[tuple[Range, ...]]:
+    """A list of ranges in parts that each fit a message."""
+    return (ranges[at : at + MAX_RANGES] for at in range(0, len(ranges), MAX_RANGES))
