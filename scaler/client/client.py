@@ -18,7 +18,7 @@ from scaler.client import waiting
 from scaler.client.config import ClientConfig, client_config
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread
-from scaler.client.mapping import Call, calls_of, starred_calls_of
+from scaler.client.mapping import Calls, calls_of, starred_calls_of
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink, Sink, SubmitSink
 from scaler.errors import ClientQuitException
@@ -154,7 +154,7 @@ class Client:
         return waiting.wait(futures, timeout, return_when)
 
     def _run(
-        self, fn: Callable[..., Any], calls: Iterator[Call], *, return_exceptions: bool
+        self, fn: Callable[..., Any], calls: Calls, *, return_exceptions: bool
     ) -> list[Any]:
         self._require_open()
         function = pickle_function(fn)
@@ -162,7 +162,8 @@ class Client:
         self._announce(sink, function, BatchOptions(name=function.name))
         size = 0
         try:
-            for column in columns(calls, 0):
+            elements, as_calls = calls
+            for column in columns(elements, 0, as_calls):
                 self._io.post(TasksAppended(sink.batch, column))
                 size = column.hi
             self._io.post(BatchClosed(sink.batch))

@@ -27,8 +27,9 @@ from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, DialerEvent, Lost
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing, ZmqDialer
-from scaler.payload.calls import MAX_FRAME_BYTES, joined_column, single_column
+from scaler.payload.calls import MAX_COLUMN_CALLS, joined_column, single_column
 from scaler.protocol.codec import Decoder, encode
+from scaler.protocol.columns import MAX_FRAME_BYTES
 
 #: so many messages are read before the pure parts are asked
 DRAIN = 500
@@ -193,7 +194,10 @@ class IoThread:
             item = posted.popleft()
             if type(item) is tuple:
                 if joining and (
-                    item[0] != joining[-1][0] or item[1] != joining[-1][1] + 1 or size + len(item[2]) > MAX_FRAME_BYTES
+                    item[0] != joining[-1][0]
+                    or item[1] != joining[-1][1] + 1
+                    or size + len(item[2]) > MAX_FRAME_BYTES
+                    or len(joining) == MAX_COLUMN_CALLS
                 ):
                     events.append(_appended(joining))
                     joining, size = [], 0

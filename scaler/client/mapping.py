@@ -1,17 +1,16 @@
 """How `map` reads its iterables: which element is an argument list and which a single argument."""
 
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from scaler.client.signatures import CallShape
 
 Call = tuple[Any, ...]
+#: elements, and what makes calls of a list of them that was just drawn
+Calls = tuple[Iterable[Any], Callable[[list[Any]], list[Call]]]
 
-_BLOCK = 2048
 
-
-def calls_of(shape: CallShape, iterables: tuple[Iterable[Any], ...]) -> Iterator[Call]:
+def calls_of(shape: CallShape, iterables: tuple[Iterable[Any], ...]) -> Calls:
     """The argument lists of `map(fn, *iterables)`.
 
     With one iterable, an element that is exactly a `tuple` is the argument list and any other the single argument;
@@ -20,25 +19,13 @@ def calls_of(shape: CallShape, iterables: tuple[Iterable[Any], ...]) -> Iterator
     if not iterables:
         raise TypeError("map needs at least one iterable of arguments")
     if len(iterables) == 1:
-        blocks = (_unpack(block) for block in _blocks(iterables[0]))
-    else:
-        blocks = _blocks(zip(*iterables, strict=False))
-    return chain.from_iterable(_checked(shape, block) for block in blocks)
+        return iterables[0], lambda block: _checked(shape, _unpack(block))
+    return zip(*iterables, strict=False), lambda block: _checked(shape, block)
 
 
-def starred_calls_of(
-    shape: CallShape, iterable: Iterable[Iterable[Any]]
-) -> Iterator[Call]:
-    """The argument lists of `starmap(fn, iterable)`: each element is one."""
-    return chain.from_iterable(
-        _checked(shape, [tuple(args) for args in block]) for block in _blocks(iterable)
-    )
-
-
-def _blocks(iterable: Iterable[Any]) -> Iterator[list[Any]]:
-    iterator = iter(iterable)
-    while block := list(islice(iterator, _BLOCK)):
-        yield block
+def starred_calls_of(shape: CallShape, iterable: Iterable[Iterable[Any]]) -> Calls:
+    """The argument lists of `starmap(fn, iterable)`: each element is one, taken as it is when it is drawn."""
+    return map(tuple, iterable), lambda block: _checked(shape, block)
 
 
 def _unpack(block: list[Any]) -> list[Call]:

@@ -63,20 +63,27 @@ def joined_column(lo: int, calls: list[bytes]) -> ArgumentColumn:
     return ArgumentColumn(lo, len(calls), offsets.tobytes(), (b"".join(calls),))
 
 
-def columns(calls: Iterable[Call], lo: int, clock: Callable[[], float] = time.monotonic) -> Iterator[ArgumentColumn]:
-    """The calls in columns of at most 1 MiB, from index `lo` on; a larger single call has a column of its own.
+def columns(
+    elements: Iterable[Any],
+    lo: int,
+    as_calls: Callable[[list[Any]], list[Call]] = list,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[ArgumentColumn]:
+    """The elements, made calls by `as_calls`, in columns of at most 1 MiB, from index `lo` on.
 
-    The first column is small, and a slow iterable is not waited for: what was drawn goes on its way.
+    A larger single call has a column of its own. The first column is small, and a slow iterable is not waited for:
+    what was drawn goes on its way.
     """
-    source, gathering, size = iter(calls), _Gathering(lo), 1
+    source, gathering, size = iter(elements), _Gathering(lo), 1
     begun = clock()
-    while block := list(islice(source, size)):
-        if PLAIN.issuperset(map(type, chain.from_iterable(block))):
-            pickled = list(map(pickle.dumps, block, repeat(PROTOCOL)))
+    while drawn := list(islice(source, size)):
+        calls = as_calls(drawn)
+        if PLAIN.issuperset(map(type, chain.from_iterable(calls))):
+            pickled = list(map(pickle.dumps, calls, repeat(PROTOCOL)))
             took_s = clock() - begun
             size = _next_size(size, sum(map(len, pickled)), took_s)
         else:
-            pickled = [pickle_call(call) for call in block]
+            pickled = [pickle_call(call) for call in calls]
             took_s = clock() - begun
             size = 1
         complete = gathering.extend(pickled)

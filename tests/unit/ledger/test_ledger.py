@@ -248,8 +248,9 @@ def test_results_of_a_batch_that_is_over_are_acknowledged(ledger: Watched):
     ledger.handle([results(A, 0, 1)])
     ledger.handle([], now=1.0)
     assert ledger.unresolved == 0
-    assert ledger.handle([results(A, 0, 1), Received(TasksFailed(A, spans((0, 1)), FAILURE))], now=1.0) == []
-    assert ledger.handle([], now=2.0) == [Say(Taken(A, spans((0, 1))))]
+    for copy in (results(A, 0, 1), Received(TasksFailed(A, spans((0, 1)), FAILURE))):
+        assert ledger.handle([copy], now=1.0) == []
+        assert ledger.handle([], now=2.0) == [Say(Taken(A, spans((0, 1))))]
 
 
 def test_arguments_are_dropped_chunk_by_chunk(ledger: Watched):
@@ -313,6 +314,13 @@ def test_arguments_are_said_again_as_far_as_they_are_waited_for(ledger: Watched)
     ]
     assert ledger.handle([Received(NeedTasks(B, 0, 9))]) == []
     assert ledger.handle([Received(NeedTasks(A, 2, 3))]) == []
+
+
+def test_arguments_that_were_never_sent_are_not_sent_twice_when_they_are_asked_for(ledger: Watched):
+    chunks = [TasksAppended(A, arguments(lo, lo + 10, size=8000)) for lo in (0, 10)]
+    ledger.handle([*opened(), *chunks], room_bytes=1)
+    said = ledger.handle([Received(NeedTasks(A, 0, 20))])
+    assert [(command.message.lo, command.message.count) for command in said] == [(0, 10), (10, 10)]  # type: ignore[union-attr]
 
 
 def test_arguments_asked_for_again_come_before_new_ones_and_wait_for_room(ledger: Watched):
