@@ -256,9 +256,9 @@ class IoThread:
             match command:
                 case Say(message, frames):
                     said.append(link_events.Outgoing(message, frames))
-                case Resolve(batch, column, _, _):
+                case Resolve(batch):
                     if (sink := self._sinks.get(batch)) is not None:
-                        sink.resolve(column)
+                        sink.resolve(command)
                 case Reject(batch, ranges, failure):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.reject(ranges, failure)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from scaler.client.futures import ScalerFuture
 from scaler.errors import ScalerError
 from scaler.ids import BatchId, Range, TaskId
+from scaler.ledger.events import Resolve
 from scaler.payload.values import (
     Outcome,
     exception_from_failure,
@@ -17,7 +18,7 @@ from scaler.payload.values import (
     load_value,
 )
 from scaler.protocol import Failure
-from scaler.protocol.columns import REFERENCE, VALUE, ResultColumn, words
+from scaler.protocol.columns import REFERENCE, VALUE, words
 
 
 class Sink(Protocol):
@@ -25,7 +26,7 @@ class Sink(Protocol):
 
     batch: BatchId
 
-    def resolve(self, column: ResultColumn) -> None:
+    def resolve(self, done: Resolve) -> None:
         """These tasks are done."""
         ...
 
@@ -45,15 +46,16 @@ class Sink(Protocol):
 class SealedValue:
     """One outcome as it came off the wire."""
 
-    __slots__ = ("_data", "_status", "failed")
+    __slots__ = ("_attempts", "_data", "_status", "failed")
 
-    def __init__(self, status: int, data: bytes) -> None:
+    def __init__(self, status: int, data: bytes, attempts: int) -> None:
+        self._attempts = attempts
         self._status = status
         self._data = data
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        return load_value(self._status, self._data)
+        return load_value(self._status, self._data, self._attempts)
 
 
 class SealedError:
@@ -94,7 +96,8 @@ class SubmitSink:
         self._unwant(self.batch, index)
         self._futures.pop(index, None)
 
-    def resolve(self, column: ResultColumn) -> None:
+    def resolve(self, done: Resolve) -> None:
+        column = done.column
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
         view, take = memoryview(data), self._futures.pop
         start = column.base
@@ -106,11 +109,7 @@ class SubmitSink:
         ):
             future = take(index, None)
             if future is not None:
-                future.settle(
-                    SealedValue(
-                        status, bytes(view[start - column.base : end - column.base])
-                    )
-                )
+                future.settle(SealedValue(status, bytes(view[start - column.base : end - column.base]), done.attempts))
             start = end
 
     def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
@@ -133,7 +132,7 @@ class SubmitSink:
             future.settle(SealedError(error))
 
 
-Part = ResultColumn | tuple[tuple[Range, ...], Failure] | ScalerError
+Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
 class MapSink:
@@ -143,8 +142,8 @@ class MapSink:
         self.batch = batch
         self._parts: SimpleQueue[Part] = SimpleQueue()
 
-    def resolve(self, column: ResultColumn) -> None:
-        self._parts.put(column)
+    def resolve(self, done: Resolve) -> None:
+        self._parts.put(done)
 
     def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
         self._parts.put((tuple(ranges), failure))
@@ -169,15 +168,16 @@ class MapSink:
 
     @staticmethod
     def _place(
-        part: ResultColumn | tuple[tuple[Range, ...], Failure],
+        part: Resolve | tuple[tuple[Range, ...], Failure],
         results: list[Any],
         failed: list[int],
     ) -> int:
-        if isinstance(part, ResultColumn):
-            values, wrong = load_column(part)
-            results[part.lo : part.hi] = values
+        if isinstance(part, Resolve):
+            column = part.column
+            values, wrong = load_column(column, part.attempts)
+            results[column.lo : column.hi] = values
             failed.extend(wrong)
-            return part.count
+            return column.count
         ranges, failure = part
         for lo, hi in ranges:
             failed.extend(range(lo, hi))

@@ -56,10 +56,13 @@ def dump_exception(error: BaseException, skip_frames: int, note: str) -> bytes:
     return pickle.dumps(records, PROTOCOL)
 
 
-def load_exception(data: Frame) -> BaseException:
-    """The exception in the bytes, ready to be raised."""
+def load_exception(data: Frame, attempts: int = 1) -> BaseException:
+    """The exception in the bytes, ready to be raised; its last note tells the attempt if it was not the first."""
     try:
-        return _rebuild(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
+        records = pickle.loads(data)  # noqa: S301  # from a worker that showed our own key
+        if attempts > 1:
+            records[0]["notes"].append(f"on attempt {attempts}")
+        return _rebuild(records)
     except Exception as error:  # noqa: BLE001  # a broken record is told as such
         return ProtocolError(f"a task's exception cannot be read: {type(error).__name__}: {error}")
 

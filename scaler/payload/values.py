@@ -55,8 +55,8 @@ def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
         ) from error
 
 
-def load_value(status: int, data: Frame) -> Outcome:
-    """The outcome in the bytes of one result."""
+def load_value(status: int, data: Frame, attempts: int = 1) -> Outcome:
+    """The outcome in the bytes of one result, which came of the last of so many attempts."""
     if status == VALUE:
         try:
             return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
@@ -67,7 +67,7 @@ def load_value(status: int, data: Frame) -> Outcome:
     if status in (RAISED, RAISED_RETRYABLE):
         from scaler.payload.exceptions import load_exception  # noqa: PLC0415  # tblib is for what failed alone
 
-        return Outcome(None, load_exception(data))
+        return Outcome(None, load_exception(data, attempts))
     if status == FAILED:
         try:
             return Outcome(None, exception_from_failure(decode_failure(data)))
@@ -76,7 +76,7 @@ def load_value(status: int, data: Frame) -> Outcome:
     return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
 
 
-def load_column(column: ResultColumn) -> tuple[list[Any], list[int]]:
+def load_column(column: ResultColumn, attempts: int = 1) -> tuple[list[Any], list[int]]:
     """The values of a column in order, exceptions among them, and the indices of those that are exceptions."""
     data = memoryview(column.data[0] if len(column.data) == 1 else b"".join(column.data))
     ends = words(column.ends).tolist()
@@ -88,7 +88,9 @@ def load_column(column: ResultColumn) -> tuple[list[Any], list[int]]:
         loads = pickle.loads
         with suppress(Exception):  # which one it is, and why, is found out below
             return [loads(data[start:end]) for start, end in bounds], []  # as above
-    outcomes = [load_value(status, data[start:end]) for status, (start, end) in zip(statuses, bounds, strict=True)]
+    outcomes = [
+        load_value(status, data[start:end], attempts) for status, (start, end) in zip(statuses, bounds, strict=True)
+    ]
     failed = [column.lo + number for number, outcome in enumerate(outcomes) if outcome.error is not None]
     return [outcome.value if outcome.error is None else outcome.error for outcome in outcomes], failed
 

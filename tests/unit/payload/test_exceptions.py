@@ -190,6 +190,12 @@ def test_a_note_says_where_behind_the_users_own_notes():
     assert sent(error).__notes__ == ["mine", "mine", "in task a-1-0"]
 
 
+def test_a_later_attempt_is_told():
+    data = dump_exception(ValueError("x"), 0, "in task a-1-0")
+    assert load_exception(data, attempts=1).__notes__ == ["in task a-1-0"]
+    assert load_exception(data, attempts=3).__notes__ == ["in task a-1-0", "on attempt 3"]
+
+
 def test_frozen_exceptions_can_have_causes_and_notes():
     error = FrozenError("cold")
     object.__setattr__(error, "__cause__", KeyError("why"))

@@ -117,8 +117,10 @@ def test_a_value_that_cannot_be_loaded_here_says_why():
 
 @pytest.mark.parametrize("status", [RAISED, RAISED_RETRYABLE])
 def test_what_a_task_raised_is_an_error(status: int):
-    outcome = load_value(status, memoryview(dump_exception(ValueError("x"), 0, "note")))
+    outcome = load_value(status, memoryview(dump_exception(ValueError("x"), 0, "note")), attempts=2)
     assert repr(outcome.error) == "ValueError('x')"
+    assert outcome.error is not None
+    assert outcome.error.__notes__ == ["note", "on attempt 2"]
 
 
 def test_a_failure_is_an_error_of_ours():

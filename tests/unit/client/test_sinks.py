@@ -1,0 +1,77 @@
+from array import array
+from itertools import accumulate
+
+import pytest
+
+from scaler.client.sinks import MapSink, SubmitSink
+from scaler.errors import ClientQuitException, WorkerDiedError
+from scaler.ids import BatchId, Incarnation, Range
+from scaler.ledger.events import Resolve
+from scaler.payload.exceptions import dump_exception
+from scaler.payload.values import dump_value
+from scaler.protocol import Cause, Failure
+from scaler.protocol.columns import RAISED, VALUE, ResultColumn
+
+A = BatchId(Incarnation(1), 1)
+DIED = Failure(Cause.DIED, "signal 9")
+
+
+def done(lo: int, outcomes: list[tuple[int, bytes]], attempts: int = 1, base: int = 0) -> Resolve:
+    ends = array("Q", accumulate((len(data) for _, data in outcomes), initial=base))[1:].tobytes()
+    statuses, data = bytes(status for status, _ in outcomes), b"".join(data for _, data in outcomes)
+    count = len(outcomes)
+    return Resolve(A, ResultColumn(lo, count, base, statuses, bytes(4 * count), ends, b"", (data,)), "host", attempts)
+
+
+def value(result: object) -> tuple[int, bytes]:
+    return VALUE, dump_value(result)
+
+
+def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
+    sink = MapSink(A)
+    sink.resolve(done(3, [value(3), value(4)], base=100))
+    sink.reject((Range(2, 3),), DIED)
+    sink.resolve(done(0, [value(0), (RAISED, dump_exception(ValueError("x"), 0, "note"))], attempts=2))
+    results, failed = sink.collect(5)
+    assert (results[0], results[3:], failed) == (0, [3, 4], [1, 2])
+    assert (repr(results[1]), results[1].__notes__) == ("ValueError('x')", ["note", "on attempt 2"])
+    assert isinstance(results[2], WorkerDiedError)
+
+
+def test_a_map_whose_client_left_raises():
+    sink = MapSink(A)
+    sink.resolve(done(0, [value(0)]))
+    sink.abort(ClientQuitException("left"))
+    with pytest.raises(ClientQuitException, match="left"):
+        sink.collect(2)
+
+
+def test_futures_get_their_own_outcome():
+    sink = SubmitSink(A, lambda _batch, _index: None)
+    futures = [sink.add()[1] for _ in range(5)]
+    sink.resolve(done(0, [value("a"), value("b"), (RAISED, dump_exception(KeyError(1), 0, ""))], attempts=3, base=50))
+    sink.reject((Range(3, 4),), DIED)
+    sink.abort(ClientQuitException("left"))
+    assert [future.result() for future in futures[:2]] == ["a", "b"]
+    errors = [future.exception() for future in futures[2:]]
+    assert [type(error) for error in errors] == [KeyError, WorkerDiedError, ClientQuitException]
+    assert errors[0] is not None
+    assert errors[0].__notes__ == ["", "on attempt 3"]
+
+
+def test_a_future_that_is_given_up_is_told_and_gets_nothing():
+    told = []
+    sink = SubmitSink(A, lambda batch, index: told.append((batch, index)))
+    _, future = sink.add()
+    assert future.cancel()
+    sink.resolve(done(0, [value(1)]))
+    assert told == [(A, 0)]
+    assert future.cancelled()
+
+
+def test_futures_learn_that_they_run():
+    sink = SubmitSink(A, lambda _batch, _index: None)
+    _, first = sink.add()
+    _, second = sink.add()
+    sink.began((Range(0, 1), Range(7, 9)))
+    assert (first.running(), second.running()) == (True, False)
