@@ -260,6 +260,13 @@ def test_exceptions_that_misbehave_while_they_are_described_still_arrive(error: 
     assert type(error).__name__ in (type(got).__name__, *getattr(got, "type_name", "").split("."))
 
 
+def test_what_a_broken_exception_says_of_itself_is_not_trusted(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(traceback, "format_exception", operator.truediv)
+    got = sent(raising(Exception(threading.Lock())))
+    assert isinstance(got, TaskError)
+    assert got.traceback_text.endswith("(not described further: TypeError)")
+
+
 def test_notes_that_are_no_list_of_texts_are_left_behind():
     error = ValueError("x")
     error.__notes__ = 5  # type: ignore[assignment]

@@ -4,6 +4,7 @@ import math
 import sys
 import threading
 import types
+import typing
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -88,6 +89,23 @@ def test_an_unchanged_closure_keeps_its_id():
         return x + amount
 
     assert pickle_function(add).id == pickle_function(add).id
+
+
+def test_a_lambda_written_once_has_one_id_however_often_it_is_made():
+    made = [lambda x: x + len("abc") for _ in range(3)]
+    assert len({pickle_function(function).id for function in made}) == 1
+
+
+def test_types_that_only_the_client_has_names_for_travel_with_the_function():
+    local_id = typing.NewType("local_id", int)
+
+    def annotated(x: local_id) -> local_id:
+        return local_id(x)
+
+    copy = sent(annotated)
+    assert copy(3) == 3
+    made = copy.__annotations__["x"]
+    assert (made.__name__, made.__supertype__, made.__module__) == ("local_id", int, __name__)
 
 
 def test_equal_ids_mean_equal_bytes():

@@ -1,3 +1,4 @@
+import functools
 import threading
 from array import array
 from concurrent.futures import CancelledError
@@ -25,6 +26,8 @@ from scaler.payload.values import dump_value, exception_from_failure, load_colum
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, REFERENCE, VALUE, ResultColumn
 from scaler.protocol.options import Cause, Failure
+
+_THE_LOCK = threading.Lock()
 
 
 class Stubborn:
@@ -94,6 +97,42 @@ def test_a_result_that_cannot_be_sent_is_named(value: object, path: str):
     assert str(raised.value) == (
         f"the task returned what cannot be sent back: {path}: cannot pickle '_thread.lock' object"
     )
+
+
+def test_paths_lead_through_keys_partials_and_constructor_arguments():
+    lock = threading.Lock()
+    parts: list[tuple[object, str]] = [
+        ({(1, lock): 1}, "result's key (1, <unlocked _th"),
+        (functools.partial(print, sep=lock), "result.keywords['sep']: "),
+        (functools.partial(lambda: lock), "result.func's variable lock: "),
+        (frozenset((lock,)), "result's element <unlocked "),
+        (OSError(1, lock), "result's constructor argument 1: "),
+        (lambda: _THE_LOCK, "result's global _THE_LOCK: "),
+    ]
+    for value, path in parts:
+        with pytest.raises(SerializationError) as raised:
+            dump_value(value)
+        assert path in str(raised.value)
+
+
+def test_defaults_of_functions_are_named():
+    def positional(_: object = threading.Lock()) -> None: ...
+
+    def by_keyword(*, lock: object = threading.Lock()) -> None: ...
+
+    with pytest.raises(SerializationError, match="result's default: cannot pickle"):
+        dump_value(positional)
+    with pytest.raises(SerializationError, match="result's default of lock: cannot pickle"):
+        dump_value(by_keyword)
+
+
+def test_a_value_that_refuses_to_be_looked_at_is_named_itself():
+    class Closed:
+        def __reduce_ex__(self, protocol: object) -> str:
+            raise RuntimeError
+
+    with pytest.raises(SerializationError, match=r"result\.part: RuntimeError$"):
+        dump_value(Holder(Closed()))
 
 
 def test_the_path_is_told_of_generators_and_closures_too():
