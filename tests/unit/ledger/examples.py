@@ -1,20 +1,24 @@
 """Columns and messages for the ledger's tests, in as few words as possible."""
 
 from array import array
+from collections.abc import Iterable
 from itertools import accumulate
 
 from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range
 from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
+    Command,
     Event,
     FunctionPickled,
     LinkUp,
     Received,
+    Resolve,
     Say,
     TasksAppended,
 )
-from scaler.protocol import AppendTasks, BatchOptions, DefineFunction, OpenBatch, Results, Resumed
+from scaler.ledger.ledger import Ledger
+from scaler.protocol import AppendTasks, BatchOptions, Cause, DefineFunction, Failure, OpenBatch, Results, Resumed
 from scaler.protocol.columns import ArgumentColumn, ResultColumn
 
 A, B, C = (BatchId(Incarnation(1), n) for n in (1, 2, 3))
@@ -26,6 +30,18 @@ UP = LinkUp(FIRST, resumed=False)
 UP_ANEW = LinkUp(SECOND, resumed=False)
 UP_AGAIN = LinkUp(FIRST, resumed=True)
 RESUMED = Say(Resumed())
+
+
+FAILURE = Failure(Cause.DIED, "signal 9")
+
+
+class Watched(Ledger):
+    """A ledger that checks itself after every step."""
+
+    def handle(self, events: Iterable[Event], now: float = 0.0, room_bytes: int = ROOM) -> list[Command]:
+        commands = super().handle(events, now, room_bytes)
+        self.check()
+        return commands
 
 
 def argument(index: int) -> bytes:
@@ -83,3 +99,11 @@ def append_column(column: ArgumentColumn, batch: BatchId = A) -> Say:
 
 def spans(*bounds: tuple[int, int]) -> tuple[Range, ...]:
     return tuple(Range(lo, hi) for lo, hi in bounds)
+
+
+def resolve(lo: int, hi: int, batch: BatchId = A) -> Resolve:
+    return Resolve(batch, values(lo, hi), "host", 1)
+
+
+def singles(*indices: int) -> tuple[Range, ...]:
+    return tuple(Range(index, index + 1) for index in indices)

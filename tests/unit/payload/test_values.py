@@ -88,7 +88,7 @@ def test_a_local_function_is_a_result_like_others():
         ({"a": Holder(threading.Lock())}, "result['a'].part"),
         ([1, (2, Slotted(threading.Lock()))], "result[1][1].part"),
         (Selective(threading.Lock()), "result.kept"),
-        (Holder(Holder([threading.Lock()])).__init__, "result.__self__.part.part[0]"),  # type: ignore[misc]
+        (Holder(Holder([threading.Lock()])).__init__, "result.__self__.part.part[0]"),
     ],
 )
 def test_a_result_that_cannot_be_sent_is_named(value: object, path: str):
