@@ -6,7 +6,7 @@ the batch, as everywhere.
 
 from dataclasses import dataclass
 
-from scaler.ids import Epoch, FunctionId, RunId, TicketId, WorkerId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId, TicketId, WorkerId
 from scaler.protocol import BatchOptions, FromCluster, ToCluster
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 
@@ -121,16 +121,7 @@ class Slept:
 
 
 Event = (
-    LinkUp
-    | LinkDown
-    | Received
-    | WorkerStarted
-    | Harvested
-    | TookBack
-    | WorkerEnded
-    | StartFailed
-    | StopAsked
-    | Slept
+    LinkUp | LinkDown | Received | WorkerStarted | Harvested | TookBack | WorkerEnded | StartFailed | StopAsked | Slept
 )
 
 # ---- commands
@@ -184,7 +175,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Give:
-    """Hand a ticket to a worker: the calls of `column`, a slice of `run`."""
+    """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`."""
 
     worker: WorkerId
     ticket: TicketId
@@ -192,6 +183,7 @@ class Give:
     function: FunctionId
     options: BatchOptions
     column: ArgumentColumn
+    batch: BatchId = BatchId(Incarnation(0), 0)  # noqa: RUF009  # a plain tuple
 
 
 @dataclass(frozen=True, slots=True)

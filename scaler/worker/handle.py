@@ -1,0 +1,209 @@
+"""One worker process as its cluster holds it: its line, its board, its descriptors, and its last words."""
+
+import contextlib
+import os
+import signal
+
+from scaler.ids import TicketId, WorkerId
+from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ResultColumn
+from scaler.worker.agent_events import (
+    Define,
+    Drop,
+    Event,
+    Give,
+    Harvested,
+    Interrupt,
+    Limit,
+    Piece,
+    SlotView,
+    TookBack,
+    WorkerEnded,
+)
+from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, Board, make_board_file, parts, word
+from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
+from scaler.worker.looks import Looks
+from scaler.worker.ring import Entries, RingReader
+from scaler.worker.tickets import Tickets
+
+#: of what a worker wrote to stderr, so much is kept for the error that tells of its death
+STDERR_TAIL_BYTES = 4096
+_READ_BYTES = 64 << 10
+
+
+class WorkerHandle:
+    """Makes what a worker shares with its cluster; then talks to it and looks at it."""
+
+    def __init__(self, worker: WorkerId, threads: int) -> None:
+        self.worker = worker
+        self.pid = 0
+        self.looks = Looks()
+        self._pid_descriptor: int | None = None
+        self._is_unwanted = False
+        ours, theirs = line_pair()
+        self.line = ClusterEnd(ours, theirs)
+        board_file = make_board_file(threads)
+        self._board = Board(board_file, threads)
+        self._readers = [RingReader(slot) for slot in self._board.slots]
+        self._tickets = Tickets(threads)
+        self._large: dict[int, bytes] = {}
+        self._views: tuple[SlotView, ...] = ()
+        self.is_news = False
+        self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self.stderr, stderr_end = os.pipe()
+        os.set_blocking(self.stderr, False)
+        self._tail = b""
+        #: what goes with the order to fork
+        self.to_fork = (theirs.fileno(), board_file, self.poke, stderr_end)
+        self._fork_only: list[int] = [board_file, stderr_end]
+
+    def forked(self, pid: int, pid_descriptor: int) -> None:
+        """The process is there."""
+        self.pid = pid
+        self._pid_descriptor = pid_descriptor
+        self._close_fork_only()
+        if self._is_unwanted:
+            self.kill()
+
+    def _close_fork_only(self) -> None:
+        while self._fork_only:
+            os.close(self._fork_only.pop())
+
+    # ---- what it is told
+
+    def define(self, command: Define) -> None:
+        """Send a function down."""
+        self.line.send(*function_packet(command.function, command.frames))
+
+    def drop(self, command: Drop) -> None:
+        """Let it forget a function."""
+        self.line.send(*drop_packet(command.function))
+
+    def give(self, command: Give, now: float) -> None:
+        """Send a ticket down."""
+        self._tickets.give(command.ticket, command.column.lo)
+        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, command.column))
+        self.looks.given(now)
+
+    def take_back(self) -> TookBack:
+        """Read back what it has not read."""
+        unread = tuple(self.line.take_back())
+        self._tickets.take_back(unread)
+        return TookBack(self.worker, unread)
+
+    def limit(self, command: Limit) -> None:
+        """Stop a slot from beginning an index or any behind it."""
+        offset = max(0, command.index - self._tickets.index(command.ticket, 0))
+        self._board.slots[command.slot].words[LIMIT] = word(command.ticket, offset)
+
+    def interrupt(self, command: Interrupt) -> None:
+        """Raise in a slot, if it runs this index still when the signal comes."""
+        offset = command.index - self._tickets.index(command.ticket, 0)
+        self._board.slots[command.slot].words[TARGET] = word(command.ticket, offset + 1)
+        self._signal(signal.SIGUSR1)
+
+    def kill(self) -> None:
+        """End it at once; the zygote ends what it started."""
+        self._is_unwanted = True
+        self._signal(signal.SIGKILL)
+
+    def retire(self) -> None:
+        """Let it end when it has run what it has."""
+        self.line.end_line()
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._pid_descriptor is not None:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pid_descriptor, number)
+
+    # ---- what it has done
+
+    def clear_poke(self) -> None:
+        """The call is heard."""
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self.poke)
+
+    def look(self, now: float, *, was_called: bool) -> Harvested:
+        """Empty the ring and look at the slots; `is_news` says whether there was anything to be told."""
+        self.line.flush()
+        pieces, seen = self._empty_ring()
+        views = tuple(self._view(number, tickets) for number, tickets in enumerate(seen))
+        self.is_news = bool(pieces) or views != self._views
+        self._views = views
+        self.looks.looked(now, is_idle=self._is_idle(), is_news=self.is_news or was_called)
+        return Harvested(self.worker, tuple(pieces), views)
+
+    def _is_idle(self) -> bool:
+        """Whether nothing will happen before it is given something: whatever it had is done, and harvested."""
+        if self.line.is_behind or not self._tickets.are_all_ended():
+            return False
+        return not any(reader.has_more() for reader in self._readers)
+
+    def _empty_ring(self) -> tuple[list[Piece], list[list[TicketId]]]:
+        pieces: list[Piece] = []
+        seen: list[list[TicketId]] = []
+        for reader in self._readers:
+            entries = reader.take()
+            seen.append([one.ticket for one in entries])
+            pieces += [Piece(one.ticket, self._column(one)) for one in entries]
+        return pieces, seen
+
+    def _column(self, entries: Entries) -> ResultColumn:
+        lo = self._tickets.index(entries.ticket, entries.offset)
+        ends = entries.ends
+        data: tuple[bytes, ...] = (entries.data,)
+        if entries.is_in_file:
+            value = self._large_value(word(entries.ticket, entries.offset))
+            ends = (entries.base + len(value)).to_bytes(WORD_BYTES, "little")
+            data = tuple(value[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
+        return ResultColumn(
+            lo=lo,
+            count=entries.count,
+            base=entries.base,
+            statuses=entries.statuses,
+            run_us=entries.run_us,
+            ends=ends,
+            costs=entries.costs,
+            data=data,
+        )
+
+    def _large_value(self, who: int) -> bytes:
+        """A value in a file; the worker sent it ahead of its entry, and other slots may have sent theirs before."""
+        while who not in self._large:
+            found = self.line.receive_result()
+            if found is None:
+                raise LookupError(f"worker {self.worker} announced a value and sent none")
+            self._large[found[0]] = found[1]
+        return self._large.pop(who)
+
+    def _view(self, number: int, harvested: list[TicketId]) -> SlotView:
+        words = self._board.slots[number].words
+        current, begun_ns = words[CURRENT], words[BEGUN_AT]
+        at = parts(current - 1) if current else (TicketId(0), 0)
+        since = begun_ns / 1e9 if current else 0.0
+        return self._tickets.look(number, harvested, at, since, parts(words[ENDED]))
+
+    def read_stderr(self) -> bytes | None:
+        """What it has written to stderr since; the last of it is kept. None if nothing now, b"" if nothing ever."""
+        try:
+            data = os.read(self.stderr, _READ_BYTES)
+        except BlockingIOError:
+            return None
+        self._tail = (self._tail + data)[-STDERR_TAIL_BYTES:]
+        return data
+
+    def ended(self, exit_code: int, now: float) -> list[Event]:
+        """The process is gone: what it has left behind, in order."""
+        harvested = self.look(now, was_called=True)
+        unread = self.take_back().tickets
+        stderr = self._tail.decode(errors="replace")
+        return [harvested, WorkerEnded(self.worker, exit_code, stderr, self._views, unread)]
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._close_fork_only()
+        self.line.close()
+        self._board.close()
+        os.close(self.poke)
+        os.close(self.stderr)
+        if self._pid_descriptor is not None:
+            os.close(self._pid_descriptor)

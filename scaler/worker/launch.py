@@ -1,0 +1,134 @@
+"""The cluster's side of its zygote: starts it as a command, orders workers from it, hears who started and ended."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from scaler.ids import WorkerId
+from scaler.worker.line import receive_with_descriptors, send_with_descriptors
+
+_MESSAGE_BYTES = 4096
+_ENDING_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Forked:
+    """A worker runs; `pid_descriptor` stands for that process, and belongs to whoever gets this."""
+
+    worker: WorkerId
+    pid: int
+    pid_descriptor: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFailed:
+    """A worker could not be forked."""
+
+    worker: WorkerId
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A worker process is gone; `exit_code` is its own, or minus the signal."""
+
+    pid: int
+    exit_code: int
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteEnded:
+    """The zygote itself is gone, and with it every worker."""
+
+    exit_code: int
+
+
+ZygoteEvent = Forked | ForkFailed | Exited | ZygoteEnded
+
+
+class ZygoteProcess:
+    """A running zygote. It and all its workers end when this is closed, or when this process ends in whatever way."""
+
+    def __init__(self, threads: int, place: str, paths: Sequence[str], environment: Mapping[str, str]) -> None:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self._control = ours
+        self._orders: deque[tuple[WorkerId, tuple[int, ...]]] = deque()
+        # -P: what lies in the working directory must not stand in for the standard library while we import it.
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "scaler.worker.zygote",
+            str(theirs.fileno()),
+            str(threads),
+            place,
+            *paths,
+        ]
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  # our own command
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(),),
+                env=dict(environment),
+                start_new_session=True,
+            )
+
+    def fileno(self) -> int:
+        """The line to watch."""
+        return self._control.fileno()
+
+    def fork(self, worker: WorkerId, descriptors: Sequence[int]) -> None:
+        """Order a worker with these descriptors; they have to stay open until it has `Forked` or failed."""
+        self._orders.append((worker, tuple(descriptors)))
+        self._flush()
+
+    def _flush(self) -> None:
+        while self._orders:
+            worker, descriptors = self._orders[0]
+            try:
+                send_with_descriptors(self._control, [json.dumps({"fork": worker}).encode()], descriptors)
+            except (BlockingIOError, BrokenPipeError, ConnectionResetError):
+                return  # it answers what it has read, or its end is read from the same line
+            self._orders.popleft()
+
+    def receive(self) -> list[ZygoteEvent]:
+        """What has happened since."""
+        events: list[ZygoteEvent] = []
+        while True:
+            try:
+                data, descriptors = receive_with_descriptors(self._control, _MESSAGE_BYTES, 1)
+            except BlockingIOError:
+                self._flush()
+                return events
+            if not data:
+                return [*events, ZygoteEnded(self._reap())]
+            events.append(_event(json.loads(data), descriptors))
+
+    def close(self) -> None:
+        """End the zygote and all its workers; returns when it has ended."""
+        self._control.close()
+        self._reap()
+
+    def _reap(self) -> int:
+        try:
+            return self._process.wait(_ENDING_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            return self._process.wait()
+
+
+def _event(message: Mapping[str, int | str], descriptors: Sequence[int]) -> ZygoteEvent:
+    match message:
+        case {"started": int(worker), "pid": int(pid)}:
+            return Forked(WorkerId(worker), pid, descriptors[0])
+        case {"failed": int(worker), "text": str(text)}:
+            return ForkFailed(WorkerId(worker), text)
+        case {"ended": int(pid), "exit_code": int(exit_code)}:
+            return Exited(pid, exit_code)
+        case _:
+            raise ValueError(f"the zygote said {message}")

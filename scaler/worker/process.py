@@ -1,0 +1,84 @@
+"""A worker process, forked from the zygote: settles in, runs its slots, and ends when its line does.
+
+It may end at any moment: nothing in it is needed afterwards but the file it shares with its cluster.
+"""
+
+import contextlib
+import ctypes
+import faulthandler
+import os
+import random
+import signal
+import socket
+import sys
+import threading
+import types
+from dataclasses import dataclass
+
+from scaler.worker.board import Board
+from scaler.worker.inbox import Inbox
+from scaler.worker.slot import Slot
+
+_PR_SET_PDEATHSIG = 1
+_OOM_SCORE_RAISE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSetup:
+    """What a worker is told when it is forked; `line`, `board`, `poke` and `stderr` are descriptors."""
+
+    worker: int
+    threads: int
+    place: str
+    line: int
+    board: int
+    poke: int
+    stderr: int
+    parent: int
+
+
+def run_worker(setup: WorkerSetup) -> None:
+    """The whole life of a worker, in the process just forked; returns when its line ends."""
+    _settle_in(setup)
+    line = socket.socket(fileno=setup.line)
+    board = Board(setup.board, setup.threads)
+    os.close(setup.board)
+    inbox = Inbox(line)
+    place = f"{setup.place}, worker {setup.worker}"
+    first, *others = (Slot(slot, inbox, line, setup.poke, place) for slot in board.slots)
+    signal.signal(signal.SIGUSR1, first.on_interrupt)
+    threads = [threading.Thread(target=slot.run, daemon=True) for slot in others]
+    for thread in threads:
+        thread.start()
+    first.run()
+    for thread in threads:
+        thread.join()
+
+
+def _settle_in(setup: WorkerSetup) -> None:
+    os.setsid()
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != setup.parent:
+        os._exit(1)
+    with contextlib.suppress(OSError):
+        _volunteer_for_the_oom_killer()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    os.dup2(setup.stderr, 2)
+    os.close(setup.stderr)
+    faulthandler.enable(2)
+    faulthandler.register(signal.SIGUSR2, 2, all_threads=True)
+    random.seed()
+    if "numpy" in sys.modules:
+        sys.modules["numpy"].random.seed()
+    os.environ.setdefault("OMP_NUM_THREADS", str(setup.threads))
+    # What users' code finds under this name is theirs alone.
+    sys.modules["__main__"] = types.ModuleType("__main__")
+
+
+def _volunteer_for_the_oom_killer() -> None:
+    """When memory runs out, a worker goes before its cluster does."""
+    with open("/proc/self/oom_score_adj", "r+", encoding="ascii") as file:
+        score = int(file.read()) + _OOM_SCORE_RAISE
+        file.seek(0)
+        file.write(str(min(score, 1000)))

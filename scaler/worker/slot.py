@@ -1,0 +1,136 @@
+"""One slot of a worker: a thread that runs tickets, call by call. The only place where users' functions are called."""
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any
+
+from scaler.errors import DeserializeObjectError, TaskExceptionNotSerializableError
+from scaler.payload.bare import dump, load
+from scaler.payload.exceptions import dump_exception
+from scaler.payload.functions import function_name
+from scaler.payload.pickling import PLAIN, PROTOCOL
+from scaler.payload.values import dump_value
+from scaler.protocol.columns import RAISED, VALUE, words
+from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard
+from scaler.worker.inbox import Inbox
+from scaler.worker.line import TicketPacket, send_result
+from scaler.worker.ring import RingWriter
+
+_ONE = (1).to_bytes(8, "little")
+#: stands for a call whose bytes could not be opened
+_UNREAD: Any = None  # Any: calls are users' values
+
+
+class Interrupted(BaseException):
+    """Raised in a task that is cancelled or ran into its timeout; never seen by users who catch `Exception`."""
+
+
+class Slot:
+    """Runs tickets until the line ends, and leaves every result in the ring. `place` is told in users' tracebacks."""
+
+    def __init__(self, board: SlotBoard, inbox: Inbox, line: socket.socket, poke: int, place: str) -> None:
+        self._words = board.words
+        self._inbox = inbox
+        self._line = line
+        self._poke = poke
+        self._place = place
+        self._ring = RingWriter(board, self._point_out, self._send_up)
+        #: whether control is in a task, and it has not been interrupted yet
+        self._inside = [False]
+        os.register_at_fork(after_in_child=self._ring.abandon)
+
+    def run(self) -> None:
+        """Until the line ends."""
+        inbox, ring = self._inbox, self._ring
+        while True:
+            try:
+                ticket = inbox.next_now()
+            except BlockingIOError:
+                ring.poke()
+                ticket = inbox.next()
+                ring.hold_poke()
+            if ticket is None:
+                ring.poke()
+                return
+            self._run_ticket(ticket)
+
+    def on_interrupt(self, _signal: int, _frame: object) -> None:
+        """Raise in the task that the cluster aimed at, if it still runs; once."""
+        if self._inside[0] and self._words[TARGET] == self._words[CURRENT] != 0:
+            self._inside[0] = False
+            raise Interrupted("the task was cancelled")
+
+    def _run_ticket(self, ticket: TicketPacket) -> None:
+        board_words, first = self._words, ticket.ticket << 32
+        # The first task is blamed for what loading the function does to the process.
+        board_words[BEGUN_AT] = begun = time.monotonic_ns()
+        board_words[CURRENT] = first + 1
+        self._ring.start_measuring()
+        end = first
+        if not first <= board_words[LIMIT] <= first:
+            end = self._run_calls(self._inbox.load(ticket.function), ticket, begun)
+        board_words[ENDED] = end
+        board_words[CURRENT] = 0
+
+    def _run_calls(self, function: Callable[..., Any], ticket: TicketPacket, now: int) -> int:
+        """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
+        content = memoryview(ticket.content)
+        data_at = 8 * (ticket.count + 1)
+        offsets, data = words(content[:data_at]).tolist(), content[data_at:]
+        board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
+        clock, base, start = time.monotonic_ns, offsets[0], 0
+        first = who = ticket.ticket << 32
+        for end in offsets[1:]:
+            board_words[CURRENT] = who + 1
+            if first <= board_words[LIMIT] <= who:
+                return who
+            board_words[BEGUN_AT] = begun = now
+            call = _UNREAD
+            stop = end - base
+            try:
+                try:
+                    inside[0] = True
+                    call = load(data[start:stop])
+                    value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
+                    result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
+                    inside[0] = False
+                    status = VALUE
+                except BaseException as error:  # noqa: BLE001  # whatever a task raises is its result
+                    inside[0] = False
+                    status, result = RAISED, self._describe(error, function, ticket, who - first, call)
+            except Interrupted as error:  # it came while another error was taken in
+                status, result = RAISED, self._describe(error, function, ticket, who - first, call)
+            call = value = None
+            start = stop
+            now = clock()
+            commit(who, status, result, (now - begun) // 1000, now)
+            who += 1
+        return who
+
+    def _describe(
+        self,
+        error: BaseException,
+        function: Callable[..., Any],  # Any: users' functions
+        ticket: TicketPacket,
+        number: int,
+        call: Any,  # Any: the users' values, or that they could not be read
+    ) -> bytes:
+        if call is _UNREAD and not isinstance(error, Interrupted):
+            text = f"the arguments cannot be loaded here: {type(error).__name__}: {error}"
+            error = DeserializeObjectError(text).with_traceback(error.__traceback__)
+        owner, n = ticket.batch
+        name = function_name(function)
+        note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({name}) on {self._place}"
+        try:
+            return dump_exception(error, 1, note)
+        except Exception as own:  # noqa: BLE001  # an exception that breaks whoever looks at it
+            text = f"{type(error).__name__}, which cannot be described: {type(own).__name__}"
+            return dump_exception(TaskExceptionNotSerializableError(text, type(error).__name__), 0, note)
+
+    def _send_up(self, who: int, value: bytes) -> None:
+        send_result(self._line, who, value)
+
+    def _point_out(self) -> None:
+        os.write(self._poke, _ONE)

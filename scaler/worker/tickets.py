@@ -1,0 +1,105 @@
+"""Where in their batches a worker's tickets begin: its board speaks of offsets, the agent of indices. Pure.
+
+Tickets are read in the order they were given, and each slot runs those it read in that order. So a slot that was seen
+at a ticket is done with all its earlier ones, and their results lie in its ring before those of the later ticket.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from scaler.ids import TicketId
+from scaler.worker.agent_events import SlotView
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    number: int
+    first: int
+
+
+@dataclass(slots=True)
+class _SlotTickets:
+    """What is known of one slot."""
+
+    #: the latest ticket it was seen at, whose earlier ones are all forgotten
+    latest: TicketId | None = None
+    #: where it ended the one it left last
+    ended: tuple[TicketId, int] = (TicketId(0), 0)
+    ended_index: int = 0
+    #: the tickets that its words named at the last look, the results of which may not have been harvested then
+    named: list[TicketId] = field(default_factory=list)
+
+
+class Tickets:
+    """The tickets given to one worker and not left behind by it."""
+
+    def __init__(self, slots: int) -> None:
+        #: in the order they were given
+        self._given: OrderedDict[TicketId, _Given] = OrderedDict()
+        self._count = 0
+        self._slots = [_SlotTickets() for _ in range(slots)]
+
+    def __len__(self) -> int:
+        """How many are remembered."""
+        return len(self._given)
+
+    def give(self, ticket: TicketId, first: int) -> None:
+        """A ticket whose calls are those from index `first` on is on its way."""
+        self._count += 1
+        self._given[ticket] = _Given(self._count, first)
+
+    def take_back(self, tickets: Iterable[TicketId]) -> None:
+        """These will not be run."""
+        for ticket in tickets:
+            del self._given[ticket]
+
+    def index(self, ticket: TicketId, offset: int) -> int:
+        """The index in the batch of a task of a ticket."""
+        return self._given[ticket].first + offset
+
+    def look(
+        self,
+        slot: int,
+        harvested: Iterable[TicketId],
+        current: tuple[TicketId, int],
+        since: float,
+        ended: tuple[TicketId, int],
+    ) -> SlotView:
+        """A slot's words in the agent's terms, read just after its ring was emptied of results of these tickets.
+
+        `current` is (0, 0) while the slot is idle.
+        """
+        known = self._slots[slot]
+        if ended != known.ended:
+            known.ended, known.ended_index = ended, self.index(*ended)
+        ticket, offset = current
+        index = self.index(ticket, offset) if ticket else 0
+        self._move_on(known, [*known.named, *harvested])
+        known.named = [one for one in (ended[0], ticket) if one in self._given]
+        return SlotView(ticket, index, since, ended[0], known.ended_index)
+
+    def _move_on(self, known: _SlotTickets, seen: Iterable[TicketId]) -> None:
+        """All results of these but the latest of them have been harvested."""
+        candidates = {one for one in (known.latest, *seen) if one is not None and one in self._given}
+        if not candidates:
+            return
+        latest = max(candidates, key=lambda one: self._given[one].number)
+        if latest == known.latest:
+            return
+        known.latest = latest
+        for ticket in candidates - {latest}:
+            del self._given[ticket]
+        self._drop_skipped()
+
+    def _drop_skipped(self) -> None:
+        """What every slot is past was stopped before its first task, unseen."""
+        latest = [known.latest for known in self._slots if known.latest is not None]
+        if len(latest) == len(self._slots):
+            oldest = min(self._given[ticket].number for ticket in latest)
+            while next(iter(self._given.values())).number < oldest:
+                self._given.popitem(last=False)
+
+    def are_all_ended(self) -> bool:
+        """Whether every ticket has been seen to be left."""
+        return self._given.keys() <= {known.ended[0] for known in self._slots}

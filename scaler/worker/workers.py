@@ -1,0 +1,227 @@
+"""All workers of a cluster and the zygote they come from: does what the agent asks of them, tells what they did.
+
+The shell owns the waiting: it is told which descriptors to watch through `Watch`, and calls what belongs to one when
+something is there. Nothing here blocks, and nothing here decides about tasks.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, assert_never
+
+from scaler.ids import WorkerId
+from scaler.worker.agent_events import (
+    Define,
+    Drop,
+    Event,
+    Give,
+    Interrupt,
+    KillWorker,
+    Limit,
+    Look,
+    RetireWorker,
+    StartFailed,
+    StartWorker,
+    TakeBack,
+    WorkerStarted,
+)
+from scaler.worker.descendants import become_subreaper, kill_descendants
+from scaler.worker.handle import WorkerHandle
+from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
+
+WorkerCommand = StartWorker | KillWorker | RetireWorker | Define | Drop | Give | TakeBack | Limit | Interrupt | Look
+#: looks that are due so soon are done with those that are due now
+TOGETHER_S = 0.001
+_STDERR = 2
+#: how often the stderr of a worker that has ended is read at most: what it left behind may go on writing
+_LAST_READS = 64
+
+log = logging.getLogger("scaler.worker")
+
+
+class Watch(Protocol):
+    """Who waits for descriptors."""
+
+    def watch(self, descriptor: int, action: Callable[[], object]) -> None:
+        """Call `action` whenever there is something to read."""
+        ...
+
+    def forget(self, descriptor: int) -> None:
+        """Watch it no more."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ZygoteFacts:
+    """What every zygote of this cluster is started with."""
+
+    threads: int
+    place: str
+    paths: Sequence[str]
+    environment: Mapping[str, str]
+
+
+class Workers:
+    """The workers, by number; `take_events` tells what they did since it was last called."""
+
+    def __init__(self, facts: ZygoteFacts, watch: Watch, clock: Callable[[], float]) -> None:
+        self._facts = facts
+        self._watch = watch
+        self._clock = clock
+        self._handles: dict[WorkerId, WorkerHandle] = {}
+        self._by_pid: dict[int, WorkerHandle] = {}
+        self._events: list[Event] = []
+        self._zygote: ZygoteProcess | None = None
+
+    def open(self) -> None:
+        """Start the zygote, so that it is there when the first worker is asked for."""
+        become_subreaper()
+        facts = self._facts
+        self._zygote = ZygoteProcess(facts.threads, facts.place, facts.paths, facts.environment)
+        self._watch.watch(self._zygote.fileno(), self._hear_zygote)
+
+    def take_events(self) -> list[Event]:
+        """What has happened, in order."""
+        events, self._events = self._events, []
+        return events
+
+    # ---- what the agent asks for
+
+    def perform(self, command: WorkerCommand) -> Event | None:
+        """Do it; returns what is to be told in the same turn."""
+        if isinstance(command, StartWorker):
+            return self._start(command.worker)
+        handle = self._handles[command.worker]
+        match command:
+            case Give():
+                handle.give(command, self._clock())
+            case TakeBack():
+                return handle.take_back()
+            case Look():
+                return handle.look(self._clock(), was_called=True)
+            case Limit():
+                handle.limit(command)
+            case Interrupt():
+                handle.interrupt(command)
+            case Define():
+                handle.define(command)
+            case Drop():
+                handle.drop(command)
+            case KillWorker():
+                handle.kill()
+            case RetireWorker():
+                handle.retire()
+            case _:
+                assert_never(command)
+        return None
+
+    def _start(self, worker: WorkerId) -> StartFailed | None:
+        try:
+            if self._zygote is None:
+                self.open()
+            handle = WorkerHandle(worker, self._facts.threads)
+        except OSError as error:
+            return StartFailed(worker, f"the system does not allow it: {error}")
+        self._handles[worker] = handle
+        self._watch.watch(handle.poke, lambda: self._called(handle))
+        self._watch.watch(handle.stderr, lambda: self._forward(handle))
+        assert self._zygote is not None
+        self._zygote.fork(worker, handle.to_fork)
+        return None
+
+    # ---- what they do
+
+    def _called(self, handle: WorkerHandle) -> None:
+        handle.clear_poke()
+        self._look(handle, was_called=True)
+
+    def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
+        harvested = handle.look(self._clock(), was_called=was_called)
+        if handle.is_news:
+            self._events.append(harvested)
+
+    def next_look(self) -> float | None:
+        """When `look_around` is due."""
+        return min((due for handle in self._handles.values() if (due := handle.looks.due) is not None), default=None)
+
+    def look_around(self) -> None:
+        """Look at the workers whose time has come."""
+        soon = self._clock() + TOGETHER_S
+        for handle in self._handles.values():
+            due = handle.looks.due
+            if due is not None and due <= soon:
+                self._look(handle, was_called=False)
+
+    def _forward(self, handle: WorkerHandle) -> bool:
+        """Pass on what it wrote to stderr; whether there was anything."""
+        data = handle.read_stderr()
+        if data:
+            with contextlib.suppress(OSError):
+                os.write(_STDERR, data)
+        elif data is not None:
+            self._watch.forget(handle.stderr)
+        return bool(data)
+
+    def _hear_zygote(self) -> None:
+        if self._zygote is None:
+            return
+        for event in self._zygote.receive():
+            match event:
+                case Forked(worker, pid, descriptor):
+                    handle = self._handles[worker]
+                    handle.forked(pid, descriptor)
+                    self._by_pid[pid] = handle
+                    self._events.append(WorkerStarted(worker, pid))
+                case ForkFailed(worker, text):
+                    self._fail(self._handles[worker], text)
+                case Exited(pid, exit_code):
+                    self._end(self._by_pid.pop(pid), exit_code)
+                case ZygoteEnded(exit_code):
+                    self._lose_zygote(exit_code)
+                case _:
+                    assert_never(event)
+
+    def _fail(self, handle: WorkerHandle, text: str) -> None:
+        self._discard(handle)
+        self._events.append(StartFailed(handle.worker, text))
+
+    def _end(self, handle: WorkerHandle, exit_code: int) -> None:
+        for _ in range(_LAST_READS):
+            if not self._forward(handle):
+                break
+        self._events += handle.ended(exit_code, self._clock())
+        self._discard(handle)
+
+    def _discard(self, handle: WorkerHandle) -> None:
+        self._watch.forget(handle.poke)
+        self._watch.forget(handle.stderr)
+        handle.close()
+        del self._handles[handle.worker]
+
+    def _lose_zygote(self, exit_code: int) -> None:
+        """All workers go with it; the next one that is asked for has a new zygote."""
+        log.error("the zygote ended with exit code %d, and all workers with it", exit_code)
+        self._drop_zygote()
+        kill_descendants(os.getpid())
+        self._by_pid.clear()
+        for handle in list(self._handles.values()):
+            if handle.pid:
+                self._end(handle, -signal.SIGKILL)
+            else:
+                self._fail(handle, f"the zygote ended with exit code {exit_code}")
+
+    def _drop_zygote(self) -> None:
+        if self._zygote is not None:
+            self._watch.forget(self._zygote.fileno())
+            self._zygote.close()
+            self._zygote = None
+
+    def close(self) -> None:
+        """End every process below this one, and give everything back."""
+        self._drop_zygote()
+        kill_descendants(os.getpid())
+        for handle in list(self._handles.values()):
+            self._discard(handle)

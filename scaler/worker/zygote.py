@@ -1,0 +1,154 @@
+"""The zygote: a small process that forks workers on its cluster's word, and ends them all when the cluster is gone.
+
+It runs no user code, starts no thread, and opens nothing but the line it was given, so a fork of it is clean. As a
+subreaper it inherits whatever workers leave behind, and ends it with them; when its line ends, because the cluster
+was killed, it kills every process below it, however deep, before it ends itself.
+"""
+
+import contextlib
+import gc
+import io
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from typing import Any
+
+from scaler.worker.descendants import become_subreaper, kill_descendants
+from scaler.worker.line import receive_with_descriptors, send_with_descriptors
+from scaler.worker.process import WorkerSetup, run_worker
+
+MESSAGE_BYTES = 4096
+#: descriptors that come with an order to fork: line, board, poke, stderr
+FORK_DESCRIPTORS = 4
+
+
+class Zygote:
+    """The loop: fork on order, tell who started and who ended."""
+
+    def __init__(self, control: socket.socket, threads: int, place: str) -> None:
+        self._control = control
+        self._threads = threads
+        self._place = place
+        self._workers: set[int] = set()
+        self._wakeup_read, self._wakeup_write = os.pipe()
+        os.set_blocking(self._wakeup_read, False)
+        os.set_blocking(self._wakeup_write, False)
+
+    def run(self) -> None:
+        """Serve until the line ends."""
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        poll.register(self._wakeup_read, select.POLLIN)
+        while True:
+            for descriptor, _ in poll.poll():
+                if descriptor == self._wakeup_read:
+                    self._bury()
+                elif not self._serve():
+                    return
+
+    def _bury(self) -> None:
+        """Reap what has ended. A worker's process group goes first, while the dead leader still holds its number."""
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._wakeup_read, MESSAGE_BYTES)
+        ended: list[tuple[int, int]] = []
+        with contextlib.suppress(ChildProcessError):
+            while (found := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
+                pid = found.si_pid
+                if pid in self._workers:
+                    with contextlib.suppress(ProcessLookupError, PermissionError):
+                        os.killpg(pid, signal.SIGKILL)
+                exit_code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+                if pid in self._workers:
+                    self._workers.discard(pid)
+                    ended.append((pid, exit_code))
+        if ended and _has_others(self._workers):
+            kill_descendants(os.getpid(), self._workers)
+        for pid, exit_code in ended:
+            self._tell({"ended": pid, "exit_code": exit_code})
+
+    def _serve(self) -> bool:
+        data, descriptors = receive_with_descriptors(self._control, MESSAGE_BYTES, FORK_DESCRIPTORS)
+        if not data:
+            return False
+        worker = int(json.loads(data)["fork"])
+        line, board, poke, stderr = descriptors
+        setup = WorkerSetup(worker, self._threads, self._place, line, board, poke, stderr, os.getpid())
+        try:
+            pid = os.fork()
+        except OSError as error:
+            self._tell({"failed": worker, "text": f"it cannot be forked: {error}"})
+        else:
+            if pid == 0:
+                self._become_worker(setup)
+            self._workers.add(pid)
+            self._introduce(worker, pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return True
+
+    def _introduce(self, worker: int, pid: int) -> None:
+        """Tell of a new worker, with a descriptor that stands for this very process whatever becomes of its number."""
+        descriptor = os.pidfd_open(pid)
+        self._tell({"started": worker, "pid": pid}, descriptor)
+        os.close(descriptor)
+
+    def _become_worker(self, setup: WorkerSetup) -> None:
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._control.close()
+            os.close(self._wakeup_read)
+            os.close(self._wakeup_write)
+            gc.enable()
+            run_worker(setup)
+            code = 0
+        except BaseException:  # noqa: BLE001  # the last words of a process that must not become a second zygote
+            sys.excepthook(*sys.exc_info())
+        finally:
+            with contextlib.suppress(BaseException):
+                sys.stdout.flush()
+                sys.stderr.flush()
+            os._exit(code)
+
+    def _tell(self, message: dict[str, Any], *descriptors: int) -> None:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            send_with_descriptors(self._control, [json.dumps(message).encode()], descriptors)
+
+
+def _has_others(known: set[int]) -> bool:
+    """Whether this process has children besides those known; where the kernel does not tell, there may be."""
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            return not known.issuperset(map(int, file.read().split()))
+    except OSError:
+        return True
+
+
+def main() -> None:
+    """Entry of `python -m scaler.worker.zygote FD THREADS PLACE [PATH …]`: modules are looked for in PATHs first."""
+    become_subreaper()
+    descriptor, threads, place, *paths = sys.argv[1:]
+    sys.argv = [""]
+    sys.path[:0] = paths
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
+    control = socket.socket(fileno=int(descriptor))
+    control.set_inheritable(False)
+    gc.disable()
+    gc.freeze()
+    try:
+        Zygote(control, int(threads), place).run()
+    finally:
+        kill_descendants(os.getpid())
+
+
+if __name__ == "__main__":
+    main()
