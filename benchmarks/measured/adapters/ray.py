@@ -1,0 +1,46 @@
+"""Ray on this machine, without its dashboard."""
+
+import functools
+import os
+from collections.abc import Callable, Iterable
+from typing import Any
+
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
+import ray  # it reads the environment when it is imported
+
+from ._base import SCRATCH, Base
+
+
+class Peer(Base):
+    """One processor is declared for each worker."""
+
+    PACKAGE = "ray"
+    MODULE = "ray"
+
+    def start(self, n_workers: int) -> None:
+        ray.init(
+            num_cpus=n_workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level="ERROR",
+            _node_ip_address="127.0.0.1",
+            _temp_dir=str(SCRATCH / "ray"),
+        )
+        self.remote = functools.cache(ray.remote)
+
+    def map(self, fn: Callable[..., Any], iterable: Iterable[Any]) -> Any:
+        remote = self.remote(fn)
+        return ray.get([remote.remote(item) for item in iterable])
+
+    def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
+        return self.remote(fn).remote(*args)
+
+    def result(self, future: Any) -> Any:
+        return ray.get(future)
+
+    def results(self, futures: list[Any]) -> Any:
+        return ray.get(futures)
+
+    def stop(self) -> None:
+        ray.shutdown()
