@@ -1,0 +1,200 @@
+"""The worker cluster as a function of its past: events in, commands out. It decides which worker runs what, and when.
+
+It owns no process, socket or clock. Its parts share the runs, the pool of workers and the outbox. Every event is taken
+in first; then, once a turn, work is given out, levelled and reported.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from scaler.ids import Incarnation
+from scaler.protocol import (
+    CancelRun,
+    DefineFunction,
+    Delivered,
+    Drain,
+    FetchChunks,
+    Forget,
+    FreeObjects,
+    Goodbye,
+    ObjectChunk,
+    ObjectLocated,
+    ObjectsLost,
+    Retract,
+    RunSpan,
+    ToCluster,
+    Watched,
+)
+from scaler.protocol.columns import Frame
+from scaler.worker.agent_balance import Balance
+from scaler.worker.agent_deaths import Deaths
+from scaler.worker.agent_ending import Ending
+from scaler.worker.agent_events import (
+    Command,
+    Event,
+    Harvested,
+    LinkDown,
+    LinkUp,
+    Received,
+    Slept,
+    StartFailed,
+    StopAsked,
+    TookBack,
+    WorkerEnded,
+    WorkerStarted,
+)
+from scaler.worker.agent_functions import Functions
+from scaler.worker.agent_giving import Giving
+from scaler.worker.agent_greeting import Greeting
+from scaler.worker.agent_harvest import Harvest, Telling
+from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_pool import AgentConfig, Pool
+from scaler.worker.agent_retracts import Retracts
+from scaler.worker.agent_runs import Runs
+from scaler.worker.agent_stops import Stops
+from scaler.worker.agent_work import Worker
+
+__all__ = ["Agent", "AgentConfig"]
+
+
+class Agent:
+    """One worker cluster."""
+
+    def __init__(self, config: AgentConfig, incarnation: Incarnation) -> None:
+        self.incarnation = incarnation
+        self._outbox = outbox = Outbox()
+        self._functions = functions = Functions(outbox)
+        self._runs = runs = Runs(functions, outbox)
+        self._pool = pool = Pool(config, outbox)
+        self._giving = giving = Giving(runs, pool, functions, outbox)
+        self._balance = balance = Balance(runs, pool, outbox)
+        self._harvest = Harvest(runs, pool)
+        self._telling = Telling(pool, outbox)
+        self._stops = Stops(runs, pool, giving, balance, outbox)
+        self._retracts = Retracts(runs, pool, outbox)
+        self._deaths = Deaths(runs, pool, giving, outbox)
+        self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
+        self._ending = Ending(config, runs, pool, giving, balance, outbox)
+        self._has_begun = False
+
+    def handle(self, events: Iterable[Event], now: float) -> list[Command]:
+        """What happened since, in order; what to do about it, in order."""
+        if self._ending.has_ended:
+            return []
+        if not self._has_begun:
+            self._has_begun = True
+            self._ending.begin(now)
+        for event in events:
+            self._take_in(event, now)
+        return self._decide(now)
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle` again though nothing happens."""
+        if self._ending.has_ended:
+            return None
+        due = [
+            deadline
+            for part in (self._balance, self._telling, self._stops, self._ending)
+            if (deadline := part.next_deadline()) is not None
+        ]
+        start_at = self._pool.next_start()
+        return min(due if start_at is None else [*due, start_at], default=None)
+
+    def check(self) -> None:
+        """Every invariant, the slow way."""
+        self._runs.check()
+        self._pool.check()
+        self._balance.check()
+        out = dict.fromkeys(self._runs.by_id, 0)
+        for worker in self._pool.workers.values():
+            for ticket in worker.tickets.values():
+                assert self._runs.by_id[ticket.run.id] is ticket.run
+                out[ticket.run.id] += ticket.hi - ticket.next
+                assert not ticket.run.queued.intersects(ticket.next, ticket.hi)
+        for run, _ in self._giving.suspects:
+            out[run.id] += 1
+        assert out == {name: run.out for name, run in self._runs.by_id.items()}
+
+    # ---- events
+
+    def _take_in(self, event: Event, now: float) -> None:
+        match event:
+            case Harvested():
+                if (worker := self._pool.workers.get(event.worker)) is not None:
+                    self._harvested(worker, event, now)
+            case Received(message, frames):
+                self._received(message, frames, now)
+            case TookBack():
+                if (worker := self._pool.workers.get(event.worker)) is not None:
+                    self._pool.took_back(worker)
+                    self._balance.took_back(worker, [worker.tickets[ticket] for ticket in event.tickets])
+            case WorkerStarted():
+                self._pool.started(self._pool.workers[event.worker], event.pid, now)
+            case WorkerEnded():
+                self._deaths.ended(self._pool.workers[event.worker], event, now)
+            case StartFailed():
+                self._deaths.start_failed(self._pool.workers[event.worker], event, now)
+            case LinkUp():
+                self._linked(event)
+            case LinkDown():
+                self._ending.unlinked(now)
+            case StopAsked():
+                self._ending.stop(event.grace_s, event.reason, now)
+            case Slept():
+                self._ending.slept(event.seconds)
+            case _:
+                assert_never(event)
+
+    def _harvested(self, worker: Worker, event: Harvested, now: float) -> None:
+        self._harvest.take_in(worker, event, now)
+        self._balance.seen(worker, now)
+        self._stops.seen(worker, now)
+        self._ending.seen(worker, now)
+        self._telling.seen(worker)
+
+    def _linked(self, event: LinkUp) -> None:
+        self._ending.linked()
+        if not event.resumed:
+            self._outbox.begin_anew()
+            self._telling.begin_anew()
+            self._greeting.begin_anew()
+
+    def _received(self, message: ToCluster, frames: tuple[Frame, ...], now: float) -> None:
+        match message:
+            case RunSpan():
+                self._runs.add(message, frames)
+            case Delivered():
+                self._runs.delivered(message.run, message.ranges)
+            case DefineFunction():
+                self._runs.function_defined(self._functions.defined(message.function, frames))
+            case Retract():
+                self._retracts.ask(message)
+            case CancelRun():
+                self._stops.cancel(message.run, message.ranges)
+            case Forget():
+                self._stops.forget(message.run)
+            case Drain(grace_s):
+                self._ending.stop(grace_s, "the scheduler drained it", now)
+            case Watched():
+                return
+            case Goodbye():
+                return  # the link is closed behind it, which is heard as `LinkDown`
+            case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
+                return  # nothing of what runs here refers to objects
+            case _:
+                assert_never(message)
+
+    # ---- once a turn
+
+    def _decide(self, now: float) -> list[Command]:
+        self._pool.start_missing(now)
+        self._stops.tick(now)
+        self._ending.tick(now)
+        self._retracts.settle()
+        if not self._retracts:
+            self._giving.fill(now)
+        self._balance.level(now)
+        self._telling.tell(now)
+        self._pool.ask()
+        commands = self._outbox.take(self._greeting.greet(now))
+        return [*commands, *self._ending.part()] if self._ending.has_ended else commands

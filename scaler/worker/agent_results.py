@@ -1,0 +1,108 @@
+"""Result columns: joined to few messages, kept until delivered, and made up for tasks that have none of their own."""
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterator, Sequence
+
+from scaler.ids import Range
+from scaler.protocol import Failure
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, WORD_BYTES, ResultColumn
+
+#: one column holds no more tasks, so that its ends fit a frame
+MAX_JOINED = MAX_FRAME_BYTES // WORD_BYTES
+
+
+def follows(before: Sequence[ResultColumn], column: ResultColumn) -> bool:
+    """Whether a column can be the next part of the one these parts will be: neighbours in the batch and in the ring."""
+    last = before[-1]
+    first = before[0]
+    if last.hi != column.lo or len(last.data) != 1 or len(column.data) != 1:
+        return False
+    end = last.base + len(last.data[0])
+    return (
+        end == column.base
+        and end + len(column.data[0]) - first.base <= MAX_FRAME_BYTES
+        and column.hi - first.lo <= MAX_JOINED
+    )
+
+
+def joined(parts: Sequence[ResultColumn]) -> ResultColumn:
+    """Columns of which each `follows` those before it, as one."""
+    if len(parts) == 1:
+        return parts[0]
+    costs = b""
+    if any(len(part.costs) for part in parts):
+        costs = b"".join(part.costs if len(part.costs) else bytes(WORD_BYTES * part.count) for part in parts)
+    return ResultColumn(
+        lo=parts[0].lo,
+        count=parts[-1].hi - parts[0].lo,
+        base=parts[0].base,
+        statuses=b"".join([part.statuses for part in parts]),
+        run_us=b"".join([part.run_us for part in parts]),
+        ends=b"".join([part.ends for part in parts]),
+        costs=costs,
+        data=(b"".join([part.data[0] for part in parts]),),
+    )
+
+
+def failed_column(index: int, failure: Failure, run_us: int = 0) -> ResultColumn:
+    """The outcome of one task that failed without its own doing."""
+    data = encode_failure(failure)
+    return ResultColumn(
+        lo=index,
+        count=1,
+        base=0,
+        statuses=bytes([FAILED]),
+        run_us=min(run_us, 0xFFFFFFFF).to_bytes(4, "little"),
+        ends=len(data).to_bytes(WORD_BYTES, "little"),
+        costs=b"",
+        data=(data,),
+    )
+
+
+class KeptResults:
+    """What of one run is finished and not delivered, with the place each column was made at."""
+
+    __slots__ = ("_kept", "_los")
+
+    def __init__(self) -> None:
+        self._los: list[int] = []
+        #: in order, without overlaps
+        self._kept: list[tuple[ResultColumn, str]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._kept)
+
+    def __iter__(self) -> Iterator[tuple[ResultColumn, str]]:
+        return iter(self._kept)
+
+    def add(self, column: ResultColumn, place: str) -> None:
+        """Keep a column; none of its indices is kept yet."""
+        los = self._los
+        if not los or los[-1] < column.lo:
+            los.append(column.lo)
+            self._kept.append((column, place))
+            return
+        at = bisect_left(los, column.lo)
+        los.insert(at, column.lo)
+        self._kept.insert(at, (column, place))
+
+    def drop(self, lo: int, hi: int) -> None:
+        """[lo, hi) has arrived where it is wanted, or nobody wants it."""
+        los, kept = self._los, self._kept
+        first = max(0, bisect_right(los, lo) - 1)
+        if first < len(kept) and kept[first][0].hi <= lo:
+            first += 1
+        last = bisect_left(los, hi, first)
+        if first >= last:
+            return
+        (head, head_place), (tail, tail_place) = kept[first], kept[last - 1]
+        rest = [(head.slice(head.lo, lo), head_place)] if head.lo < lo else []
+        if tail.hi > hi:
+            rest.append((tail.slice(hi, tail.hi), tail_place))
+        kept[first:last] = rest
+        los[first:last] = [column.lo for column, _ in rest]
+
+    def ranges(self) -> list[Range]:
+        """What is kept, in order."""
+        return [Range(column.lo, column.hi) for column, _ in self._kept]

@@ -1,0 +1,123 @@
+"""The runs a cluster has: what comes in, what is taken from the queue, what comes back to it, and when one is over."""
+
+from scaler.core.runtimes import RunTimeTable
+from scaler.ids import FunctionId, Range, RunId
+from scaler.protocol import ReturnReason, RunSpan
+from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.worker.agent_functions import Functions
+from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_queue import RunQueue
+from scaler.worker.agent_work import Run
+
+
+class Runs:
+    """Every run that is not over, by name, oldest first."""
+
+    def __init__(self, functions: Functions, outbox: Outbox) -> None:
+        self._functions = functions
+        self._outbox = outbox
+        self._times = RunTimeTable()
+        self.by_id: dict[RunId, Run] = {}
+        self.queue = RunQueue()
+        #: nothing is begun any more: whatever comes or comes back is the scheduler's at once
+        self.is_closed = False
+
+    def add(self, message: RunSpan, frames: tuple[Frame, ...]) -> None:
+        """A run came from the scheduler."""
+        lo, hi = message.lo, message.hi
+        column = ArgumentColumn.from_frames(lo, hi - lo, frames)
+        if self.is_closed:
+            self._outbox.give_back(message.run, lo, hi, ReturnReason.NOT_BEGUN)
+            return
+        run = Run(message, column, self._times.of(message.function, message.options.tag))
+        self.by_id[run.id] = run
+        self._functions.use(run)
+        if run.has_function:
+            self.queue.added(run, hi - lo, at_front=False)
+
+    def function_defined(self, runs: list[Run]) -> None:
+        """What these runs waited for is here."""
+        for run in runs:
+            self.queue.added(run, len(run.queued), at_front=False)
+
+    def take(self, run: Run, lo: int, hi: int) -> list[Range]:
+        """Take from the queue what is in it of [lo, hi)."""
+        taken = run.queued.remove(lo, hi)
+        if taken and run.has_function:
+            self.queue.removed(run, sum(last - first for first, last in taken))
+        return taken
+
+    def put_back(self, run: Run, lo: int, hi: int) -> None:
+        """[lo, hi) was given out and has not been begun, or is to be begun again: it goes before all else."""
+        parts = self.drop_cancelled(run, lo, hi) if run.cancelled else [Range(lo, hi)]
+        for first, last in parts:
+            if self.is_closed:
+                self._outbox.give_back(run.id, first, last, ReturnReason.NOT_BEGUN)
+            else:
+                run.queued.add(first, last)
+                self.queue.added(run, last - first, at_front=True)
+        self.settle(run)
+
+    def drop_cancelled(self, run: Run, lo: int, hi: int) -> list[Range]:
+        """Of [lo, hi), which has no outcome and will have none now, confirm what was cancelled; the rest."""
+        rest: list[Range] = []
+        for first, last in run.cancelled.remove(lo, hi):
+            if not run.is_forgotten:
+                self._outbox.confirm(run.id, first, last)
+            if lo < first:
+                rest.append(Range(lo, first))
+            lo = last
+        if lo < hi:
+            rest.append(Range(lo, hi))
+        return rest
+
+    def answer(self, run: Run, column: ResultColumn, place: str) -> None:
+        """Tasks have an outcome: it is said, and kept until it is delivered."""
+        run.kept.add(column, place)
+        self._outbox.results.append((run.id, place, column))
+
+    def return_queued(self, run: Run) -> None:
+        """Everything of a run that waits is the scheduler's again."""
+        self._outbox.returned(run.id, self.take(run, run.lo, run.hi), ReturnReason.NOT_BEGUN)
+        self.settle(run)
+
+    def close(self) -> None:
+        """Give back everything that waits, now and from now on."""
+        self.is_closed = True
+        for run in list(self.by_id.values()):
+            self.return_queued(run)
+
+    def delivered(self, name: RunId, ranges: tuple[Range, ...]) -> None:
+        """Results have arrived where they are wanted."""
+        run = self.by_id.get(name)
+        if run is not None:
+            for lo, hi in ranges:
+                run.kept.drop(lo, hi)
+            self.settle(run)
+
+    def settle(self, run: Run) -> None:
+        """Let go of what a run needs no more; forget it when it is over."""
+        if run.out or run.queued:
+            return
+        if not run.has_ended:
+            run.end()
+            self._functions.release(run)
+        if not run.kept:
+            self.by_id.pop(run.id, None)
+
+    def check(self) -> None:
+        """The queue holds all and only what waits and can be run; functions are counted right."""
+        uses: dict[FunctionId, int] = {}
+        waiting = 0
+        for name, run in self.by_id.items():
+            assert name == run.id
+            assert run.queued or run.out or run.kept
+            assert run.has_ended == (not run.queued and not run.out)
+            assert not (run.is_forgotten and (run.queued or run.kept))
+            assert not (self.is_closed and run.queued)
+            assert (run in self.queue) == (bool(run.queued) and run.has_function)
+            waiting += len(run.queued) if run.has_function else 0
+            if not run.has_ended:
+                uses[run.function] = uses.get(run.function, 0) + 1
+        assert waiting == self.queue.tasks
+        self._functions.check(uses)

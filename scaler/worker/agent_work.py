@@ -1,0 +1,215 @@
+"""What the agent knows of its work: runs, the tickets they are cut into, and the workers that have the tickets.
+
+Every sum over tickets is kept true here, where tickets change.
+"""
+
+import enum
+from collections import OrderedDict
+
+from scaler.core.runtimes import RunTimes
+from scaler.ids import FunctionId, TicketId, WorkerId
+from scaler.protocol import RunSpan
+from scaler.protocol.columns import ArgumentColumn, words
+from scaler.ranges import RangeSet
+from scaler.worker.agent_events import SlotView
+from scaler.worker.agent_results import KeptResults
+
+#: a slot that has been in one task for so long holds up whatever waits behind it
+STUCK_S = 0.02
+#: work by p95 that a slot may have behind the task it runs
+LOOKAHEAD_NS = 20_000_000
+_NOTHING = ArgumentColumn(0, 0, b"", ())
+_NO_WORDS = words(b"")
+_IDLE = SlotView(TicketId(0), 0, 0.0, TicketId(0), 0)
+
+
+class Run:
+    """One sending of a slice of a batch: every task of it is queued, out, or answered for."""
+
+    __slots__ = (
+        "batch", "cancelled", "column", "function", "has_ended", "has_function", "hi", "id", "is_forgotten", "kept",
+        "lo", "offsets", "options", "out", "queued", "timed_out", "times",
+    )  # fmt: skip
+
+    def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
+        self.id = message.run
+        self.batch = message.batch
+        self.function = message.function
+        self.options = message.options
+        self.lo = message.lo
+        self.hi = message.hi
+        self.column = column
+        self.offsets = words(column.offsets)
+        self.times = times
+        self.has_function = False
+        #: not given to any worker
+        self.queued = RangeSet(((message.lo, message.hi),))
+        #: tasks in tickets, or suspects, that have no outcome yet
+        self.out = 0
+        #: of those out: not wanted any more
+        self.cancelled = RangeSet()
+        #: of those out: interrupted as they ran too long
+        self.timed_out = RangeSet()
+        #: nobody hears of this run again
+        self.is_forgotten = False
+        #: every task of it has been answered for
+        self.has_ended = False
+        self.kept = KeptResults()
+
+    def end(self) -> None:
+        """Every task of it has been answered for: the arguments are needed no more."""
+        self.has_ended = True
+        self.column = _NOTHING
+        self.offsets = _NO_WORDS
+
+    def size_bytes(self, lo: int, hi: int) -> int:
+        """What the calls of [lo, hi) take in a ticket."""
+        return self.offsets[hi - self.lo] - self.offsets[lo - self.lo] + 8 * (hi - lo)
+
+
+class Ticket:
+    """A slice of a run at one worker: [lo, next) is harvested, [next, hi) is still to come."""
+
+    __slots__ = ("cost_ns", "hi", "id", "next", "run")
+
+    def __init__(self, ticket: TicketId, run: Run, lo: int, hi: int, cost_ns: int) -> None:
+        self.id = ticket
+        self.run = run
+        self.next = lo
+        self.hi = hi
+        #: what a task of it was expected to take at most
+        self.cost_ns = cost_ns
+
+
+class Limited:
+    """A slot was told to leave its ticket early; from `certain_at` on nothing from `index` up can begin any more."""
+
+    __slots__ = ("certain_at", "has_passed", "index", "ticket")
+
+    def __init__(self, ticket: Ticket, index: int, certain_at: float) -> None:
+        self.ticket = ticket
+        self.index = index
+        self.certain_at: float | None = certain_at
+        #: the slot was seen elsewhere: whatever it ran of the ticket is in the ring
+        self.has_passed = False
+
+
+class Halt:
+    """A task is being ended: it was interrupted, and is killed with its worker at `kill_at`."""
+
+    __slots__ = ("index", "kill_at", "ticket")
+
+    def __init__(self, ticket: TicketId, index: int, kill_at: float) -> None:
+        self.ticket = ticket
+        self.index = index
+        self.kill_at = kill_at
+
+
+class Slot:
+    """One slot as it was seen last, and what it was told."""
+
+    __slots__ = ("halt", "limited", "view")
+
+    def __init__(self) -> None:
+        self.view = _IDLE
+        self.limited: Limited | None = None
+        self.halt: Halt | None = None
+
+
+class Phase(enum.Enum):
+    """Where in its life a worker is."""
+
+    STARTING = "starting"
+    READY = "ready"
+    RETIRING = "retiring"  # its line is closed: it ends when it has nothing left
+    KILLED = "killed"
+
+
+class Worker:
+    """One worker process."""
+
+    __slots__ = (
+        "ahead_ns", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left",
+        "looked_at", "phase", "pid", "place", "slots", "started_at", "threads", "tickets",
+    )  # fmt: skip
+
+    def __init__(self, worker: WorkerId, threads: int, place: str, now: float) -> None:
+        self.id = worker
+        self.pid = 0
+        self.threads = threads
+        self.place = place
+        self.phase = Phase.STARTING
+        self.slots = [Slot() for _ in range(threads)]
+        #: given and not finished, in the order given
+        self.tickets: OrderedDict[TicketId, Ticket] = OrderedDict()
+        #: tasks in them that have no outcome yet
+        self.left = 0
+        #: what these may take, by the p95 known when they were given
+        self.ahead_ns = 0
+        #: functions it has, the one used longest ago first
+        self.functions: OrderedDict[FunctionId, None] = OrderedDict()
+        #: it runs a suspect, and nothing else until that is done
+        self.is_alone = False
+        #: tickets were given since its unread ones were last taken back
+        self.has_unread = False
+        #: it may have tasks in its tickets that are not wanted any more
+        self.has_cancelled = False
+        #: a result of it was harvested
+        self.has_run = False
+        self.started_at = now
+        self.given_at = now
+        self.looked_at = now
+
+    @property
+    def free(self) -> int:
+        """Slots without a ticket; never below zero."""
+        return max(0, self.threads - len(self.tickets))
+
+    @property
+    def is_backed_up(self) -> bool:
+        """Whether anything waits behind the tasks that run."""
+        return self.left > min(len(self.tickets), self.threads)
+
+    def moving(self, now: float) -> int:
+        """Slots that are not held up in one task."""
+        count = 0
+        for slot in self.slots:
+            if slot.limited is None and (not slot.view.ticket or now - slot.view.since <= STUCK_S):
+                count += 1
+        return count
+
+    def give(self, ticket: Ticket, now: float) -> None:
+        """A ticket is on its way."""
+        self.given_at = now
+        count = ticket.hi - ticket.next
+        self.tickets[ticket.id] = ticket
+        self.left += count
+        self.ahead_ns += count * ticket.cost_ns
+        ticket.run.out += count
+        self.has_unread = True
+
+    def finish(self, ticket: Ticket, hi: int) -> None:
+        """The tasks of a ticket below `hi` have an outcome."""
+        count = hi - ticket.next
+        ticket.next = hi
+        self._less(ticket, count)
+
+    def cut(self, ticket: Ticket, at: int) -> None:
+        """The tasks of a ticket from `at` on are not this worker's any more."""
+        count = ticket.hi - at
+        ticket.hi = at
+        self._less(ticket, count)
+
+    def _less(self, ticket: Ticket, count: int) -> None:
+        self.left -= count
+        self.ahead_ns -= count * ticket.cost_ns
+        ticket.run.out -= count
+        if ticket.next >= ticket.hi:
+            del self.tickets[ticket.id]
+            self.is_alone = self.is_alone and bool(self.tickets)
+
+    def runs(self, slot: Slot) -> Ticket | None:
+        """The ticket of the task in a slot, if that task has no outcome yet."""
+        view = slot.view
+        ticket = self.tickets.get(view.ticket) if view.ticket else None
+        return ticket if ticket is not None and ticket.next <= view.index < ticket.hi else None

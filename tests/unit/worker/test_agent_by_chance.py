@@ -1,0 +1,245 @@
+"""The agent among simulated workers, driven by a scheduler that does whatever comes to its mind, by seed."""
+
+from array import array
+from collections import Counter
+from collections.abc import Callable
+from itertools import accumulate
+from random import Random
+
+import pytest
+
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, RunId
+from scaler.protocol import (
+    BatchOptions,
+    CancelRun,
+    ClusterReady,
+    Confirmed,
+    DefineFunction,
+    Delivered,
+    Drain,
+    Forget,
+    FromCluster,
+    Goodbye,
+    Holding,
+    NeedFunction,
+    Retract,
+    RetractAnswered,
+    Returned,
+    Running,
+    RunSpan,
+    SpanResult,
+    ToCluster,
+    WorkerDied,
+)
+from scaler.protocol.columns import Frame
+from scaler.worker import agent_events as agent
+from scaler.worker.agent import Agent, AgentConfig
+from tests.simulation.clock import Clock, Wake
+from tests.simulation.workers import SimWorkers
+
+PATIENCE_S = 3600.0
+#: how long tasks take, in seconds
+MIXES = [(0.0,), (0.0, 0.0, 0.001), (0.0, 0.003, 0.05), (0.05, 0.3), (0.0, 0.0, 0.0, 1.0)]
+
+
+class History:
+    """One seeded history: a scheduler's view of one cluster, and everything that happens to it."""
+
+    def __init__(self, seed: int) -> None:
+        self.chance = Random(seed)
+        self.clock = Clock()
+        threads = self.chance.choice([1, 1, 1, 2, 3])
+        config = AgentConfig("here", "host", 1, self.chance.choice([1, 2, 3, 5]), threads)
+        self.agent = Agent(config, Incarnation(7))
+        self.workers = SimWorkers(self.clock, threads, self._seconds_of, self._kills, self.step)
+        self.wake = Wake(self.clock, self.step)
+        self.log: list[str] = []
+        self.epoch = 1
+        self.runs = 0
+        self.next_index = 0
+        #: what has no answer yet, by run: index to whether it was begun
+        self.open: dict[RunId, set[int]] = {}
+        self.answers: Counter[tuple[RunId, int]] = Counter()
+        self.retracts: Counter[tuple[RunId, int, int]] = Counter()
+        self.finished: dict[RunId, list[tuple[int, int]]] = {}
+        self.forgotten: set[RunId] = set()
+        self.is_linked = False
+        self.has_ended = False
+        self.mix = self.chance.choice(MIXES)
+        self.deadly = self.chance.choice([0.0, 0.0, 0.002, 0.02])
+        self.kinds: dict[bytes, float] = {}
+
+    def _seconds_of(self, call: bytes) -> float:
+        return self.kinds.setdefault(call, self.chance.choice(self.mix) + 2e-6)
+
+    def _kills(self, _call: bytes) -> bool:
+        return self.chance.random() < self.deadly
+
+    # ---- turns
+
+    def step(self, events: list[agent.Event] | None = None) -> None:
+        told = list(events or [])
+        while not self.has_ended:
+            commands = self.agent.handle(told, self.clock.now)
+            self.agent.check()
+            told = []
+            for command in commands:
+                self.log.append(f"{self.clock.now:.6f} {command}")
+                match command:
+                    case agent.Say(message, frames):
+                        self.hear(message, frames)
+                    case agent.Note():
+                        continue
+                    case agent.End():
+                        self.has_ended = True
+                    case _:
+                        told += self.workers.perform(command)
+            if not told:
+                break
+        self.wake.ask(self.agent.next_deadline())
+
+    def say(self, message: ToCluster, frames: tuple[Frame, ...] = ()) -> None:
+        self.log.append(f"{self.clock.now:.6f} scheduler: {message}")
+        self.step([agent.Received(message, frames)])
+
+    # ---- what the scheduler hears
+
+    def hear(self, message: FromCluster, frames: tuple[Frame, ...]) -> None:
+        assert self.is_linked or not isinstance(message, ClusterReady)
+        match message:
+            case SpanResult(run, lo, hi):
+                assert len(frames[0]) == hi - lo
+                self.answer(run, [(lo, hi)])
+                self.finished.setdefault(run, []).append((lo, hi))
+            case Returned(run, ranges) | Confirmed(run, ranges):
+                self.answer(run, list(ranges))
+            case RetractAnswered(run, lo, hi):
+                self.retracts[run, lo, hi] -= 1
+            case NeedFunction(function):
+                self.clock.after(0.001, lambda: self.say(DefineFunction(function, 4), (b"code",)))
+            case Holding(runs):
+                assert all(held.queued or held.running or held.finished for held in runs)
+            case ClusterReady() | Running() | Goodbye() | WorkerDied():
+                return
+            case _:
+                raise AssertionError(message)
+
+    def answer(self, run: RunId, ranges: list[tuple[int, int]]) -> None:
+        for lo, hi in ranges:
+            for index in range(lo, hi):
+                self.answers[run, index] += 1
+                if run in self.forgotten:
+                    continue
+                assert self.answers[run, index] == 1, f"{run} {index} answered twice"
+                self.open[run].remove(index)
+
+    # ---- what it does
+
+    def submit(self) -> None:
+        self.runs += 1
+        run = RunId(Epoch(self.epoch), self.runs)
+        size = self.chance.choice([1, 3, 40, 400])
+        lo, hi = self.next_index, self.next_index + size
+        self.next_index = hi
+        function = FunctionId(bytes([self.chance.randrange(3)]) * 16)
+        options = BatchOptions(priority=self.chance.randrange(2), timeout_s=0.2 if self.chance.random() < 0.1 else None)
+        calls = [b"%d" % index for index in range(lo, hi)]
+        offsets = array("Q", accumulate(map(len, calls), initial=0)).tobytes()
+        self.open[run] = set(range(lo, hi))
+        batch = BatchId(Incarnation(self.chance.randrange(2)), 1)
+        self.say(RunSpan(run, batch, lo, hi, function, options), (offsets, b"".join(calls)))
+
+    def some_range(self) -> tuple[RunId, int, int] | None:
+        runs = [run for run, indices in self.open.items() if indices and run not in self.forgotten]
+        if not runs:
+            return None
+        run = self.chance.choice(runs)
+        first, last = min(self.open[run]), max(self.open[run])
+        lo = self.chance.randint(first, last)
+        return run, lo, self.chance.randint(lo, last) + 1
+
+    def retract(self) -> None:
+        if found := self.some_range():
+            self.retracts[found] += 1
+            self.say(Retract(*found))
+            assert self.retracts[found] == 0 or self.has_ended
+
+    def cancel(self) -> None:
+        if found := self.some_range():
+            self.say(CancelRun(found[0], (Range(*found[1:]),)))
+
+    def forget(self) -> None:
+        if self.chance.random() < 0.2 and (found := self.some_range()):
+            self.forgotten.add(found[0])
+            self.open[found[0]].clear()
+            self.say(Forget(found[0]))
+
+    def deliver(self) -> None:
+        finished, self.finished = self.finished, {}
+        for run, ranges in finished.items():
+            self.say(Delivered(run, tuple(Range(*part) for part in ranges)))
+
+    def kill(self) -> None:
+        if self.workers.workers:
+            worker = self.chance.choice(list(self.workers.workers))
+            self.workers.kill(worker, -9)
+
+    def link_up(self) -> None:
+        self.is_linked = True
+        self.step([agent.LinkUp(Epoch(self.epoch), resumed=False)])
+
+    def cut(self) -> None:
+        self.step([agent.LinkDown()])
+        self.clock.after(0.3, lambda: self.step([agent.LinkUp(Epoch(self.epoch), resumed=True)]))
+
+    def run(self, seconds: float) -> None:
+        self.clock.run(self.clock.now + seconds, lambda: self.has_ended)
+
+
+def play(seed: int, finish: Callable[[History], None]) -> History:
+    history = History(seed)
+    history.step()
+    history.link_up()
+    weights = [
+        (History.submit, 10), (History.deliver, 5), (History.retract, 3), (History.cancel, 2), (History.forget, 1),
+        (History.kill, 1), (History.cut, 1),
+    ]  # fmt: skip
+    actions = [action for action, weight in weights for _ in range(weight)]
+    for _ in range(history.chance.randint(5, 60)):
+        history.chance.choice(actions)(history)
+        history.run(history.chance.choice([0.0, 0.0003, 0.004, 0.03, 0.3]))
+    finish(history)
+    return history
+
+
+def until_all_is_done(history: History) -> None:
+    """Whatever was sent and not forgotten is answered, once; nothing is left."""
+    history.deadly = 0.0
+    history.clock.run(history.clock.now + PATIENCE_S, lambda: not any(history.open.values()))
+    assert not any(history.open.values())
+    history.deliver()
+    history.run(10.0)
+    history.deliver()
+    assert not history.agent._runs.by_id
+    assert history.agent.next_deadline() is None
+
+
+def until_drained(history: History) -> None:
+    """It hands everything back, says goodbye and ends, in time."""
+    grace_s = history.chance.choice([0.0, 0.5, 5.0])
+    history.say(Drain(grace_s))
+    until = history.clock.now + grace_s + 1.0
+    assert history.clock.run(until, lambda: history.has_ended)
+    assert not any(history.open.values())
+    assert not history.workers.workers
+    assert "Goodbye" in history.log[-2]
+
+
+@pytest.mark.parametrize("seed", range(120))
+def test_every_task_is_answered_once_whatever_happens(seed: int):
+    play(seed, until_all_is_done)
+
+
+@pytest.mark.parametrize("seed", range(1000, 1060))
+def test_a_drained_cluster_hands_everything_back(seed: int):
+    play(seed, until_drained)
