@@ -2,6 +2,7 @@
 
 import ipaddress
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +12,8 @@ from scaler.errors import AddressError
 
 #: `sun_path` holds 108 bytes with its closing zero
 MAX_IPC_BYTES = 107
-DEFAULT_PORT = 8516
+MAX_PORT = 65535
+_TCP = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.]+)\]|(?P<name>\*|[A-Za-z0-9._-]+)):(?P<port>[0-9]{1,5})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,14 +27,15 @@ class TcpAddress:
         return f"tcp://[{self.host}]:{self.port}" if ":" in self.host else f"tcp://{self.host}:{self.port}"
 
     @property
+    def is_numeric(self) -> bool:
+        """Whether the host is an IP address, not a name."""
+        return _ip(self.host) is not None
+
+    @property
     def is_loopback(self) -> bool:
         """Whether only processes of this machine can reach it."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        ip = _ip(self.host)
+        return self.host == "localhost" if ip is None else ip.is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,26 @@ def parse_address(text: str, environment: Mapping[str, str]) -> Address:
     rest = text.removeprefix("tcp://")
     if "://" in rest:
         raise AddressError(f"{text!r} is no address: it begins with neither tcp:// nor ipc://")
-    host, colon, port = rest.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:  # the largest port
-        raise AddressError(f"{text!r} is no address: expected tcp://host:port with a port from 0 to 65535")
-    return TcpAddress("0.0.0.0" if host == "*" else host, int(port))  # noqa: S104  # zmq's own wildcard
+    match = _TCP.fullmatch(rest)
+    if match is None or int(match["port"]) > MAX_PORT or (match["v6"] and _ip(match["v6"]) is None):
+        raise AddressError(
+            f"{text!r} is no address: expected tcp://host:port with a port from 0 to {MAX_PORT}, "
+            "and an IPv6 host in brackets"
+        )
+    host = match["v6"] or match["name"]
+    return TcpAddress("0.0.0.0" if host == "*" else host, int(match["port"]))  # noqa: S104  # zmq's own wildcard
+
+
+def _ip(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
 
 
 def _parse_ipc(name: str, environment: Mapping[str, str]) -> IpcAddress:
-    if not name:
-        raise AddressError("'ipc://' is no address: expected ipc://name or ipc:///path")
+    if not name or name.endswith("/") or "\0" in name:
+        raise AddressError(f"{'ipc://' + name!r} is no address: expected ipc://name or ipc:///path")
     path = Path(name) if name.startswith("/") else run_directory(environment) / name
     if len(os.fsencode(path)) > MAX_IPC_BYTES:
         raise AddressError(f"the path of {path} is longer than {MAX_IPC_BYTES} bytes: choose a shorter one")
@@ -77,7 +90,12 @@ def run_directory(environment: Mapping[str, str]) -> Path:
     """The user's own folder for sockets, made 0700 if absent; one that others can enter or own is refused."""
     runtime = environment.get("XDG_RUNTIME_DIR")
     path = Path(runtime) / "scaler" if runtime and Path(runtime).is_dir() else Path(f"/tmp/scaler-{os.getuid()}")  # noqa: S108  # checked below
-    path.mkdir(mode=0o700, exist_ok=True)
+    try:
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        raise AddressError(f"{path} must be a folder, for sockets: move away what is there") from None
+    except OSError as error:
+        raise AddressError(f"cannot make the folder {path} for sockets: {error.strerror}") from None
     check_private(path)
     return path
 

@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import platformdirs
 import zmq
@@ -23,7 +24,18 @@ import zmq
 from scaler.errors import KeyFileError
 
 ROLES = ("client", "worker", "operator")
+#: the roles of the keys that a process may use to connect as what it is
+_SERVES_AS = {
+    "server": ("server",),
+    "client": ("client", "operator"),
+    "worker": ("worker",),
+    "operator": ("operator",),
+}
 _Z85_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
+
+#: i-node, time of change in nanoseconds, and size of a file
+_Stamp = tuple[int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +61,9 @@ class Authorized:
 def key_directory(explicit: Path | None, environment: Mapping[str, str]) -> Path:
     """Where keys are looked for: `--key-file`, `SCALER_KEY_FILE`, the user's configuration, `/run/secrets/scaler`."""
     if explicit is not None:
-        return explicit
+        return explicit.expanduser()
     if named := environment.get("SCALER_KEY_FILE"):
-        return Path(named)
+        return Path(named).expanduser()
     own = Path(platformdirs.user_config_dir("scaler")) / "keys"
     shared = Path("/run/secrets/scaler")
     return shared if shared.exists() and not own.exists() else own
@@ -60,14 +72,17 @@ def key_directory(explicit: Path | None, environment: Mapping[str, str]) -> Path
 def load_key(role: str, explicit: Path | None, environment: Mapping[str, str]) -> KeyFile:
     """The key of a role, from a directory or a single file; made with its directory if none was named and none is."""
     place = key_directory(explicit, environment)
-    if place.is_file():
-        return read_key_file(place)
     if not place.exists():
-        if explicit is not None or "SCALER_KEY_FILE" in environment:
+        if explicit is not None or environment.get("SCALER_KEY_FILE"):
             raise KeyFileError(f"there is no key at {place}: make one with 'scaler keygen {place}', or copy it there")
         make_key_directory(place)
-    _check_mode(place)
-    return read_key_file(place / f"{role}.key")
+    if place.is_dir():
+        _check_private(place)
+        place /= f"{role}.key"
+    key = read_key_file(place)
+    if key.role not in _SERVES_AS[role]:
+        raise KeyFileError(f"{place} is a {key.role} key: a {role} needs one whose role is {role}")
+    return key
 
 
 def load_server(explicit: Path | None, environment: Mapping[str, str]) -> tuple[Path, KeyFile]:
@@ -81,66 +96,97 @@ def load_server(explicit: Path | None, environment: Mapping[str, str]) -> tuple[
 def read_key_file(path: Path) -> KeyFile:
     """A key file, its mode and every field checked."""
     try:
-        _check_mode(path)
+        _check_private(path)
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
         raise KeyFileError(f"there is no key file {path}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise KeyFileError(f"the key file {path} cannot be read: {error}") from None
     fields = _fields(path, text)
-    missing = {"role", "name", "public", "secret", "server"} - fields.keys()
+    missing = [name for name in ("role", "name") if name not in fields]
     if missing:
-        raise KeyFileError(f"the key file {path} has no line '{min(missing)}: …'")
-    for name in ("public", "secret", "server"):
-        if not _Z85_KEY.fullmatch(fields[name]):
-            raise KeyFileError(f"the key file {path}: '{name}' is not a key of 40 characters")
+        raise KeyFileError(f"the key file {path} has no line '{missing[0]}: …'")
     return KeyFile(
         path,
-        fields["role"],
-        fields["name"],
-        fields["public"].encode(),
-        fields["secret"].encode(),
-        fields["server"].encode(),
+        fields["role"].text,
+        fields["name"].text,
+        _key(path, fields, "public"),
+        _key(path, fields, "secret"),
+        _key(path, fields, "server"),
     )
 
 
-def read_authorized(directory: Path) -> dict[bytes, Authorized]:
-    """The keys that may connect to the scheduler of this directory; an entry that makes no sense is left out."""
-    found: dict[bytes, Authorized] = {}
-    for path in sorted((directory / "authorized").glob("*.pub")):
+class KeyRing:
+    """The keys that may connect to the scheduler of a key directory; a file that has not changed is not read again."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory / "authorized"
+        self._read: dict[str, tuple[_Stamp, Authorized | None, bytes]] = {}
+
+    def read(self) -> dict[bytes, Authorized]:
+        """Who may connect now; a file that makes no sense authorises nobody, nor does a folder others can write to."""
         try:
+            facts = self._directory.stat()
+            names = sorted(name for name in os.listdir(self._directory) if name.endswith(".pub"))
+        except OSError:
+            return {}
+        if facts.st_uid not in (os.getuid(), 0) or facts.st_mode & 0o022:
+            return {}
+        self._read = {name: self._entry(name) for name in names}
+        return {key: known for _, known, key in self._read.values() if known is not None}
+
+    def _entry(self, name: str) -> "tuple[_Stamp, Authorized | None, bytes]":
+        path = self._directory / name
+        try:
+            facts = path.stat()
+            stamp = (facts.st_ino, facts.st_mtime_ns, facts.st_size)
+            known = self._read.get(name)
+            if known is not None and known[0] == stamp:
+                return known
             fields = _fields(path, path.read_text(encoding="ascii"))
+            key = _key(path, fields, "public")
+            role = fields["role"].text if "role" in fields else ""
+            title = fields["name"].text if "name" in fields else path.stem
         except (OSError, UnicodeDecodeError, KeyFileError):
-            continue
-        if fields.get("role") in ROLES and _Z85_KEY.fullmatch(fields.get("public", "")):
-            found[fields["public"].encode()] = Authorized(fields["role"], fields.get("name", path.stem))
-    return found
+            return (0, 0, 0), None, b""
+        return stamp, Authorized(role, title) if role in ROLES else None, key
 
 
 def make_key_directory(directory: Path) -> None:
     """Make all keys, beside and under a lock, and rename them into place; one that is there already stays."""
-    directory.parent.mkdir(parents=True, exist_ok=True)
-    with _lock(directory.parent / f".{directory.name}.lock"):
-        if directory.exists():
-            return
-        building = directory.parent / f".{directory.name}.new"
-        shutil.rmtree(building, ignore_errors=True)
-        building.mkdir(mode=0o700)
-        (building / "authorized").mkdir(mode=0o700)
-        server_public, server_secret = zmq.curve_keypair()
-        _write_key(building, "server", server_public, server_secret, server_public)
-        for role in ROLES:
-            public, secret = zmq.curve_keypair()
-            _write_key(building, role, public, secret, server_public)
-            authorize(building, role, role, public)
-        building.rename(directory)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(directory.parent / f".{directory.name}.lock"):
+            if not directory.exists():
+                _build(directory.parent / f".{directory.name}.new").rename(directory)
+    except OSError as error:
+        raise KeyFileError(f"cannot make keys in {directory}: {error.strerror}") from None
+
+
+def _build(building: Path) -> Path:
+    shutil.rmtree(building, ignore_errors=True)
+    building.mkdir(mode=0o700)
+    (building / "authorized").mkdir(mode=0o700)
+    server_public, server_secret = zmq.curve_keypair()
+    _write_key(building, "server", server_public, server_secret, server_public)
+    for role in ROLES:
+        public, secret = zmq.curve_keypair()
+        _write_key(building, role, public, secret, server_public)
+        authorize(building, role, role, public)
+    return building
 
 
 def authorize(directory: Path, role: str, name: str, public: bytes) -> None:
     """Let a public key connect, as this role and under this name."""
+    if role not in ROLES:
+        raise KeyFileError(f"{role!r} is no role: choose one of {', '.join(ROLES)}")
+    if not _NAME.fullmatch(name):
+        raise KeyFileError(f"{name!r} is no name for a key: use letters, digits, '.', '_' and '-'")
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     text = f"role: {role}\nname: {name}\npublic: {public.decode()}\ndate: {date}\n"
-    (directory / "authorized" / f"{name}.pub").write_text(text, encoding="ascii")
+    beside = directory / "authorized" / f"{name}.new"
+    beside.write_text(text, encoding="ascii")
+    beside.rename(beside.with_suffix(".pub"))
 
 
 def _write_key(directory: Path, role: str, public: bytes, secret: bytes, server: bytes) -> None:
@@ -152,19 +198,34 @@ def _write_key(directory: Path, role: str, public: bytes, secret: bytes, server:
         file.write(text)
 
 
-def _fields(path: Path, text: str) -> dict[str, str]:
-    fields: dict[str, str] = {}
+class _Field(NamedTuple):
+    text: str
+    line: int
+
+
+def _fields(path: Path, text: str) -> dict[str, _Field]:
+    fields: dict[str, _Field] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
         name, colon, value = line.partition(":")
         if not colon:
             raise KeyFileError(f"{path}, line {number}: expected 'field: value'")
-        fields[name.strip()] = value.strip()
+        fields[name.strip()] = _Field(value.strip(), number)
     return fields
 
 
-def _check_mode(path: Path) -> None:
+def _key(path: Path, fields: Mapping[str, _Field], name: str) -> bytes:
+    """The value of a field that must be a key; it never appears in the error, since it may be a secret."""
+    if name not in fields:
+        raise KeyFileError(f"the key file {path} has no line '{name}: …'")
+    found = fields[name]
+    if not _Z85_KEY.fullmatch(found.text):
+        raise KeyFileError(f"{path}, line {found.line}: '{name}' is not a key of 40 characters")
+    return found.text.encode()
+
+
+def _check_private(path: Path) -> None:
     facts = path.stat()
     if facts.st_uid not in (os.getuid(), 0):
         raise KeyFileError(f"{path} belongs to another user: copy it and own the copy")

@@ -1,11 +1,10 @@
 """The socket of the monitor stream: an XPUB that knows how many listen, and drops rather than waits."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import zmq
 
-from scaler.net.addresses import Address, IpcAddress
+from scaler.net.addresses import Address
 from scaler.net.transport import Frame, TurnedAway
 from scaler.net.zap import DOMAIN, ZapDoor
 from scaler.net.zmq_listener import Curve
@@ -32,14 +31,11 @@ class ZmqPublisher:
             self._socket.curve_server = True
             self._socket.curve_secretkey = curve.secret
             self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
-        self._ipc_path: Path | None = None
         try:
             self.address = bind(self._socket, address)
         except BaseException:
             self.close()
             raise
-        if isinstance(address, IpcAddress):
-            self._ipc_path = address.path
 
     def filenos(self) -> list[int]:
         """The descriptors to watch for reading."""
@@ -62,5 +58,3 @@ class ZmqPublisher:
     def close(self) -> None:
         """Give everything back."""
         self._context.destroy(0)
-        if self._ipc_path is not None:
-            self._ipc_path.unlink(missing_ok=True)

@@ -10,6 +10,9 @@ from typing import Protocol
 
 Frame = bytes | memoryview
 
+#: a frame beyond this ends its connection; the protocol's own limit is half of it
+MAX_FRAME_BYTES = 2 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Identity:
@@ -75,7 +78,7 @@ class Listener(Protocol):
         ...
 
     def receive(self, limit: int) -> list[ListenerEvent]:
-        """What has happened, about `limit` events at most."""
+        """What has happened, about `limit` events at most; all that a connection brought comes before its `Lost`."""
         ...
 
     def pending(self) -> bool:
@@ -83,11 +86,11 @@ class Listener(Protocol):
         ...
 
     def send(self, connection: int, frames: Sequence[Frame]) -> bool:
-        """Queue a message; False if that connection is gone."""
+        """Queue a message; False if that connection is gone, of which `Lost` tells if it has not yet."""
         ...
 
     def cut_off(self, connection: int) -> None:
-        """Close one connection and no other; no `Lost` follows."""
+        """Close one connection and no other; nothing more of it is told, no `Lost` either."""
         ...
 
     def refresh_keys(self) -> None:
@@ -95,19 +98,22 @@ class Listener(Protocol):
         ...
 
     def close(self) -> None:
-        """Give everything back; queued messages that the kernel has not taken are dropped."""
+        """Give everything back; queued messages that the kernel has not taken are dropped. Closing again is nothing."""
         ...
 
 
 class Dialer(Protocol):
-    """One connection to a listener, from `dial` to its end; a new one needs a new dialler."""
+    """One connection to a listener, from `dial` to its end; a new one needs a new dialler.
+
+    It tells `Connected` at most once and `Lost` exactly once if the connection fails or ends; close it then.
+    """
 
     def filenos(self) -> list[int]:
         """The descriptors to watch for reading."""
         ...
 
     def receive(self, limit: int) -> list[DialerEvent]:
-        """What has happened, about `limit` events at most."""
+        """What has happened, about `limit` events at most; all that a connection brought comes before its `Lost`."""
         ...
 
     def pending(self) -> bool:
@@ -119,5 +125,5 @@ class Dialer(Protocol):
         ...
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection; closing again is nothing."""
         ...

@@ -1,28 +1,45 @@
-"""A client's or worker cluster's socket: a DEALER that is exactly one connection and never connects again by itself."""
+"""A client's or worker cluster's socket: a DEALER that is exactly one connection and never connects again by itself.
 
+`RECONNECT_IVL` is a day rather than -1 (never): with -1 libzmq throws away what had arrived but was not read when the
+connection ends, a refusal for instance, and tells nobody of a name that cannot be resolved.
+"""
+
+import contextlib
+import errno
 from collections.abc import Sequence
 
 import zmq
 
-from scaler.net.addresses import Address, TcpAddress
+from scaler.net.addresses import Address, IpcAddress, check_private
 from scaler.net.keys import KeyFile
 from scaler.net.transport import Arrived, Connected, DialerEvent, Frame, Lost
 from scaler.net.zmq_sockets import (
-    HANDSHAKE_FAILED,
+    HANDSHAKE_MS,
     Monitor,
+    contents,
     descriptors,
-    frame_content,
     readable,
+    receive_frames,
     send_frames,
     set_common_options,
 )
 
+_NEVER_MS = 24 * 3600 * 1000
+#: shorter than the listener's, so that a listener too busy to answer is told from one that hangs up
+_OWN_HANDSHAKE_MS = HANDSHAKE_MS - 500
+_HANGUPS = (errno.EPIPE, errno.ECONNRESET)
+
 _ENDED: dict[int, str] = {
     zmq.EVENT_DISCONNECTED: "the connection was closed",
     zmq.EVENT_CLOSED: "nobody listens there",
+    # where nobody listens, the event above comes first
+    zmq.EVENT_CONNECT_RETRIED: "its name cannot be resolved",
 }
-#: libzmq tells only these apart; a server that does not know our key shows as one of them
-_REFUSALS = frozenset((zmq.EVENT_HANDSHAKE_FAILED_AUTH, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL))
+_FAILED = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH,
+    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL,
+    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL,
+)
 
 
 class ZmqDialer:
@@ -33,24 +50,23 @@ class ZmqDialer:
         context: "zmq.Context[zmq.Socket[bytes]]",
         address: Address,
         key: KeyFile | None,
+        *,
+        ipv6: bool = False,
     ) -> None:
-        self._socket = context.socket(zmq.DEALER)
-        set_common_options(self._socket)
-        socket = self._socket
-        socket.reconnect_ivl = -1
+        self._socket = socket = context.socket(zmq.DEALER)
+        set_common_options(socket)
+        socket.reconnect_ivl = _NEVER_MS
+        socket.setsockopt(zmq.HANDSHAKE_IVL, _OWN_HANDSHAKE_MS)
         socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
         socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 4000)
         socket.setsockopt(zmq.CONNECT_TIMEOUT, 1000)
-        if isinstance(address, TcpAddress) and ":" in address.host:
-            socket.ipv6 = True
+        socket.ipv6 = ipv6
         if key is not None:
-            socket.curve_publickey, socket.curve_secretkey, socket.curve_serverkey = (
-                key.public,
-                key.secret,
-                key.server,
-            )
-        self._monitor = Monitor(socket, zmq.EVENT_HANDSHAKE_SUCCEEDED | sum(_ENDED) | sum(HANDSHAKE_FAILED))
-        self._events: list[DialerEvent] = []
+            socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
+            socket.curve_serverkey = key.server
+        self._monitor = Monitor(socket, zmq.EVENT_HANDSHAKE_SUCCEEDED | sum(_ENDED) | sum(_FAILED))
+        #: how the connection ended, until what arrived before has been read
+        self._lost: Lost | None = None
         self._over = False
         socket.connect(str(address))
 
@@ -58,55 +74,73 @@ class ZmqDialer:
         return descriptors(self._socket, self._monitor.socket)
 
     def pending(self) -> bool:
-        return bool(self._events) or readable(self._socket) or readable(self._monitor.socket)
+        return self._lost is not None or readable(self._socket) or readable(self._monitor.socket)
 
     def receive(self, limit: int) -> list[DialerEvent]:
-        lost = self._read_monitor()
+        events: list[DialerEvent] = list(self._read_monitor())
         socket = self._socket
-        while len(self._events) < limit and readable(socket):
-            try:
-                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+        while len(events) < limit:
+            if not readable(socket):
+                if self._lost is not None:
+                    events.append(self._lost)
+                    self._lost = None
                 break
-            content: list[Frame] = [frames[0].bytes]
-            content.extend(frame_content(frame) for frame in frames[1:])
-            self._events.append(Arrived(0, content))
-        if lost is not None and not self._over:
-            self._over = True
-            self._events.append(lost)
-        events, self._events = self._events, []
+            events.append(Arrived(0, contents(receive_frames(socket))))
         return events
 
-    def _read_monitor(self) -> Lost | None:
-        lost: Lost | None = None
-        for event, _, _ in self._monitor.events():
+    def _read_monitor(self) -> list[Connected]:
+        connected: list[Connected] = []
+        for event, value in self._monitor.events():
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self._events.append(Connected())
-            elif lost is None or lost.reason in _ENDED.values():
-                reason = _ENDED.get(event) or HANDSHAKE_FAILED[event]
-                lost = Lost(0, reason, refused=event in _REFUSALS)
-        return lost
+                connected.append(Connected())
+            elif not self._over:
+                self._over = True
+                reason, refused = _failure(event, value)
+                self._lost = Lost(0, reason, refused=refused)
+        return connected
 
     def send(self, frames: Sequence[Frame]) -> None:
         send_frames(self._socket, frames)
 
     def close(self) -> None:
-        self._monitor.close()
-        self._socket.close(0)
+        if not self._socket.closed:
+            self._monitor.close()
+            self._socket.close(0)
+
+
+def _failure(event: int, value: int) -> tuple[str, bool]:
+    """Why there is no connection, and whether the other side refused our key."""
+    if event in _ENDED:
+        return _ENDED[event], False
+    if event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
+        return "our key is not authorised there", True
+    if event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
+        return "the other side has another key, or none", True
+    # what a server with another key does: it cannot read our greeting, so it has no way to answer
+    if value in _HANGUPS:
+        return "the other side hung up during the handshake: it has another key, or none", True
+    return "the other side did not answer the handshake", False
 
 
 class Dialing:
-    """Makes a dialler for each attempt, with the key read anew, so that one that was replaced is noticed."""
+    """Makes a dialler for each attempt, all with the same key and I/O thread."""
 
-    def __init__(self, address: Address, key: KeyFile | None, io_threads: int = 1) -> None:
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
+    def __init__(self, address: Address, key: KeyFile | None) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
         self._address = address
         self._key = key
+        self._ipv6 = not isinstance(address, IpcAddress) and ":" in address.host
 
     def dial(self) -> ZmqDialer:
-        """A new connection, not established yet."""
-        return ZmqDialer(self._context, self._address, self._key)
+        """A new connection, not established yet; a name is tried in IPv4 and IPv6 by turns."""
+        address, ipv6 = self._address, self._ipv6
+        if isinstance(address, IpcAddress):
+            with contextlib.suppress(FileNotFoundError):
+                check_private(address.path.parent)
+        elif not address.is_numeric:
+            self._ipv6 = not ipv6
+        return ZmqDialer(self._context, address, self._key, ipv6=ipv6)
 
     def close(self) -> None:
-        """Give the I/O thread back; every dialler is closed before."""
+        """Give the I/O thread back; diallers that are still open end too."""
         self._context.destroy(0)

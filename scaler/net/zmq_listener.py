@@ -1,66 +1,93 @@
 """The scheduler's socket: a ROUTER whose connections are told apart, proven by ZAP, and cut one by one.
 
-A connection is known from its first message on, by libzmq's routing id and the descriptor that brought it. The
-monitor is read before a new routing id is taken in, so that a descriptor used again is never mistaken for the old one.
+libzmq names a connection twice: by a routing id on its messages, and by a descriptor in the monitor. A connection is
+known from its first message on, which brings both. The kernel uses descriptors again, so `_Carrier` follows each from
+its acceptance to its end; where a message could be of the one before, both are cut: peers dial again.
 """
 
 import contextlib
 import os
 import socket as sockets
+from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import zmq
 
-from scaler.net.addresses import Address, IpcAddress
-from scaler.net.keys import ROLES, Authorized, read_authorized
-from scaler.net.transport import (
-    Arrived,
-    Frame,
-    Identity,
-    ListenerEvent,
-    Lost,
-    Opened,
-    TurnedAway,
-)
+from scaler.net.addresses import Address
+from scaler.net.keys import ROLES, Authorized, KeyRing
+from scaler.net.transport import Arrived, Frame, Identity, ListenerEvent, Lost, Opened, TurnedAway
 from scaler.net.zap import DOMAIN, ZapDoor
 from scaler.net.zmq_sockets import (
-    HANDSHAKE_FAILED,
     Monitor,
     bind,
+    contents,
     descriptors,
-    frame_content,
     readable,
+    receive_frames,
     send_frames,
     set_common_options,
 )
 
 ANYONE = Identity("anyone", "", "")
 _BACKLOG = 1024
+#: routing ids of connections that are over, kept for messages of theirs that are still on the way to us
+_PAST = 4096
+_CLOSED = "closed by the other side"
+_REVOKED = "its key was revoked"
+
+#: keys that are not authorised are told by ZAP, with the key
+_FAILED: tuple[int, ...] = (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
+_FAILURES: dict[int, str] = {
+    zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it uses another security mechanism, or none",
+    zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "it uses another server key",
+}
 
 
 class Curve:
     """The server's secret and who may connect: read from a key directory, and again on `refresh`."""
 
     def __init__(self, directory: Path, public: bytes, secret: bytes) -> None:
-        self._directory = directory
+        self._ring = KeyRing(directory)
         self.public = public
         self.secret = secret
-        self.authorized: Mapping[bytes, Authorized] = {}
-        self.refresh()
+        self.authorized: Mapping[bytes, Authorized] = self._ring.read()
 
-    def refresh(self) -> None:
-        """Look at the directory again."""
-        self.authorized = read_authorized(self._directory)
+    def refresh(self) -> bool:
+        """Look at the directory again; whether anything changed."""
+        before, self.authorized = self.authorized, self._ring.read()
+        return self.authorized != before
+
+
+@dataclass(slots=True)
+class _Connection:
+    """One accepted connection; `carrier` is None once its descriptor is closed."""
+
+    number: int
+    routing: bytes
+    identity: Identity
+    carrier: "_Carrier | None"
+
+
+@dataclass(slots=True)
+class _Carrier:
+    """One life of a descriptor, from the monitor's ACCEPTED to its DISCONNECTED."""
+
+    descriptor: int
+    address: str
+    connection: _Connection | None = None
 
 
 class ZmqListener:
-    """A `Listener` over tcp with CURVE, or without (`curve` None) where the address itself keeps others out."""
+    """A `Listener` over tcp with CURVE, or without (`curve` None) where the address itself keeps others out.
 
-    def __init__(self, address: Address, curve: Curve | None, io_threads: int = 1) -> None:
+    It has one I/O thread: several would mix up the order of the monitor's events.
+    """
+
+    def __init__(self, address: Address, curve: Curve | None) -> None:
         self._curve = curve
-        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads)
-        self._context.max_sockets = 64
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
         self._door: ZapDoor | None = None
         self._socket = self._context.socket(zmq.ROUTER)
         set_common_options(self._socket)
@@ -71,45 +98,44 @@ class ZmqListener:
             self._socket.curve_server = True
             self._socket.curve_secretkey = curve.secret
             self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
-        self._monitor = Monitor(self._socket, zmq.EVENT_DISCONNECTED | sum(HANDSHAKE_FAILED))
-        self._next_connection = 1
-        self._by_routing: dict[bytes, int] = {}
-        self._routing: dict[int, bytes] = {}
-        self._identities: dict[int, Identity] = {}
-        self._descriptors: dict[int, int] = {}
-        #: descriptor to the connection that it carries now
-        self._by_descriptor: dict[int, int] = {}
+        self._monitor = Monitor(self._socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | sum(_FAILED))
+        self._next_number = 1
+        self._connections: dict[int, _Connection] = {}
+        self._by_routing: dict[bytes, _Connection] = {}
+        self._past: OrderedDict[bytes, None] = OrderedDict()
+        #: all and only the descriptors that are open, as far as the monitor was read
+        self._carriers: dict[int, _Carrier] = {}
+        #: descriptors closed before a message of theirs was read, since the socket was last empty
+        self._unheard: set[int] = set()
+        #: connections that have ended, and why; told as `Lost` once what they sent has been read
+        self._ending: dict[int, str] = {}
+        #: why the handshake failed whose DISCONNECTED comes next
+        self._failure = ""
         self._events: list[ListenerEvent] = []
-        self._ipc_path: Path | None = None
         try:
             self.address = bind(self._socket, address)
         except BaseException:
             self.close()
             raise
-        if isinstance(address, IpcAddress):
-            self._ipc_path = address.path
 
     def filenos(self) -> list[int]:
         return descriptors(self._socket, self._monitor.socket, *([self._door.socket] if self._door else []))
 
     def pending(self) -> bool:
-        if self._events or readable(self._socket) or readable(self._monitor.socket):
+        if self._events or self._ending or readable(self._socket) or readable(self._monitor.socket):
             return True
         return self._door is not None and readable(self._door.socket)
 
     def receive(self, limit: int) -> list[ListenerEvent]:
+        self._read_monitor()
         if self._door is not None and self._curve is not None:
             self._events += self._door.answer(self._curve.authorized)
-        self._read_monitor()
         socket = self._socket
-        count = 0
-        while count < limit and readable(socket):
-            try:
-                frames = socket.recv_multipart(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
+        while len(self._events) < limit:
+            if not readable(socket):
+                self._settle()
                 break
-            self._take(frames)
-            count += 1
+            self._take(receive_frames(socket))
         events, self._events = self._events, []
         return events
 
@@ -117,100 +143,153 @@ class ZmqListener:
         routing = frames[0].bytes
         connection = self._by_routing.get(routing)
         if connection is None:
+            if routing in self._past:
+                return
             connection = self._accept(routing, frames[-1])
             if connection is None:
                 return
         if len(frames) > 1:
-            content: list[Frame] = [frames[1].bytes]
-            content.extend(frame_content(frame) for frame in frames[2:])
-            self._events.append(Arrived(connection, content))
+            self._events.append(Arrived(connection.number, contents(frames[1:])))
 
-    def _accept(self, routing: bytes, frame: zmq.Frame) -> int | None:
+    # ---- connections
+
+    def _accept(self, routing: bytes, frame: zmq.Frame) -> _Connection | None:
         self._read_monitor()
+        carrier = self._carrier(int(frame.get(zmq.SRCFD)))
         identity = self._identity(frame)
-        descriptor = int(frame.get(zmq.SRCFD))
+        connection = _Connection(self._next_number, routing, identity or ANYONE, carrier)
+        self._next_number += 1
+        if carrier is not None:
+            carrier.connection = connection
         if identity is None:
-            self._events.append(TurnedAway(_peer_address(frame), "its key was revoked"))
-            _shut(descriptor)
+            self._events.append(TurnedAway(carrier.address if carrier else "", _REVOKED))
+            self._shut(connection.carrier)
+            self._remember_past(routing)
             return None
-        connection = self._next_connection
-        self._next_connection += 1
-        self._by_routing[routing] = connection
-        self._routing[connection] = routing
-        self._identities[connection] = identity
-        self._descriptors[connection] = descriptor
-        self._by_descriptor[descriptor] = connection
-        self._events.append(Opened(connection, identity))
+        self._connections[connection.number] = self._by_routing[routing] = connection
+        self._events.append(Opened(connection.number, identity))
+        if carrier is None:
+            self._ending[connection.number] = _CLOSED
         return connection
+
+    def _carrier(self, descriptor: int) -> _Carrier | None:
+        """What brought a first message, or None if it has ended, or may have."""
+        carrier = self._carriers.get(descriptor)
+        if carrier is None or carrier.connection is not None:
+            return None
+        if descriptor in self._unheard:
+            self._shut(carrier)
+            return None
+        return carrier
 
     def _identity(self, frame: zmq.Frame) -> Identity | None:
         if self._curve is None:
             return ANYONE
-        key = str(frame.get("User-Id")).encode()
-        known = self._curve.authorized.get(key)
-        return None if known is None else Identity(known.role, known.name, key.decode())
+        key = str(frame.get("User-Id"))
+        known = self._curve.authorized.get(key.encode())
+        return None if known is None else Identity(known.role, known.name, key)
 
     def _read_monitor(self) -> None:
-        for event, value, endpoint in self._monitor.events():
-            if event == zmq.EVENT_DISCONNECTED:
-                connection = self._by_descriptor.get(value)
-                if connection is not None:
-                    self._forget(connection)
-                    self._events.append(Lost(connection, "closed by the other side"))
-            elif event in HANDSHAKE_FAILED:
-                self._events.append(TurnedAway(endpoint, HANDSHAKE_FAILED[event]))
+        for event, value in self._monitor.events():
+            if event == zmq.EVENT_ACCEPTED:
+                self._disconnected(value)
+                self._carriers[value] = _Carrier(value, _peer_address(value))
+            elif event == zmq.EVENT_DISCONNECTED:
+                self._disconnected(value)
+            else:
+                self._failure = self._failure or _FAILURES.get(
+                    value, "it broke off the handshake, or speaks another protocol"
+                )
 
-    def _forget(self, connection: int) -> None:
-        self._by_routing.pop(self._routing.pop(connection, b""), None)
-        self._identities.pop(connection, None)
-        descriptor = self._descriptors.pop(connection, -1)
-        if self._by_descriptor.get(descriptor) == connection:
-            del self._by_descriptor[descriptor]
+    def _disconnected(self, descriptor: int) -> None:
+        carrier = self._carriers.pop(descriptor, None)
+        failure, self._failure = self._failure, ""
+        if carrier is None:
+            return
+        if failure:
+            self._events.append(TurnedAway(carrier.address, failure))
+        elif carrier.connection is None:
+            self._unheard.add(descriptor)
+        else:
+            carrier.connection.carrier = None
+            self._end(carrier.connection)
+
+    def _end(self, connection: _Connection) -> None:
+        if connection.number in self._connections:
+            self._ending.setdefault(connection.number, _CLOSED)
+
+    def _settle(self) -> None:
+        """Tell of what has ended, now that all it sent has been read."""
+        self._unheard.clear()
+        for number, reason in self._ending.items():
+            self._forget(self._connections[number])
+            self._events.append(Lost(number, reason))
+        self._ending.clear()
+
+    def _forget(self, connection: _Connection) -> None:
+        del self._connections[connection.number]
+        del self._by_routing[connection.routing]
+        self._remember_past(connection.routing)
+
+    def _remember_past(self, routing: bytes) -> None:
+        self._past[routing] = None
+        if len(self._past) > _PAST:
+            self._past.popitem(last=False)
+
+    # ---- what the shell asks for
 
     def send(self, connection: int, frames: Sequence[Frame]) -> bool:
-        routing = self._routing.get(connection)
-        if routing is None:
+        known = self._connections.get(connection)
+        if known is None or connection in self._ending:
             return False
         try:
-            send_frames(self._socket, [routing, *frames])
+            send_frames(self._socket, [known.routing, *frames])
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
-            self._forget(connection)
-            self._events.append(Lost(connection, "closed by the other side"))
+            self._end(known)
             return False
         return True
 
     def cut_off(self, connection: int) -> None:
-        self._read_monitor()
-        descriptor = self._descriptors.get(connection, -1)
-        if self._by_descriptor.get(descriptor) == connection:
-            _shut(descriptor)
-        self._forget(connection)
+        known = self._connections.get(connection)
+        if known is None:
+            return
+        self._shut(known.carrier)
+        self._ending.pop(connection, None)
+        self._forget(known)
+
+    def _shut(self, carrier: _Carrier | None) -> None:
+        """End a connection that libzmq owns; it closes the descriptor itself when it sees the end.
+
+        libzmq tells of the end before it closes. So what a duplicate stands for is still ours if no end was told after
+        the duplicate was made.
+        """
+        if carrier is None:
+            return
+        with contextlib.suppress(OSError), sockets.socket(fileno=os.dup(carrier.descriptor)) as duplicate:
+            self._read_monitor()
+            if self._carriers.get(carrier.descriptor) is carrier:
+                duplicate.shutdown(sockets.SHUT_RDWR)
 
     def refresh_keys(self) -> None:
-        if self._curve is None:
+        if self._curve is None or not self._curve.refresh():
             return
-        self._curve.refresh()
-        for connection, identity in list(self._identities.items()):
-            if identity.key.encode() not in self._curve.authorized:
-                self.cut_off(connection)
-                self._events.append(Lost(connection, "its key was revoked"))
+        for number, connection in list(self._connections.items()):
+            known = self._curve.authorized.get(connection.identity.key.encode())
+            if known is None or known.role != connection.identity.role:
+                self.cut_off(number)
+                self._events.append(Lost(number, _REVOKED))
 
     def close(self) -> None:
-        self._socket.close(0)
-        self._context.destroy(0)
-        if self._ipc_path is not None:
-            self._ipc_path.unlink(missing_ok=True)
+        if not self._socket.closed:
+            self._monitor.close()
+            self._context.destroy(0)
 
 
-def _shut(descriptor: int) -> None:
-    """End a TCP or local connection that libzmq owns; it closes the descriptor itself when it sees the end."""
-    with contextlib.suppress(OSError):
-        connection = sockets.socket(fileno=os.dup(descriptor))
-        with connection:
-            connection.shutdown(sockets.SHUT_RDWR)
-
-
-def _peer_address(frame: zmq.Frame) -> str:
-    return str(frame.get("Peer-Address"))
+def _peer_address(descriptor: int) -> str:
+    """Where a connection comes from, for people to read; it may have ended already."""
+    with contextlib.suppress(OSError), sockets.socket(fileno=os.dup(descriptor)) as duplicate:
+        peer = duplicate.getpeername()
+        return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "a process of this machine"
+    return "unknown"

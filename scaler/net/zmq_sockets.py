@@ -1,27 +1,30 @@
 """How every ZeroMQ socket of ours is set up and drained; see `DESIGN.md`, "The wire"."""
 
+import contextlib
+import fcntl
+import itertools
+import os
 import socket as sockets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import zmq
 
 from scaler.errors import AddressError
-from scaler.net.addresses import Address, IpcAddress, TcpAddress
+from scaler.net.addresses import Address, TcpAddress, check_private
+from scaler.net.transport import MAX_FRAME_BYTES, Frame
 
-Frame = bytes | memoryview
-
-MAX_FRAME_BYTES = 2 << 20
 #: frames at least this large are handed to the kernel without a copy
 ZERO_COPY_BYTES = 64 << 10
 #: received frames up to this size become bytes: cheaper than keeping the message alive
 SMALL_BYTES = 4 << 10
 
-HANDSHAKE_FAILED: dict[int, str] = {
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH: "the key is not authorised",
-    zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL: "the other side speaks another protocol, or uses another server key",
-    zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL: "the handshake was broken off",
-}
+#: how long a peer has for the handshake
+HANDSHAKE_MS = 3000
+#: a living listener answers within this
+_PROBE_S = 1.0
+
+_monitor_numbers = itertools.count(1)
 
 
 def set_common_options(socket: "zmq.Socket[bytes]") -> None:
@@ -30,7 +33,7 @@ def set_common_options(socket: "zmq.Socket[bytes]") -> None:
     socket.rcvhwm = 0
     socket.linger = 0
     socket.maxmsgsize = MAX_FRAME_BYTES
-    socket.setsockopt(zmq.HANDSHAKE_IVL, 3000)
+    socket.setsockopt(zmq.HANDSHAKE_IVL, HANDSHAKE_MS)
 
 
 def send_frames(socket: "zmq.Socket[bytes]", frames: Sequence[Frame]) -> None:
@@ -41,9 +44,21 @@ def send_frames(socket: "zmq.Socket[bytes]", frames: Sequence[Frame]) -> None:
         socket.send(frame, flags, copy=len(frame) < ZERO_COPY_BYTES)
 
 
-def frame_content(frame: zmq.Frame) -> Frame:
-    """The content of a received frame: bytes if small, else a view that keeps it alive."""
-    return frame.bytes if len(frame) <= SMALL_BYTES else memoryview(frame.buffer)
+def receive_frames(socket: "zmq.Socket[bytes]") -> list[zmq.Frame]:
+    """The frames of the next message, which must be waiting."""
+    frame = socket.recv(zmq.NOBLOCK, copy=False)
+    frames = [frame]
+    while frame.more:
+        frame = socket.recv(zmq.NOBLOCK, copy=False)
+        frames.append(frame)
+    return frames
+
+
+def contents(frames: Sequence[zmq.Frame]) -> list[Frame]:
+    """What a message holds: the header as bytes, then small frames as bytes, large ones as views."""
+    return [
+        frame.bytes if number == 0 or len(frame) <= SMALL_BYTES else frame.buffer for number, frame in enumerate(frames)
+    ]
 
 
 def readable(socket: "zmq.Socket[bytes]") -> bool:
@@ -57,59 +72,84 @@ def descriptors(*watched: "zmq.Socket[bytes]") -> list[int]:
 
 
 class Monitor:
-    """The events of one socket, read without blocking."""
+    """The events of one socket, read without blocking; never too many, since its writer would stop the I/O thread."""
 
     def __init__(self, socket: "zmq.Socket[bytes]", events: int) -> None:
         self._watched = socket
-        self.socket = socket.get_monitor_socket(events)
+        endpoint = f"inproc://monitor-{next(_monitor_numbers)}"
+        socket.monitor(endpoint, events)
+        self.socket = socket.context.socket(zmq.PAIR)
+        self.socket.rcvhwm = 0
         self.socket.linger = 0
+        self.socket.connect(endpoint)
 
-    def events(self) -> list[tuple[int, int, str]]:
-        """(event, value, end point) of all that has happened."""
-        found: list[tuple[int, int, str]] = []
+    def events(self) -> list[tuple[int, int]]:
+        """(event, value) of all that has happened since, in order."""
+        found: list[tuple[int, int]] = []
         while readable(self.socket):
-            head, endpoint = self.socket.recv_multipart(zmq.NOBLOCK)
-            event = int.from_bytes(head[:2], "little")
-            value = int.from_bytes(head[2:6], "little")
-            found.append((event, value, endpoint.decode(errors="replace")))
+            head, _endpoint = self.socket.recv_multipart(zmq.NOBLOCK)
+            found.append((int.from_bytes(head[:2], "little"), int.from_bytes(head[2:6], "little")))
         return found
 
     def close(self) -> None:
-        """Stop watching."""
+        """Stop watching; the watched socket must not be closed yet."""
         self._watched.disable_monitor()
+        self.socket.close(0)
 
 
 def bind(socket: "zmq.Socket[bytes]", address: Address) -> str:
     """Listen there; the address with a port of 0 filled in. What is taken or cannot be had is an `AddressError`."""
-    if isinstance(address, IpcAddress):
-        address.path.parent.mkdir(mode=0o700, exist_ok=True)
+    if isinstance(address, TcpAddress):
+        socket.ipv6 = ":" in address.host
+        _bind(socket, address, _endpoint(address))
+        return socket.getsockopt_string(zmq.LAST_ENDPOINT)
+    with _sole_starter(address.path.parent):
         _remove_stale(address.path)
-    elif ":" in address.host:
-        socket.ipv6 = True
+        _bind(socket, address, str(address))
+        address.path.chmod(0o600)
+    return str(address)
+
+
+def _bind(socket: "zmq.Socket[bytes]", address: Address, endpoint: str) -> None:
     try:
-        socket.bind(_endpoint(address))
+        socket.bind(endpoint)
     except zmq.ZMQError as error:
         raise AddressError(f"cannot listen on {address}: {error.strerror}") from None
-    if isinstance(address, TcpAddress):
-        return socket.getsockopt_string(zmq.LAST_ENDPOINT)
-    address.path.chmod(0o600)
-    return str(address)
 
 
-def _endpoint(address: Address) -> str:
-    if isinstance(address, TcpAddress) and address.port == 0:
-        return str(address).rpartition(":")[0] + ":*"
-    return str(address)
+def _endpoint(address: TcpAddress) -> str:
+    return str(address) if address.port else str(address).rpartition(":")[0] + ":*"
+
+
+@contextlib.contextmanager
+def _sole_starter(directory: Path) -> Iterator[None]:
+    """Let nobody else take a socket's place in this private folder while we look whether it is free and take it."""
+    try:
+        directory.mkdir(mode=0o700, exist_ok=True)
+    except OSError as error:
+        raise AddressError(f"cannot listen in {directory}: {error.strerror}") from None
+    check_private(directory)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _remove_stale(path: Path) -> None:
     """Remove the socket file of a process that is gone; a living one is an `AddressError`."""
-    if not path.is_socket():
+    if not path.exists():
         return
+    if not path.is_socket():
+        raise AddressError(f"cannot listen on ipc://{path}: there is a file that is no socket")
     with sockets.socket(sockets.AF_UNIX) as probe:
+        probe.settimeout(_PROBE_S)
         try:
             probe.connect(str(path))
-        except OSError:
+        except ConnectionRefusedError:
             path.unlink(missing_ok=True)
+        except OSError as error:
+            raise AddressError(f"cannot listen on ipc://{path}: {error.strerror or error}") from None
         else:
             raise AddressError(f"cannot listen on ipc://{path}: another process does")
