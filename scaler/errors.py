@@ -52,9 +52,7 @@ class SupersededError(ScalerError):
 class TaskError(ScalerError):
     """A task raised an exception that cannot be pickled; it carries the type's name and the full remote text."""
 
-    def __init__(
-        self, message: str, type_name: str = "", traceback_text: str = ""
-    ) -> None:
+    def __init__(self, message: str, type_name: str = "", traceback_text: str = "") -> None:
         super().__init__(message)
         self.type_name = type_name
         self.traceback_text = traceback_text

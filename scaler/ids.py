@@ -32,7 +32,7 @@ class TaskId(NamedTuple):
     """One call: an index of a batch."""
 
     batch: BatchId
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
 
     def __str__(self) -> str:
         return f"{self.batch.owner:016x}-{self.batch.n}-{self.index}"

@@ -6,6 +6,11 @@ from collections.abc import Iterable, Iterator
 from scaler.ids import Range
 
 
+def joined(ranges: Iterable[tuple[int, int]]) -> tuple[Range, ...]:
+    """The same indices as sorted, disjoint ranges, neighbours made one."""
+    return RangeSet(sorted(ranges)).ranges()
+
+
 class RangeSet:
     """A set of indices as sorted half-open ranges that neither touch nor overlap."""
 
@@ -33,11 +38,7 @@ class RangeSet:
         return at >= 0 and index < self._his[at]
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, RangeSet)
-            and self._los == other._los
-            and self._his == other._his
-        )
+        return isinstance(other, RangeSet) and self._los == other._los and self._his == other._his
 
     __hash__ = None  # type: ignore[assignment]  # it changes
 
@@ -77,10 +78,7 @@ class RangeSet:
         last = bisect_left(los, hi, first)
         if first >= last or lo >= hi:
             return []
-        removed = [
-            Range(max(lo, a), min(hi, b))
-            for a, b in zip(los[first:last], his[first:last], strict=True)
-        ]
+        removed = [Range(max(lo, a), min(hi, b)) for a, b in zip(los[first:last], his[first:last], strict=True)]
         head, tail = los[first], his[last - 1]
         kept = [(head, lo)] if head < lo else []
         kept += [(hi, tail)] if tail > hi else []
@@ -96,10 +94,16 @@ class RangeSet:
         last = bisect_left(los, hi, first)
         if lo >= hi:
             return []
-        return [
-            Range(max(lo, a), min(hi, b))
-            for a, b in zip(los[first:last], his[first:last], strict=True)
-        ]
+        return [Range(max(lo, a), min(hi, b)) for a, b in zip(los[first:last], his[first:last], strict=True)]
+
+    def missing(self, lo: int, hi: int) -> list[Range]:
+        """The parts of [lo, hi) that are not in, in order."""
+        gaps = []
+        for first, last in self.within(lo, hi):
+            if lo < first:
+                gaps.append(Range(lo, first))
+            lo = last
+        return [*gaps, Range(lo, hi)] if lo < hi else gaps
 
     def intersects(self, lo: int, hi: int) -> bool:
         """Whether any of [lo, hi) is in."""

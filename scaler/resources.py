@@ -10,13 +10,7 @@ NO_RESOURCES: Resources = ()
 
 def resources_from(quantities: Mapping[str, float] | None) -> Resources:
     """The sorted form of a mapping; names that ask for nothing are dropped."""
-    return tuple(
-        sorted(
-            (name, float(amount))
-            for name, amount in (quantities or {}).items()
-            if amount
-        )
-    )
+    return tuple(sorted((name, float(amount)) for name, amount in (quantities or {}).items() if amount))
 
 
 def fits(wanted: Resources, offered: Resources) -> bool:

@@ -83,9 +83,7 @@ class Client:
 
     # ---- work
 
-    def submit(
-        self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any
-    ) -> ScalerFuture:
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> ScalerFuture:
         """Run `fn(*args, **kwargs)` on a worker and return the future of its result.
 
         The arguments are pickled now, so changing them afterwards changes nothing. A call that does not fit the
@@ -114,9 +112,7 @@ class Client:
         several iterables are zipped. When elements fail, the first one's exception is raised once all are done, with
         every outcome on its `results`; with `return_exceptions` the exceptions stand in the list instead.
         """
-        return self._run(
-            fn, calls_of(call_shape(fn), iterables), return_exceptions=return_exceptions
-        )
+        return self._run(fn, calls_of(call_shape(fn), iterables), return_exceptions=return_exceptions)
 
     def starmap(
         self,
@@ -132,15 +128,11 @@ class Client:
             return_exceptions=return_exceptions,
         )
 
-    def gather(
-        self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False
-    ) -> list[Any]:
+    def gather(self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
         """The results of the futures in their order; see `scaler.gather`."""
         return waiting.gather(futures, return_exceptions=return_exceptions)
 
-    def as_completed(
-        self, futures: Iterable[ScalerFuture], timeout: float | None = None
-    ) -> Iterator[ScalerFuture]:
+    def as_completed(self, futures: Iterable[ScalerFuture], timeout: float | None = None) -> Iterator[ScalerFuture]:
         """The futures as they finish; see `scaler.as_completed`."""
         return waiting.as_completed(futures, timeout)
 
@@ -153,9 +145,7 @@ class Client:
         """`(done, not_done)` as `concurrent.futures.wait` gives them; see `scaler.wait`."""
         return waiting.wait(futures, timeout, return_when)
 
-    def _run(
-        self, fn: Callable[..., Any], calls: Calls, *, return_exceptions: bool
-    ) -> list[Any]:
+    def _run(self, fn: Callable[..., Any], calls: Calls, *, return_exceptions: bool) -> list[Any]:
         self._require_open()
         function = pickle_function(fn)
         sink = MapSink(self._next_batch())
@@ -169,9 +159,7 @@ class Client:
             self._io.post(BatchClosed(sink.batch))
             results, failed = sink.collect(size)
         except BaseException:
-            self._io.post(
-                BatchClosed(sink.batch), Unwanted(sink.batch, (Range(0, size),))
-            )
+            self._io.post(BatchClosed(sink.batch), Unwanted(sink.batch, (Range(0, size),)))
             raise
         finally:
             self._io.forget(sink.batch)
@@ -191,9 +179,7 @@ class Client:
         self._batches += 1
         return BatchId(self._incarnation, self._batches)
 
-    def _open_sink(
-        self, function: PickledFunction, options: BatchOptions
-    ) -> SubmitSink:
+    def _open_sink(self, function: PickledFunction, options: BatchOptions) -> SubmitSink:
         key = (function.id, options)
         sink = self._open.get(key)
         if sink is None:
@@ -205,9 +191,7 @@ class Client:
         self._open.move_to_end(key)
         return sink
 
-    def _announce(
-        self, sink: Sink, function: PickledFunction, options: BatchOptions
-    ) -> None:
+    def _announce(self, sink: Sink, function: PickledFunction, options: BatchOptions) -> None:
         self._io.remember(sink)
         self._io.post(
             FunctionPickled(function.id, function.frames),
@@ -280,9 +264,7 @@ def _leave_all() -> None:
 def _disown() -> None:
     """In a forked child the sockets belong to the parent: every client says so when used."""
     for client in list(_living):
-        client._closed_because = (
-            "this client belongs to the parent of this forked process"  # noqa: SLF001  # ours
-        )
+        client._closed_because = "this client belongs to the parent of this forked process"  # noqa: SLF001  # ours
     _living.clear()
 
 

@@ -32,9 +32,7 @@ def client_config(
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None."""
     if timeout_s <= 0 or heartbeat_interval_s <= 0:
-        raise ConfigurationError(
-            "timeout_seconds and heartbeat_interval_seconds must be above 0"
-        )
+        raise ConfigurationError("timeout_seconds and heartbeat_interval_seconds must be above 0")
     return ClientConfig(
         address=_address_text(address),
         name=name or "",
@@ -59,7 +57,5 @@ def _address_text(address: object) -> str:
         return address
     get_address = getattr(address, "get_address", None)
     if get_address is None:
-        raise ConfigurationError(
-            f"address is text or has get_address(), but {type(address).__name__} was given"
-        )
+        raise ConfigurationError(f"address is text or has get_address(), but {type(address).__name__} was given")
     return str(get_address())

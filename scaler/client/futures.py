@@ -1,7 +1,8 @@
 """The future of one task: a `concurrent.futures.Future` that costs little until somebody waits for it.
 
 A million may be queued at once, so the condition and the lists that the standard library keeps in every future are
-made when they are first asked for, and the value stays pickled until then too. State changes only under `_CHANGES`.
+made when they are first asked for, and the value stays pickled until then too. State changes only under `_CHANGES`,
+and once there is a condition also under that, together with telling who waits. The condition is taken first.
 """
 
 import asyncio
@@ -9,7 +10,6 @@ import threading
 from collections.abc import Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
-    CANCELLED,
     CANCELLED_AND_NOTIFIED,
     FINISHED,
     PENDING,
@@ -22,7 +22,7 @@ from scaler.payload.values import Outcome
 
 _CHANGES = threading.Lock()
 _MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))
-_DONE = frozenset((CANCELLED, CANCELLED_AND_NOTIFIED, FINISHED))
+_DONE = frozenset((CANCELLED_AND_NOTIFIED, FINISHED))
 
 
 class Sealed(Protocol):
@@ -63,17 +63,13 @@ class ScalerFuture(Future[Any]):
         self._exception = None
         self._sealed: Sealed | None = None
 
-    def __getattr__(
-        self, name: str
-    ) -> Any:  # Any: the standard library's private attributes, whatever they are
+    def __getattr__(self, name: str) -> Any:  # Any: the standard library's private attributes, whatever they are
         if name not in _MADE_WHEN_ASKED_FOR:
-            raise AttributeError(
-                f"{type(self).__name__!r} object has no attribute {name!r}"
-            )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         with _CHANGES:
             if "_condition" not in self.__dict__:
                 self._waiters = []
-                self._done_callbacks = []
+                self._done_callbacks: list[Any] = []
                 self._condition = threading.Condition()
         return self.__dict__[name]
 
@@ -101,30 +97,31 @@ class ScalerFuture(Future[Any]):
 
     def cancelled(self) -> bool:
         """Whether the future was cancelled before its task was done."""
-        return self._state in (CANCELLED, CANCELLED_AND_NOTIFIED)
+        return self._state == CANCELLED_AND_NOTIFIED
 
     def cancel(self) -> bool:
         """Give the task up unless it is done or reported running; a result that comes all the same is dropped."""
-        with _CHANGES:
+        with self._condition, _CHANGES:
             if self._state in (RUNNING, FINISHED):
                 return False
             if self._state != PENDING:
                 return True
-            self._state = CANCELLED
+            self._state = CANCELLED_AND_NOTIFIED
+            for waiter in self._waiters:
+                waiter.add_cancelled(self)
+            self._condition.notify_all()
         self._origin.unwant(self._index)
-        self._announce(failed=True)
+        self._invoke_callbacks()
         return True
 
-    def result(
-        self, timeout: float | None = None
-    ) -> Any:  # Any: whatever the task returned
-        """What the task returned; raises what it raised, `CancelledError`, or `TimeoutError` after `timeout` seconds."""
-        outcome_error = self.exception(timeout)
-        if outcome_error is not None:
+    def result(self, timeout: float | None = None) -> Any:  # Any: whatever the task returned
+        """What the task returned; raises what it raised, `CancelledError`, or `TimeoutError` after `timeout` s."""
+        error = self.exception(timeout)
+        if error is not None:
             try:
-                raise outcome_error
+                raise error
             finally:
-                self = outcome_error = None  # type: ignore[assignment]  # breaks the cycle through the traceback
+                del error, self  # breaks the cycle through the traceback
         return self._result
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
@@ -168,24 +165,18 @@ class ScalerFuture(Future[Any]):
         with _CHANGES:
             if self._state in _DONE:
                 return
-            self._sealed = sealed
-            self._state = FINISHED
             if "_condition" not in self.__dict__:
+                self._sealed, self._state = sealed, FINISHED
                 return
-        self._announce(failed=sealed.failed)
-
-    def _announce(self, *, failed: bool) -> None:
-        if "_condition" not in self.__dict__:
-            return
         with self._condition:
+            with _CHANGES:
+                if self._state in _DONE:
+                    return
+                self._sealed, self._state = sealed, FINISHED
             for waiter in self._waiters:
-                if self._state == CANCELLED:
-                    waiter.add_cancelled(self)
-                elif failed:
+                if sealed.failed:
                     waiter.add_exception(self)
                 else:
                     waiter.add_result(self)
-            if self._state == CANCELLED:
-                self._state = CANCELLED_AND_NOTIFIED
             self._condition.notify_all()
-        self._invoke_callbacks()  # type: ignore[attr-defined]  # private in the standard library, and the only way
+        self._invoke_callbacks()

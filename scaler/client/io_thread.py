@@ -16,9 +16,20 @@ from scaler.client.sinks import Sink
 from scaler.client.waker import Waker
 from scaler.errors import ClientQuitException, ProtocolError, ScalerError
 from scaler.ids import BatchId, Incarnation
-from scaler.ledger.events import Began, Command, Learned, Leaving, LinkDown, LinkUp, Received, Reject, Resolve, Say
+from scaler.ledger.events import (
+    Began,
+    Command,
+    Learned,
+    Leaving,
+    LinkDown,
+    LinkUp,
+    Received,
+    Reject,
+    Resolve,
+    Say,
+    TasksAppended,
+)
 from scaler.ledger.events import Event as LedgerEvent
-from scaler.ledger.events import TasksAppended
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.link.dialled import DialledConfig, DialledLink
@@ -28,7 +39,7 @@ from scaler.net.transport import Arrived, Connected, DialerEvent, Lost
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing, ZmqDialer
 from scaler.payload.calls import MAX_COLUMN_CALLS, joined_column, single_column
-from scaler.protocol.codec import Decoder, encode
+from scaler.protocol.codec import Decoder, pack
 from scaler.protocol.columns import MAX_FRAME_BYTES
 
 #: so many messages are read before the pure parts are asked
@@ -47,8 +58,10 @@ class IoThread:
 
     def __init__(self, config: ClientConfig, incarnation: Incarnation) -> None:
         address = parse_address(config.address, config.environment)
-        key = None if isinstance(address, IpcAddress) or config.insecure else load_key(
-            "client", config.key_file, config.environment
+        key = (
+            None
+            if isinstance(address, IpcAddress) or config.insecure
+            else load_key("client", config.key_file, config.environment)
         )
         self._config = config
         self._dialing = Dialing(address, key)
@@ -152,7 +165,8 @@ class IoThread:
         """Do what there is to do; False when the thread is to end."""
         arrivals: list[link_events.DialledEvent] = []
         if self._dialer is not None:
-            arrivals = [self._link_event(event) for event in self._dialer.receive(DRAIN)]
+            for event in self._dialer.receive(DRAIN):
+                arrivals += self._link_events(event)
         ledger_events: list[LedgerEvent] = self._take_posted()
         going = self._perform_link(self._link.handle(arrivals, time.monotonic()), ledger_events)
         if ledger_events or self._ledger_is_due():
@@ -160,8 +174,12 @@ class IoThread:
             said = self._perform_ledger(commands)
             if said:
                 going = self._perform_link(self._link.handle(said, time.monotonic()), []) and going
-        leaving = self._stop_by is not None and (self._dialer is None or time.monotonic() >= self._stop_by)
-        return going and not leaving
+        return going and not (self._stop_by is not None and self._may_leave(self._stop_by))
+
+    def _may_leave(self, by: float) -> bool:
+        """Whether the goodbye has arrived, or there is nobody to say it to, or it has taken too long."""
+        has_arrived = not self._posted and not self._link.backlog_bytes
+        return has_arrived or self._dialer is None or time.monotonic() >= by
 
     def _ledger_is_due(self) -> bool:
         due = self._ledger.next_deadline()
@@ -187,7 +205,8 @@ class IoThread:
         self._waker.clear()
 
     def _take_posted(self) -> list[LedgerEvent]:
-        posted, events = self._posted, []
+        posted = self._posted
+        events: list[LedgerEvent] = []
         joining: list[PostedCall] = []
         size = 0
         while posted:
@@ -207,21 +226,20 @@ class IoThread:
             if joining:
                 events.append(_appended(joining))
                 joining, size = [], 0
-            events.append(item)
+            events.append(item)  # type: ignore[arg-type]  # tuples are calls, and dealt with above
         if joining:
             events.append(_appended(joining))
         return events
 
-    def _link_event(self, event: DialerEvent) -> link_events.DialledEvent:
+    def _link_events(self, event: DialerEvent) -> list[link_events.DialledEvent]:
         match event:
             case Arrived(_, frames):
-                header = self._decoder.decode(frames[0], len(frames) - 1)
-                return link_events.PacketArrived(header, tuple(frames[1:]))
+                return [link_events.PacketArrived(header, header.frames) for header in self._decoder.decode(frames)]
             case Connected():
-                return link_events.Connected()
+                return [link_events.Connected()]
             case Lost(_, reason, refused):
                 self._drop_dialer()
-                return link_events.ConnectionLost(reason, refused)
+                return [link_events.ConnectionLost(reason, refused)]
 
     def _drop_dialer(self) -> None:
         if self._dialer is not None:
@@ -229,16 +247,18 @@ class IoThread:
             self._dialer = None
 
     def _perform_link(self, outputs: list[link_events.DialledOutput], ledger_events: list[LedgerEvent]) -> bool:
+        packets: list[link_events.Transmit] = []
         for output in outputs:
             match output:
-                case link_events.Transmit(seq, ack, message, frames):
-                    if self._dialer is not None:
-                        self._dialer.send([encode(seq, ack, message), *frames])
+                case link_events.Transmit():
+                    packets.append(output)
                 case link_events.Deliver(message, frames):
                     ledger_events.append(Received(message, frames))  # type: ignore[arg-type]  # the decoder's direction says so
                 case link_events.Dial():
                     self._dialer = self._dialing.dial()
                 case link_events.HangUp():
+                    self._transmit(packets)
+                    packets = []
                     self._drop_dialer()
                 case link_events.LinkUp(epoch, resumed):
                     ledger_events.append(LinkUp(epoch, resumed))
@@ -248,7 +268,13 @@ class IoThread:
                 case link_events.GaveUp(error):
                     self._error = self._error or error
                     return False
+        self._transmit(packets)
         return True
+
+    def _transmit(self, packets: list[link_events.Transmit]) -> None:
+        if packets and self._dialer is not None:
+            for frames in pack(packets):
+                self._dialer.send(frames)
 
     def _perform_ledger(self, commands: list[Command]) -> list[link_events.DialledEvent]:
         said: list[link_events.DialledEvent] = []

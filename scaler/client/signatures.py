@@ -19,9 +19,7 @@ class CallShape:
     def __init__(self, signature: inspect.Signature | None) -> None:
         self._signature = signature
         #: `[least, most]` positional arguments fit when there are no keywords; `most` is -1 where keywords are a must
-        self.least, self.most = (
-            _positional_range(signature) if signature else (0, UNBOUNDED)
-        )
+        self.least, self.most = _positional_range(signature) if signature else (0, UNBOUNDED)
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raise `TypeError`, in the words Python itself uses, if the call does not fit."""

@@ -12,14 +12,13 @@ def _checked(futures: Iterable[ScalerFuture], caller: str) -> list[ScalerFuture]
     for future in found:
         if not isinstance(future, concurrent.futures.Future):
             raise TypeError(
-                f"{caller} takes the futures that submit returns, not {type(future).__name__}; map returns plain results"
+                f"{caller} takes the futures that submit returns, not {type(future).__name__}; "
+                "map returns plain results"
             )
     return found
 
 
-def gather(
-    futures: Iterable[ScalerFuture], *, return_exceptions: bool = False
-) -> list[Any]:
+def gather(futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
     """The results of the futures, in their order; the first failure in that order is raised.
 
     With `return_exceptions` each failure stands in the place of its result instead.
@@ -30,9 +29,7 @@ def gather(
     return [future.exception() or future.result() for future in found]
 
 
-def as_completed(
-    futures: Iterable[ScalerFuture], timeout: float | None = None
-) -> Iterator[ScalerFuture]:
+def as_completed(futures: Iterable[ScalerFuture], timeout: float | None = None) -> Iterator[ScalerFuture]:
     """The futures as they finish; `TimeoutError` if some are not done `timeout` seconds from now."""
     return concurrent.futures.as_completed(_checked(futures, "as_completed"), timeout)  # type: ignore[return-value]
 

@@ -10,35 +10,37 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 
 from scaler.errors import SchedulerError
 
-_OUTPUT_TAIL_BYTES = 4096
+_LINE_BYTES = 4096
 
 
 class Child:
-    """One command of ours, running in a session of its own, so that Ctrl-C in our terminal is ours to pass on."""
+    """One command of ours, running in a session of its own, so that Ctrl-C in our terminal is ours to pass on.
 
-    def __init__(self, arguments: Sequence[str], *, quiet: bool) -> None:
+    What it prints goes where our own output goes: tasks may print.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
         ours, theirs = socket.socketpair()
         self._line = ours
         self._name = arguments[0]
         command = [
             sys.executable,
+            # what lies in the working directory must not stand in for what we import
+            "-P",
             "-m",
             "scaler.cli.main",
             *arguments,
             "--parent-fd",
             str(theirs.fileno()),
         ]
-        output = subprocess.DEVNULL if quiet else None
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
                 command,
                 stdin=subprocess.DEVNULL,
-                stdout=output,
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
@@ -54,17 +56,20 @@ class Child:
         text = b""
         try:
             while not text.endswith(b"\n"):
-                data = self._line.recv(_OUTPUT_TAIL_BYTES)
+                data = self._line.recv(_LINE_BYTES)
                 if not data:
                     raise SchedulerError(
                         f"{self._name} ended with exit code {self._process.wait()} before it was ready"
                     )
                 text += data
         except TimeoutError:
-            raise SchedulerError(
-                f"{self._name} was not ready after {timeout_s:g} s"
-            ) from None
+            raise SchedulerError(f"{self._name} was not ready after {timeout_s:g} s") from None
         return text.decode().strip()
+
+    def tell(self, text: str) -> None:
+        """Say a line to the child; one that has ended does not hear it."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._line.sendall(f"{text}\n".encode())
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, once the process is there."""
@@ -72,10 +77,10 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
 
-    def finish(self, deadline: float) -> None:
-        """Wait until `deadline` on the monotonic clock, then kill the whole group; always leaves nothing."""
+    def finish(self, timeout_s: float) -> None:
+        """Wait so long for its end, then kill the whole group; always leaves nothing."""
         try:
-            self._process.wait(max(0.0, deadline - time.monotonic()))
+            self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)

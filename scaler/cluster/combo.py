@@ -2,35 +2,23 @@
 
 import atexit
 import contextlib
-import time
 import warnings
 import weakref
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from scaler.cluster.children import Child
+from scaler.cluster.discarded import HARMLESS, REMEDIES
 from scaler.errors import ConfigurationError
+from scaler.worker.config import TOLD_LATER
 
 START_TIMEOUT_S = 30.0
-STOP_TIMEOUT_S = 5.0
+#: of each child; workers go first, so that the scheduler hears their goodbye
+STOP_TIMEOUT_S = 4.0
 
-#: keywords of Scaler that have nothing to say here, and what to use instead
-MEANINGLESS = {
-    "per_worker_task_queue_size": "look-ahead is measured in time",
-    "per_worker_queue_size": "look-ahead is measured in time",
-    "object_retention_seconds": "references decide how long objects live",
-    "load_balance_seconds": "balancing is always on",
-    "load_balance_trigger_times": "balancing is always on",
-    "hard_processor_suspend": "no worker is ever suspended",
-    "worker_io_threads": "one I/O thread is enough",
-    "scheduler_io_threads": "one I/O thread is enough",
-    "garbage_collect_interval_seconds": "nothing needs it",
-    "trim_memory_threshold_bytes": "nothing needs it",
-    "object_storage_address": "objects need no server",
-    "scaler_policy": "placement needs no policy",
-    "security_config": "use the key directory (scaler keygen) and key_file",
-    "worker_manager_id": "nothing needs it",
-}
+#: a capability of Scaler that is there or not, without an amount
+_JUST_THERE = -1
 
 _living: "weakref.WeakSet[SchedulerClusterCombo]" = weakref.WeakSet()
 
@@ -40,7 +28,10 @@ class SchedulerClusterCombo:
 
     `address` is where the scheduler listens; by default a free port on 127.0.0.1. `death_timeout_seconds` is how long
     the workers outlive their scheduler. It ends with `shutdown()`, with the `with` block, or with this process,
-    however that ends. Keywords of Scaler without a meaning here are accepted with a `DeprecationWarning`.
+    however that ends. Without any `logging_…` keyword both log what needs attention alone, on stderr.
+
+    `per_worker_capabilities` maps tags to -1, and what can be had in numbers to how much of it there is. Keywords of
+    Scaler without a meaning here are accepted with a `DeprecationWarning`.
     """
 
     def __init__(
@@ -56,48 +47,34 @@ class SchedulerClusterCombo:
         death_timeout_seconds: float = 300,
         protected: bool = True,
         event_loop: str = "builtin",
-        logging_paths: tuple[str, ...] = (),
-        logging_level: str = "INFO",
+        logging_paths: Sequence[str] = (),
+        logging_level: str | None = None,
         logging_config_file: str | None = None,
         key_file: str | None = None,
-        **others: Any,
+        per_worker_capabilities: Mapping[str, float] | None = None,
+        **others: Any,  # Any: whatever Scaler has had for them
     ) -> None:
         if n_workers < 0 or threads_per_worker < 1:
-            raise ConfigurationError(
-                "n_workers must be 0 or more and threads_per_worker 1 or more"
-            )
+            raise ConfigurationError("n_workers must be 0 or more and threads_per_worker 1 or more")
         _warn_of(others)
-        common = ["--logging-level", logging_level, "--event-loop", event_loop]
-        common += (
-            ["--logging-config-file", logging_config_file]
-            if logging_config_file
-            else []
-        )
-        common += [word for path in logging_paths for word in ("--logging-paths", path)]
+        common = _logging(logging_paths, logging_level, logging_config_file)
         common += ["--key-file", key_file] if key_file else []
-        scheduler = ["scheduler", address or "tcp://127.0.0.1:0", *common]
+        scheduler = ["scheduler", address or "tcp://127.0.0.1:0", *common, "--event-loop", event_loop]
         scheduler += ["--protected" if protected else "--no-protected"]
-        scheduler += ["--client-timeout-seconds", f"{client_timeout_seconds:g}"]
-        scheduler += ["--worker-timeout-seconds", f"{worker_timeout_seconds:g}"]
+        scheduler += [f"--client-timeout={client_timeout_seconds}", f"--worker-timeout={worker_timeout_seconds}"]
         scheduler += ["--monitor-address", monitor_address] if monitor_address else []
-        worker = [
-            "worker",
-            *common,
-            "-n",
-            str(n_workers),
-            "--threads",
-            str(threads_per_worker),
-        ]
-        worker += ["--heartbeat-interval", f"{heartbeat_interval_seconds:g}"]
-        worker += ["--death-timeout-seconds", f"{death_timeout_seconds:g}"]
+        worker = ["worker", TOLD_LATER, *common, "-n", str(n_workers), "--threads", str(threads_per_worker)]
+        worker += [f"--heartbeat-interval={heartbeat_interval_seconds}", f"--death-timeout={death_timeout_seconds}"]
+        worker += _capabilities(per_worker_capabilities or {}, n_workers)
         self._children: list[Child] = []
         _living.add(self)
-        quiet = not logging_paths
         try:
-            self._children.append(Child(scheduler, quiet=quiet))
-            self._address = self._children[0].wait_ready(START_TIMEOUT_S)
+            self._children.append(Child(scheduler))
             if n_workers:
-                self._children.append(Child([*worker, self._address], quiet=quiet))
+                self._children.append(Child(worker))
+            self._address = self._children[0].wait_ready(START_TIMEOUT_S)
+            for child in self._children[1:]:
+                child.tell(self._address)
         except BaseException:
             self.shutdown()
             raise
@@ -111,9 +88,7 @@ class SchedulerClusterCombo:
         children, self._children = self._children, []
         for child in reversed(children):
             child.ask_to_stop()
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        for child in reversed(children):
-            child.finish(deadline)
+            child.finish(STOP_TIMEOUT_S)
         _living.discard(self)
 
     def __enter__(self) -> Self:
@@ -128,22 +103,36 @@ class SchedulerClusterCombo:
         self.shutdown()
 
     def __repr__(self) -> str:
-        return (
-            f"<SchedulerClusterCombo {self._address if self._children else 'stopped'}>"
-        )
+        return f"<SchedulerClusterCombo {self._address if self._children else 'stopped'}>"
 
 
-def _warn_of(others: dict[str, Any]) -> None:
-    for name in others:
-        if name not in MEANINGLESS:
-            raise TypeError(
-                f"SchedulerClusterCombo() got an unexpected keyword argument {name!r}"
-            )
-        warnings.warn(
-            f"{name} means nothing here: {MEANINGLESS[name]}",
-            DeprecationWarning,
-            stacklevel=3,
-        )
+def _logging(paths: Sequence[str], level: str | None, config_file: str | None) -> list[str]:
+    """The options for what was asked for; if nothing was, a program's own output is not to be mixed with a log."""
+    if not paths and level is None and config_file is None:
+        return ["--logging-level", "WARNING", "--logging-paths", "/dev/stderr"]
+    options = [word for path in paths for word in ("--logging-paths", path)]
+    options += ["--logging-level", level] if level is not None else []
+    return options + (["--logging-config-file", config_file] if config_file is not None else [])
+
+
+def _capabilities(capabilities: Mapping[str, float], n_workers: int) -> list[str]:
+    """Scaler counts by worker; the workers of a cluster share what it has."""
+    words: list[str] = []
+    for name, amount in capabilities.items():
+        if amount == _JUST_THERE:
+            words += ["--tag", name]
+        else:
+            words += ["--resources", f"{name}={amount * n_workers:g}"]
+    return words
+
+
+def _warn_of(others: Mapping[str, object]) -> None:
+    for name, value in others.items():
+        if name not in REMEDIES:
+            raise TypeError(f"SchedulerClusterCombo() got an unexpected keyword argument {name!r}")
+        if name in HARMLESS and value == HARMLESS[name]:
+            continue
+        warnings.warn(f"{name} means nothing here: {REMEDIES[name]}", DeprecationWarning, stacklevel=3)
 
 
 @atexit.register

@@ -32,7 +32,9 @@ class Batch:
         "times",
     )
 
-    def __init__(self, batch: BatchId, serial: int, function: FunctionId, options: BatchOptions, times: RunTimes):
+    def __init__(
+        self, batch: BatchId, serial: int, function: FunctionId, options: BatchOptions, times: RunTimes
+    ) -> None:
         self.id = batch
         #: counts batches as they were opened: their age, and their name after the client is lost
         self.serial = serial

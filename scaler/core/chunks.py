@@ -1,7 +1,7 @@
 """The argument columns of a batch: chunks as they came, small neighbours laid together, gone when nobody needs them.
 
-A chunk's bytes are shared with whatever was sliced from it, so a chunk that still grows is copied once before its first
-slice and grows no more.
+A chunk's bytes are shared with whatever was sliced from it, so they never change: a chunk that grows is laid out anew
+when it is sliced, and a small one may grow again as a copy.
 """
 
 from array import array
@@ -32,11 +32,7 @@ class _Chunk:
         self._ends = array("Q")
 
     def size_bytes(self) -> int:
-        return (
-            len(self._bytes)
-            if self._column is None
-            else sum(len(frame) for frame in self._column.data)
-        )
+        return len(self._bytes) if self._column is None else sum(len(frame) for frame in self._column.data)
 
     def join(self, column: ArgumentColumn) -> None:
         """Lay the calls that follow behind these."""
@@ -55,17 +51,22 @@ class _Chunk:
             self._ends.append(offsets[1] + shift)
         else:
             self._ends.extend(offset + shift for offset in offsets[1:])
-        self._bytes += column.data[0]
+        for frame in column.data:
+            self._bytes += frame
 
     def column(self) -> ArgumentColumn:
         """All of it; from now on it grows no more."""
         if self._column is None:
-            self._column = ArgumentColumn(
-                self.lo, self.hi - self.lo, self._ends.tobytes(), (bytes(self._bytes),)
-            )
+            self._column = ArgumentColumn(self.lo, self.hi - self.lo, self._ends.tobytes(), (bytes(self._bytes),))
             self._bytes = bytearray()
             self._ends = array("Q")
         return self._column
+
+
+def check_offsets(column: ArgumentColumn) -> None:
+    """Raise `ProtocolError` where calls run backwards: a client's columns are looked at once, here, for all behind."""
+    if column.count > 1 and (offsets := words(column.offsets).tolist()) != sorted(offsets):
+        raise ProtocolError(f"the offsets of calls {column.lo} to {column.hi} run backwards")
 
 
 _start = attrgetter("lo")
@@ -94,9 +95,7 @@ class ChunkStore:
         position = bisect_right(chunks, column.lo, key=_start)
         if position and len(column.data) == 1 and len(column.data[0]) < SMALL_BYTES:
             before = chunks[position - 1]
-            is_open = before.hi == column.lo and before.size_bytes() < (
-                JOINED_BYTES if before._ends else SMALL_BYTES
-            )  # noqa: SLF001
+            is_open = before.hi == column.lo and before.size_bytes() < (JOINED_BYTES if before._ends else SMALL_BYTES)  # noqa: SLF001
             if is_open:
                 before.join(column)
                 return
@@ -115,10 +114,7 @@ class ChunkStore:
         return [*gaps, (lo, hi)] if lo < hi else gaps
 
     def slice(self, lo: int, hi: int, room_bytes: int) -> ArgumentColumn | None:
-        """As many calls from `lo` on, below `hi`, as one chunk holds and the room takes; at least one, if it is here.
-
-        Raises `ProtocolError` where the client's offsets turn out to run backwards.
-        """
+        """As many calls from `lo` on, below `hi`, as one chunk holds and the room takes; at least one, if it is here."""
         position = self._find(lo)
         if position < 0:
             return None
@@ -128,19 +124,9 @@ class ChunkStore:
         if len(column.data) == 1 and len(column.data[0]) > room_bytes:
             offsets = words(column.offsets)
             first = lo - chunk.lo
-            last = (
-                bisect_right(
-                    offsets, offsets[first] + room_bytes, first + 1, hi - chunk.lo + 1
-                )
-                - 1
-            )
+            last = bisect_right(offsets, offsets[first] + room_bytes, first + 1, hi - chunk.lo + 1) - 1
             hi = chunk.lo + max(last, first + 1)
-        part = column.slice(lo, hi)
-        if part is not column:
-            ends = words(part.offsets)
-            if ends[part.count] - ends[0] != len(part.data[0]):
-                raise ProtocolError(f"the offsets of calls {lo} to {hi} run backwards")
-        return part
+        return column.slice(lo, hi)
 
     def release(self, lo: int, hi: int) -> None:
         """The tasks [lo, hi) have ended: chunks without a live task are dropped."""
@@ -154,9 +140,12 @@ class ChunkStore:
                 emptied = emptied or not chunk.live
             end += 1
         if emptied:
-            chunks[position:end] = [
-                chunk for chunk in chunks[position:end] if chunk.live
-            ]
+            chunks[position:end] = [chunk for chunk in chunks[position:end] if chunk.live]
+
+    def retain(self, lo: int, hi: int) -> None:
+        """Tasks of [lo, hi) that had ended have to run again: chunks that are still here are kept for them."""
+        for chunk in self._chunks:
+            chunk.live += max(0, min(hi, chunk.hi) - max(lo, chunk.lo))
 
     def live(self) -> list[tuple[int, int, int]]:
         """Of each chunk its range and how many of its tasks have not ended."""

@@ -3,15 +3,14 @@
 The link has done its work below: a core sees each message of a peer once and in order, then one `PeerLost`.
 """
 
-from dataclasses import dataclass, field
+from msgspec import Struct
 
 from scaler.ids import Incarnation
 from scaler.protocol import FromScheduler, ToScheduler
 from scaler.protocol.columns import Frame
 
 
-@dataclass(frozen=True, slots=True)
-class PeerJoined:
+class PeerJoined(Struct, frozen=True):
     """A new link to this incarnation stands; nothing of an earlier one with it is known any more.
 
     `role` is "client", "worker" or "operator"; `key_name` the name its key is authorised under.
@@ -23,16 +22,14 @@ class PeerJoined:
     key_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerLost:
+class PeerLost(Struct, frozen=True):
     """The peer died, left, or was given up; `reason` is for the log."""
 
     peer: Incarnation
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """A message of a peer, with the frames behind its header."""
 
     peer: Incarnation
@@ -40,22 +37,19 @@ class Received:
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Slept:
+class Slept(Struct, frozen=True):
     """The shell woke this much later than it asked for: every deadline is shifted by it."""
 
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class WatchersChanged:
+class WatchersChanged(Struct, frozen=True):
     """Whether anybody reads the monitor stream; span events are made only while so."""
 
     watched: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StopAsked:
+class StopAsked(Struct, frozen=True):
     """The process was told to end: peers are told, then the shell may go."""
 
     reason: str
@@ -64,8 +58,7 @@ class StopAsked:
 Event = PeerJoined | PeerLost | Received | Slept | WatchersChanged | StopAsked
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True):
     """Give a message to the link of a peer."""
 
     peer: Incarnation
@@ -73,16 +66,14 @@ class Send:
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class CutOff:
+class CutOff(Struct, frozen=True):
     """End the connection and link of a peer that broke the rules, or said goodbye; it is followed by no `PeerLost`."""
 
     peer: Incarnation
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A fact for the log: `level` as in logging, `fields` in the order to print."""
 
     level: str
@@ -90,15 +81,13 @@ class Note:
     fields: tuple[tuple[str, str | int | float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(Struct, frozen=True):
     """Span events for the monitor stream, only while somebody listens: (batch owner, n, lo, hi, from, to, cluster)."""
 
-    spans: tuple[tuple[int, int, int, int, str, str, int], ...] = field(default=())
+    spans: tuple[tuple[int, int, int, int, str, str, int], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Stop:
+class Stop(Struct, frozen=True):
     """Nothing is left to do: the shell flushes its links and ends."""
 
     reason: str

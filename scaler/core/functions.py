@@ -85,7 +85,7 @@ class FunctionTable:
         return None if record is None else record.frames
 
     def ask(self, function: FunctionId, peer: Incarnation) -> bool:
-        """A cluster wants bytes that are not here; tells whether a batch names the function, so that a client has it."""
+        """A cluster wants bytes that are not here; tells whether a batch names the function: then a client has it."""
         record = self._functions.get(function)
         if record is None or not record.users:
             return False

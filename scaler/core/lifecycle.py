@@ -15,9 +15,7 @@ class State(enum.Enum):
     ASSIGNED = "assigned"  #: sent to a cluster, not known to have begun
     RETRACTING = "retracting"  #: asked back from its cluster
     RUNNING = "running"  #: it has begun
-    CANCELLING = (
-        "cancelling"  #: nobody wants it, and its cluster has not confirmed that yet
-    )
+    CANCELLING = "cancelling"  #: nobody wants it, and its cluster has not confirmed that yet
     DONE = "done"  #: its result is on the way to its ledger, which has not taken it yet
     FAILED = "failed"  #: as DONE, with a failure
     CANCELLED = "cancelled"  #: as DONE, without a result
@@ -111,16 +109,12 @@ _BY_STATE: dict[State, dict[Trigger, frozenset[State]]] = {
 
 #: (from, trigger) -> where it may lead: the only moves there are.
 TRANSITIONS: dict[tuple[State, Trigger], frozenset[State]] = {
-    (state, trigger): targets
-    for state, moves in _BY_STATE.items()
-    for trigger, targets in moves.items()
+    (state, trigger): targets for state, moves in _BY_STATE.items() for trigger, targets in moves.items()
 }
 
 #: The moves that leave no choice.
 _CERTAIN: dict[tuple[State, Trigger], State] = {
-    pair: next(iter(targets))
-    for pair, targets in TRANSITIONS.items()
-    if len(targets) == 1
+    pair: next(iter(targets)) for pair, targets in TRANSITIONS.items() if len(targets) == 1
 }
 
 
@@ -137,6 +131,4 @@ def target(state: State, trigger: Trigger, wanted: State | None = None) -> State
             return certain
     elif wanted in TRANSITIONS.get(pair, ()):
         return wanted
-    raise IllegalTransitionError(
-        f"{state.name} has no {trigger.name}" + (f" to {wanted.name}" if wanted else "")
-    )
+    raise IllegalTransitionError(f"{state.name} has no {trigger.name}" + (f" to {wanted.name}" if wanted else ""))

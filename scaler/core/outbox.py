@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from scaler.core.events import Command, CutOff, Note, Publish, Send
-from scaler.core.ranges import joined
 from scaler.core.tasks import SpanEvent
 from scaler.ids import Incarnation, Range, RunId
 from scaler.protocol import CancelRun, Delivered, FromScheduler
 from scaler.protocol.columns import Frame
 from scaler.protocol.options import MAX_RANGES
+from scaler.ranges import joined
 
 _Gathered = dict[tuple[Incarnation, RunId], list[tuple[int, int]]]
 

@@ -6,11 +6,11 @@ from scaler.core.batches import Batch
 from scaler.core.lifecycle import ENDED, State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outbox import cut
-from scaler.core.ranges import joined
 from scaler.core.runs import Run
 from scaler.core.spans import Counts, Span, Wait
 from scaler.ids import Range
 from scaler.protocol import Cause, Failure, NeedTasks, TasksFailed
+from scaler.ranges import joined
 
 #: So often may the host of a running task vanish.
 VANISH_LIMIT = 3
@@ -98,13 +98,17 @@ class Outcomes:
             self._tasks.advance(batch, lo, hi, Trigger.RETURN)
         self.adopt(batch, lo, hi)
 
+    def ready(self, batch: Batch, lo: int, hi: int) -> None:
+        """What [lo, hi) waited for is there."""
+        self._tasks.advance(batch, lo, hi, Trigger.READY)
+        self.adopt(batch, lo, hi)
+
     def lose(self, batch: Batch, span: Span, counts: Counts) -> None:
         """[lo, hi) of a span that was at a cluster is lost there through no fault of its own."""
         if counts.vanished >= VANISH_LIMIT:
             text = f"its host was lost {counts.vanished} times"
-            failure = Failure(Cause.VANISHED, text, attempts=counts.began)
-            self._tasks.advance(batch, span.lo, span.hi, Trigger.LOSE, to=State.FAILED)
-            self.tell_failed(batch, ((span.lo, span.hi),), failure)
+            self.beat_rivals(batch, span.lo, span.hi, None)
+            self.fail(batch, span.lo, span.hi, Trigger.LOSE, Failure(Cause.VANISHED, text, attempts=counts.began))
             return
         to = None if span.state in _NOT_BEGUN else State.QUEUED
         self._tasks.advance(batch, span.lo, span.hi, Trigger.LOSE, to=to, counts=counts)
@@ -114,13 +118,11 @@ class Outcomes:
         """The cluster of a run is gone; `charge` if it went without goodbye, so that what ran is counted."""
         batch = self._tasks.batch_of(run)
         if run.claims:
-            self._drop_claims(batch, run, run.lo, run.hi)
+            self.void_claims(batch, run, run.lo, run.hi)
         for span in batch.spans.within(run.lo, run.hi):
-            if span.run is not run:
+            if span.run is not run or span.state in ENDED:
                 continue
-            if span.state in ENDED:
-                self._tasks.part_with_run(batch, span.lo, span.hi)
-            elif span.state is State.CANCELLING:
+            if span.state is State.CANCELLING:
                 self.cancelled(batch, span.lo, span.hi, Trigger.LOSE)
             elif span.state is State.RUNNING:
                 counts = span.counts
@@ -128,6 +130,10 @@ class Outcomes:
                 self.lose(batch, span, counts._replace(began=counts.began + 1, vanished=vanished))
             else:
                 self.lose(batch, span, span.counts)
+        for span in batch.spans.within(run.lo, run.hi):
+            if span.run is run:
+                self._tasks.part_with_run(batch, span.lo, span.hi)
+        self._tasks.settle_run(run)
         self.settle(batch)
 
     # ---- rivals
@@ -138,21 +144,20 @@ class Outcomes:
         if run not in batch.rivals:
             batch.rivals.append(run)
 
-    def _drop_claims(self, batch: Batch, run: Run, lo: int, hi: int) -> list[Range]:
-        """A run's claims on [lo, hi) are void; returns what they were."""
-        void = run.claims.within(lo, hi)
-        run.claims.remove(lo, hi)
+    def void_claims(self, batch: Batch, run: Run, lo: int, hi: int) -> list[Range]:
+        """A run's claims on [lo, hi) are void; returns what they were. The caller settles the run."""
+        void = run.claims.remove(lo, hi)
         if not run.claims and run in batch.rivals:
             batch.rivals.remove(run)
-            self._tasks.settle_run(run)
         return void
 
     def beat_rivals(self, batch: Batch, lo: int, hi: int, winner: Run | None) -> None:
         """[lo, hi) has ended: other clusters that also have it are to stop."""
         for run in list(batch.rivals):
-            for part in self._drop_claims(batch, run, lo, hi):
+            for part in self.void_claims(batch, run, lo, hi):
                 if run is not winner:
                     self._outbox.cancel(run.peer, run.id, *part)
+            self._tasks.settle_run(run)
 
     def adopt(self, batch: Batch, lo: int, hi: int) -> None:
         """Of what was just queued of [lo, hi), a cluster that has it already keeps it."""
@@ -161,4 +166,4 @@ class Outcomes:
                 for span in batch.spans.within(*part):
                     if span.state is State.QUEUED:
                         self._tasks.advance(batch, span.lo, span.hi, Trigger.CLAIM, to=State.RUNNING, run=run)
-                        self._drop_claims(batch, run, span.lo, span.hi)
+                        self.void_claims(batch, run, span.lo, span.hi)

@@ -23,9 +23,7 @@ class Lane:
 
     __slots__ = ("_starts", "in_heap", "key", "owner", "priority", "serial", "tasks")
 
-    def __init__(
-        self, serial: int, owner: Incarnation, priority: int, key: ClassKey
-    ) -> None:
+    def __init__(self, serial: int, owner: Incarnation, priority: int, key: ClassKey) -> None:
         self.serial = serial
         self.owner = owner
         self.priority = priority
@@ -65,14 +63,10 @@ class _Level:
     __slots__ = ("clients",)
 
     def __init__(self) -> None:
-        self.clients: OrderedDict[Incarnation, list[tuple[int, int, Lane]]] = (
-            OrderedDict()
-        )
+        self.clients: OrderedDict[Incarnation, list[tuple[int, int, Lane]]] = OrderedDict()
 
     def push(self, lane: Lane, number: int) -> None:
-        heapq.heappush(
-            self.clients.setdefault(lane.owner, []), (lane.serial, number, lane)
-        )
+        heapq.heappush(self.clients.setdefault(lane.owner, []), (lane.serial, number, lane))
 
     def head(self) -> Lane | None:
         """The lane whose turn it is; emptied ones in front of it are dropped."""

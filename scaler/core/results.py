@@ -9,8 +9,8 @@ from bisect import bisect_left
 from scaler.core.batches import Batch
 from scaler.core.lifecycle import LIVE, State, Trigger
 from scaler.core.managers import Managers
+from scaler.core.outbox import cut
 from scaler.core.outcomes import Outcomes
-from scaler.core.ranges import RangeSet
 from scaler.core.runs import Run
 from scaler.core.spans import Counts, Span, Wait
 from scaler.core.timers import Began
@@ -30,7 +30,8 @@ from scaler.protocol import (
     TasksBegan,
 )
 from scaler.protocol.codec import decode_failure
-from scaler.protocol.columns import FAILED, RAISED_RETRYABLE, Frame, ResultColumn
+from scaler.protocol.columns import FAILED, RAISED_RETRYABLE, STATUSES, Frame, ResultColumn, words
+from scaler.ranges import RangeSet
 
 #: A client is told of a task that runs once it has run so long.
 BEGAN_AFTER_S = 0.1
@@ -38,8 +39,24 @@ BEGAN_AFTER_S = 0.1
 BARRED_S = 0.1
 #: No back-off is longer.
 MAX_DELAY_S = 60.0
+_BARS_KEPT = 64
 _NOT_BEGUN = (State.ASSIGNED, State.RETRACTING)
+_HAD_BEGUN = (ReturnReason.EXPIRED, ReturnReason.BYSTANDER)
 _CHARGED = (Cause.DIED, Cause.MEMORY)
+
+
+def check_outcomes(column: ResultColumn) -> None:
+    """Raise `ProtocolError`, before anything changes, where parts of a column could not be sent on or understood."""
+    ends = [column.base, *words(column.ends)]
+    if ends != sorted(ends):
+        raise ProtocolError(f"the ends of results [{column.lo}, {column.hi}) run backwards")
+    statuses = memoryview(column.statuses)
+    for index in column.unsuccessful():
+        status = statuses[index - column.lo]
+        if status == FAILED:
+            decode_failure(b"".join(column.slice(index, index + 1).data))
+        elif status not in STATUSES:
+            raise ProtocolError(f"result {index} has the status {status}")
 
 
 class _Piece:
@@ -105,8 +122,11 @@ class Reports:
     def _take_in(self, piece: _Piece, now: float) -> None:
         column, run, batch = piece.column, piece.run, piece.batch
         bad = column.unsuccessful()
+        spans = batch.spans.within(column.lo, column.hi)
+        if bad or len(spans) != 1 or spans[0].hi - spans[0].lo != column.count:
+            check_outcomes(column)
         unwanted = column.count
-        for span in batch.spans.within(column.lo, column.hi):
+        for span in spans:
             if span.run is run and span.state in LIVE:
                 unwanted -= span.hi - span.lo
                 self._end(piece, span, bad, now)
@@ -117,10 +137,12 @@ class Reports:
             self._decline(piece)
 
     def _decline(self, piece: _Piece) -> None:
-        """What of a message was not taken in: the cluster may forget it."""
-        taken = RangeSet((lo, hi) for lo, hi, _ in piece.forward)
-        for lo, hi in taken.missing(piece.column.lo, piece.column.hi):
-            self._outbox.delivered(piece.run.peer, piece.run.id, lo, hi)
+        """What of a message is not on its way to the client, now or since before: the cluster may forget it."""
+        run, column = piece.run, piece.column
+        spans = piece.batch.spans.within(column.lo, column.hi)
+        taken = RangeSet((span.lo, span.hi) for span in spans if span.run is run)
+        for lo, hi in taken.missing(column.lo, column.hi):
+            self._outbox.delivered(run.peer, run.id, lo, hi)
 
     def _end(self, piece: _Piece, span: Span, bad: list[int], now: float) -> None:
         """All of a span of this run has an outcome."""
@@ -158,6 +180,8 @@ class Reports:
             self._outcomes.beat_rivals(piece.batch, index, index + 1, piece.run)
         else:
             counts, delay_s = retry
+            if span.state is State.HELD:
+                self._tasks.advance(piece.batch, index, index + 1, Trigger.CLAIM, to=State.RUNNING, run=piece.run)
             self._outbox.delivered(piece.run.peer, piece.run.id, index, index + 1)
             self._tasks.advance(piece.batch, index, index + 1, Trigger.RETRY, counts=counts, wait=Wait.BACKOFF)
             self._timers.back_off(now + delay_s, piece.batch, index)
@@ -180,12 +204,15 @@ class Reports:
 
     def _end_claimed(self, piece: _Piece, span: Span, bad: list[int], now: float) -> int:
         """A run finished tasks whose span stands elsewhere; the first result wins. Returns how many were wanted."""
-        batch, run = piece.batch, piece.run
-        run.claims.remove(span.lo, span.hi)
         wanted = 0
         if span.state is State.HELD:
             wanted = span.hi - span.lo
             self._end(piece, span, bad, now)
+        elif span.state is State.WAITING:
+            wanted = span.hi - span.lo
+            self._tasks.advance(piece.batch, span.lo, span.hi, Trigger.READY)
+            self._tasks.advance(piece.batch, span.lo, span.hi, Trigger.CLAIM, to=State.RUNNING, run=piece.run)
+            self._end(piece, Span(span.lo, span.hi, State.RUNNING, piece.run, span.counts), bad, now)
         elif span.state in LIVE and span.state is not State.CANCELLING and span.run is not None:
             rest = RangeSet(((span.lo, span.hi),))
             for index in bad:
@@ -194,8 +221,8 @@ class Reports:
                 wanted += hi - lo
                 self._outbox.cancel(span.run.peer, span.run.id, lo, hi)
                 self._succeed(piece, span, lo, hi)
-        if not run.claims:
-            self._outcomes.beat_rivals(batch, span.lo, span.hi, run)
+        self._outcomes.void_claims(piece.batch, piece.run, span.lo, span.hi)
+        self._tasks.settle_run(piece.run)
         return wanted
 
     # ---- what runs
@@ -222,9 +249,10 @@ class Reports:
             return
         batch = self._tasks.batch_of(run)
         span = batch.spans.at(index)
-        if span is None or span.run is not run or span.state not in LIVE or span.state is State.RUNNING:
+        if span is None or span.run is not run or span.state not in LIVE:
             return
-        self._tasks.advance(batch, index, index + 1, Trigger.BEGIN)
+        if span.state is not State.RUNNING:
+            self._tasks.advance(batch, index, index + 1, Trigger.BEGIN)
         if not batch.is_orphan:
             self._timers.began.append(Began(now + BEGAN_AFTER_S, name, index))
 
@@ -242,7 +270,8 @@ class Reports:
             if span is not None and span.run is run and span.state is State.RUNNING:
                 told.setdefault(batch.serial, (batch, RangeSet()))[1].add(entry.index, entry.index + 1)
         for batch, ranges in told.values():
-            self._outbox.send(batch.owner, TasksBegan(batch.id, tuple(ranges)))
+            for part in cut(ranges.ranges()):
+                self._outbox.send(batch.owner, TasksBegan(batch.id, part))
 
     # ---- what comes back
 
@@ -256,7 +285,11 @@ class Reports:
             for span in batch.spans.within(lo, hi):
                 if span.run is not run:
                     continue
-                if span.state in _NOT_BEGUN:
+                if span.state in _NOT_BEGUN and message.reason in _HAD_BEGUN:
+                    self._tasks.advance(batch, span.lo, span.hi, Trigger.BEGIN)
+                    begun = Span(span.lo, span.hi, State.RUNNING, run, span.counts)
+                    self._ended_early(cluster, batch, begun, message.reason, now)
+                elif span.state in _NOT_BEGUN:
                     self._bar(cluster, batch, span, message.reason, now)
                     self._outcomes.give_back(batch, span)
                 elif span.state is State.RUNNING:
@@ -268,6 +301,9 @@ class Reports:
     def _bar(self, cluster: Cluster, batch: Batch, span: Span, reason: ReturnReason, now: float) -> None:
         bars = cluster.barred if reason is ReturnReason.RETRACTED else cluster.refused
         bars[batch.lane_of(span.counts)] = now + BARRED_S
+        if len(bars) > _BARS_KEPT:
+            for lane in [lane for lane, until in bars.items() if until <= now]:
+                del bars[lane]
 
     def _ended_early(self, cluster: Cluster, batch: Batch, span: Span, reason: ReturnReason, now: float) -> None:
         """What was running came back unfinished: walltime teaches how long it runs at least."""

@@ -3,9 +3,9 @@
 from collections import OrderedDict
 from collections.abc import Iterable
 
-from scaler.core.ranges import RangeSet
 from scaler.core.runtimes import RunTimes
-from scaler.ids import BatchId, Incarnation, RunId
+from scaler.ids import Incarnation, RunId
+from scaler.ranges import RangeSet
 from scaler.resources import Resources
 
 
@@ -16,8 +16,10 @@ class Load:
         "_changed",
         "_is_noted",
         "by_times",
+        "live",
         "peer",
         "resources",
+        "runs",
         "size_bytes",
         "unfinished",
     )
@@ -48,9 +50,7 @@ class Load:
         """The cluster has been looked at."""
         self._is_noted = False
 
-    def change(
-        self, count: int, times: RunTimes, size_bytes: int, resources: Resources
-    ) -> None:
+    def change(self, count: int, times: RunTimes, size_bytes: int, resources: Resources) -> None:
         """So many tasks came (or, below zero, went)."""
         self.unfinished += count
         self.size_bytes += size_bytes
@@ -84,12 +84,9 @@ class Run:
         "unfinished",
     )
 
-    def __init__(
-        self, run: RunId, batch: BatchId, serial: int, lo: int, hi: int, load: Load
-    ) -> None:
+    def __init__(self, run: RunId, serial: int, lo: int, hi: int, load: Load) -> None:
         self.id = run
-        self.batch = batch
-        #: names the batch's record, also when its client was lost and the batch's id may be in use again
+        #: names the batch
         self.serial = serial
         self.lo = lo
         self.hi = hi

@@ -95,9 +95,7 @@ class RunTimeTable:
     """The run times of every (function, tag) seen lately."""
 
     def __init__(self) -> None:
-        self._known: OrderedDict[tuple[FunctionId, str | None], RunTimes] = (
-            OrderedDict()
-        )
+        self._known: OrderedDict[tuple[FunctionId, str | None], RunTimes] = OrderedDict()
 
     def of(self, function: FunctionId, tag: str | None) -> RunTimes:
         """The record of a function under a tag, made when it is new."""

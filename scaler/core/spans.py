@@ -133,6 +133,8 @@ class SpanMap:
 
     def move(self, old: Span, new: Span) -> tuple[list[Span], list[Span]]:
         """Put `new` where `old` covers it whole; returns the spans taken out of the map and those put in."""
+        if old.continues(new):
+            return [], []
         spans = self._spans
         lo, hi = new.lo, new.hi
         first = self._find(old.lo)
@@ -145,17 +147,9 @@ class SpanMap:
         tail = None
         if hi < old.hi:
             tail = Span(hi, old.hi, old.state, old.run, old.counts, old.wait)
-        elif (
-            last < len(spans)
-            and (right := spans[last]).lo == hi
-            and right.continues(new)
-        ):
+        elif last < len(spans) and (right := spans[last]).lo == hi and right.continues(new):
             hi, last = right.hi, last + 1
-        put.append(
-            new
-            if hi - lo == new.hi - new.lo
-            else Span(lo, hi, new.state, new.run, new.counts, new.wait)
-        )
+        put.append(new if hi - lo == new.hi - new.lo else Span(lo, hi, new.state, new.run, new.counts, new.wait))
         if tail is not None:
             put.append(tail)
         taken = spans[first:last]
@@ -170,17 +164,9 @@ class SpanMap:
         lo, hi = new.lo, new.hi
         if first and (left := spans[first - 1]).hi == lo and left.continues(new):
             lo, first = left.lo, first - 1
-        if (
-            last < len(spans)
-            and (right := spans[last]).lo == hi
-            and right.continues(new)
-        ):
+        if last < len(spans) and (right := spans[last]).lo == hi and right.continues(new):
             hi, last = right.hi, last + 1
-        put = [
-            new
-            if hi - lo == new.hi - new.lo
-            else Span(lo, hi, new.state, new.run, new.counts, new.wait)
-        ]
+        put = [new if hi - lo == new.hi - new.lo else Span(lo, hi, new.state, new.run, new.counts, new.wait)]
         taken = spans[first:last]
         spans[first:last] = put
         return taken, put

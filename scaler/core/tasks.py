@@ -31,8 +31,8 @@ class TaskManager:
         self._runs_named = 0
         self.run_times = RunTimeTable()
         self.batches: dict[BatchId, Batch] = {}
-        #: batches of lost clients with something still at a cluster, by serial
-        self.orphans: dict[int, Batch] = {}
+        #: every batch, also those of lost clients that have something at a cluster, whose id may be in use anew
+        self.by_serial: dict[int, Batch] = {}
         #: all and only runs with a task in a span, or a claim
         self.runs: dict[RunId, Run] = {}
         self.queue = Queue()
@@ -49,7 +49,8 @@ class TaskManager:
         """A new batch, without calls."""
         self._serial += 1
         times = self.run_times.of(function, options.tag)
-        record = self.batches[batch] = Batch(batch, self._serial, function, options, times)
+        record = Batch(batch, self._serial, function, options, times)
+        self.batches[batch] = self.by_serial[self._serial] = record
         return record
 
     def append(self, batch: Batch, column: ArgumentColumn) -> None:
@@ -73,24 +74,21 @@ class TaskManager:
         self._requeue(batch, taken, put)
         self.tasks_in[span.state] += span.hi - span.lo
         if self.watched is not None:
-            self.watched.append((*batch.id, span.lo, span.hi, "", span.state.value, 0))
+            self.watched.append((batch.id.owner, batch.id.n, span.lo, span.hi, "", span.state.value, 0))
 
     def orphan(self, batch: Batch) -> None:
         """Its client is lost: the batch goes on under its serial, and its id may be used anew."""
         del self.batches[batch.id]
-        self.orphans[batch.serial] = batch
         batch.is_orphan = True
 
     def batch_of(self, run: Run) -> Batch:
         """The batch a run is of."""
-        batch = self.batches.get(run.batch)
-        return batch if batch is not None and batch.serial == run.serial else self.orphans[run.serial]
+        return self.by_serial[run.serial]
 
     def forget(self, batch: Batch) -> None:
         """Drop the record of a batch that is over."""
-        if batch.is_orphan:
-            del self.orphans[batch.serial]
-        else:
+        del self.by_serial[batch.serial]
+        if not batch.is_orphan:
             del self.batches[batch.id]
 
     # ---- runs
@@ -102,7 +100,7 @@ class TaskManager:
 
     def known_run(self, name: RunId, batch: Batch, lo: int, hi: int, load: Load, size_bytes: int = 0) -> Run:
         """A sending that has a name already: an earlier epoch's, or one that comes back."""
-        run = self.runs[name] = Run(name, batch.id, batch.serial, lo, hi, load)
+        run = self.runs[name] = Run(name, batch.serial, lo, hi, load)
         run.size_bytes = size_bytes
         load.size_bytes += size_bytes
         load.runs[name] = run
@@ -150,9 +148,11 @@ class TaskManager:
         self.moved[before, trigger] = self.moved.get((before, trigger), 0) + count
         if after in ENDED and before not in ENDED:
             batch.store.release(lo, hi)
+        elif before in ENDED and after not in ENDED:
+            batch.store.retain(lo, hi)
         if self.watched is not None:
             peer = run.peer if run is not None else old.run.peer if old.run is not None else 0
-            self.watched.append((*batch.id, lo, hi, before.value, after.value, peer))
+            self.watched.append((batch.id.owner, batch.id.n, lo, hi, before.value, after.value, peer))
 
     def drop(self, batch: Batch, lo: int, hi: int) -> None:
         """The ledger has [lo, hi), which lies in one span of an ended state: the tasks are gone."""
@@ -166,7 +166,7 @@ class TaskManager:
             old.run.held -= hi - lo
             self.settle_run(old.run)
         if self.watched is not None:
-            self.watched.append((*batch.id, lo, hi, old.state.value, _GONE, 0))
+            self.watched.append((batch.id.owner, batch.id.n, lo, hi, old.state.value, _GONE, 0))
 
     def part_with_run(self, batch: Batch, lo: int, hi: int) -> None:
         """The cluster that finished [lo, hi), which lies in one span of an ended state, is lost: nobody to tell."""

@@ -2,6 +2,7 @@
 
 import heapq
 from collections import deque
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from scaler.core.batches import Batch
@@ -14,7 +15,7 @@ class Backoff(NamedTuple):
     due: float
     serial: int
     batch: Batch
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
 
 
 class Began(NamedTuple):
@@ -22,7 +23,7 @@ class Began(NamedTuple):
 
     due: float
     run: RunId
-    index: int
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
 
 
 class Timers:
@@ -41,6 +42,12 @@ class Timers:
         """A task waits until then."""
         self._serial += 1
         heapq.heappush(self.backoffs, Backoff(due, self._serial, batch, index))
+
+    def ended_backoffs(self, now: float) -> Iterator[tuple[Batch, int]]:
+        """The tasks whose pause is over, the earliest first; each is told once."""
+        while self.backoffs and self.backoffs[0].due <= now:
+            entry = heapq.heappop(self.backoffs)
+            yield entry.batch, entry.index
 
     def place_by(self, due: float) -> None:
         """Try to place again at this time or before."""

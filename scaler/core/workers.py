@@ -10,6 +10,7 @@ from scaler.core.queue import ClassKey, Lane
 from scaler.core.runs import Load
 from scaler.ids import FunctionId, Incarnation, RunId
 from scaler.protocol import ClusterReady, ClusterStatistics
+from scaler.protocol.options import MAX_INDEX
 from scaler.resources import Resources
 
 #: A cluster is filled up again once less than this part of its lookahead is left.
@@ -47,6 +48,8 @@ class Cluster:
         self.is_reserved = False
         #: a `Retract` has not been answered
         self.retracts = 0
+        #: the free slots `WorkerManager.free_slots` counts of it
+        self.counted_free = 0
         #: when its last results came
         self.progress_at = 0.0
         #: the index of `WorkerManager.surplus` it is in, or -1
@@ -82,7 +85,9 @@ class Cluster:
     def fitting(self, resources: Resources) -> int:
         """How many more tasks with these resources it can hold."""
         used = self.load.resources
-        return min(int((self.resources.get(name, 0.0) - used.get(name, 0.0)) // amount) for name, amount in resources)
+        room = min((self.resources.get(name, 0.0) - used.get(name, 0.0)) / amount for name, amount in resources)
+        # sums of fractions miss whole numbers by a little
+        return int(min(room + 1e-9, MAX_INDEX))
 
     def bars(self, lane: Lane, now: float) -> bool:
         """Whether others are to be offered tasks of a lane first; what ran out is forgotten."""
@@ -117,7 +122,11 @@ class WorkerManager:
         self.with_room: OrderedDict[Incarnation, Cluster] = OrderedDict()
         #: clusters with more tasks than slots, by the octave of the seconds of work ahead of each slot
         self.surplus: list[OrderedDict[Incarnation, Cluster]] = [OrderedDict() for _ in range(32)]
+        #: how many clusters are in any of these
+        self.in_surplus = 0
         self.slots = 0
+        #: slots without work, of all clusters
+        self.free_slots = 0
         #: None while no worker ever connected; in the order in which they were first seen
         self.known_tags: tuple[str, ...] | None = None
         #: the longest walltime any cluster of this epoch had to offer, or None if one had no end
@@ -132,6 +141,7 @@ class WorkerManager:
         """A cluster is gone; its runs were dealt with before."""
         del self.clusters[cluster.peer]
         self.slots -= cluster.slots
+        self.free_slots -= cluster.counted_free
         self.idle.pop(cluster.peer, None)
         self.with_room.pop(cluster.peer, None)
         self._leave_surplus(cluster)
@@ -171,6 +181,9 @@ class WorkerManager:
         free, work_s = slots - load.unfinished, load.work_s()
         if not load.unfinished:
             cluster.is_alone = cluster.is_reserved = False
+        counted_free = max(free, 0)
+        self.free_slots += counted_free - cluster.counted_free
+        cluster.counted_free = counted_free
         if free > 0:
             if cluster.peer not in self.idle:
                 self.idle[cluster.peer] = cluster
@@ -193,11 +206,13 @@ class WorkerManager:
             cluster.surplus = octave
             if octave >= 0:
                 self.surplus[octave][cluster.peer] = cluster
+                self.in_surplus += 1
         return has_room
 
     def _leave_surplus(self, cluster: Cluster) -> None:
         if cluster.surplus >= 0:
             del self.surplus[cluster.surplus][cluster.peer]
+            self.in_surplus -= 1
             cluster.surplus = -1
 
     def is_offered(self, key: ClassKey, now: float) -> bool:
@@ -207,6 +222,7 @@ class WorkerManager:
     def check(self) -> None:
         """Every index against what it is an index of."""
         assert self.slots == sum(cluster.slots for cluster in self.clusters.values())
+        assert self.free_slots == sum(max(cluster.free, 0) for cluster in self.clusters.values())
         assert not self.changed
         for peer, cluster in self.clusters.items():
             assert peer == cluster.peer == cluster.load.peer
@@ -215,5 +231,6 @@ class WorkerManager:
             assert (cluster.surplus >= 0) == (cluster.free < 0)
         for index in (self.idle, self.with_room):
             assert all(self.clusters[peer] is cluster for peer, cluster in index.items())
+        assert self.in_surplus == sum(map(len, self.surplus))
         for octave, members in enumerate(self.surplus):
             assert all(self.clusters[peer].surplus == octave for peer in members)

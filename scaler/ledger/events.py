@@ -1,43 +1,38 @@
 """What the client's ledger is told and what it asks for."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from scaler.ids import BatchId, Epoch, FunctionId, Range
 from scaler.protocol import BatchOptions, Failure, FromClient, ToClient
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(Struct, frozen=True):
     """A link to this scheduler stands. `resumed` says it is the same as before; else everything is said anew."""
 
     epoch: Epoch
     resumed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LinkDown:
+class LinkDown(Struct, frozen=True):
     """The connection is lost; it is dialled again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """A message of the scheduler, with the frames behind its header."""
 
     message: ToClient
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class FunctionPickled:
+class FunctionPickled(Struct, frozen=True):
     """A function that following batches name; told once for each content while the ledger knows it."""
 
     function: FunctionId
     frames: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class BatchOpened:
+class BatchOpened(Struct, frozen=True):
     """The caller starts a batch."""
 
     batch: BatchId
@@ -45,41 +40,35 @@ class BatchOpened:
     options: BatchOptions
 
 
-@dataclass(frozen=True, slots=True)
-class TasksAppended:
+class TasksAppended(Struct, frozen=True):
     """The caller has pickled the next calls of an open batch."""
 
     batch: BatchId
     column: ArgumentColumn
 
 
-@dataclass(frozen=True, slots=True)
-class BatchClosed:
+class BatchClosed(Struct, frozen=True):
     """No call will follow in this batch."""
 
     batch: BatchId
 
 
-@dataclass(frozen=True, slots=True)
-class Unwanted:
+class Unwanted(Struct, frozen=True):
     """The caller wants these no longer: cancelled, or every future to them is gone."""
 
     batch: BatchId
     ranges: tuple[Range, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ClearAsked:
+class ClearAsked(Struct, frozen=True):
     """All work of this client is dropped."""
 
 
-@dataclass(frozen=True, slots=True)
-class Leaving:
+class Leaving(Struct, frozen=True):
     """The client disconnects on purpose."""
 
 
-@dataclass(frozen=True, slots=True)
-class ShutdownAsked:
+class ShutdownAsked(Struct, frozen=True):
     """The caller wants the scheduler to stop."""
 
 
@@ -98,16 +87,14 @@ Event = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(Struct, frozen=True):
     """Give a message to the link."""
 
     message: FromClient
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Resolve:
+class Resolve(Struct, frozen=True):
     """These tasks are done: each index is resolved exactly once, by this or by `Reject`."""
 
     batch: BatchId
@@ -116,8 +103,7 @@ class Resolve:
     attempts: int
 
 
-@dataclass(frozen=True, slots=True)
-class Reject:
+class Reject(Struct, frozen=True):
     """These tasks ended without a result, all for one reason."""
 
     batch: BatchId
@@ -125,16 +111,14 @@ class Reject:
     failure: Failure
 
 
-@dataclass(frozen=True, slots=True)
-class Began:
+class Began(Struct, frozen=True):
     """These tasks run now."""
 
     batch: BatchId
     ranges: tuple[Range, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Learned:
+class Learned(Struct, frozen=True):
     """The scheduler told something that is no task's: tags, readiness, an answer to a question."""
 
     message: ToClient

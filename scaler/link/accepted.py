@@ -4,6 +4,7 @@ A connection proves a role and a key; its `Hello` names an incarnation. A closed
 same incarnation follows within `AWAY_S` means death; silence means nothing for `silence_s` of the role.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -102,6 +103,8 @@ class AcceptedLinks:
         self._heard: dict[str, OrderedDict[Incarnation, _Peer]] = {
             role: OrderedDict() for role in ("client", "operator", "worker")
         }
+        #: nothing is due before this; it may be too early, never too late
+        self._due = math.inf
         #: peers to acknowledge by themselves if nothing else is said to them, due first ones first
         self._unacknowledged: OrderedDict[Incarnation, _Peer] = OrderedDict()
 
@@ -120,6 +123,10 @@ class AcceptedLinks:
         known = self._peers.get(peer)
         return known.link.backlog_bytes if known else 0
 
+    def is_settled(self) -> bool:
+        """Whether all that was said to peers who are connected has arrived."""
+        return not any(peer.link.backlog_bytes for peer in self._peers.values() if peer.connection is not None)
+
     def handle(self, events: Iterable[AcceptedEvent], now: float) -> list[AcceptedOutput]:
         """What happened since, in order; what to do about it, in order."""
         outputs: list[AcceptedOutput] = []
@@ -135,6 +142,7 @@ class AcceptedLinks:
                 case ConnectionOpened():
                     self._connections[event.connection] = _Connection(event)
                     self._strangers[event.connection] = then
+                    self._due = min(self._due, then + GREETING_S)
                 case ConnectionEnded(connection):
                     self._ended(connection, then)
                 case Garbage(connection, text):
@@ -143,17 +151,24 @@ class AcceptedLinks:
                     outputs += self._end_link(incarnation, reason, then)
                 case Slept(seconds):
                     self._slept_s += seconds
-        return outputs + self._tick(now - self._slept_s)
+        then = now - self._slept_s
+        if then >= self._due:
+            outputs += self._tick(then)
+            self._due = self._next_due()
+        return outputs
 
     def next_deadline(self) -> float | None:
         """When to call `handle` again though nothing happens."""
+        return None if self._due == math.inf else self._due + self._slept_s
+
+    def _next_due(self) -> float:
         times = [since + GREETING_S for since in _first(self._strangers)]
         times += [since + PARTING_S for since in _first(self._parting)]
         times += [since + AWAY_S for since in _first(self._away)]
         for role, peers in self._heard.items():
             times += [peer.heard_at + self._config.silence_s[role] for peer in _first(peers)]
         times += [due for peer in _first(self._unacknowledged) if (due := peer.link.next_deadline()) is not None]
-        return min(times) + self._slept_s if times else None
+        return min(times, default=math.inf)
 
     # ---- packets
 
@@ -176,7 +191,7 @@ class AcceptedLinks:
             if isinstance(message, Goodbye):
                 outputs += self._transmit(peer, [*packets, peer.link.heartbeat()])
                 self._part(peer, now)
-                return [*outputs, Gone(peer.incarnation, "goodbye")]
+                return [*outputs, DeliverFrom(peer.incarnation, message, behind), Gone(peer.incarnation, "goodbye")]
             outputs.append(DeliverFrom(peer.incarnation, message, behind))
         if packets:
             return outputs + self._transmit(peer, packets)
@@ -187,6 +202,7 @@ class AcceptedLinks:
         due = peer.link.next_deadline()
         if due is None:
             return
+        self._due = min(self._due, due)
         waiting = self._unacknowledged
         waiting.setdefault(peer.incarnation, peer)
         if due <= now:
@@ -234,6 +250,7 @@ class AcceptedLinks:
         known.peer = peer
         peer.connection = connection
         peer.heard_at = now
+        self._due = min(self._due, now + self._config.silence_s[peer.role])
         self._heard[peer.role].move_to_end(peer.incarnation)
         config = self._config
         answer = Hello(
@@ -265,7 +282,7 @@ class AcceptedLinks:
 
     def _reject(self, connection: int, name: str, code: str, text: str, now: float) -> list[AcceptedOutput]:
         self._forget_connection(connection)
-        self._parting[connection] = now
+        self._see_off(connection, now)
         rejected = Rejected(code, text, self._config.versions)
         return [TransmitOn(connection, 0, 0, rejected, ()), Refused(connection, name, text)]
 
@@ -277,6 +294,7 @@ class AcceptedLinks:
         self._parting.pop(connection, None)
         if known is not None and known.peer is not None:
             self._away[known.peer.incarnation] = now
+            self._due = min(self._due, now + AWAY_S)
 
     def _garbage(self, connection: int, text: str, now: float) -> list[AcceptedOutput]:
         known = self._connections.get(connection)
@@ -302,8 +320,12 @@ class AcceptedLinks:
 
     def _part(self, peer: _Peer, now: float) -> None:
         if peer.connection is not None:
-            self._parting[peer.connection] = now
+            self._see_off(peer.connection, now)
         self._forget_peer(peer)
+
+    def _see_off(self, connection: int, now: float) -> None:
+        self._parting[connection] = now
+        self._due = min(self._due, now + PARTING_S)
 
     def _forget_connection(self, connection: int) -> None:
         known = self._connections.pop(connection, None)

@@ -1,6 +1,6 @@
 """What the two ends of a link are told and what they ask for."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from scaler.errors import ScalerError
 from scaler.ids import Epoch, Incarnation
@@ -10,37 +10,32 @@ from scaler.protocol.columns import Frame
 # ---- told to the dialling end
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(Struct, frozen=True):
     """The connection that `Dial` asked for stands, and its handshake is done."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionLost:
+class ConnectionLost(Struct, frozen=True):
     """The connection ended or never stood; `refused`: the other side did not accept our key."""
 
     reason: str
     refused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class PacketArrived:
+class PacketArrived(Struct, frozen=True):
     """A message came over the connection."""
 
     header: Header
     frames: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(Struct, frozen=True):
     """The core has something to say."""
 
     message: Sendable
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Slept:
+class Slept(Struct, frozen=True):
     """The process stood still this long: all deadlines move."""
 
     seconds: float
@@ -51,20 +46,17 @@ DialledEvent = Connected | ConnectionLost | PacketArrived | Outgoing | Slept
 # ---- asked for by the dialling end
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(Struct, frozen=True):
     """Open a connection; answered by `Connected` or `ConnectionLost`."""
 
 
-@dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUp(Struct, frozen=True):
     """Close the connection; no event follows."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Transmit:
+class Transmit(Struct, frozen=True):
     """Put a message on the connection."""
 
     seq: int
@@ -73,31 +65,27 @@ class Transmit:
     frames: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(Struct, frozen=True):
     """A link to this scheduler stands: the same as before, or a new one on which everything must be said anew."""
 
     epoch: Epoch
     resumed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LinkDown:
+class LinkDown(Struct, frozen=True):
     """The connection is lost and is dialled again."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Deliver:
+class Deliver(Struct, frozen=True):
     """A message for the core."""
 
     message: Sendable
     frames: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class GaveUp:
+class GaveUp(Struct, frozen=True):
     """There will be no link any more."""
 
     error: ScalerError
@@ -108,8 +96,7 @@ DialledOutput = Dial | HangUp | Transmit | LinkUp | LinkDown | Deliver | GaveUp
 # ---- told to the accepting end
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionOpened:
+class ConnectionOpened(Struct, frozen=True):
     """Somebody connected; the role, name and key its handshake proved ("anyone" where nothing needs proof)."""
 
     connection: int
@@ -118,8 +105,7 @@ class ConnectionOpened:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class ArrivedFrom:
+class ArrivedFrom(Struct, frozen=True):
     """A message came over a connection."""
 
     connection: int
@@ -127,24 +113,21 @@ class ArrivedFrom:
     frames: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionEnded:
+class ConnectionEnded(Struct, frozen=True):
     """A connection was closed by the other side, or broke."""
 
     connection: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Garbage:
+class Garbage(Struct, frozen=True):
     """What came over a connection is no message, or not one its role may send."""
 
     connection: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingTo:
+class OutgoingTo(Struct, frozen=True):
     """The core has something to say to a peer."""
 
     peer: Incarnation
@@ -152,8 +135,7 @@ class OutgoingTo:
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EndLink:
+class EndLink(Struct, frozen=True):
     """The core wants nothing more to do with a peer: it is told the reason, or, where that is "", ends in peace."""
 
     peer: Incarnation
@@ -165,8 +147,7 @@ AcceptedEvent = ConnectionOpened | ArrivedFrom | ConnectionEnded | Garbage | Out
 # ---- asked for by the accepting end
 
 
-@dataclass(frozen=True, slots=True)
-class TransmitOn:
+class TransmitOn(Struct, frozen=True):
     """Put a message on a connection."""
 
     connection: int
@@ -176,16 +157,14 @@ class TransmitOn:
     frames: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CutConnection:
+class CutConnection(Struct, frozen=True):
     """Close a connection at once; no event follows."""
 
     connection: int
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Joined:
+class Joined(Struct, frozen=True):
     """A new link to this incarnation stands."""
 
     peer: Incarnation
@@ -194,16 +173,14 @@ class Joined:
     key_name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Gone:
+class Gone(Struct, frozen=True):
     """The link to this incarnation has ended for good."""
 
     peer: Incarnation
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DeliverFrom:
+class DeliverFrom(Struct, frozen=True):
     """A message of a peer for the core."""
 
     peer: Incarnation
@@ -211,8 +188,7 @@ class DeliverFrom:
     frames: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(Struct, frozen=True):
     """A connection was turned away: one line for the log."""
 
     connection: int
@@ -220,8 +196,7 @@ class Refused:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Superseded:
+class Superseded(Struct, frozen=True):
     """A peer has met a scheduler of this higher generation: it alone is obeyed, and we end."""
 
     generation: int

@@ -25,10 +25,16 @@ class SchedulerFacts:
     key_directory: str
 
 
+def monitor_address(pid: int) -> str:
+    """Where the scheduler of this process can be watched, unless it was told another place."""
+    return f"ipc://{_monitor_name(pid)}"
+
+
 def write_connection_file(facts: SchedulerFacts, environment: Mapping[str, str]) -> Path:
     """Tell other processes of this user about a scheduler; returns the file to remove when it ends."""
     directory = run_directory(environment)
-    for path, _ in _found(directory, alive=False):
+    for path, gone in _found(directory, alive=False):
+        (directory / _monitor_name(gone.pid)).unlink(missing_ok=True)
         path.unlink(missing_ok=True)
     path = directory / f"scheduler-{facts.pid}.json"
     beside = path.with_suffix(".new")
@@ -45,6 +51,10 @@ def find_scheduler(environment: Mapping[str, str]) -> SchedulerFacts | None:
         if found:
             return max(found, key=lambda entry: entry[0].stat().st_mtime_ns)[1]
     return None
+
+
+def _monitor_name(pid: int) -> str:
+    return f"monitor-{pid}"
 
 
 def _found(directory: Path, *, alive: bool) -> Iterator[tuple[Path, SchedulerFacts]]:

@@ -8,7 +8,7 @@ from scaler.net.addresses import Address
 from scaler.net.transport import Frame, TurnedAway
 from scaler.net.zap import DOMAIN, ZapDoor
 from scaler.net.zmq_listener import Curve
-from scaler.net.zmq_sockets import bind, descriptors, readable, set_common_options
+from scaler.net.zmq_sockets import Bell, bind, descriptors, readable, set_common_options
 
 #: messages kept for a reader that is slow, before the newest are dropped for it
 _KEPT_MESSAGES = 1000
@@ -31,6 +31,9 @@ class ZmqPublisher:
             self._socket.curve_server = True
             self._socket.curve_secretkey = curve.secret
             self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+        self._bell = Bell(self._socket, *([self._door.socket] if self._door else []))
+        #: the socket was written to, which may have quietened its descriptor
+        self._is_touched = False
         try:
             self.address = bind(self._socket, address)
         except BaseException:
@@ -43,6 +46,9 @@ class ZmqPublisher:
 
     def subscriptions(self) -> tuple[int, int, list[TurnedAway]]:
         """How many subscriptions began and ended since, and who was turned away."""
+        if not self._is_touched and not self._bell.answer():
+            return 0, 0, []
+        self._is_touched = False
         turned_away = self._door.answer(self._curve.authorized) if self._door and self._curve else []
         began = ended = 0
         while readable(self._socket):
@@ -53,6 +59,7 @@ class ZmqPublisher:
 
     def publish(self, frames: Sequence[Frame]) -> None:
         """Send to all whose subscription is a prefix of the first frame; a reader that is too slow misses it."""
+        self._is_touched = True
         self._socket.send_multipart(frames, zmq.NOBLOCK)
 
     def close(self) -> None:

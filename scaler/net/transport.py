@@ -5,8 +5,9 @@ sleeps: the descriptors tell of changes, not of what is left to read.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 Frame = bytes | memoryview
 
@@ -14,8 +15,7 @@ Frame = bytes | memoryview
 MAX_FRAME_BYTES = 2 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """What a handshake proved: the role and name a key is authorised under; role "anyone" where no key is needed."""
 
     role: str
@@ -23,24 +23,21 @@ class Identity:
     key: str
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(Struct, frozen=True):
     """A connection was accepted; it comes before the connection's first `Arrived`."""
 
     connection: int
     identity: Identity
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(Struct, frozen=True):
     """A message came; `connection` is 0 on a dialler."""
 
     connection: int
     frames: list[Frame]
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(Struct, frozen=True):
     """A connection is gone; `refused`: the other side did not accept our key."""
 
     connection: int
@@ -48,16 +45,14 @@ class Lost:
     refused: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class TurnedAway:
+class TurnedAway(Struct, frozen=True):
     """Somebody failed the handshake, or showed a key that is not authorised."""
 
     address: str
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(Struct, frozen=True):
     """A dialler's connection stands and its handshake is done."""
 
 

@@ -15,6 +15,7 @@ from scaler.net.keys import KeyFile
 from scaler.net.transport import Arrived, Connected, DialerEvent, Frame, Lost
 from scaler.net.zmq_sockets import (
     HANDSHAKE_MS,
+    Bell,
     Monitor,
     contents,
     descriptors,
@@ -65,6 +66,7 @@ class ZmqDialer:
             socket.curve_publickey, socket.curve_secretkey = key.public, key.secret
             socket.curve_serverkey = key.server
         self._monitor = Monitor(socket, zmq.EVENT_HANDSHAKE_SUCCEEDED | sum(_ENDED) | sum(_FAILED))
+        self._bell = Bell(self._monitor.socket)
         #: how the connection ended, until what arrived before has been read
         self._lost: Lost | None = None
         self._over = False
@@ -74,10 +76,10 @@ class ZmqDialer:
         return descriptors(self._socket, self._monitor.socket)
 
     def pending(self) -> bool:
-        return self._lost is not None or readable(self._socket) or readable(self._monitor.socket)
+        return self._lost is not None or readable(self._socket) or self._bell.has_rung()
 
     def receive(self, limit: int) -> list[DialerEvent]:
-        events: list[DialerEvent] = list(self._read_monitor())
+        events: list[DialerEvent] = list(self._read_monitor()) if self._bell.answer() else []
         socket = self._socket
         while len(events) < limit:
             if not readable(socket):

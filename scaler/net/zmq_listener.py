@@ -20,6 +20,7 @@ from scaler.net.keys import ROLES, Authorized, KeyRing
 from scaler.net.transport import Arrived, Frame, Identity, ListenerEvent, Lost, Opened, TurnedAway
 from scaler.net.zap import DOMAIN, ZapDoor
 from scaler.net.zmq_sockets import (
+    Bell,
     Monitor,
     bind,
     contents,
@@ -99,6 +100,7 @@ class ZmqListener:
             self._socket.curve_secretkey = curve.secret
             self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
         self._monitor = Monitor(self._socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | sum(_FAILED))
+        self._bell = Bell(self._monitor.socket, *([self._door.socket] if self._door else []))
         self._next_number = 1
         self._connections: dict[int, _Connection] = {}
         self._by_routing: dict[bytes, _Connection] = {}
@@ -122,14 +124,13 @@ class ZmqListener:
         return descriptors(self._socket, self._monitor.socket, *([self._door.socket] if self._door else []))
 
     def pending(self) -> bool:
-        if self._events or self._ending or readable(self._socket) or readable(self._monitor.socket):
-            return True
-        return self._door is not None and readable(self._door.socket)
+        return bool(self._events or self._ending) or readable(self._socket) or self._bell.has_rung()
 
     def receive(self, limit: int) -> list[ListenerEvent]:
-        self._read_monitor()
-        if self._door is not None and self._curve is not None:
-            self._events += self._door.answer(self._curve.authorized)
+        if self._bell.answer():
+            self._read_monitor()
+            if self._door is not None and self._curve is not None:
+                self._events += self._door.answer(self._curve.authorized)
         socket = self._socket
         while len(self._events) < limit:
             if not readable(socket):

@@ -4,6 +4,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import select
 import socket as sockets
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -24,6 +25,10 @@ HANDSHAKE_MS = 3000
 #: a living listener answers within this
 _PROBE_S = 1.0
 
+# as plain numbers: arithmetic on enumerations costs more than what it is for
+_LAST, _MORE = int(zmq.NOBLOCK), int(zmq.NOBLOCK | zmq.SNDMORE)
+_EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
+
 _monitor_numbers = itertools.count(1)
 
 
@@ -40,16 +45,15 @@ def send_frames(socket: "zmq.Socket[bytes]", frames: Sequence[Frame]) -> None:
     """Queue a multipart message without blocking; raises `zmq.ZMQError`."""
     last = len(frames) - 1
     for number, frame in enumerate(frames):
-        flags = zmq.NOBLOCK if number == last else zmq.NOBLOCK | zmq.SNDMORE
-        socket.send(frame, flags, copy=len(frame) < ZERO_COPY_BYTES)
+        socket.send(frame, _LAST if number == last else _MORE, copy=len(frame) < ZERO_COPY_BYTES)
 
 
 def receive_frames(socket: "zmq.Socket[bytes]") -> list[zmq.Frame]:
     """The frames of the next message, which must be waiting."""
-    frame = socket.recv(zmq.NOBLOCK, copy=False)
+    frame = socket.recv(_LAST, copy=False)
     frames = [frame]
     while frame.more:
-        frame = socket.recv(zmq.NOBLOCK, copy=False)
+        frame = socket.recv(_LAST, copy=False)
         frames.append(frame)
     return frames
 
@@ -63,7 +67,31 @@ def contents(frames: Sequence[zmq.Frame]) -> list[Frame]:
 
 def readable(socket: "zmq.Socket[bytes]") -> bool:
     """Whether a message is waiting."""
-    return bool(int(socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+    return bool(socket.get(_EVENTS) & _POLLIN)  # type: ignore[operator]  # an integer, for this option
+
+
+class Bell:
+    """Whether anything has rung at sockets that are always read until they are empty: one system call for all of them.
+
+    It is no help for a socket that is also written to, whose descriptor may have been quietened by that.
+    """
+
+    def __init__(self, *watched: "zmq.Socket[bytes]") -> None:
+        self._poll = select.poll()
+        for descriptor in descriptors(*watched):
+            self._poll.register(descriptor, select.POLLIN)
+        #: making and binding a socket reads from its mailbox too: until it was empty once, nothing need ring
+        self._is_new = True
+
+    def has_rung(self) -> bool:
+        """Whether they have to be read."""
+        return self._is_new or bool(self._poll.poll(0))
+
+    def answer(self) -> bool:
+        """The same, asked by who then reads them."""
+        has_rung = self.has_rung()
+        self._is_new = False
+        return has_rung
 
 
 def descriptors(*watched: "zmq.Socket[bytes]") -> list[int]:

@@ -1,13 +1,16 @@
-"""Headers to bytes and back: one MessagePack array of sequence number, acknowledgement and message.
+"""Headers to bytes and back: each a MessagePack array of sequence number, acknowledgement, message and small frames.
 
+What goes to one peer in one turn is laid together: a ZeroMQ frame holds an array of headers, since each frame costs a
+system call, a wake-up and an encryption of its own. Only a header that is alone may have frames behind it.
 Whatever a peer sends, decoding raises `ProtocolError` and nothing else. A decoder knows one direction and role, so a
 message its role may not send is refused here, before anybody looks at it.
 """
 
 import typing
+from collections.abc import Iterable, Sequence
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from scaler.errors import ProtocolError
 from scaler.protocol import FromClient, FromCluster, Message, ToClient, ToCluster
@@ -19,45 +22,59 @@ MAX_HEADER_BYTES = 1 << 20
 MAX_FRAMES = 4096
 #: what a header costs, roughly, when the window of a link is counted
 HEADER_BYTES = 64
+#: frames of a message that are no larger together travel inside its header
+INLINE_BYTES = 4 << 10
+#: neighbours share a frame up to this size and number
+BUNDLE_BYTES = 64 << 10
+MAX_BUNDLED = 1024
 Sendable = Message | ConnectionMessage
 
 
 class Header(Struct, array_like=True):
-    """The first frame of every message: `seq` is 0 for those of the connection itself, `ack` the last seq received."""
+    """One message: `seq` is 0 for those of the connection itself, `ack` the last seq received, `frames` what is behind.
+
+    Small frames travel inside; those of a large message follow as frames of their own and are put here when decoded.
+    """
 
     seq: int
     ack: int
     message: typing.Any  # Any: narrowed by the decoder of the direction
+    frames: tuple[Frame, ...] = ()
 
 
 class _FromClient(Struct, array_like=True):
     seq: int
     ack: int
     message: FromClient | Hello | Heartbeat | ResendFrom
+    frames: tuple[bytes, ...] = ()
 
 
 class _FromCluster(Struct, array_like=True):
     seq: int
     ack: int
     message: FromCluster | Hello | Heartbeat | ResendFrom
+    frames: tuple[bytes, ...] = ()
 
 
 class _Greeting(Struct, array_like=True):
     seq: int
     ack: int
     message: Hello
+    frames: tuple[bytes, ...] = ()
 
 
 class _ToClient(Struct, array_like=True):
     seq: int
     ack: int
     message: ToClient | Hello | Heartbeat | ResendFrom | Rejected
+    frames: tuple[bytes, ...] = ()
 
 
 class _ToCluster(Struct, array_like=True):
     seq: int
     ack: int
     message: ToCluster | Hello | Heartbeat | ResendFrom | Rejected
+    frames: tuple[bytes, ...] = ()
 
 
 #: who is speaking, to the layout of what it may say; "greeting" is anybody before its Hello
@@ -76,33 +93,83 @@ UNSEQUENCED = frozenset(typing.get_args(ConnectionMessage))
 _encoder = msgspec.msgpack.Encoder()
 
 
-def encode(seq: int, ack: int, message: Sendable) -> bytes:
-    """The header frame of a message; one beyond the limit is an error of ours, since its sender has to cut it."""
-    frame = _encoder.encode((seq, ack, message))
-    if len(frame) > MAX_HEADER_BYTES:
-        raise ValueError(f"a {type(message).__name__} of {len(frame)} bytes is no header: send it in parts")
-    return frame
+class Packed(typing.Protocol):
+    """Whatever has the four parts of a header."""
+
+    @property
+    def seq(self) -> int: ...
+    @property
+    def ack(self) -> int: ...
+    @property
+    def message(self) -> Sendable: ...
+    @property
+    def frames(self) -> tuple[Frame, ...]: ...
+
+
+def encode(seq: int, ack: int, message: Sendable, inline: tuple[Frame, ...] = ()) -> bytes:
+    """One header; one beyond the limit is an error of ours, since its sender has to cut it."""
+    header = _encoder.encode((seq, ack, message, inline) if inline else (seq, ack, message))
+    if len(header) > MAX_HEADER_BYTES:
+        raise ValueError(f"a {type(message).__name__} of {len(header)} bytes is no header: send it in parts")
+    return header
+
+
+def pack(packets: Iterable[Packed]) -> list[list[Frame]]:
+    """What to put on the wire for these, in order: neighbours that are small share one frame."""
+    packed: list[list[Frame]] = []
+    together: list[bytes] = []
+    size = 0
+    for packet in packets:
+        frames = packet.frames
+        is_small = not frames or sum(map(len, frames)) <= INLINE_BYTES
+        header = encode(packet.seq, packet.ack, packet.message, frames if is_small else ())
+        if together and (size + len(header) > BUNDLE_BYTES or len(together) == MAX_BUNDLED or not is_small):
+            packed.append([bundle(together)])
+            together, size = [], 0
+        if is_small:
+            together.append(header)
+            size += len(header)
+        else:
+            packed.append([bundle([header]), *frames])
+    if together:
+        packed.append([bundle(together)])
+    return packed
+
+
+def bundle(headers: Sequence[bytes]) -> bytes:
+    """Headers laid end to end as one MessagePack array."""
+    count = len(headers)
+    start = bytes((0x90 | count,)) if count < 16 else b"\xdc" + count.to_bytes(2, "big")
+    return start + (headers[0] if count == 1 else b"".join(headers))
 
 
 class Decoder:
     """Reads the headers of one direction; see `DIRECTIONS`."""
 
     def __init__(self, direction: str) -> None:
-        self._decode = msgspec.msgpack.Decoder(DIRECTIONS[direction]).decode
+        layout: typing.Any = DIRECTIONS[direction]  # Any: a type, chosen here
+        bundled = typing.Annotated[list[layout], Meta(min_length=1, max_length=MAX_BUNDLED)]
+        self._decode = msgspec.msgpack.Decoder(bundled).decode
         self._direction = direction
 
-    def decode(self, frame: Frame, frames: int = 0) -> Header:
-        """The header in `frame`, of a message with `frames` more frames behind it."""
-        if len(frame) > MAX_HEADER_BYTES or frames > MAX_FRAMES:
-            raise ProtocolError(f"a message of a {len(frame)} byte header and {frames} frames is too large")
+    def decode(self, frames: Sequence[Frame]) -> list[Header]:
+        """The messages that came together, each with its frames."""
+        first = frames[0]
+        if len(first) > MAX_HEADER_BYTES or len(frames) - 1 > MAX_FRAMES:
+            raise ProtocolError(f"a message of a {len(first)} byte header and {len(frames) - 1} frames is too large")
         try:
-            header = self._decode(frame)
+            headers = typing.cast("list[Header]", self._decode(first))
         except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, TypeError) as error:
             raise ProtocolError(f"no message that {self._direction} may send: {error}") from None
-        found = typing.cast("Header", header)
-        if found.seq < 0 or found.ack < 0 or (found.seq == 0) is not (type(found.message) in UNSEQUENCED):
-            raise ProtocolError(f"sequence numbers {found.seq}, {found.ack} with a {type(found.message).__name__}")
-        return found
+        for header in headers:
+            if header.seq < 0 or header.ack < 0 or (header.seq == 0) is not (type(header.message) in UNSEQUENCED):
+                name = type(header.message).__name__
+                raise ProtocolError(f"sequence numbers {header.seq}, {header.ack} with a {name}")
+        if len(frames) > 1:
+            if len(headers) > 1 or headers[0].frames:
+                raise ProtocolError(f"{len(frames) - 1} frames behind {len(headers)} headers belong to none of them")
+            headers[0].frames = tuple(frames[1:])
+        return headers
 
 
 _failure_decoder = msgspec.msgpack.Decoder(Failure)

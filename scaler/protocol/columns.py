@@ -6,7 +6,8 @@ first value begins, so that a slice of a column is a slice of its parts and noth
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from scaler.errors import ProtocolError
 
@@ -34,8 +35,7 @@ def words(frame: Frame) -> memoryview:
     return view.cast("Q")
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentColumn:
+class ArgumentColumn(Struct, frozen=True):
     """The pickled calls of indices [lo, lo + count) of a batch.
 
     `offsets` holds count + 1 absolute words; `data` is one frame with all calls, or, for a single call larger than
@@ -82,8 +82,7 @@ class ArgumentColumn:
         return cls(lo, count, frames[0], tuple(frames[1:]))
 
 
-@dataclass(frozen=True, slots=True)
-class ResultColumn:
+class ResultColumn(Struct, frozen=True):
     """The outcomes of indices [lo, lo + count) of a batch.
 
     `statuses` is a byte each, `run_us` a 32-bit word each, `ends` the absolute 64-bit end of each in the stream whose

@@ -13,7 +13,7 @@ Label = Annotated[str, Meta(max_length=256)]
 
 
 class Versions(Struct, frozen=True, array_like=True):
-    """What both sides must agree on; `build` and `python` are shown, `protocol`, `python_minor` and `pickle` compared."""
+    """What both sides must agree on: `protocol`, `python_minor`, `pickle`; `build` and `python` are only shown."""
 
     protocol: int
     python_minor: Label

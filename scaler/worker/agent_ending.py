@@ -48,11 +48,6 @@ class Ending:
         self._retire_by: float | None = None
         self.has_ended = False
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether nothing is begun any more."""
-        return self._kill_at is not None
-
     def begin(self, now: float) -> None:
         """The first turn."""
         self._alone_since = now

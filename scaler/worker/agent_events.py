@@ -4,7 +4,7 @@ A ticket is a slice of a run, given to one worker. Its tasks are run in order; `
 the batch, as everywhere.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId, TicketId, WorkerId
 from scaler.protocol import BatchOptions, FromCluster, ToCluster
@@ -13,37 +13,32 @@ from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 # ---- events
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(Struct, frozen=True):
     """A link to this scheduler stands. `resumed` says it is the same as before; else everything is said anew."""
 
     epoch: Epoch
     resumed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LinkDown:
+class LinkDown(Struct, frozen=True):
     """The connection is lost; it is dialled again."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """A message of the scheduler, with the frames behind its header."""
 
     message: ToCluster
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStarted:
+class WorkerStarted(Struct, frozen=True):
     """A worker asked for by `StartWorker` can take tickets now."""
 
     worker: WorkerId
     pid: int
 
 
-@dataclass(frozen=True, slots=True)
-class SlotView:
+class SlotView(Struct, frozen=True):
     """What a slot's words say: the ticket and index it runs (ticket 0: idle), since when, on the agent's clock.
 
     `ended_ticket` and `ended_index` tell of the last ticket it left: the index behind the last one it ran of it, which
@@ -57,16 +52,14 @@ class SlotView:
     ended_index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(Struct, frozen=True):
     """Results of consecutive tasks of one ticket, as one slot finished them."""
 
     ticket: TicketId
     column: ResultColumn
 
 
-@dataclass(frozen=True, slots=True)
-class Harvested:
+class Harvested(Struct, frozen=True):
     """A worker's ring was emptied, and then its slots looked at: `pieces` in order by slot, `slots` one each."""
 
     worker: WorkerId
@@ -74,16 +67,14 @@ class Harvested:
     slots: tuple[SlotView, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TookBack:
+class TookBack(Struct, frozen=True):
     """The answer to `TakeBack`: these tickets were still unread and will not be run; others were read."""
 
     worker: WorkerId
     tickets: tuple[TicketId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerEnded:
+class WorkerEnded(Struct, frozen=True):
     """A worker process is gone; its ring was harvested before, its unread tickets are `unread`.
 
     `exit_code` is its own, or minus the signal; `stderr` its last lines. `slots` are its words as it left them: a task
@@ -97,24 +88,21 @@ class WorkerEnded:
     unread: tuple[TicketId, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class StartFailed:
+class StartFailed(Struct, frozen=True):
     """A worker asked for did not come up; `text` says why."""
 
     worker: WorkerId
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class StopAsked:
+class StopAsked(Struct, frozen=True):
     """The process was told to end: running tasks may finish for `grace_s`; a second one means now."""
 
     grace_s: float
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Slept:
+class Slept(Struct, frozen=True):
     """The shell woke this much later than it asked for."""
 
     seconds: float
@@ -127,37 +115,33 @@ Event = (
 # ---- commands
 
 
-@dataclass(frozen=True, slots=True)
-class Say:
+class Say(Struct, frozen=True):
     """Give a message to the link."""
 
     message: FromCluster
     frames: tuple[Frame, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class StartWorker:
-    """Fork a worker; answered by `WorkerStarted` or `StartFailed`."""
+class StartWorker(Struct, frozen=True):
+    """Fork a worker, to be called `name` ("" for its number); answered by `WorkerStarted` or `StartFailed`."""
 
     worker: WorkerId
+    name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class KillWorker:
+class KillWorker(Struct, frozen=True):
     """End a worker and all its processes at once; answered by `WorkerEnded`."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True)
-class RetireWorker:
+class RetireWorker(Struct, frozen=True):
     """Close a worker's line: it ends by itself when it has nothing left; answered by `WorkerEnded`."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True)
-class Define:
+class Define(Struct, frozen=True):
     """Send a function down to a worker, before the first ticket that needs it."""
 
     worker: WorkerId
@@ -165,16 +149,14 @@ class Define:
     frames: tuple[Frame, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Drop:
+class Drop(Struct, frozen=True):
     """A worker may forget this function: no ticket will name it without a new `Define`."""
 
     worker: WorkerId
     function: FunctionId
 
 
-@dataclass(frozen=True, slots=True)
-class Give:
+class Give(Struct, frozen=True):
     """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`."""
 
     worker: WorkerId
@@ -183,18 +165,16 @@ class Give:
     function: FunctionId
     options: BatchOptions
     column: ArgumentColumn
-    batch: BatchId = BatchId(Incarnation(0), 0)  # noqa: RUF009  # a plain tuple
+    batch: BatchId = BatchId(Incarnation(0), 0)  # a plain tuple
 
 
-@dataclass(frozen=True, slots=True)
-class TakeBack:
+class TakeBack(Struct, frozen=True):
     """Read a worker's unread tickets back from its line; answered by `TookBack` (in the same turn)."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(Struct, frozen=True):
     """Stop a slot before it begins an index of its current ticket that is `index` or above.
 
     The effect is certain 2 ms later: if the slot's words then still show an index below, nothing at or above `index`
@@ -207,15 +187,13 @@ class Limit:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True):
     """Empty a worker's ring and look at its slots now; answered by `Harvested` (in the same turn)."""
 
     worker: WorkerId
 
 
-@dataclass(frozen=True, slots=True)
-class Interrupt:
+class Interrupt(Struct, frozen=True):
     """Raise in a slot, if it still runs this index of this ticket (cancel, timeout)."""
 
     worker: WorkerId
@@ -224,8 +202,7 @@ class Interrupt:
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
+class Note(Struct, frozen=True):
     """A fact for the log."""
 
     level: str
@@ -233,8 +210,7 @@ class Note:
     fields: tuple[tuple[str, str | int | float], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class End:
+class End(Struct, frozen=True):
     """All is handed back and every worker is gone: the process ends with this code."""
 
     exit_code: int

@@ -1,6 +1,6 @@
 """The workers of a cluster: started, replaced and ended, and indexed by what they can take."""
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -30,6 +30,7 @@ class AgentConfig:
     heartbeat_interval_s: float = 2.0
     death_timeout_s: float = 300.0
     ends_at: float | None = None
+    worker_names: tuple[str, ...] = ()
 
 
 class Pool:
@@ -53,6 +54,8 @@ class Pool:
         #: asked for their unread tickets, and not answered yet
         self.asked_back: dict[WorkerId, None] = {}
         self._next = 0
+        #: all and only names that no worker has; one that ends leaves its own to the worker in its place
+        self._free_names = deque(config.worker_names)
         #: workers to be started, and when
         self._missing = config.workers
         self._start_at = 0.0
@@ -76,9 +79,9 @@ class Pool:
             for _ in range(self._missing):
                 worker = WorkerId(self._next)
                 self._next += 1
-                place = f"{self._config.name}, worker {worker}"
-                self.workers[worker] = Worker(worker, self._config.threads, place, now)
-                self._outbox.order(StartWorker(worker))
+                name = self._free_names.popleft() if self._free_names else ""
+                self.workers[worker] = Worker(worker, name, self._config.threads, self._config.name, now)
+                self._outbox.order(StartWorker(worker, name))
             self._missing = 0
 
     def started(self, worker: Worker, pid: int, now: float) -> None:
@@ -89,7 +92,8 @@ class Pool:
             worker.phase = Phase.READY
             self.ready += 1
             self.note(worker)
-            self._outbox.note("info", f"Worker[{worker.id}] started", pid=pid)
+            named = {"name": worker.name} if worker.name else {}
+            self._outbox.note("info", f"Worker[{worker.id}] started", pid=pid, **named)
         else:
             self._outbox.order(KillWorker(worker.id))
 
@@ -97,6 +101,8 @@ class Pool:
         """A worker is gone, or never came: another is started in its place, after a pause if this was in vain."""
         self._leave(worker, Phase.KILLED)
         del self.workers[worker.id]
+        if worker.name:
+            self._free_names.append(worker.name)
         self._missing += 1
         self._to_take_back.pop(worker.id, None)
         self._to_look.pop(worker.id, None)
@@ -177,6 +183,8 @@ class Pool:
         """Every index, and every sum a worker keeps, against what it is one of."""
         ready = [worker for worker in self.workers.values() if worker.phase is Phase.READY]
         assert self.ready == len(ready)
+        names = [worker.name for worker in self.workers.values() if worker.name]
+        assert sorted([*names, *self._free_names]) == sorted(self._config.worker_names)
         for index in (self.idle, self.hungry, self.backed_up):
             assert all(self.workers[name] is worker for name, worker in index.items())
         for name, worker in self.workers.items():

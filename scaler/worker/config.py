@@ -8,13 +8,16 @@ from pathlib import Path
 
 from scaler.resources import NO_RESOURCES, Resources
 
+#: as an address on the command line: whoever starts this process says it on its line, once there is one
+TOLD_LATER = "-"
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerClusterConfig:
     """Where the scheduler is, what is offered to it, and how long to wait for what; times in seconds.
 
     `ends_at_unix_s` is the end of the allocation, if it has one; `parent_fd` a descriptor whose end of file means that
-    whoever started this process is gone.
+    whoever started this process is gone; an empty `address` is said on it later, in one line.
     """
 
     address: str
@@ -30,6 +33,7 @@ class WorkerClusterConfig:
     ends_at_unix_s: float | None = None
     key_file: Path | None = None
     insecure: bool = False
+    insecure_off_loopback: bool = False
     python_path: tuple[str, ...] = ()
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None

@@ -57,7 +57,7 @@ class ZygoteProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = ours
-        self._orders: deque[tuple[WorkerId, tuple[int, ...]]] = deque()
+        self._orders: deque[tuple[bytes, tuple[int, ...]]] = deque()
         # -P: what lies in the working directory must not stand in for the standard library while we import it.
         command = [
             sys.executable,
@@ -82,16 +82,16 @@ class ZygoteProcess:
         """The line to watch."""
         return self._control.fileno()
 
-    def fork(self, worker: WorkerId, descriptors: Sequence[int]) -> None:
+    def fork(self, worker: WorkerId, name: str, descriptors: Sequence[int]) -> None:
         """Order a worker with these descriptors; they have to stay open until it has `Forked` or failed."""
-        self._orders.append((worker, tuple(descriptors)))
+        self._orders.append((json.dumps({"fork": worker, "name": name}).encode(), tuple(descriptors)))
         self._flush()
 
     def _flush(self) -> None:
         while self._orders:
-            worker, descriptors = self._orders[0]
+            order, descriptors = self._orders[0]
             try:
-                send_with_descriptors(self._control, [json.dumps({"fork": worker}).encode()], descriptors)
+                send_with_descriptors(self._control, [order], descriptors)
             except (BlockingIOError, BrokenPipeError, ConnectionResetError):
                 return  # it answers what it has read, or its end is read from the same line
             self._orders.popleft()

@@ -14,7 +14,7 @@ from scaler.errors import ProtocolError, ScalerError
 from scaler.link import events as link
 from scaler.link.dialled import DialledLink
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
-from scaler.protocol.codec import Decoder, encode
+from scaler.protocol.codec import Decoder, pack
 from scaler.worker import agent_events as agent
 from scaler.worker.poller import Poller
 from scaler.worker.workers import Workers
@@ -174,11 +174,11 @@ class Loop:
         match event:
             case Arrived(_, frames):
                 try:
-                    header = self._decoder.decode(frames[0], len(frames) - 1)
+                    headers = self._decoder.decode(frames)
                 except ProtocolError as error:
                     self.hang_up()
                     return [link.ConnectionLost(f"the scheduler sent what is no message: {error}")]
-                return [link.PacketArrived(header, tuple(frames[1:]))]
+                return [link.PacketArrived(header, header.frames) for header in headers]
             case Connected():
                 return [link.Connected()]
             case Lost(_, reason, refused):
@@ -187,11 +187,11 @@ class Loop:
 
     def _perform_link(self, outputs: list[link.DialledOutput]) -> list[agent.Event]:
         told: list[agent.Event] = []
+        packets: list[link.Transmit] = []
         for output in outputs:
             match output:
-                case link.Transmit(seq, ack, message, frames):
-                    if self._dialer is not None:
-                        self._dialer.send([encode(seq, ack, message), *frames])
+                case link.Transmit():
+                    packets.append(output)
                 case link.Deliver(message, frames):
                     told.append(agent.Received(message, frames))  # type: ignore[arg-type]  # the decoder's direction
                 case link.LinkUp(epoch, resumed):
@@ -205,10 +205,18 @@ class Loop:
                     for descriptor in self._dialer.filenos():
                         self._poller.watch(descriptor, _nothing)
                 case link.HangUp():
+                    self._transmit(packets)
+                    packets = []
                     self.hang_up()
                 case link.GaveUp(error):
                     self._error = error
+        self._transmit(packets)
         return told
+
+    def _transmit(self, packets: list[link.Transmit]) -> None:
+        if packets and self._dialer is not None:
+            for frames in pack(packets):
+                self._dialer.send(frames)
 
     # ---- between turns
 
@@ -227,7 +235,7 @@ class Loop:
             self._perform_link(self._link.handle(self._drain(), self._clock()))
             if self._dialer is None:
                 return
-            if not self._dialer.pending():
+            if self._link.backlog_bytes and not self._dialer.pending():
                 due = _first(self._link.next_deadline(), until) or until
                 self._poller.wait(max(0.0, due - self._clock()))
 

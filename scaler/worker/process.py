@@ -27,7 +27,6 @@ _OOM_SCORE_RAISE = 500
 class WorkerSetup:
     """What a worker is told when it is forked; `line`, `board`, `poke` and `stderr` are descriptors."""
 
-    worker: int
     threads: int
     place: str
     line: int
@@ -44,8 +43,7 @@ def run_worker(setup: WorkerSetup) -> None:
     board = Board(setup.board, setup.threads)
     os.close(setup.board)
     inbox = Inbox(line)
-    place = f"{setup.place}, worker {setup.worker}"
-    first, *others = (Slot(slot, inbox, line, setup.poke, place) for slot in board.slots)
+    first, *others = (Slot(slot, inbox, line, setup.poke, setup.place) for slot in board.slots)
     signal.signal(signal.SIGUSR1, first.on_interrupt)
     threads = [threading.Thread(target=slot.run, daemon=True) for slot in others]
     for thread in threads:

@@ -77,7 +77,9 @@ class Workers:
         self._zygote: ZygoteProcess | None = None
 
     def open(self) -> None:
-        """Start the zygote, so that it is there when the first worker is asked for."""
+        """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
+        if self._zygote is not None:
+            return
         become_subreaper()
         facts = self._facts
         self._zygote = ZygoteProcess(facts.threads, facts.place, facts.paths, facts.environment)
@@ -93,7 +95,7 @@ class Workers:
     def perform(self, command: WorkerCommand) -> Event | None:
         """Do it; returns what is to be told in the same turn."""
         if isinstance(command, StartWorker):
-            return self._start(command.worker)
+            return self._start(command.worker, command.name)
         handle = self._handles[command.worker]
         match command:
             case Give():
@@ -118,10 +120,9 @@ class Workers:
                 assert_never(command)
         return None
 
-    def _start(self, worker: WorkerId) -> StartFailed | None:
+    def _start(self, worker: WorkerId, name: str) -> StartFailed | None:
         try:
-            if self._zygote is None:
-                self.open()
+            self.open()
             handle = WorkerHandle(worker, self._facts.threads)
         except OSError as error:
             return StartFailed(worker, f"the system does not allow it: {error}")
@@ -129,7 +130,7 @@ class Workers:
         self._watch.watch(handle.poke, lambda: self._called(handle))
         self._watch.watch(handle.stderr, lambda: self._forward(handle))
         assert self._zygote is not None
-        self._zygote.fork(worker, handle.to_fork)
+        self._zygote.fork(worker, name, handle.to_fork)
         return None
 
     # ---- what they do

@@ -77,9 +77,11 @@ class Zygote:
         data, descriptors = receive_with_descriptors(self._control, MESSAGE_BYTES, FORK_DESCRIPTORS)
         if not data:
             return False
-        worker = int(json.loads(data)["fork"])
+        order = json.loads(data)
+        worker = int(order["fork"])
         line, board, poke, stderr = descriptors
-        setup = WorkerSetup(worker, self._threads, self._place, line, board, poke, stderr, os.getpid())
+        place = f"{self._place}, worker {order['name'] or worker}"
+        setup = WorkerSetup(self._threads, place, line, board, poke, stderr, os.getpid())
         try:
             pid = os.fork()
         except OSError as error:
@@ -110,8 +112,8 @@ class Zygote:
             gc.enable()
             run_worker(setup)
             code = 0
-        except BaseException:  # noqa: BLE001  # the last words of a process that must not become a second zygote
-            sys.excepthook(*sys.exc_info())
+        except BaseException as error:  # noqa: BLE001  # the last words of a process that must not become a second zygote
+            sys.excepthook(type(error), error, error.__traceback__)
         finally:
             with contextlib.suppress(BaseException):
                 sys.stdout.flush()

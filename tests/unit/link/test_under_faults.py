@@ -33,7 +33,7 @@ from scaler.link.events import (
     TransmitOn,
 )
 from scaler.protocol import ExplainTask, Explanation, Versions
-from scaler.protocol.codec import Decoder, encode
+from scaler.protocol.codec import Decoder, bundle, encode
 
 VERSIONS = Versions(1, "3.11", 5)
 STEP_S = 0.01
@@ -122,14 +122,14 @@ class World:
         if 0.25 <= dice < 0.5:
             self.counts["repeated"] += 1
             queue.append((frame, behind))
-        elif 0.5 <= dice < 0.75 and b"\x00\x00" != frame[1:3]:  # a greeting is only lost with its connection
+        elif 0.5 <= dice < 0.75 and frame[1:3] != b"\x00\x00":  # a greeting is only lost with its connection
             self.counts["lost"] += 1
             return
         elif 0.75 <= dice < 0.8:
             self.counts["cut"] += 1
             self.cut(connection)
             return
-        header = Decoder(role).decode(frame)
+        (header,) = Decoder(role).decode([bundle([frame])])
         if role == "client":
             self.events.append(ArrivedFrom(connection, header, (behind,)))
         else:

@@ -27,24 +27,37 @@ from scaler.protocol import (
     Taken,
 )
 from scaler.protocol.codec import (
+    BUNDLE_BYTES,
     DIRECTIONS,
+    INLINE_BYTES,
+    MAX_BUNDLED,
     MAX_FRAMES,
     MAX_HEADER_BYTES,
     UNSEQUENCED,
     Decoder,
+    Header,
     Sendable,
+    bundle,
     decode_failure,
     encode,
     encode_failure,
+    pack,
 )
 from scaler.protocol.options import MAX_INDEX, MAX_RANGES
 from tests.unit.protocol.examples import BATCH, BY_DIRECTION, EVERY, FAILURE, OBJECT, RUN
 
+ROLES = sorted(DIRECTIONS)
+DECODERS = {role: Decoder(role) for role in ROLES}
 PAIRS = [(direction, message) for direction, messages in BY_DIRECTION.items() for message in messages]
 
 
 def seq_of(message: Sendable) -> int:
     return 0 if type(message) in UNSEQUENCED else 5
+
+
+def read(direction: str, header: bytes, frames: int = 0) -> Header:
+    """What a decoder makes of one header with so many frames behind it."""
+    return Decoder(direction).decode([bundle([header]), *[b""] * frames])[0]
 
 
 def as_lists(value: typing.Any) -> typing.Any:
@@ -57,7 +70,7 @@ def test_there_is_an_example_of_every_message() -> None:
 
 @pytest.mark.parametrize(("direction", "message"), PAIRS, ids=lambda value: getattr(type(value), "__name__", ""))
 def test_a_message_comes_back_as_it_went(direction: str, message: Sendable) -> None:
-    header = Decoder(direction).decode(encode(seq_of(message), 3, message))
+    header = read(direction, encode(seq_of(message), 3, message))
     assert (header.seq, header.ack, header.message) == (seq_of(message), 3, message)
     assert type(header.message) is type(message)
 
@@ -84,7 +97,7 @@ def test_a_message_of_another_role_is_refused(direction: str, message: Sendable)
     for other in DIRECTIONS:
         if type(message) not in {type(allowed) for allowed in BY_DIRECTION[other]}:
             with pytest.raises(ProtocolError):
-                Decoder(other).decode(encode(seq_of(message), 3, message))
+                read(other, encode(seq_of(message), 3, message))
 
 
 @pytest.mark.parametrize(
@@ -117,53 +130,116 @@ def test_a_message_of_another_role_is_refused(direction: str, message: Sendable)
 )
 def test_garbage_is_a_protocol_error(frame: bytes) -> None:
     with pytest.raises(ProtocolError):
-        Decoder("client").decode(frame)
+        read("client", frame)
 
 
 def test_too_many_frames_are_a_protocol_error() -> None:
     frame = encode(1, 0, ClearClient())
-    assert Decoder("client").decode(frame, MAX_FRAMES).message == ClearClient()
+    assert read("client", frame, MAX_FRAMES).message == ClearClient()
     with pytest.raises(ProtocolError):
-        Decoder("client").decode(frame, MAX_FRAMES + 1)
+        read("client", frame, MAX_FRAMES + 1)
+
+
+class Packet(typing.NamedTuple):
+    seq: int
+    ack: int
+    message: Sendable
+    frames: tuple[bytes, ...] = ()
+
+
+def test_what_is_small_shares_a_frame_and_what_is_large_has_frames_of_its_own() -> None:
+    large = bytes(INLINE_BYTES + 1)
+    packets = [
+        Packet(1, 0, ClearClient()),
+        Packet(2, 0, ClearClient(), (b"one", b"", b"three")),
+        Packet(3, 0, ClearClient(), (b"small", large)),
+        Packet(4, 0, ClearClient()),
+    ]
+    packed = pack(packets)
+    assert [len(frames) for frames in packed] == [1, 3, 1]
+    assert packed[1][1:] == [b"small", large]
+    headers = [header for frames in packed for header in Decoder("client").decode(frames)]
+    assert [(header.seq, header.frames) for header in headers] == [(one.seq, one.frames) for one in packets]
+
+
+def test_a_bundle_is_bounded_in_size_and_in_number() -> None:
+    packed = pack(Packet(seq, 0, ClearClient()) for seq in range(1, MAX_BUNDLED + 3))
+    assert [len(Decoder("client").decode(frames)) for frames in packed] == [MAX_BUNDLED, 2]
+    packed = pack(Packet(seq, 0, ClearClient(), (bytes(INLINE_BYTES),)) for seq in range(1, 40))
+    assert max(len(frames[0]) for frames in packed) <= BUNDLE_BYTES + 3
+    assert sum(len(Decoder("client").decode(frames)) for frames in packed) == 39
+
+
+def test_frames_behind_several_headers_belong_to_none_and_are_refused() -> None:
+    two = [encode(1, 0, ClearClient()), encode(2, 0, ClearClient())]
+    with pytest.raises(ProtocolError, match="belong to none"):
+        Decoder("client").decode([bundle(two), b"whose"])
+    with pytest.raises(ProtocolError, match="belong to none"):
+        Decoder("client").decode([bundle([encode(1, 0, ClearClient(), (b"inside",))]), b"outside"])
+
+
+def test_an_empty_bundle_is_refused() -> None:
+    with pytest.raises(ProtocolError):
+        Decoder("client").decode([bundle([])])
+
+
+def test_the_msgpack_package_reads_a_bundle() -> None:
+    (frames,) = pack([Packet(1, 0, ClearClient()), Packet(2, 7, ClearClient(), (b"a", b"b"))])
+    assert msgpack.unpackb(frames[0]) == [[1, 0, [18]], [2, 7, [18], [b"a", b"b"]]]
 
 
 def test_a_memoryview_is_read_as_well() -> None:
-    assert Decoder("client").decode(memoryview(encode(0, 0, Heartbeat(4)))).message == Heartbeat(4)
+    assert Decoder("client").decode([memoryview(bundle([encode(0, 0, Heartbeat(4))]))])[0].message == Heartbeat(4)
 
 
 def test_fields_of_a_later_version_are_passed_over() -> None:
-    frame = msgpack.packb([0, 9, [2, 4, "new", ["field"]], "more"])
-    assert Decoder("client").decode(frame).message == ResendFrom(4)
+    frame = msgpack.packb([0, 9, [2, 4, "new", ["field"]], [], "more"])
+    assert read("client", frame).message == ResendFrom(4)
 
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(sorted(DIRECTIONS)))
 def test_random_bytes_raise_nothing_else(frame: bytes, direction: str) -> None:
     try:
-        Decoder(direction).decode(frame)
+        read(direction, frame)
     except ProtocolError as error:
         assert str(error)
 
 
-JSON = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**64 - 1)
-    | st.floats()
-    | st.text(max_size=5)
-    | st.binary(max_size=20),
-    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=12,
-)
+def nonsense(chance: random.Random, depth: int) -> object:
+    """Any value that MessagePack holds, a few levels deep at most."""
+    match chance.randrange(9 if depth else 7):
+        case 0:
+            return None
+        case 1:
+            return chance.random() < 0.5
+        case 2:
+            return chance.choice((0, 1, -1, 2**31, 2**53 + 1, 2**64 - 1, -(2**63), chance.randrange(-(2**63), 2**64)))
+        case 3:
+            return chance.choice((0.0, -1.5, float("nan"), float("inf"), 1e308))
+        case 4:
+            return "".join(chance.choice("a\0é𝒳\ud7ff") for _ in range(chance.randrange(6)))
+        case 5:
+            return bytes(chance.choice((16, chance.randrange(21))))
+        case 6:
+            return [chance.randrange(12) for _ in range(chance.randrange(3))]
+        case 7:
+            return [nonsense(chance, depth - 1) for _ in range(chance.randrange(7))]
+        case _:
+            return {str(n): nonsense(chance, depth - 1) for n in range(chance.randrange(4))}
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.integers(-2, 10), st.integers(0, 101), st.lists(JSON, max_size=8), st.sampled_from(sorted(DIRECTIONS)))
-def test_well_formed_nonsense_raises_nothing_else(seq: int, tag: int, fields: list[object], direction: str) -> None:
-    try:
-        Decoder(direction).decode(msgpack.packb([seq, 0, [tag, *fields]]))
-    except ProtocolError as error:
-        assert str(error)
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 2**32))
+def test_well_formed_nonsense_raises_nothing_else(seed: int) -> None:
+    chance = random.Random(seed)
+    for _ in range(200):
+        fields = [nonsense(chance, 3) for _ in range(chance.randrange(9))]
+        frame = msgpack.packb([chance.randint(-2, 10), 0, [chance.randint(0, 101), *fields]])
+        try:
+            DECODERS[chance.choice(ROLES)].decode([bundle([frame])])
+        except ProtocolError as error:
+            assert str(error)
 
 
 def test_mutated_messages_raise_nothing_else() -> None:
@@ -175,7 +251,7 @@ def test_mutated_messages_raise_nothing_else() -> None:
         for _ in range(chance.randint(1, 4)):
             frame[chance.randrange(len(frame))] = chance.randrange(256)
         try:
-            Decoder(direction).decode(bytes(frame[: chance.randint(1, len(frame))]))
+            read(direction, bytes(frame[: chance.randint(1, len(frame))]))
         except ProtocolError:
             refused += 1
     assert refused > 10_000
@@ -189,7 +265,7 @@ def test_a_header_beyond_the_limit_is_not_sent() -> None:
 def test_as_many_ranges_as_allowed_fit_a_header() -> None:
     ranges = tuple(Range(2**32 - 2 * i - 2, 2**32 - 2 * i - 1) for i in range(MAX_RANGES))
     message = Taken(BATCH, ranges)
-    assert Decoder("client").decode(encode(1, 0, message)).message == message
+    assert read("client", encode(1, 0, message)).message == message
 
 
 @pytest.mark.parametrize(
@@ -222,7 +298,7 @@ def test_what_is_no_failure_is_a_protocol_error(data: bytes) -> None:
 
 
 def test_ids_come_back_as_their_own_types() -> None:
-    results = Decoder("worker").decode(encode(1, 0, SpanResult(RUN, 0, 4, 100, "host/1"))).message
+    results = read("worker", encode(1, 0, SpanResult(RUN, 0, 4, 100, "host/1"))).message
     assert type(results.run) is RunId
-    located = Decoder("worker").decode(encode(1, 0, LocateObject(OBJECT))).message
+    located = read("worker", encode(1, 0, LocateObject(OBJECT))).message
     assert type(located.object) is ObjectId

@@ -1,0 +1,1 @@
+"""Programs that show what users do; each runs as it stands."""

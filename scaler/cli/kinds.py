@@ -1,0 +1,120 @@
+"""What a setting can hold: how it is read from text, what a file may hold for it, and how it is described. Pure."""
+
+import datetime
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from scaler.resources import Resources, resources_from
+
+T_co = TypeVar("T_co", covariant=True)
+
+_YES = frozenset(("1", "true", "yes", "on"))
+_NO = frozenset(("0", "false", "no", "off"))
+
+
+@dataclass(frozen=True)
+class Kind(Generic[T_co]):
+    """`parse` raises `ValueError` for what is not `expected`; a list is one text, divided by its `separator`.
+
+    `in_file` are the types that a YAML file may hold for it, beside a list where there is a separator.
+    """
+
+    expected: str
+    metavar: str
+    parse: Callable[[str], T_co]
+    in_file: tuple[type, ...] = (str,)
+    separator: str = ""
+    choices: tuple[str, ...] = ()
+    is_flag: bool = False
+    is_path: bool = False
+
+
+def _flag(text: str) -> bool:
+    word = text.strip().lower()
+    if word not in _YES | _NO:
+        raise ValueError(text)
+    return word in _YES
+
+
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise ValueError(text)
+    return count
+
+
+def _number_above_0(text: str) -> float:
+    number = _number(text)
+    if not number:
+        raise ValueError(text)
+    return number
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < math.inf:
+        raise ValueError(text)
+    return number
+
+
+def _words(text: str, separator: str) -> tuple[str, ...]:
+    return tuple(word for part in text.split(separator) if (word := part.strip()))
+
+
+def _quantities(text: str) -> Resources:
+    amounts: dict[str, float] = {}
+    for word in _words(text, ","):
+        name, equals, amount = word.partition("=")
+        if not name.strip() or not equals:
+            raise ValueError(text)
+        amounts[name.strip()] = _number_above_0(amount)
+    return resources_from(amounts)
+
+
+def _moment(text: str) -> float:
+    """Seconds since 1970 of `1790000000`, `2026-11-22T12:00` (local time) or `2026-11-22T12:00+01:00`."""
+    try:
+        return _number_above_0(text)
+    except ValueError:
+        return datetime.datetime.fromisoformat(text.strip()).timestamp()
+
+
+def _path(text: str) -> Path:
+    return Path(text).expanduser()
+
+
+def _one_of(*choices: str) -> Kind[str]:
+    known = {choice.lower(): choice for choice in choices}
+
+    def parse(text: str) -> str:
+        choice = known.get(text.strip().lower())
+        if choice is None:
+            raise ValueError(text)
+        return choice
+
+    return Kind(f"one of {', '.join(choices)}", "|".join(choices), parse, choices=choices)
+
+
+TEXT = Kind("text", "TEXT", str)
+ADDRESS = Kind("an address such as tcp://host:8516, host:8516 or ipc://name", "ADDRESS", str)
+FLAG = Kind("true or false", "", _flag, (bool,), is_flag=True)
+COUNT = Kind("a whole number from 1", "N", _count, (int,))
+SECONDS = Kind("a number of seconds above 0", "SECONDS", _number_above_0, (int, float))
+SECONDS_OR_0 = Kind("a number of seconds from 0", "SECONDS", _number, (int, float))
+FILE = Kind("a path", "PATH", _path, is_path=True)
+NAMES = Kind("names, divided by commas", "NAME", lambda text: _words(text, ","), separator=",")
+FILES = Kind("paths, divided by commas", "PATH", lambda text: _words(text, ","), separator=",", is_path=True)
+FOLDERS = Kind("folders, divided by colons", "FOLDER", lambda text: _words(text, ":"), separator=":", is_path=True)
+QUANTITIES = Kind("quantities above 0 such as gpu=2", "NAME=AMOUNT", _quantities, (str, dict), separator=",")
+MOMENT = Kind(
+    "a moment, as seconds since 1970 or like 2026-11-22T12:00",
+    "MOMENT",
+    _moment,
+    (int, float, str, datetime.datetime),
+)
+LEVEL = _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+LOG_FORMAT = _one_of("text", "kv", "json")
+EVENT_LOOP = _one_of("builtin", "uvloop")

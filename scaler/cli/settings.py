@@ -1,0 +1,268 @@
+"""The table of settings, pure data: options, variables, keys of the file, `scaler config show` and the page follow it.
+
+A setting `client_timeout` is the option `--client-timeout`, the variable `SCALER_CLIENT_TIMEOUT` and the key
+`client_timeout`, unless it says otherwise.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Generic
+
+from scaler.cli import kinds
+from scaler.cli.kinds import Kind, T_co
+from scaler.cluster.discarded import HARMLESS, REMEDIES
+from scaler.resources import NO_RESOURCES, Resources
+from scaler.worker.config import default_workers
+
+
+@dataclass(frozen=True)
+class Setting(Generic[T_co]):
+    """One setting. `otherwise` says in words what holds where no plain default does.
+
+    `spellings` are its options if they are not derived from the name; `also_read` are variables of others that are
+    looked at after our own; one that `is_argument` is no option but the word that follows; one that `must_be_typed`
+    is taken from the command line alone; `measured` finds a default that depends on the machine.
+    """
+
+    name: str
+    kind: Kind[T_co]
+    default: T_co
+    help: str
+    otherwise: str = ""
+    spellings: tuple[str, ...] = ()
+    variable: str = ""
+    also_read: tuple[str, ...] = ()
+    is_argument: bool = False
+    must_be_typed: bool = False
+    measured: Callable[[], T_co] | None = None
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """Every way to write it on the command line, the usual one first."""
+        return self.spellings or (f"--{self.name.replace('_', '-')}",)
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """The environment variables it is read from, first come first served."""
+        return (self.variable or f"SCALER_{self.name.upper()}", *self.also_read)
+
+    @property
+    def label(self) -> str:
+        """What it is called in a message: the option, or the word that follows."""
+        return self.kind.metavar if self.is_argument else self.options[0]
+
+    def value_without(self) -> T_co:
+        """Its value if nobody says anything."""
+        return self.measured() if self.measured else self.default
+
+
+#: settings of any kind
+Table = tuple[Setting[object], ...]
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """An option of Scaler that has nothing to say here: accepted, with a warning unless its value is `harmless`."""
+
+    spellings: tuple[str, ...]
+    reason: str
+    harmless: str = ""
+
+
+# ---- both
+
+KEY_FILE: Setting[Path | None] = Setting(
+    "key_file", kinds.FILE, None, "The key directory, or for a worker its key file.", "the one of your configuration"
+)  # fmt: skip
+INSECURE = Setting(
+    "insecure", kinds.FLAG, False, "Neither encrypt TCP connections nor ask who connects.", must_be_typed=True
+)
+INSECURE_OFF_LOOPBACK = Setting(
+    "insecure_off_loopback",
+    kinds.FLAG,
+    False,
+    "Allow --insecure where other machines can reach it: they may all run code here.",
+    must_be_typed=True,
+)
+LOG_FORMAT = Setting("log_format", kinds.LOG_FORMAT, "text", "How a line of the log looks.")
+LOGGING_LEVEL = Setting("logging_level", kinds.LEVEL, "INFO", "The least level that is logged.")
+LOGGING_PATHS = Setting("logging_paths", kinds.FILES, ("/dev/stdout",), "Where the log goes; may be repeated.")
+LOGGING_CONFIG_FILE: Setting[Path | None] = Setting(
+    "logging_config_file",
+    kinds.FILE,
+    None,
+    "A file for Python's logging.config (INI, YAML or JSON) instead; other logging options then add to it.",
+)
+
+#: what stands outside of the sections of a file holds for all of them
+SHARED: Table = (
+    KEY_FILE,
+    INSECURE,
+    INSECURE_OFF_LOOPBACK,
+    LOG_FORMAT,
+    LOGGING_LEVEL,
+    LOGGING_PATHS,
+    LOGGING_CONFIG_FILE,
+)
+
+# ---- the scheduler
+
+LISTEN_ADDRESS: Setting[str | None] = Setting(
+    "address",
+    kinds.ADDRESS,
+    None,
+    "Where to listen; port 0 takes any free one.",
+    "tcp://127.0.0.1:8516, or the next free port",
+    variable="SCALER_SCHEDULER_ADDRESS",
+    is_argument=True,
+)
+MONITOR_ADDRESS: Setting[str | None] = Setting(
+    "monitor_address",
+    kinds.ADDRESS,
+    None,
+    "Where the state of the scheduler can be watched.",
+    "an ipc:// socket in the run directory",
+    spellings=("--monitor-address", "-ma"),
+)
+PROTECTED = Setting(
+    "protected", kinds.FLAG, True, "Refuse clients that ask the scheduler to stop.", spellings=("--protected", "-p")
+)
+CLIENT_TIMEOUT = Setting(
+    "client_timeout",
+    kinds.SECONDS,
+    60.0,
+    "After so long a silence a client counts as gone, and its tasks are cancelled.",
+    spellings=("--client-timeout", "--client-timeout-seconds", "-ct"),
+)
+WORKER_TIMEOUT = Setting(
+    "worker_timeout",
+    kinds.SECONDS,
+    60.0,
+    "After so long a silence a worker cluster counts as gone, and its tasks go elsewhere.",
+    spellings=("--worker-timeout", "--worker-timeout-seconds", "-wt"),
+)
+EVENT_LOOP = Setting(
+    "event_loop",
+    kinds.EVENT_LOOP,
+    "builtin",
+    "What the scheduler waits with; uvloop needs the extra of that name.",
+    spellings=("--event-loop", "-e"),
+)
+
+# ---- the worker cluster
+
+ADDRESS: Setting[str | None] = Setting(
+    "address", kinds.ADDRESS, None, "Where the scheduler is.", "your scheduler on this machine", is_argument=True
+)
+WORKERS = Setting(
+    "workers",
+    kinds.COUNT,
+    1,
+    "How many workers to start.",
+    "the CPUs it may use",
+    spellings=("-n", "--workers", "--num-of-workers"),
+    measured=default_workers,
+)
+THREADS = Setting("threads", kinds.COUNT, 1, "How many tasks a worker runs at once, in threads.")
+TAGS: Setting[tuple[str, ...]] = Setting(
+    "tags", kinds.NAMES, (), "A tag of tasks that run here; may be repeated.", spellings=("--tag", "--tags")
+)
+RESOURCES: Setting[Resources] = Setting(
+    "resources", kinds.QUANTITIES, NO_RESOURCES, "What tasks can ask for here, such as gpu=2; may be repeated."
+)
+NAME: Setting[str | None] = Setting(
+    "name", kinds.TEXT, None, "What this worker cluster is called.", "host name and process id"
+)
+WORKER_NAMES: Setting[tuple[str, ...]] = Setting(
+    "worker_names",
+    kinds.NAMES,
+    (),
+    "What the workers are called, one name for each.",
+    "their numbers",
+    spellings=("--worker-names", "-wn"),
+)
+HEARTBEAT_INTERVAL = Setting(
+    "heartbeat_interval",
+    kinds.SECONDS,
+    2.0,
+    "How often to tell the scheduler that all is well.",
+    spellings=("--heartbeat-interval", "--heartbeat-interval-seconds", "-hi"),
+)
+DEATH_TIMEOUT = Setting(
+    "death_timeout",
+    kinds.SECONDS,
+    300.0,
+    "After so long without a scheduler the worker cluster ends.",
+    spellings=("--death-timeout", "--death-timeout-seconds", "-ds"),
+)
+GRACE = Setting("grace", kinds.SECONDS_OR_0, 0.0, "How long running tasks may go on after SIGTERM.")
+END_TIME: Setting[float | None] = Setting(
+    "end_time",
+    kinds.MOMENT,
+    None,
+    "When this machine is taken away: nothing is begun that cannot finish.",
+    "never",
+    also_read=("SLURM_JOB_END_TIME",),
+)
+PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
+    "python_path",
+    kinds.FOLDERS,
+    (),
+    "Where tasks look for modules first; may be repeated.",
+    "the working directory alone",
+)
+
+# ---- the tables
+
+SCHEDULER: Table = (
+    LISTEN_ADDRESS,
+    MONITOR_ADDRESS,
+    PROTECTED,
+    CLIENT_TIMEOUT,
+    WORKER_TIMEOUT,
+    EVENT_LOOP,
+    *SHARED,
+)
+WORKER: Table = (
+    ADDRESS,
+    WORKERS,
+    THREADS,
+    TAGS,
+    RESOURCES,
+    NAME,
+    WORKER_NAMES,
+    HEARTBEAT_INTERVAL,
+    DEATH_TIMEOUT,
+    GRACE,
+    END_TIME,
+    PYTHON_PATH,
+    *SHARED,
+)
+SECTIONS = {"scheduler": SCHEDULER, "worker": WORKER}
+
+
+def _discarded(name: str, *short: str) -> Discarded:
+    return Discarded((f"--{name.replace('_', '-')}", *short), REMEDIES[name], str(HARMLESS.get(name, "")))
+
+
+DISCARDED = {
+    "scheduler": (
+        _discarded("scheduler_io_threads"),
+        _discarded("max_number_of_tasks_waiting", "-mt"),
+        _discarded("object_retention_seconds", "-ot"),
+        _discarded("load_balance_seconds"),
+        _discarded("load_balance_trigger_times"),
+        _discarded("per_worker_queue_size", "-qs"),
+    ),
+    "worker": (
+        Discarded(
+            ("--event-loop", "-e"), "a worker cluster waits without an event loop; give it to the scheduler", "builtin"
+        ),
+        Discarded(("--io-threads", "-it"), REMEDIES["worker_io_threads"]),
+        _discarded("task_timeout_seconds"),
+        _discarded("garbage_collect_interval_seconds", "-gc"),
+        _discarded("trim_memory_threshold_bytes", "-tm"),
+        _discarded("per_worker_queue_size", "-qs"),
+    ),
+}  # fmt: skip

@@ -1,0 +1,49 @@
+"""Why a task does not run yet, in one line for a person."""
+
+from scaler.core.batches import Batch
+from scaler.core.lifecycle import State
+from scaler.core.spans import Span, Wait
+from scaler.core.tasks import TaskManager
+from scaler.core.workers import WorkerManager
+
+_WAITS = {
+    Wait.ARGUMENTS: "its arguments are asked for again after a restart of the scheduler",
+    Wait.FUNCTION: "its function is on the way from its client",
+    Wait.BACKOFF: "it failed and waits before its next attempt",
+    Wait.INPUTS: "it waits for tasks or objects among its arguments",
+}
+_STANDS = {
+    State.HELD: "the scheduler was restarted and waits for a cluster that may have it",
+    State.ASSIGNED: "it is in the queue of cluster {place}",
+    State.RETRACTING: "it is on its way back from cluster {place}, to one with a free slot",
+    State.RUNNING: "it runs on cluster {place}",
+    State.CANCELLING: "it is being cancelled on cluster {place}",
+    State.DONE: "it is done; its result is on the way",
+    State.FAILED: "it failed; the failure is on the way",
+    State.CANCELLED: "it is cancelled",
+}
+
+
+def explanation(tasks: TaskManager, workers: WorkerManager, batch: Batch | None, index: int, now: float) -> str:
+    """Where a task of a batch stands."""
+    span = batch.spans.at(index) if batch is not None else None
+    if batch is None or span is None:
+        return "the scheduler does not know it (any more)"
+    if span.state is State.WAITING:
+        return _WAITS[span.wait]
+    if span.state is State.QUEUED:
+        return _queued(tasks, workers, batch, span, now)
+    cluster = workers.clusters.get(span.run.peer) if span.run is not None else None
+    return _STANDS[span.state].format(place=cluster.name if cluster is not None else "?")
+
+
+def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span, now: float) -> str:
+    if not workers.clusters:
+        return "no worker is connected"
+    key = batch.lane_of(span.counts).key
+    if not workers.is_offered(key, now):
+        wanted = [f"tag {key.tag!r}"] if key.tag is not None else []
+        wanted += [f"{name}={amount:g}" for name, amount in key.resources]
+        wanted += [f"{key.needs.least_s:.0f} s of walltime"] if key.needs.least_s else []
+        return f"no connected worker offers {', '.join(wanted)}"
+    return f"{tasks.queue.tasks} tasks wait for a free slot, this one among them"

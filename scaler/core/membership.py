@@ -1,0 +1,105 @@
+"""Peers that come and go, with what follows for their work and for what others are told."""
+
+from scaler.core.batches import Batch
+from scaler.core.clients import ClientManager, ClientRecord
+from scaler.core.managers import Managers
+from scaler.core.outcomes import Outcomes
+from scaler.core.recovery import Recovery
+from scaler.core.workers import Cluster
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation
+from scaler.protocol import ClusterReady, KnownTags, ToClient, Watched, WorkersReady
+
+
+class Membership:
+    """Lets peers in and out; tells clients which tags there are and whether anybody can take tasks."""
+
+    def __init__(self, managers: Managers, outcomes: Outcomes, recovery: Recovery) -> None:
+        self._tasks = managers.tasks
+        self._workers = managers.workers
+        self._clients: ClientManager = managers.clients
+        self._objects = managers.objects
+        self._outbox = managers.outbox
+        self._outcomes = outcomes
+        self._recovery = recovery
+        self._is_watched = False
+        #: what clients were told last
+        self._is_ready = False
+
+    def joined(self, peer: Incarnation, role: str, name: str, now: float) -> None:
+        """A new link stands."""
+        self._outbox.peers[peer] = role
+        self._recovery.joined(now)
+        if role == "worker":
+            self._workers.join(peer, name)
+            if self._is_watched:
+                self._outbox.send(peer, Watched(watched=True))
+            return
+        self._clients.join(peer, role, name)
+        self._outbox.send(peer, KnownTags(self._workers.known_tags))
+        self._outbox.send(peer, WorkersReady(self._is_ready))
+
+    def left(self, peer: Incarnation, reason: str, *, said_goodbye: bool) -> None:
+        """A peer is gone for good; one that was let out already is passed over."""
+        if self._outbox.peers.pop(peer, None) is None:
+            return
+        cluster = self._workers.clusters.get(peer)
+        if cluster is not None:
+            self._cluster_left(cluster, reason, said_goodbye=said_goodbye)
+        else:
+            self._client_left(self._clients.clients[peer], reason)
+        for concerned, message in self._objects.lost_peer(peer):
+            self._outbox.send(concerned, message)
+
+    def _client_left(self, client: ClientRecord, reason: str) -> None:
+        if client.batches:
+            fields = (("client", f"{client.peer:016x}"), ("batches", len(client.batches)), ("reason", reason))
+            self._outbox.note("info", "a client left unfinished work, which is dropped", *fields)
+        for name in list(client.batches):
+            self._outcomes.abandon(self._tasks.batches[name])
+        self._clients.leave(client.peer)
+
+    def _cluster_left(self, cluster: Cluster, reason: str, *, said_goodbye: bool) -> None:
+        unfinished = cluster.load.unfinished
+        batches: dict[int, Batch] = {}
+        for run in list(cluster.load.runs.values()):
+            if run.id in self._tasks.runs:
+                batches[run.serial] = self._tasks.batch_of(run)
+                self._outcomes.release_run(run, charge=not said_goodbye)
+        self._recovery.cluster_lost([one for one in batches.values() if one.serial in self._tasks.by_serial])
+        self._workers.leave(cluster)
+        level = "info" if said_goodbye else "warning"
+        fields = (("cluster", cluster.name), ("reason", reason), ("unfinished", unfinished))
+        self._outbox.note(level, "a worker cluster is gone", *fields)
+
+    def described(self, cluster: Cluster, message: ClusterReady, now: float) -> None:
+        """A cluster tells what it offers."""
+        if len(message.tags) > _MOST_TAGS:
+            raise ProtocolError(f"a cluster offers {len(message.tags)} tags, more than {_MOST_TAGS}")
+        is_new = not cluster.host
+        if self._workers.describe(cluster, message, now):
+            self._tell_clients(KnownTags(self._workers.known_tags))
+        if is_new:
+            fields = (("cluster", message.name), ("host", message.host), ("pid", message.pid), ("slots", message.slots))
+            self._outbox.note("info", "a worker cluster joined", *fields)
+
+    def watched(self, *, watched: bool) -> None:
+        """Somebody begins or ceases to read the monitor stream."""
+        self._is_watched = watched
+        self._tasks.watched = [] if watched else None
+        for peer in self._workers.clusters:
+            self._outbox.send(peer, Watched(watched))
+
+    def tell_readiness(self) -> None:
+        """Tell clients if it has changed whether any worker can take tasks."""
+        is_ready = self._workers.slots > 0
+        if is_ready is not self._is_ready:
+            self._is_ready = is_ready
+            self._tell_clients(WorkersReady(is_ready))
+
+    def _tell_clients(self, message: ToClient) -> None:
+        for peer in self._clients.clients:
+            self._outbox.send(peer, message)
+
+
+_MOST_TAGS = 1024

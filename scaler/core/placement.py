@@ -1,0 +1,209 @@
+"""Which cluster is given which tasks: guided shares of about a lookahead's work, the longest idle cluster first."""
+
+from collections.abc import Iterable, Iterator
+
+from scaler.core.batches import Batch
+from scaler.core.lifecycle import State, Trigger
+from scaler.core.managers import Managers
+from scaler.core.outcomes import Outcomes
+from scaler.core.queue import Lane, QueueClass
+from scaler.core.spans import Span, Wait
+from scaler.core.workers import Cluster
+from scaler.ids import FunctionId
+from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
+
+#: Arguments asked for at once, at least, when a restart left tasks without.
+ASK_TASKS = 256
+
+
+class Placement:
+    """Gives queued tasks to clusters with room."""
+
+    def __init__(self, managers: Managers, outcomes: Outcomes) -> None:
+        self._config = managers.config
+        self._tasks = managers.tasks
+        self._queue = managers.tasks.queue
+        self._workers = managers.workers
+        self._functions = managers.functions
+        self._timers = managers.timers
+        self._outbox = managers.outbox
+        self._outcomes = outcomes
+        #: batches with tasks that wait for their function, by serial
+        self._without_function: dict[int, Batch] = {}
+        #: all clusters with `is_reserved`, and some that had it
+        self._reserved: list[Cluster] = []
+
+    def place(self, now: float) -> None:
+        """Give out what can be given out now; afterwards no cluster with room could take the head of any class."""
+        self._end_reservations(now)
+        changed = self._workers.refresh()
+        classes = self._queue.classes
+        if self._timers.place_at is not None and self._timers.place_at <= now:
+            self._timers.place_at = None
+            for known in classes.values():
+                known.is_starved = False
+        if not classes:
+            return
+        if all(known.is_starved for known in classes.values()):
+            candidates: Iterable[Cluster] = changed
+        else:
+            candidates = self._everyone()
+        for cluster in candidates:
+            if not self._queue.tasks:
+                break
+            self._fill(cluster, now)
+        self._queue.sweep()
+        for known in classes.values():
+            known.is_starved = True
+            if known.key.needs.alone:
+                self._reserve(known, now)
+        self._workers.refresh()
+
+    def _everyone(self) -> Iterator[Cluster]:
+        """Every cluster with room, the longest idle first."""
+        idle = self._workers.idle
+        yield from (cluster for peer, cluster in idle.items() if peer in self._workers.with_room)
+        yield from (cluster for peer, cluster in self._workers.with_room.items() if peer not in idle)
+
+    def _fill(self, cluster: Cluster, now: float) -> None:
+        """Give one cluster as much as it has room for, the most urgent class first."""
+        passed: set[QueueClass] = set()
+        shares: dict[QueueClass, int] = {}
+        while not cluster.is_alone:
+            best = self._best(cluster, passed, now)
+            if best is None:
+                return
+            known, lane, sharers = best
+            if known not in shares:
+                shares[known] = self._share(cluster, known)
+            count = self._allowance(cluster, known, lane, shares[known], now)
+            if count > 0:
+                before = known.tasks
+                self._give(cluster, known, lane, -(-count // sharers))
+                shares[known] -= before - known.tasks
+            else:
+                passed.add(known)
+
+    def _share(self, cluster: Cluster, known: QueueClass) -> int:
+        """What one cluster may take of a class in one turn: half of its part by slots, so that shares shrink."""
+        if len(self._workers.clusters) == 1:
+            return known.tasks
+        return -(-known.tasks * cluster.slots // (2 * self._workers.slots))
+
+    def _best(self, cluster: Cluster, passed: set[QueueClass], now: float) -> tuple[QueueClass, Lane, int] | None:
+        """The class to serve next at a cluster, the lane whose turn it is, and how many clients share that turn."""
+        best: tuple[QueueClass, Lane, int] | None = None
+        for key, known in self._queue.classes.items():
+            if known in passed or not known.tasks:
+                continue
+            head = known.head()
+            if head is None or not cluster.offers(key, now):
+                passed.add(known)
+            elif key.needs.alone and not cluster.load.unfinished:
+                return (known, *head)
+            elif best is None or head[0].priority > best[1].priority:
+                best = (known, *head)
+        return best
+
+    # ---- how many
+
+    def _allowance(self, cluster: Cluster, known: QueueClass, lane: Lane, share: int, now: float) -> int:
+        """How many tasks of a lane the cluster may be given now."""
+        free, load = cluster.free, cluster.load
+        if load.size_bytes >= self._config.cluster_bytes or self._is_barred(cluster, lane, now):
+            return 0
+        if known.key.needs.alone:
+            return 1 if not load.unfinished else 0
+        times = self._tasks.by_serial[lane.serial].times
+        slots = cluster.slots
+        count = free
+        if times.samples:
+            count = int((self._config.lookahead_s * slots - load.work_s()) / times.estimate_s)
+            count = min(count, slots * times.ramp - load.by_times.get(times, 0))
+            count = max(min(count, share), free)
+        if known.key.resources:
+            count = min(count, cluster.fitting(known.key.resources))
+        return count
+
+    def _is_barred(self, cluster: Cluster, lane: Lane, now: float) -> bool:
+        if cluster.refused and cluster.refuses(lane, now):
+            self._timers.place_by(cluster.refused[lane])
+            return True
+        if not cluster.barred or not cluster.bars(lane, now):
+            return False
+        others = len(self._workers.idle) - (cluster.peer in self._workers.idle)
+        if cluster.free > 0 and not others:
+            return False
+        self._timers.place_by(cluster.barred[lane])
+        return True
+
+    # ---- giving
+
+    def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int) -> None:
+        """Send the first tasks of a lane, one slice of one chunk, or ask their client for what is missing."""
+        batch = self._tasks.by_serial[lane.serial]
+        span = batch.spans.at(lane.first)
+        if span is None or span.state is not State.QUEUED:
+            raise IndexError(f"the lane of batch {batch.id} is not what is queued")
+        frames = self._functions.frames(batch.function)
+        if frames is None:
+            self._ask_function(batch, span)
+            return
+        lo, hi = span.lo, min(span.hi, span.lo + count)
+        load = cluster.load
+        column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
+        if column is None:
+            self._ask_arguments(batch, span, count)
+            return
+        if cluster.is_new_function(batch.function):
+            size_bytes = sum(len(frame) for frame in frames)
+            self._outbox.send(cluster.peer, DefineFunction(batch.function, size_bytes), frames)
+        run = self._tasks.new_run(batch, lo, column.hi, load, column.size_bytes)
+        self._tasks.advance(batch, lo, column.hi, Trigger.PLACE, run=run)
+        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options)
+        self._outbox.send(cluster.peer, message, column.frames())
+        cluster.is_alone = known.key.needs.alone
+        known.pass_turn(lane)
+        self._queue.classes.move_to_end(known.key)
+
+    def _ask_arguments(self, batch: Batch, span: Span, count: int) -> None:
+        lo, hi = batch.store.missing(span.lo, min(span.hi, span.lo + max(count, ASK_TASKS)))[0]
+        self._tasks.advance(batch, lo, hi, Trigger.UNREADY, wait=Wait.ARGUMENTS)
+        self._outbox.send(batch.owner, NeedTasks(batch.id, lo, hi))
+
+    def _ask_function(self, batch: Batch, span: Span) -> None:
+        self._tasks.advance(batch, span.lo, span.hi, Trigger.UNREADY, wait=Wait.FUNCTION)
+        if batch.serial not in self._without_function:
+            waiting = {serial: known for serial, known in self._without_function.items() if not known.is_over}
+            self._without_function = waiting | {batch.serial: batch}
+            self._outbox.send(batch.owner, NeedFunction(batch.function))
+
+    def function_defined(self, function: FunctionId) -> None:
+        """A function is here: what waited for it is queued."""
+        for serial, batch in list(self._without_function.items()):
+            if batch.function == function:
+                del self._without_function[serial]
+                for span in batch.spans.within(0, batch.appended):
+                    if span.wait is Wait.FUNCTION:
+                        self._outcomes.ready(batch, span.lo, span.hi)
+
+    def _reserve(self, known: QueueClass, now: float) -> None:
+        """Keep one cluster from taking more until it is empty, for a task that must be alone there."""
+        everyone = self._workers.clusters.values()
+        clusters = [cluster for cluster in everyone if cluster.slots and cluster.offers(known.key, now)]
+        if not clusters or any(cluster.is_reserved for cluster in clusters):
+            return
+        chosen = min(clusters, key=lambda cluster: cluster.load.work_s() / cluster.slots)
+        if chosen.load.unfinished:
+            chosen.is_reserved = True
+            chosen.load.note()
+            self._reserved.append(chosen)
+
+    def _end_reservations(self, now: float) -> None:
+        """Let clusters take more whose reservation has been used, or whose task found its place elsewhere."""
+        for cluster in self._reserved:
+            waiting = (key for key, known in self._queue.classes.items() if known.tasks and key.needs.alone)
+            if not any(cluster.offers(key, now) for key in waiting):
+                cluster.is_reserved = False
+                cluster.load.note()
+        self._reserved = [cluster for cluster in self._reserved if cluster.is_reserved]

@@ -1,0 +1,254 @@
+"""What peers tell of an earlier scheduler, or of an earlier link: clients what they wait for, clusters what they have.
+
+The rest is released when the recovery window ends. A claim that comes later wins only what nobody else has begun.
+"""
+
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from scaler.core.batches import Batch
+from scaler.core.clients import ClientRecord
+from scaler.core.lifecycle import ENDED, State, Trigger
+from scaler.core.managers import Managers
+from scaler.core.outcomes import Outcomes
+from scaler.core.requests import check_served
+from scaler.core.results import Reports, check_outcomes
+from scaler.core.retraction import Retraction
+from scaler.core.runs import Run
+from scaler.core.spans import Span
+from scaler.core.workers import Cluster
+from scaler.errors import ProtocolError
+from scaler.ids import BatchId, Range, RunId
+from scaler.protocol import Forget, Held, Holding, Resume, Returned, SpanResult
+from scaler.protocol.columns import Frame, ResultColumn
+from scaler.ranges import RangeSet, joined
+
+#: A peer that arrives in the window keeps it open for so long, within its bounds.
+ARRIVAL_S = 1.0
+_UNPLACED = (State.HELD, State.QUEUED)
+
+
+@dataclass(slots=True)
+class _Early:
+    """A claim on a batch whose client has not come back yet, and what its cluster said of it since."""
+
+    cluster: Cluster
+    held: Held
+    reports: list[tuple[SpanResult | Returned, tuple[Frame, ...]]] = field(default_factory=list)
+
+
+def _running(held: Held) -> list[tuple[int, int]]:
+    return [(index, index + 1) for index in held.running]
+
+
+def _ranges_of(held: Held) -> tuple[Range, ...]:
+    """All that a claim names."""
+    return joined([*held.queued, *_running(held), *held.finished])
+
+
+class Recovery:
+    """Puts together what this scheduler was not told the first time."""
+
+    def __init__(self, managers: Managers, outcomes: Outcomes, reports: Reports, retraction: Retraction) -> None:
+        self._config = managers.config
+        self._tasks = managers.tasks
+        self._workers = managers.workers
+        self._functions = managers.functions
+        self._timers = managers.timers
+        self._outbox = managers.outbox
+        self._outcomes = outcomes
+        self._reports = reports
+        self._retraction = retraction
+        self._started_at: float | None = None
+        self._until = 0.0
+        #: batches with HELD tasks that wait for their release, by serial
+        self._held: dict[int, Batch] = {}
+        #: claims on batches nobody has resumed yet
+        self._early: dict[BatchId, list[_Early]] = {}
+        self._early_runs: dict[RunId, _Early] = {}
+
+    def start(self, now: float) -> None:
+        """The window opens with the first event."""
+        if self._started_at is None:
+            self._started_at = now
+            self._until = now + self._config.recovery_s
+
+    def joined(self, now: float) -> None:
+        """A peer arrived: while some do, the window stays open a little longer."""
+        if self._started_at is not None and now < self._until:
+            self._until = max(self._until, min(now + ARRIVAL_S, self._started_at + self._config.recovery_max_s))
+
+    def shift(self, seconds: float) -> None:
+        """The shell overslept."""
+        if self._started_at is not None:
+            self._started_at += seconds
+            self._until += seconds
+        for batch in self._held.values():
+            if batch.release_at is not None:
+                batch.release_at += seconds
+
+    # ---- clients
+
+    def resume(self, client: ClientRecord, message: Resume, now: float) -> None:
+        """A client names what it still waits for of a batch: held until claimed or released."""
+        ranges = joined(message.unresolved)
+        last = ranges[-1].hi if ranges else 0
+        known = last if message.size is None else message.size
+        if message.batch.owner != client.peer or message.batch in self._tasks.batches or last > known:
+            raise ProtocolError(f"batch {message.batch} cannot be resumed")
+        check_served(message.options)
+        client.names(message.batch)
+        batch = self._tasks.open(message.batch, message.function, message.options)
+        self._functions.use(message.function)
+        batch.is_resumed = True
+        batch.is_closed = message.size is not None
+        self._tasks.hold(batch, ranges, known)
+        batch.release_at = self._until if now < self._until else now + self._config.recovery_s
+        self._held[batch.serial] = batch
+        self._timers.release_by(batch.release_at)
+        for early in self._early.pop(message.batch, ()):
+            self._early_runs.pop(early.held.run, None)
+            if self._workers.clusters.get(early.cluster.peer) is early.cluster:
+                self._claim(early.cluster, batch, early.held)
+                for report, frames in early.reports:
+                    self._replay(early.cluster, report, frames, now)
+        self._outcomes.settle(batch)
+
+    def _replay(self, cluster: Cluster, report: SpanResult | Returned, frames: tuple[Frame, ...], now: float) -> None:
+        match report:
+            case SpanResult():
+                self._reports.finished(cluster, report, frames, now)
+            case Returned():
+                self._reports.returned(cluster, report, now)
+            case _:
+                assert_never(report)
+
+    # ---- clusters
+
+    def holding(self, cluster: Cluster, message: Holding, now: float) -> None:
+        """A cluster names what it has: wanted runs are adopted, unknown ones forgotten once their client had time."""
+        for held in message.runs:
+            batch = self._tasks.batches.get(held.batch)
+            if held.run in self._tasks.runs:
+                continue
+            if batch is not None:
+                self._claim(cluster, batch, held)
+            elif now < self._until:
+                early = self._early_runs[held.run] = _Early(cluster, held)
+                self._early.setdefault(held.batch, []).append(early)
+                self._timers.release_by(self._until)
+            else:
+                self._outbox.send(cluster.peer, Forget(held.run))
+
+    def keeps(self, cluster: Cluster, message: SpanResult | Returned, frames: tuple[Frame, ...] = ()) -> bool:
+        """Whether a report is of a claim that waits for its client; it is looked at now and dealt with then."""
+        early = self._early_runs.get(message.run)
+        if early is None or early.cluster is not cluster:
+            return False
+        if isinstance(message, SpanResult):
+            check_outcomes(ResultColumn.from_frames(message.lo, message.hi, message.base, frames))
+            claimed = _ranges_of(early.held)
+            if not claimed or message.lo < claimed[0].lo or message.hi > claimed[-1].hi:
+                raise ProtocolError(f"results of [{message.lo}, {message.hi}) are of no run that is held")
+        early.reports.append((message, frames))
+        return True
+
+    def _claim(self, cluster: Cluster, batch: Batch, held: Held) -> None:
+        """Adopt what stands nowhere else; of the rest the first result wins, or the claimer is told to stop."""
+        ranges = _ranges_of(held)
+        if not ranges:
+            self._outbox.send(cluster.peer, Forget(held.run))
+            return
+        run = self._tasks.known_run(held.run, batch, ranges[0].lo, ranges[-1].hi, cluster.load)
+        unwanted = RangeSet(ranges)
+        for lo, hi in held.queued:
+            for span in batch.spans.within(lo, hi):
+                if self._is_free(batch, span):
+                    unwanted.remove(span.lo, span.hi)
+                    self._adopt(batch, span, run, State.ASSIGNED)
+        for lo, hi in joined(_running(held)):
+            self._claim_begun(batch, run, lo, hi, unwanted, is_finished=False)
+        for lo, hi in held.finished:
+            self._claim_begun(batch, run, lo, hi, unwanted, is_finished=True)
+        self._tasks.settle_run(run)
+        self._decline(cluster, held, run, unwanted)
+
+    def _is_free(self, batch: Batch, span: Span) -> bool:
+        """Whether a span stands at no cluster; what waits is queued, for a claimer has all it needs."""
+        if span.state is State.WAITING:
+            self._tasks.advance(batch, span.lo, span.hi, Trigger.READY)
+            return True
+        return span.state in _UNPLACED
+
+    def _adopt(self, batch: Batch, span: Span, run: Run, state: State) -> None:
+        self._tasks.advance(batch, span.lo, span.hi, Trigger.CLAIM, to=state, run=run)
+
+    def _claim_begun(self, batch: Batch, run: Run, lo: int, hi: int, unwanted: RangeSet, *, is_finished: bool) -> None:
+        for span in batch.spans.within(lo, hi):
+            if span.state in ENDED or span.state is State.CANCELLING or span.run is run:
+                continue
+            unwanted.remove(span.lo, span.hi)
+            if is_finished and span.state is State.HELD:
+                self._outcomes.claim(batch, run, span.lo, span.hi)
+            elif self._is_free(batch, span):
+                self._adopt(batch, span, run, State.RUNNING)
+            else:
+                self._outcomes.claim(batch, run, span.lo, span.hi)
+                other = self._workers.clusters.get(span.run.peer) if span.run is not None else None
+                if other is not None and span.run is not None and span.state is State.ASSIGNED:
+                    self._retraction.ask(other, span.run, span.lo, span.hi)
+
+    def _decline(self, cluster: Cluster, held: Held, run: Run, unwanted: RangeSet) -> None:
+        """Tell a cluster what of its claim nobody wants."""
+        if not run.held and not run.claims:
+            self._outbox.send(cluster.peer, Forget(held.run))
+            return
+        finished = RangeSet(held.finished)
+        for lo, hi in unwanted:
+            for part in finished.within(lo, hi):
+                self._outbox.delivered(cluster.peer, held.run, *part)
+            for part in finished.missing(lo, hi):
+                self._outbox.cancel(cluster.peer, held.run, *part)
+
+    # ---- the end of the window
+
+    def release(self, now: float) -> None:
+        """What nobody claimed in time is queued; claims nobody answered for in time are forgotten."""
+        if self._timers.release_at is None or now < self._timers.release_at:
+            return
+        self._timers.release_at = None
+        for serial, batch in list(self._held.items()):
+            if batch.release_at is not None and now < self._until:
+                batch.release_at = max(batch.release_at, self._until)
+            if batch.release_at is not None and now < batch.release_at:
+                self._timers.release_by(batch.release_at)
+            else:
+                batch.release_at = None
+                del self._held[serial]
+                self.release_held(batch)
+        if now >= self._until:
+            self._forget_early()
+        elif self._early:
+            self._timers.release_by(self._until)
+
+    def release_held(self, batch: Batch) -> None:
+        """Queue what is HELD, but for what a cluster says it has finished: that comes."""
+        coming = RangeSet(part for run in batch.rivals for part in run.claims)
+        for span in batch.spans.within(0, batch.appended):
+            if span.state is State.HELD:
+                for lo, hi in coming.missing(span.lo, span.hi):
+                    self._tasks.advance(batch, lo, hi, Trigger.RELEASE)
+
+    def _forget_early(self) -> None:
+        for claims in self._early.values():
+            for early in claims:
+                if self._workers.clusters.get(early.cluster.peer) is early.cluster:
+                    self._outbox.send(early.cluster.peer, Forget(early.held.run))
+        self._early.clear()
+        self._early_runs.clear()
+
+    def cluster_lost(self, batches: list[Batch]) -> None:
+        """What the cluster said it had finished does not come: it is queued if its batch's window is over."""
+        for batch in batches:
+            if batch.release_at is None and batch.is_resumed:
+                self.release_held(batch)

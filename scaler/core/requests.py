@@ -1,0 +1,173 @@
+"""What clients ask for: batches opened, filled, closed, taken and cancelled; functions defined.
+
+A request about a batch that is over is the network's habit and changes nothing; one about a batch that never was, or
+that does not fit what was said before, is the peer's fault and raises `ProtocolError`.
+"""
+
+from scaler.core.batches import Batch
+from scaler.core.chunks import check_offsets
+from scaler.core.clients import ClientRecord
+from scaler.core.explanation import explanation
+from scaler.core.managers import Managers
+from scaler.core.outcomes import Outcomes
+from scaler.core.placement import Placement
+from scaler.core.spans import Wait
+from scaler.core.workers import Cluster
+from scaler.errors import ProtocolError
+from scaler.ids import BatchId, FunctionId
+from scaler.protocol import (
+    AppendTasks,
+    BatchOptions,
+    CancelTasks,
+    Cause,
+    CloseBatch,
+    DefineFunction,
+    ExplainTask,
+    Explanation,
+    Failure,
+    NeedFunction,
+    OpenBatch,
+    Taken,
+)
+from scaler.protocol.columns import ArgumentColumn, Frame
+from scaler.protocol.options import MAX_INDEX
+
+
+class Requests:
+    """Takes in what clients say of their batches."""
+
+    def __init__(self, managers: Managers, outcomes: Outcomes, placement: Placement) -> None:
+        self._tasks = managers.tasks
+        self._workers = managers.workers
+        self._functions = managers.functions
+        self._outbox = managers.outbox
+        self._outcomes = outcomes
+        self._placement = placement
+
+    def _batch(self, client: ClientRecord, name: BatchId) -> Batch | None:
+        batch = self._tasks.batches.get(name) if name.owner == client.peer else None
+        if batch is None and not client.may_be_over(name):
+            raise ProtocolError(f"batch {name} is not known")
+        return batch
+
+    # ---- functions
+
+    def define(self, message: DefineFunction, frames: tuple[Frame, ...]) -> None:
+        """Keep a function's bytes, and pass them on to whoever waits for them."""
+        if sum(len(frame) for frame in frames) != message.size_bytes:
+            raise ProtocolError(f"a function of {message.size_bytes} bytes came with other frames")
+        for peer in self._functions.define(message.function, frames):
+            self._pass_on(self._workers.clusters.get(peer), message, frames)
+        self._placement.function_defined(message.function)
+
+    def _pass_on(self, cluster: Cluster | None, message: DefineFunction, frames: tuple[Frame, ...]) -> None:
+        if cluster is not None and cluster.is_new_function(message.function):
+            self._outbox.send(cluster.peer, message, frames)
+
+    def need_function(self, cluster: Cluster, function: FunctionId) -> None:
+        """A cluster has forgotten a function: it is sent again, or asked of a client that has it."""
+        cluster.lacks(function)
+        frames = self._functions.frames(function)
+        if frames is not None:
+            self._pass_on(cluster, DefineFunction(function, sum(len(frame) for frame in frames)), frames)
+        elif self._functions.ask(function, cluster.peer):
+            owner = next((batch.owner for batch in self._tasks.batches.values() if batch.function == function), None)
+            if owner is not None:
+                self._outbox.send(owner, NeedFunction(function))
+
+    # ---- batches
+
+    def open(self, client: ClientRecord, message: OpenBatch) -> None:
+        """A new batch; one whose tag no worker ever had is refused as its calls come."""
+        name, options = message.batch, message.options
+        if name.owner != client.peer or name in self._tasks.batches:
+            raise ProtocolError(f"batch {name} is opened twice or by another")
+        check_served(options)
+        client.names(name)
+        batch = self._tasks.open(name, message.function, options)
+        self._functions.use(message.function)
+        known = self._workers.known_tags
+        if options.tag is not None and known is not None and options.tag not in known:
+            batch.known_tags = known
+
+    def append(self, client: ClientRecord, message: AppendTasks, frames: tuple[Frame, ...]) -> None:
+        """The next calls of a batch, or calls whose arguments were asked for again."""
+        batch = self._batch(client, message.batch)
+        if batch is None:
+            return
+        if message.dependencies:
+            raise ProtocolError("calls that depend on others are not served by this version")
+        column = ArgumentColumn.from_frames(message.lo, message.count, frames)
+        check_offsets(column)
+        if column.hi <= batch.appended:
+            self._supply(batch, column)
+            return
+        is_next = column.lo == batch.appended or (batch.is_resumed and column.lo > batch.appended)
+        if not is_next or batch.is_closed or column.hi > MAX_INDEX:
+            raise ProtocolError(f"calls [{column.lo}, {column.hi}) of batch {batch.id} do not follow {batch.appended}")
+        self._tasks.append(batch, column)
+        if batch.known_tags is not None:
+            self._refuse_tag(batch, column.lo, column.hi)
+
+    def _refuse_tag(self, batch: Batch, lo: int, hi: int) -> None:
+        known = ", ".join(repr(tag) for tag in batch.known_tags or ()) or "none"
+        text = f"no worker has, or ever had, the tag {batch.options.tag!r}; known tags: {known}"
+        self._outcomes.refuse(batch, lo, hi, Failure(Cause.UNKNOWN_TAG, text, attempts=0))
+
+    def _supply(self, batch: Batch, column: ArgumentColumn) -> None:
+        """Arguments came again: those that are waited for are taken."""
+        for span in batch.spans.within(column.lo, column.hi):
+            if span.wait is Wait.ARGUMENTS:
+                for lo, hi in batch.store.missing(span.lo, span.hi):
+                    batch.store.add(column.slice(lo, hi))
+                self._outcomes.ready(batch, span.lo, span.hi)
+
+    def close(self, client: ClientRecord, message: CloseBatch) -> None:
+        """No call follows."""
+        batch = self._batch(client, message.batch)
+        if batch is None:
+            return
+        if message.size != batch.appended and not (batch.is_resumed and message.size >= batch.appended):
+            raise ProtocolError(f"batch {batch.id} is closed with {message.size} of {batch.appended} calls")
+        batch.is_closed = True
+        self._outcomes.settle(batch)
+
+    def taken(self, client: ClientRecord, message: Taken) -> None:
+        """The ledger has these results."""
+        batch = self._batch(client, message.batch)
+        if batch is not None:
+            for lo, hi in message.ranges:
+                self._outcomes.take(batch, lo, hi)
+            self._outcomes.settle(batch)
+
+    def cancel(self, client: ClientRecord, message: CancelTasks) -> None:
+        """Nobody wants these any more."""
+        batch = self._batch(client, message.batch)
+        if batch is not None:
+            for lo, hi in message.ranges:
+                self._outcomes.cancel(batch, lo, hi)
+            self._outcomes.settle(batch)
+
+    def clear(self, client: ClientRecord) -> None:
+        """Drop all work of a client."""
+        for name in list(client.batches):
+            self._outcomes.abandon(self._tasks.batches[name])
+
+    def explain(self, client: ClientRecord, message: ExplainTask, now: float) -> None:
+        """Say where a task stands."""
+        batch = self._tasks.batches.get(message.task.batch) if message.task.batch.owner == client.peer else None
+        text = explanation(self._tasks, self._workers, batch, message.task.index, now)
+        self._outbox.send(client.peer, Explanation(message.task, text))
+
+
+def check_served(options: BatchOptions) -> None:
+    """Refuse options that no part of this scheduler honours: better told than ignored."""
+    for name, value in (("parent", options.parent), ("everywhere", options.everywhere), ("durable", options.durable)):
+        if value:
+            raise ProtocolError(f"the option {name} is not served by this version")
+    for name, amount in options.resources:
+        if not _LEAST_AMOUNT <= amount <= _MOST_AMOUNT:
+            raise ProtocolError(f"{amount} of resource {name!r} is nothing to count with")
+
+
+_LEAST_AMOUNT, _MOST_AMOUNT = 1e-6, 1e12

@@ -1,0 +1,286 @@
+"""The scheduler as a function of its past: events in, commands out.
+
+Every event is taken in first, by the part that knows it; then, once a turn, what is due is done, work is given out and
+levelled, and all that was decided goes out in order.
+"""
+
+from collections.abc import Iterable
+from typing import assert_never
+
+from scaler.core.checks import check_all
+from scaler.core.clients import ClientManager, ClientRecord
+from scaler.core.config import CoreConfig
+from scaler.core.events import (
+    Command,
+    Event,
+    PeerJoined,
+    PeerLost,
+    Received,
+    Slept,
+    Stop,
+    StopAsked,
+    WatchersChanged,
+)
+from scaler.core.functions import FunctionTable
+from scaler.core.managers import Managers
+from scaler.core.membership import Membership
+from scaler.core.objects import ObjectManager
+from scaler.core.outcomes import Outcomes
+from scaler.core.placement import Placement
+from scaler.core.recovery import Recovery
+from scaler.core.requests import Requests
+from scaler.core.results import Reports
+from scaler.core.retraction import Retraction
+from scaler.core.spans import Wait
+from scaler.core.tasks import TaskManager
+from scaler.core.workers import Cluster, WorkerManager
+from scaler.errors import ProtocolError
+from scaler.ids import Epoch, Incarnation
+from scaler.protocol import (
+    AppendTasks,
+    CancelTasks,
+    ClearClient,
+    CloseBatch,
+    ClusterReady,
+    ClusterStatistics,
+    Confirmed,
+    DefineFunction,
+    Drain,
+    ExplainTask,
+    FetchChunks,
+    FromClient,
+    FromCluster,
+    Goodbye,
+    Holding,
+    LocateObject,
+    NeedFunction,
+    ObjectChunk,
+    ObjectsDropped,
+    ObjectsHeld,
+    ObjectsMade,
+    OpenBatch,
+    ReferencesReleased,
+    ReferencesTaken,
+    Resume,
+    Resumed,
+    RetractAnswered,
+    Returned,
+    Running,
+    ShutdownAnswer,
+    ShutdownScheduler,
+    SpanResult,
+    Taken,
+    WorkerDied,
+)
+from scaler.protocol.columns import Frame
+
+_About = (
+    ObjectsMade
+    | ObjectsHeld
+    | ObjectsDropped
+    | ReferencesTaken
+    | ReferencesReleased
+    | LocateObject
+    | FetchChunks
+    | ObjectChunk
+)
+
+
+class SchedulerCore:
+    """One scheduler; the shell feeds it and performs what it asks for."""
+
+    def __init__(self, config: CoreConfig, epoch: Epoch) -> None:
+        self.config = config
+        self.managers = managers = Managers(
+            config,
+            TaskManager(epoch),
+            WorkerManager(config),
+            ClientManager(),
+            FunctionTable(config.idle_function_bytes),
+            ObjectManager(),
+        )
+        self._outcomes = outcomes = Outcomes(managers)
+        self._reports = reports = Reports(managers, outcomes)
+        self._placement = placement = Placement(managers, outcomes)
+        self._retraction = retraction = Retraction(managers)
+        self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
+        self._requests = Requests(managers, outcomes, placement)
+        self._membership = Membership(managers, outcomes, recovery)
+
+    def handle(self, events: Iterable[Event], now: float) -> list[Command]:
+        """What happened since, in order; what to do about it, in order."""
+        self._recovery.start(now)
+        for event in events:
+            self._take_in(event, now)
+        return self._decide(now)
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle` again though nothing happens."""
+        return self.managers.timers.next_deadline()
+
+    def check(self) -> None:
+        """Every invariant, the slow way."""
+        check_all(self.managers)
+
+    # ---- events
+
+    def _take_in(self, event: Event, now: float) -> None:
+        match event:
+            case Received(peer, message, frames):
+                try:
+                    self._received(peer, message, frames, now)
+                except ProtocolError as error:
+                    self.managers.outbox.cut_off(peer, str(error))
+                    self._membership.left(peer, "it broke the rules", said_goodbye=False)
+            case PeerJoined(peer, role, name):
+                self._membership.joined(peer, role, name, now)
+            case PeerLost(peer, reason):
+                self._membership.left(peer, reason, said_goodbye=False)
+            case Slept(seconds):
+                self.managers.timers.shift(seconds)
+                self._recovery.shift(seconds)
+            case WatchersChanged(watched):
+                self._membership.watched(watched=watched)
+            case StopAsked(reason):
+                self._stop(reason)
+            case _:
+                assert_never(event)
+
+    def _received(
+        self, peer: Incarnation, message: FromClient | FromCluster, frames: tuple[Frame, ...], now: float
+    ) -> None:
+        if peer not in self.managers.outbox.peers:
+            return  # it was let out in this turn
+        cluster = self.managers.workers.clusters.get(peer)
+        client = self.managers.clients.clients.get(peer)
+        if isinstance(message, Goodbye):
+            self._membership.left(peer, message.reason, said_goodbye=True)
+        elif isinstance(message, _About):
+            self._about_objects(peer, message)
+        elif cluster is not None:
+            self._from_cluster(cluster, message, frames, now)  # type: ignore[arg-type]  # the decoder's direction says so
+        elif client is not None:
+            self._from_client(client, message, frames, now)  # type: ignore[arg-type]  # the decoder's direction says so
+
+    def _from_client(self, client: ClientRecord, message: FromClient, frames: tuple[Frame, ...], now: float) -> None:
+        requests = self._requests
+        match message:
+            case AppendTasks():
+                requests.append(client, message, frames)
+            case Taken():
+                requests.taken(client, message)
+            case OpenBatch():
+                requests.open(client, message)
+            case CloseBatch():
+                requests.close(client, message)
+            case DefineFunction():
+                requests.define(message, frames)
+            case CancelTasks():
+                requests.cancel(client, message)
+            case Resume():
+                self._recovery.resume(client, message, now)
+            case Resumed():
+                client.has_resumed = True
+            case ClearClient():
+                requests.clear(client)
+            case ShutdownScheduler():
+                self._shut_down(client)
+            case ExplainTask():
+                requests.explain(client, message, now)
+            case _:
+                self._of_another_role(client.peer, message)
+
+    def _from_cluster(self, cluster: Cluster, message: FromCluster, frames: tuple[Frame, ...], now: float) -> None:
+        reports = self._reports
+        match message:
+            case SpanResult():
+                if not self._recovery.keeps(cluster, message, frames):
+                    reports.finished(cluster, message, frames, now)
+            case Running():
+                reports.running(cluster, message.running, now)
+            case Returned():
+                if not self._recovery.keeps(cluster, message):
+                    reports.returned(cluster, message, now)
+            case RetractAnswered():
+                reports.retract_answered(cluster, message)
+            case Confirmed():
+                reports.confirmed(cluster, message)
+            case ClusterReady():
+                self._membership.described(cluster, message, now)
+            case Holding():
+                self._recovery.holding(cluster, message, now)
+            case NeedFunction():
+                self._requests.need_function(cluster, message.function)
+            case ClusterStatistics():
+                cluster.statistics = message
+            case WorkerDied():
+                fields = (("cluster", cluster.name), ("worker", message.worker), ("exit_code", message.exit_code))
+                self.managers.outbox.note("warning", "a worker died", *fields)
+            case _:
+                self._of_another_role(cluster.peer, message)
+
+    @staticmethod
+    def _of_another_role(peer: Incarnation, message: object) -> None:
+        raise ProtocolError(f"a {type(message).__name__} is not for peer {peer:016x} to send")
+
+    def _about_objects(self, peer: Incarnation, message: _About) -> None:
+        objects, send = self.managers.objects, self.managers.outbox.send
+        match message:
+            case ObjectsMade():
+                objects.made(peer, message.objects)
+                return
+            case ObjectsHeld():
+                sayings = objects.held(peer, message.objects)
+            case ObjectsDropped():
+                sayings = objects.dropped(peer, message.objects)
+            case ReferencesTaken():
+                sayings = objects.referred(peer, message.objects)
+            case ReferencesReleased():
+                sayings = objects.released(peer, message.objects)
+            case LocateObject():
+                sayings = objects.located(peer, message.object, {})
+            case FetchChunks() | ObjectChunk():
+                raise ProtocolError("the bytes of objects travel on a bulk connection")
+            case _:
+                assert_never(message)
+        for concerned, answer in sayings:
+            send(concerned, answer)
+
+    # ---- the end
+
+    def _shut_down(self, client: ClientRecord) -> None:
+        outbox = self.managers.outbox
+        if self.config.is_protected and client.role != "operator":
+            outbox.send(client.peer, ShutdownAnswer("this scheduler is protected: only its operator may stop it"))
+            return
+        outbox.send(client.peer, ShutdownAnswer())
+        for peer in self.managers.workers.clusters:
+            outbox.send(peer, Drain(0.0))
+        self._stop(f"client {client.peer:016x} asked for it")
+
+    def _stop(self, reason: str) -> None:
+        outbox = self.managers.outbox
+        for peer in outbox.peers:
+            outbox.send(peer, Goodbye(reason))
+        outbox.add(Stop(reason))
+
+    # ---- once a turn
+
+    def _decide(self, now: float) -> list[Command]:
+        managers = self.managers
+        self._recovery.release(now)
+        self._end_backoffs(now)
+        self._placement.place(now)
+        self._retraction.balance(now)
+        self._reports.tell_began(now)
+        self._membership.tell_readiness()
+        if managers.tasks.watched:
+            managers.outbox.publish(managers.tasks.watched)
+            managers.tasks.watched = []
+        return managers.outbox.flush()
+
+    def _end_backoffs(self, now: float) -> None:
+        for batch, index in self.managers.timers.ended_backoffs(now):
+            span = batch.spans.at(index)
+            if span is not None and span.wait is Wait.BACKOFF:
+                self._outcomes.ready(batch, index, index + 1)

@@ -1,0 +1,1 @@
+"""The scheduler process: its configuration, and the asyncio shell around links and core."""

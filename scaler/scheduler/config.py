@@ -1,0 +1,28 @@
+"""The scheduler's one configuration record, built by the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from scaler.net.addresses import Address
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerConfig:
+    """What a scheduler process is told at its start; times in seconds.
+
+    `addresses` are tried in turn, and the first that is free is taken. `parent_fd` is the line of whoever started this
+    process as a child: it is told the address, and its closing ends us.
+    """
+
+    addresses: tuple[Address, ...]
+    monitor_address: Address
+    environment: Mapping[str, str]
+    key_directory: Path | None = None
+    is_insecure: bool = False
+    is_insecure_off_loopback: bool = False
+    is_protected: bool = True
+    client_timeout_s: float = 60.0
+    worker_timeout_s: float = 60.0
+    event_loop: str = "builtin"
+    parent_fd: int | None = None

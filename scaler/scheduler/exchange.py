@@ -1,0 +1,187 @@
+"""The scheduler's inner round: transport to links to core and back. No sockets of its own, no timers, no decisions.
+
+One `turn` drains what has come (at most `MAX_EVENTS`, or `MAX_DRAIN_S`), lets the links and the core handle it once
+each, and performs what they ask for.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from typing import Protocol, assert_never
+
+from scaler.core import events as core
+from scaler.errors import ProtocolError
+from scaler.link.accepted import AcceptedLinks
+from scaler.link.events import (
+    AcceptedEvent,
+    AcceptedOutput,
+    ArrivedFrom,
+    ConnectionEnded,
+    ConnectionOpened,
+    CutConnection,
+    DeliverFrom,
+    EndLink,
+    Garbage,
+    Gone,
+    Joined,
+    OutgoingTo,
+    Refused,
+    Slept,
+    Superseded,
+    TransmitOn,
+)
+from scaler.net.transport import Arrived, Listener, ListenerEvent, Lost, Opened, TurnedAway
+from scaler.protocol.codec import DIRECTIONS, Decoder, pack
+from scaler.scheduler.refusals import Refusals
+from scaler.scheduler.stream import MonitorStream
+
+MAX_EVENTS = 500
+MAX_DRAIN_S = 0.002
+#: `receive` is asked for so many at a time, that the clock is looked at between
+DRAIN_STEP = 50
+
+log = logging.getLogger("scaler.scheduler")
+
+
+class Core(Protocol):
+    """What the exchange needs of the scheduler core."""
+
+    def handle(self, events: Iterable[core.Event], now: float) -> list[core.Command]:
+        """Events in, commands out."""
+        ...
+
+    def next_deadline(self) -> float | None:
+        """When to call `handle` again though nothing happens."""
+        ...
+
+
+class Exchange:
+    """Carries everything between one listener, all links, and the core."""
+
+    def __init__(
+        self,
+        listener: Listener,
+        links: AcceptedLinks,
+        scheduler: Core,
+        stream: MonitorStream,
+        refusals: Refusals,
+    ) -> None:
+        self._listener = listener
+        self._links = links
+        self._core = scheduler
+        self._stream = stream
+        self._refusals = refusals
+        self._decoders = {direction: Decoder(direction) for direction in DIRECTIONS}
+        #: why the process is to end, once it is
+        self.stopped: str | None = None
+        self.is_superseded = False
+        #: what came up behind the core's back in the last turn
+        self._left: list[core.Event] = []
+
+    def turn(self, clock: Callable[[], float], own: Iterable[core.Event] = (), slept_s: float = 0.0) -> bool:
+        """One round, with the shell's `own` events for the core; whether more is waiting already."""
+        arrived = self._drain(clock)
+        now = clock()
+        events = [event for one in arrived for event in self._link_events(one, now)]
+        for_core: list[core.Event] = [*self._left, *own]
+        if slept_s:
+            events.insert(0, Slept(slept_s))
+            for_core.insert(0, core.Slept(slept_s))
+        for_core += self._perform_links(self._links.handle(events, now), now)
+        for_core += self._stream_events(now)
+        commands = self._core.handle(for_core, now)
+        said = self._perform(commands, now)
+        self._left = self._perform_links(self._links.handle(said, now), now) if said else []
+        self._stream.tick(now)
+        return bool(self._left) or self._listener.pending()
+
+    def next_deadline(self) -> float | None:
+        """When the next turn is due though nothing comes."""
+        times = (self._links.next_deadline(), self._core.next_deadline(), self._stream.next_deadline())
+        return min((time for time in times if time is not None), default=None)
+
+    def _drain(self, clock: Callable[[], float]) -> list[ListenerEvent]:
+        arrived = self._listener.receive(DRAIN_STEP)
+        if len(arrived) < DRAIN_STEP:
+            return arrived
+        until = clock() + MAX_DRAIN_S
+        while len(arrived) < MAX_EVENTS and clock() < until:
+            more = self._listener.receive(DRAIN_STEP)
+            if not more:
+                break
+            arrived += more
+        return arrived
+
+    def _stream_events(self, now: float) -> list[core.Event]:
+        events, turned_away = self._stream.events(now)
+        for one in turned_away:
+            self._refusals.report(f"refused address={one.address} reason={one.reason!r} socket=monitor", now)
+        return events
+
+    def _link_events(self, event: ListenerEvent, now: float) -> list[AcceptedEvent]:
+        match event:
+            case Arrived(connection, frames):
+                try:
+                    decoder = self._decoders[self._links.direction_of(connection)]
+                    return [ArrivedFrom(connection, header, header.frames) for header in decoder.decode(frames)]
+                except ProtocolError as error:
+                    return [Garbage(connection, str(error))]
+            case Opened(connection, identity):
+                return [ConnectionOpened(connection, identity.role, identity.name, identity.key)]
+            case Lost(connection, reason):
+                return [ConnectionEnded(connection, reason)]
+            case TurnedAway(address, reason):
+                self._refusals.report(f"refused address={address} reason={reason!r}", now)
+                return []
+            case _:
+                assert_never(event)
+
+    def _perform_links(self, outputs: list[AcceptedOutput], now: float) -> list[core.Event]:
+        events: list[core.Event] = []
+        packets: dict[int, list[TransmitOn]] = {}
+        for output in outputs:
+            match output:
+                case TransmitOn(connection):
+                    packets.setdefault(connection, []).append(output)
+                case DeliverFrom(peer, message, frames):
+                    events.append(core.Received(peer, message, frames))  # type: ignore[arg-type]  # its decoder says so
+                case Joined(peer, role, name, key_name):
+                    events.append(core.PeerJoined(peer, role, name, key_name))
+                case Gone(peer, reason):
+                    events.append(core.PeerLost(peer, reason))
+                case CutConnection(connection):
+                    self._transmit(connection, packets.pop(connection, []))
+                    self._listener.cut_off(connection)
+                case Refused(connection, name, reason):
+                    text = f"refused connection={connection} key={name!r} reason={reason!r}"
+                    self._refusals.report(text, now)
+                case Superseded(generation):
+                    self.is_superseded = True
+                    self.stopped = f"a scheduler of generation {generation} has taken over"
+                case _:
+                    assert_never(output)
+        for connection, together in packets.items():
+            self._transmit(connection, together)
+        return events
+
+    def _transmit(self, connection: int, packets: list[TransmitOn]) -> None:
+        for frames in pack(packets):
+            if not self._listener.send(connection, frames):
+                return
+
+    def _perform(self, commands: list[core.Command], now: float) -> list[AcceptedEvent]:
+        events: list[AcceptedEvent] = []
+        for command in commands:
+            match command:
+                case core.Send(peer, message, frames):
+                    events.append(OutgoingTo(peer, message, frames))
+                case core.CutOff(peer, reason):
+                    events.append(EndLink(peer, reason))
+                case core.Note(level, text, fields):
+                    log.log(logging.getLevelName(level.upper()), text, extra={"fields": fields})
+                case core.Publish(spans):
+                    self._stream.publish_spans(spans, now)
+                case core.Stop(reason):
+                    self.stopped = reason
+                case _:
+                    assert_never(command)
+        return events

@@ -1,0 +1,177 @@
+"""The process of a worker cluster: puts the parts together, runs the loop, and leaves nothing behind. No user code.
+
+Whatever happens to it from its first line on, by signal, error or order, every process it has started ends with it.
+"""
+
+import contextlib
+import gc
+import logging
+import os
+import random
+import resource
+import select
+import signal
+import socket
+import time
+from pathlib import Path
+
+from scaler.errors import ConfigurationError, InsecureError
+from scaler.ids import Incarnation
+from scaler.link.dialled import DialledConfig, DialledLink
+from scaler.net.addresses import Address, IpcAddress, parse_address
+from scaler.net.keys import KeyFile, load_key
+from scaler.net.versions import our_versions
+from scaler.net.zmq_dialer import Dialing
+from scaler.worker.agent import Agent, AgentConfig
+from scaler.worker.config import WorkerClusterConfig
+from scaler.worker.loop import Loop
+from scaler.worker.poller import Poller, Signals
+from scaler.worker.workers import Workers, ZygoteFacts
+
+log = logging.getLogger("scaler.worker")
+
+
+def run(config: WorkerClusterConfig) -> int:
+    """Serve until told to end, or until there is nothing to serve; the exit code.
+
+    Raises `AuthenticationError`, `VersionMismatchError` and their like when the scheduler will not have this cluster.
+    """
+    with contextlib.ExitStack() as opened:
+        signals = Signals()
+        opened.callback(signals.close)
+        poller = Poller()
+        opened.callback(poller.close)
+        raise_descriptor_limit()
+        environment = os.environ if config.environment is None else config.environment
+        name = config.name or f"{socket.gethostname()}-{os.getpid()}"
+        workers = Workers(ZygoteFacts(config.threads, name, _paths(config), environment), poller, time.monotonic)
+        opened.callback(workers.close)
+        if not config.address:
+            workers.open()
+        text = config.address or _told_address(config.parent_fd, signals)
+        if text is None:
+            return 0
+        address = parse_address(text, environment)
+        key = None if _needs_no_key(config, address) else load_key("worker", config.key_file, environment)
+        log.info(
+            "ClusterProcess: starting %d workers, heartbeat_interval_seconds=%g, address=%s, name=%s, threads=%d",
+            config.workers, config.heartbeat_interval_s, address, name, config.threads,
+        )  # fmt: skip
+        workers.open()
+        dialing = Dialing(address, key)
+        opened.callback(dialing.close)
+        incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
+        dialled = DialledLink(_link_config(config, name, incarnation, address, key), random.random)
+        agent = Agent(_agent_config(config, name), incarnation)
+        loop = Loop(config.grace_s, poller, dialing, dialled, agent, workers)
+        opened.callback(loop.hang_up)
+        _obey(loop, poller, signals, config.parent_fd)
+        gc.collect()
+        gc.freeze()
+        return loop.serve()
+
+
+def _told_address(parent_fd: int | None, signals: Signals) -> str | None:
+    """What the parent says on its line; None if a signal or the end of the parent comes first."""
+    if parent_fd is None:
+        raise ConfigurationError("no scheduler address was given")
+    said = b""
+    while not said.endswith(b"\n"):
+        ready, _, _ = select.select([parent_fd, signals.fileno()], [], [])
+        if signals.fileno() in ready:
+            return None
+        more = os.read(parent_fd, 4096)
+        if not more:
+            return None
+        said += more
+    return said.decode().strip()
+
+
+def _obey(loop: Loop, poller: Poller, signals: Signals, parent_fd: int | None) -> None:
+    """Have signals, and the end of whoever started this process, stop the loop."""
+
+    def on_signal() -> None:
+        for number in signals.take():
+            loop.stop(number.name, at_once=number == signal.SIGINT or loop.is_stopping)
+
+    def on_parent() -> None:
+        if parent_fd is not None and _has_ended(parent_fd):
+            poller.forget(parent_fd)
+            loop.stop("the parent is gone", at_once=True)
+
+    poller.watch(signals.fileno(), on_signal)
+    if parent_fd is not None:
+        os.set_blocking(parent_fd, False)
+        os.set_inheritable(parent_fd, False)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(parent_fd, b"started\n")
+        poller.watch(parent_fd, on_parent)
+
+
+def _has_ended(descriptor: int) -> bool:
+    """Whether there is nobody at the other end of a line any more."""
+    try:
+        return not os.read(descriptor, 4096)
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:  # it ended before it had read what we said
+        return True
+
+
+def raise_descriptor_limit() -> None:
+    """Allow this process as many descriptors as the system lets it have: each worker takes half a dozen."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
+    if isinstance(address, IpcAddress):
+        return True
+    if config.insecure and not address.is_loopback and not config.insecure_off_loopback:
+        raise InsecureError(
+            f"whoever can pretend to be {address} could run code here: leave --insecure away, or add "
+            "--insecure-off-loopback if you trust every machine on the way there"
+        )
+    return config.insecure
+
+
+def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:
+    """Where workers look for modules first: what was named, then the working directory, as a script's would be."""
+    with contextlib.suppress(FileNotFoundError):  # somebody may have removed it
+        return (*config.python_path, str(Path.cwd()))
+    return config.python_path
+
+
+def _link_config(
+    config: WorkerClusterConfig, name: str, incarnation: Incarnation, address: Address, key: KeyFile | None
+) -> DialledConfig:
+    shown = "this cluster shows none" if key is None else f"does not accept the key {key.path}"
+    return DialledConfig(
+        role="worker",
+        name=name,
+        incarnation=incarnation,
+        versions=our_versions(),
+        heartbeat_interval_s=config.heartbeat_interval_s,
+        give_up_s=None,
+        address=str(address),
+        refusal_help=f"the scheduler wants a key and {shown}: copy its own worker.key here and name it with --key-file",
+    )
+
+
+def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
+    left_s = None if config.ends_at_unix_s is None else config.ends_at_unix_s - time.time()
+    return AgentConfig(
+        name=name,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        workers=config.workers,
+        threads=config.threads,
+        tags=config.tags,
+        resources=config.resources,
+        heartbeat_interval_s=config.heartbeat_interval_s,
+        death_timeout_s=config.death_timeout_s,
+        ends_at=None if left_s is None else time.monotonic() + left_s,
+        worker_names=config.worker_names,
+    )
