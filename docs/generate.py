@@ -1,17 +1,18 @@
-"""Write the generated parts of docs/architecture.md anew: packages, states and messages, as the code has them.
+"""Write the generated parts of the pages anew: packages, states, messages and options, as the code has them.
 
-`python -m docs.generate` rewrites the page in place. What stands between two marker comments is replaced; the
-rest of the page is written by hand.
+`python -m docs.generate` rewrites the pages in place. What stands between two marker comments is replaced; the
+rest of a page is written by hand.
 """
 
 import importlib
 import pkgutil
 import re
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import scaler
+from docs import commands_tables
 from scaler import protocol
 from scaler.core.lifecycle import ENDED, TRANSITIONS, State
 from scaler.protocol.connection import ConnectionMessage
@@ -88,9 +89,9 @@ PARTS: dict[str, Callable[[], str]] = {
 }
 
 
-def render(page: str) -> str:
+def render(page: str, parts: Mapping[str, Callable[[], str]] = PARTS) -> str:
     """The page with every generated part as the code has it now."""
-    for name, part in PARTS.items():
+    for name, part in parts.items():
         begin, end = f"<!-- generated: {name} -->", f"<!-- end: {name} -->"
         pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
         if not pattern.search(page):
@@ -107,4 +108,5 @@ def _opening(docstring: str | None) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for written, with_parts in ((PAGE, PARTS), (commands_tables.PAGE, commands_tables.PARTS)):
+        written.write_text(render(written.read_text(encoding="utf-8"), with_parts), encoding="utf-8")

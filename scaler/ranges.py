@@ -47,7 +47,8 @@ class RangeSet:
 
     def ranges(self) -> tuple[Range, ...]:
         """All ranges, in order."""
-        return tuple(self)
+        # not tuple(self), which would first make room for as many as there are indices
+        return tuple(map(Range, self._los, self._his))
 
     @property
     def end(self) -> int:

@@ -6,7 +6,6 @@ batches, so that any number of threads may submit.
 
 import atexit
 import os
-import secrets
 import threading
 import weakref
 from collections import OrderedDict
@@ -67,7 +66,7 @@ class Client:
             heartbeat_interval_s=heartbeat_interval_seconds,
             key_file=key_file,
         )
-        self._incarnation = Incarnation(secrets.randbits(64))
+        self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self._lock = threading.Lock()
         self._batches = 0
         #: the batches `submit` appends to, used longest ago first

@@ -5,7 +5,6 @@ made when they are first asked for, and the value stays pickled until then too. 
 and once there is a condition also under that, together with telling who waits. The condition is taken first.
 """
 
-import asyncio
 import threading
 from collections.abc import Generator
 from concurrent.futures import CancelledError, Future
@@ -31,7 +30,7 @@ class Sealed(Protocol):
     failed: bool
 
     def open(self) -> Outcome:
-        """The value or the exception; called once."""
+        """The value or the exception; threads that ask at the same time may each call it."""
         ...
 
 
@@ -80,6 +79,8 @@ class ScalerFuture(Future[Any]):
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
 
     def __await__(self) -> Generator[Any, None, Any]:
+        import asyncio  # noqa: PLC0415  # a fifth of the time that importing a client takes; who awaits has it
+
         return asyncio.wrap_future(self).__await__()
 
     @property

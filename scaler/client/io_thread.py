@@ -83,7 +83,11 @@ class IoThread:
         self._dialer: ZmqDialer | None = None
         self._posted: deque[Posted] = deque()
         self._waker = Waker()
+        self._poll = select.poll()
+        self._poll.register(self._waker.fileno(), select.POLLIN)
         self._asleep = False
+        #: when the link wants to be asked though nothing came, as it said before the last sleep
+        self._link_due: float | None = 0.0
         self._linked = threading.Event()
         self._over = threading.Event()
         self._error: ScalerError | None = None
@@ -157,8 +161,7 @@ class IoThread:
             self._over.set()
             self._linked.set()
             self._abort_sinks()
-            if self._dialer is not None:
-                self._dialer.close()
+            self._drop_dialer()
             self._dialing.close()
 
     def _turn(self) -> bool:
@@ -168,7 +171,9 @@ class IoThread:
             for event in self._dialer.receive(DRAIN):
                 arrivals += self._link_events(event)
         ledger_events: list[LedgerEvent] = self._take_posted()
-        going = self._perform_link(self._link.handle(arrivals, time.monotonic()), ledger_events)
+        going = True
+        if arrivals or (self._link_due is not None and self._link_due <= time.monotonic()):
+            going = self._perform_link(self._link.handle(arrivals, time.monotonic()), ledger_events)
         if ledger_events or self._ledger_is_due():
             commands = self._ledger.handle(ledger_events, time.monotonic(), self._link.room_bytes)
             said = self._perform_ledger(commands)
@@ -188,21 +193,21 @@ class IoThread:
         return self._ledger.has_more_to_say and self._link.room_bytes > 0
 
     def _sleep(self) -> None:
-        deadlines = [time for time in (self._link.next_deadline(), self._ledger.next_deadline(), self._stop_by) if time]
-        watched = [self._waker.fileno()]
-        self._asleep = True
-        dialer = self._dialer
-        if dialer is not None:
-            watched += dialer.filenos()
-        if not self._posted and not (dialer is not None and dialer.pending()):
-            wait_s = max(0.0, min(deadlines) - time.monotonic()) if deadlines else None
-            if wait_s is None or wait_s > 0:
-                poll = select.poll()
-                for descriptor in watched:
-                    poll.register(descriptor, select.POLLIN)
-                poll.poll(None if wait_s is None else wait_s * 1000 + 0.5)
+        self._link_due = self._link.next_deadline()
+        self._asleep = True  # whoever posts from here on wakes us
+        if not self._posted and not (self._dialer is not None and self._dialer.pending()):
+            for descriptor, _ in self._poll.poll(self._patience_ms()):
+                if descriptor == self._waker.fileno():
+                    self._waker.clear()
         self._asleep = False
-        self._waker.clear()
+
+    def _patience_ms(self) -> float | None:
+        """How long to sleep at most; None for as long as nothing comes."""
+        deadlines = [due for due in (self._link_due, self._ledger.next_deadline(), self._stop_by) if due is not None]
+        if not deadlines:
+            return None
+        wait_s = min(deadlines) - time.monotonic()
+        return wait_s * 1000 + 0.5 if wait_s > 0 else 0.0
 
     def _take_posted(self) -> list[LedgerEvent]:
         posted = self._posted
@@ -241,8 +246,15 @@ class IoThread:
                 self._drop_dialer()
                 return [link_events.ConnectionLost(reason, refused)]
 
+    def _dial(self) -> None:
+        self._dialer = self._dialing.dial()
+        for descriptor in self._dialer.filenos():
+            self._poll.register(descriptor, select.POLLIN)
+
     def _drop_dialer(self) -> None:
         if self._dialer is not None:
+            for descriptor in self._dialer.filenos():
+                self._poll.unregister(descriptor)
             self._dialer.close()
             self._dialer = None
 
@@ -255,7 +267,7 @@ class IoThread:
                 case link_events.Deliver(message, frames):
                     ledger_events.append(Received(message, frames))  # type: ignore[arg-type]  # the decoder's direction says so
                 case link_events.Dial():
-                    self._dialer = self._dialing.dial()
+                    self._dial()
                 case link_events.HangUp():
                     self._transmit(packets)
                     packets = []

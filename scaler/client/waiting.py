@@ -31,7 +31,7 @@ def gather(futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) 
 
 def as_completed(futures: Iterable[ScalerFuture], timeout: float | None = None) -> Iterator[ScalerFuture]:
     """The futures as they finish; `TimeoutError` if some are not done `timeout` seconds from now."""
-    return concurrent.futures.as_completed(_checked(futures, "as_completed"), timeout)  # type: ignore[return-value]
+    return concurrent.futures.as_completed(_checked(futures, "as_completed"), timeout)  # type: ignore[return-value]  # it gives back what it was given
 
 
 def wait(

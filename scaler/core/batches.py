@@ -1,6 +1,7 @@
 """A batch: one function, one set of options, its calls as chunks, its tasks as spans."""
 
 from scaler.core.chunks import ChunkStore
+from scaler.core.lifecycle import ENDED
 from scaler.core.queue import ClassKey, Lane
 from scaler.core.runs import Run
 from scaler.core.runtimes import RunTimes
@@ -24,7 +25,6 @@ class Batch:
         "is_resumed",
         "known_tags",
         "options",
-        "release_at",
         "rivals",
         "serial",
         "spans",
@@ -53,8 +53,6 @@ class Batch:
         self.is_resumed = False
         #: None, or the tags that were known when its own was found unknown: its tasks are refused
         self.known_tags: tuple[str, ...] | None = None
-        #: when what is HELD is released, or None where nothing is
-        self.release_at: float | None = None
         #: runs with claims beside the span's own run
         self.rivals: list[Run] = []
         self._lane = Lane(serial, batch.owner, options.priority, ClassKey(options.tag, options.resources, NO_NEEDS))
@@ -69,6 +67,11 @@ class Batch:
     def is_over(self) -> bool:
         """Whether nothing more can happen to it."""
         return not len(self.spans) and (self.is_closed or self.is_orphan)
+
+    @property
+    def unfinished(self) -> int:
+        """How many of its tasks have not ended, counted anew."""
+        return sum(span.hi - span.lo for span in self.spans.all() if span.state not in ENDED)
 
     def lane_of(self, counts: Counts) -> Lane:
         """Where tasks with these counts queue."""

@@ -34,6 +34,10 @@ class _Chunk:
     def size_bytes(self) -> int:
         return len(self._bytes) if self._column is None else sum(len(frame) for frame in self._column.data)
 
+    def is_open(self) -> bool:
+        """Whether it is small enough to grow."""
+        return self.size_bytes() < (SMALL_BYTES if self._column is not None else JOINED_BYTES)
+
     def join(self, column: ArgumentColumn) -> None:
         """Lay the calls that follow behind these."""
         if self._column is not None:
@@ -95,8 +99,7 @@ class ChunkStore:
         position = bisect_right(chunks, column.lo, key=_start)
         if position and len(column.data) == 1 and len(column.data[0]) < SMALL_BYTES:
             before = chunks[position - 1]
-            is_open = before.hi == column.lo and before.size_bytes() < (JOINED_BYTES if before._ends else SMALL_BYTES)  # noqa: SLF001
-            if is_open:
+            if before.hi == column.lo and before.is_open():
                 before.join(column)
                 return
         chunks.insert(position, _Chunk(column))
@@ -114,7 +117,7 @@ class ChunkStore:
         return [*gaps, (lo, hi)] if lo < hi else gaps
 
     def slice(self, lo: int, hi: int, room_bytes: int) -> ArgumentColumn | None:
-        """As many calls from `lo` on, below `hi`, as one chunk holds and the room takes; at least one, if it is here."""
+        """As many calls of [lo, hi) from `lo` on as one chunk holds and the room takes; at least one, if it is here."""
         position = self._find(lo)
         if position < 0:
             return None

@@ -44,6 +44,4 @@ class ClientManager:
 
     def batch_is_over(self, batch: BatchId) -> None:
         """A batch is forgotten."""
-        record = self.clients.get(batch.owner)
-        if record is not None:
-            record.batches.pop(batch, None)
+        self.clients[batch.owner].batches.pop(batch, None)

@@ -52,8 +52,9 @@ class Membership:
             self._outbox.send(concerned, message)
 
     def _client_left(self, client: ClientRecord, reason: str) -> None:
-        if client.batches:
-            fields = (("client", f"{client.peer:016x}"), ("batches", len(client.batches)), ("reason", reason))
+        unfinished = sum(self._tasks.batches[name].unfinished for name in client.batches)
+        if unfinished:
+            fields = (("client", f"{client.peer:016x}"), ("tasks", unfinished), ("reason", reason))
             self._outbox.note("info", "a client left unfinished work, which is dropped", *fields)
         for name in list(client.batches):
             self._outcomes.abandon(self._tasks.batches[name])
@@ -61,10 +62,13 @@ class Membership:
 
     def _cluster_left(self, cluster: Cluster, reason: str, *, said_goodbye: bool) -> None:
         unfinished = cluster.load.unfinished
-        batches: dict[int, Batch] = {}
-        for run in list(cluster.load.runs.values()):
+        runs = list(cluster.load.runs.values())
+        batches: dict[int, Batch] = {run.serial: self._tasks.batch_of(run) for run in runs}
+        # first of all, so that nothing it loses is left to it
+        for run in runs:
+            self._outcomes.drop_claims(run)
+        for run in runs:
             if run.id in self._tasks.runs:
-                batches[run.serial] = self._tasks.batch_of(run)
                 self._outcomes.release_run(run, charge=not said_goodbye)
         self._recovery.cluster_lost([one for one in batches.values() if one.serial in self._tasks.by_serial])
         self._workers.leave(cluster)

@@ -114,11 +114,9 @@ class Outcomes:
         self._tasks.advance(batch, span.lo, span.hi, Trigger.LOSE, to=to, counts=counts)
         self.adopt(batch, span.lo, span.hi)
 
-    def release_run(self, run: Run, charge: bool) -> None:  # noqa: FBT001
-        """The cluster of a run is gone; `charge` if it went without goodbye, so that what ran is counted."""
+    def release_run(self, run: Run, *, charge: bool) -> None:
+        """A run and its cluster are gone; `charge` if without goodbye, so that what ran is counted."""
         batch = self._tasks.batch_of(run)
-        if run.claims:
-            self.void_claims(batch, run, run.lo, run.hi)
         for span in batch.spans.within(run.lo, run.hi):
             if span.run is not run or span.state in ENDED:
                 continue
@@ -150,6 +148,12 @@ class Outcomes:
         if not run.claims and run in batch.rivals:
             batch.rivals.remove(run)
         return void
+
+    def drop_claims(self, run: Run) -> None:
+        """The cluster of a run is gone, and its claims with it."""
+        if run.claims:
+            self.void_claims(self._tasks.batch_of(run), run, run.lo, run.hi)
+            self._tasks.settle_run(run)
 
     def beat_rivals(self, batch: Batch, lo: int, hi: int, winner: Run | None) -> None:
         """[lo, hi) has ended: other clusters that also have it are to stop."""

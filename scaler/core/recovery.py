@@ -59,33 +59,32 @@ class Recovery:
         self._outcomes = outcomes
         self._reports = reports
         self._retraction = retraction
-        self._started_at: float | None = None
-        self._until = 0.0
-        #: batches with HELD tasks that wait for their release, by serial
-        self._held: dict[int, Batch] = {}
+        self._has_started = False
+        #: when the window ends, and when at the latest
+        self._until = self._latest = 0.0
+        #: batches whose HELD tasks wait for their release, and until when, by serial
+        self._held: dict[int, tuple[Batch, float]] = {}
         #: claims on batches nobody has resumed yet
         self._early: dict[BatchId, list[_Early]] = {}
         self._early_runs: dict[RunId, _Early] = {}
 
     def start(self, now: float) -> None:
         """The window opens with the first event."""
-        if self._started_at is None:
-            self._started_at = now
+        if not self._has_started:
+            self._has_started = True
             self._until = now + self._config.recovery_s
+            self._latest = now + self._config.recovery_max_s
 
     def joined(self, now: float) -> None:
         """A peer arrived: while some do, the window stays open a little longer."""
-        if self._started_at is not None and now < self._until:
-            self._until = max(self._until, min(now + ARRIVAL_S, self._started_at + self._config.recovery_max_s))
+        if now < self._until:
+            self._until = max(self._until, min(now + ARRIVAL_S, self._latest))
 
     def shift(self, seconds: float) -> None:
         """The shell overslept."""
-        if self._started_at is not None:
-            self._started_at += seconds
-            self._until += seconds
-        for batch in self._held.values():
-            if batch.release_at is not None:
-                batch.release_at += seconds
+        self._until += seconds
+        self._latest += seconds
+        self._held = {serial: (batch, until + seconds) for serial, (batch, until) in self._held.items()}
 
     # ---- clients
 
@@ -103,9 +102,9 @@ class Recovery:
         batch.is_resumed = True
         batch.is_closed = message.size is not None
         self._tasks.hold(batch, ranges, known)
-        batch.release_at = self._until if now < self._until else now + self._config.recovery_s
-        self._held[batch.serial] = batch
-        self._timers.release_by(batch.release_at)
+        until = self._until if now < self._until else now + self._config.recovery_s
+        self._held[batch.serial] = batch, until
+        self._timers.release_by(until)
         for early in self._early.pop(message.batch, ()):
             self._early_runs.pop(early.held.run, None)
             if self._workers.clusters.get(early.cluster.peer) is early.cluster:
@@ -217,13 +216,11 @@ class Recovery:
         if self._timers.release_at is None or now < self._timers.release_at:
             return
         self._timers.release_at = None
-        for serial, batch in list(self._held.items()):
-            if batch.release_at is not None and now < self._until:
-                batch.release_at = max(batch.release_at, self._until)
-            if batch.release_at is not None and now < batch.release_at:
-                self._timers.release_by(batch.release_at)
+        for serial, (batch, until) in list(self._held.items()):
+            due = max(until, self._until) if now < self._until else until
+            if now < due:
+                self._timers.release_by(due)
             else:
-                batch.release_at = None
                 del self._held[serial]
                 self.release_held(batch)
         if now >= self._until:
@@ -250,5 +247,5 @@ class Recovery:
     def cluster_lost(self, batches: list[Batch]) -> None:
         """What the cluster said it had finished does not come: it is queued if its batch's window is over."""
         for batch in batches:
-            if batch.release_at is None and batch.is_resumed:
+            if batch.is_resumed and batch.serial not in self._held:
                 self.release_held(batch)

@@ -213,7 +213,9 @@ class Reports:
             self._tasks.advance(piece.batch, span.lo, span.hi, Trigger.READY)
             self._tasks.advance(piece.batch, span.lo, span.hi, Trigger.CLAIM, to=State.RUNNING, run=piece.run)
             self._end(piece, Span(span.lo, span.hi, State.RUNNING, piece.run, span.counts), bad, now)
-        elif span.state in LIVE and span.state is not State.CANCELLING and span.run is not None:
+        else:
+            # at another cluster: claims end with the task, with its cancellation, and when it is queued
+            assert span.run is not None
             rest = RangeSet(((span.lo, span.hi),))
             for index in bad:
                 rest.remove(index, index + 1)

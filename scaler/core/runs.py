@@ -1,7 +1,6 @@
 """Runs: one sending of a slice to one cluster, and what a cluster has at the moment."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
 
 from scaler.core.runtimes import RunTimes
 from scaler.ids import Incarnation, RunId
@@ -104,8 +103,3 @@ class Run:
     def peer(self) -> Incarnation:
         """The cluster that has it."""
         return self.load.peer
-
-    def widen(self, ranges: Iterable[tuple[int, int]]) -> None:
-        """Let it cover these too: a claim comes in pieces."""
-        for lo, hi in ranges:
-            self.lo, self.hi = min(self.lo, lo), max(self.hi, hi)

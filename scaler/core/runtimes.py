@@ -1,6 +1,8 @@
 """How long tasks of a function take: medians and 95th percentiles of a few samples, on a logarithmic scale."""
 
+from bisect import bisect_left
 from collections import OrderedDict
+from itertools import accumulate
 
 from scaler.ids import FunctionId
 from scaler.protocol.columns import Frame
@@ -75,15 +77,10 @@ class RunTimes:
 
     def _look(self) -> None:
         """Read the percentiles anew; done whenever an eighth more is known."""
+        seen = list(accumulate(self._counts))
         half, most = (self.samples + 1) // 2, -(-self.samples * 19 // 20)
-        seen, p50 = 0, -1
-        for bucket, count in enumerate(self._counts):
-            seen += count
-            if p50 < 0 and seen >= half:
-                p50 = bucket
-            if seen >= most:
-                self.p50_s, self.p95_s = _middle_us(p50) / 1e6, _middle_us(bucket) / 1e6
-                break
+        self.p50_s = _middle_us(bisect_left(seen, half)) / 1e6
+        self.p95_s = _middle_us(bisect_left(seen, most)) / 1e6
         self.estimate_s = max(self.p50_s, OVERHEAD_S)
         if self.samples >= _FORGET_AT:
             self._counts = [count // 2 for count in self._counts]

@@ -152,14 +152,14 @@ class SchedulerCore:
         if peer not in self.managers.outbox.peers:
             return  # it was let out in this turn
         cluster = self.managers.workers.clusters.get(peer)
-        client = self.managers.clients.clients.get(peer)
         if isinstance(message, Goodbye):
             self._membership.left(peer, message.reason, said_goodbye=True)
         elif isinstance(message, _About):
             self._about_objects(peer, message)
         elif cluster is not None:
             self._from_cluster(cluster, message, frames, now)  # type: ignore[arg-type]  # the decoder's direction says so
-        elif client is not None:
+        else:
+            client = self.managers.clients.clients[peer]
             self._from_client(client, message, frames, now)  # type: ignore[arg-type]  # the decoder's direction says so
 
     def _from_client(self, client: ClientRecord, message: FromClient, frames: tuple[Frame, ...], now: float) -> None:

@@ -154,7 +154,7 @@ class Ledger:
             case ClearAsked():
                 return self._clear()
             case Leaving():
-                return [Say(Goodbye("the client disconnects"))] if self._linked else []
+                return self._leave()
             case ShutdownAsked():
                 self._requests.append(ShutdownScheduler())
                 return self._say_requests()
@@ -188,6 +188,14 @@ class Ledger:
             self._forget(batch)
         self._requests.append(ClearClient())
         return self._say_requests()
+
+    def _leave(self) -> list[Command]:
+        """Nothing is said after a goodbye: nobody would acknowledge it, and a leaver waits for that."""
+        said = [*self._say_taken(), Say(Goodbye("the client disconnects"))] if self._linked else []
+        for batch in list(self._batches.values()):
+            self._forget(batch)
+        self._linked = False
+        return said
 
     def _say_requests(self) -> list[Command]:
         if not self._linked:

@@ -110,9 +110,11 @@ class DialledLink:
                     self._slept_s += seconds
         if not self._ended:
             outputs += self._tick(now - self._slept_s)
-        if any(type(output) is Transmit for output in outputs):
-            self._link.said()
+        last = next((output for output in reversed(outputs) if type(output) is Transmit), None)
+        if last is not None:
             self._heartbeat_at = now - self._slept_s + self._config.heartbeat_interval_s
+            if last.ack == self._link.received:  # nothing came since it was made
+                self._link.said()
         return outputs
 
     def next_deadline(self) -> float | None:

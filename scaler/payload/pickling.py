@@ -93,6 +93,9 @@ class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         kind = type(value)
         if kind is types.FunctionType or isinstance(value, type):
             _take_along(value.__module__)
+        elif kind is types.CodeType:
+            _, parts = self.dispatch_table[kind](value)
+            return _code_again, (parts, value.co_filename)
         elif kind is _Cached and not is_importable(value):
             return _cached_again, (value.__wrapped__, value.cache_parameters())
         elif kind is typing.NewType and not is_importable(value):
@@ -112,6 +115,11 @@ def _take_along(module_name: str | None) -> None:
     module = sys.modules.get(module_name or "")
     if module is not None and module_name != "__main__" and _is_made_here(module.__name__):
         cloudpickle.register_pickle_by_value(module)
+
+
+def _code_again(parts: tuple[Any, ...], filename: str) -> types.CodeType:
+    """Code under the name of its file, which cloudpickle leaves out and tracebacks show."""
+    return types.CodeType(*parts).replace(co_filename=filename)
 
 
 def _cached_again(function: Callable[..., Any], parameters: dict[str, Any]) -> Callable[..., Any]:

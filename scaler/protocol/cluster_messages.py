@@ -102,6 +102,8 @@ class Held(Struct, frozen=True, array_like=True):
 
     def __post_init__(self) -> None:
         check_ranges(self.queued)
+        for index in self.running:
+            check_range(index, index + 1)
         check_ranges(self.finished)
 
 

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterable
 
-from scaler.ids import Range, RunId
+from scaler.ids import Range, RunId, WorkerId
 from scaler.protocol import Confirmed, FromCluster, Returned, ReturnReason
 from scaler.protocol.columns import Frame, ResultColumn
 from scaler.ranges import RangeSet
-from scaler.worker.agent_events import Command, Note, Say
+from scaler.worker.agent_events import Command, End, Note, Say
+
+_OF_NO_WORKER = (Say, Note, End)
 
 
 class Outbox:
@@ -23,6 +25,10 @@ class Outbox:
     def order(self, command: Command) -> None:
         """Ask the shell for something."""
         self._orders.append(command)
+
+    def withdraw(self, worker: WorkerId) -> None:
+        """A worker has ended: nothing that was ordered of it in this turn can be done any more."""
+        self._orders = [order for order in self._orders if isinstance(order, _OF_NO_WORKER) or order.worker != worker]
 
     def note(self, level: str, text: str, **fields: str | float) -> None:
         """Tell the log."""

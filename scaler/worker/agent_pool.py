@@ -100,6 +100,7 @@ class Pool:
     def ended(self, worker: Worker, now: float, *, in_vain: bool) -> None:
         """A worker is gone, or never came: another is started in its place, after a pause if this was in vain."""
         self._leave(worker, Phase.KILLED)
+        self._outbox.withdraw(worker.id)
         del self.workers[worker.id]
         if worker.name:
             self._free_names.append(worker.name)

@@ -69,6 +69,9 @@ class Loop:
         self._decoder = Decoder("to-worker")
         self._dialer: Dialer | None = None
         self._due: float | None = None
+        #: when the link and the agent want to be asked though nothing came, as they said before the last sleep
+        self._link_due: float | None = 0.0
+        self._agent_due: float | None = 0.0
         #: for the agent, from outside of the turns
         self._own: list[agent.Event] = []
         self._end: agent.End | None = None
@@ -118,7 +121,8 @@ class Loop:
         arrived, told = self._took_notice(now)
         arrived += self._drain()
         self._workers.look_around()
-        told += self._perform_link(self._link.handle(arrived, now))
+        if arrived or (self._link_due is not None and self._link_due <= now):
+            told += self._perform_link(self._link.handle(arrived, now))
         told += self._workers.take_events()
         own, self._own = self._own, []
         self._tell_agent([*own, *told], now)
@@ -132,8 +136,7 @@ class Loop:
         return [link.Slept(late_s)], [agent.Slept(late_s)]
 
     def _tell_agent(self, told: list[agent.Event], now: float) -> None:
-        deadline = self._agent.next_deadline()
-        if not told and (deadline is None or deadline > now):
+        if not told and (self._agent_due is None or self._agent_due > now):
             return
         while True:
             said: list[link.DialledEvent] = []
@@ -221,7 +224,9 @@ class Loop:
     # ---- between turns
 
     def _sleep(self) -> None:
-        due = _first(self._link.next_deadline(), self._agent.next_deadline(), self._workers.next_look(), self._stop_by)
+        self._link_due = self._link.next_deadline()
+        self._agent_due = self._agent.next_deadline()
+        due = _first(self._link_due, self._agent_due, self._workers.next_look(), self._stop_by)
         now = self._clock()
         if self._own or (self._dialer is not None and self._dialer.pending()):
             due = now

@@ -6,6 +6,7 @@ something is there. Nothing here blocks, and nothing here decides about tasks.
 
 import contextlib
 import logging
+import math
 import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
@@ -74,6 +75,8 @@ class Workers:
         self._handles: dict[WorkerId, WorkerHandle] = {}
         self._by_pid: dict[int, WorkerHandle] = {}
         self._events: list[Event] = []
+        #: no worker is to be looked at before this; it may be too early, never too late
+        self._look_at = math.inf
         self._zygote: ZygoteProcess | None = None
 
     def open(self) -> None:
@@ -100,10 +103,13 @@ class Workers:
         match command:
             case Give():
                 handle.give(command, self._clock())
+                self._note_look(handle)
             case TakeBack():
                 return handle.take_back()
             case Look():
-                return handle.look(self._clock(), was_called=True)
+                harvested = handle.look(self._clock(), was_called=True)
+                self._note_look(handle)
+                return harvested
             case Limit():
                 handle.limit(command)
             case Interrupt():
@@ -141,20 +147,31 @@ class Workers:
 
     def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
         harvested = handle.look(self._clock(), was_called=was_called)
+        self._note_look(handle)
         if handle.is_news:
             self._events.append(harvested)
 
+    def _note_look(self, handle: WorkerHandle) -> None:
+        due = handle.looks.due
+        if due is not None and due < self._look_at:
+            self._look_at = due
+
     def next_look(self) -> float | None:
         """When `look_around` is due."""
-        return min((due for handle in self._handles.values() if (due := handle.looks.due) is not None), default=None)
+        return None if self._look_at == math.inf else self._look_at
 
     def look_around(self) -> None:
         """Look at the workers whose time has come."""
-        soon = self._clock() + TOGETHER_S
+        now = self._clock()
+        if now < self._look_at:
+            return
+        self._look_at = math.inf
         for handle in self._handles.values():
             due = handle.looks.due
-            if due is not None and due <= soon:
+            if due is not None and due <= now + TOGETHER_S:
                 self._look(handle, was_called=False)
+            else:
+                self._note_look(handle)
 
     def _forward(self, handle: WorkerHandle) -> bool:
         """Pass on what it wrote to stderr; whether there was anything."""

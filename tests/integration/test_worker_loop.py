@@ -2,7 +2,6 @@
 
 import os
 import select
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -214,21 +213,16 @@ def test_spans_become_results_through_link_agent_and_worker(scheduler: Scheduler
     scheduler.say(*run_span(2, 50, [-4]))
     scheduler.wait(lambda: len(scheduler.results()) == 4)
     assert scheduler.results() == [(10, 1), (11, 2), (12, 3), (50, 4)]
-    assert cluster.workers.next_look() is None
+    scheduler.wait(lambda: cluster.workers.next_look() is None)
 
 
-@pytest.mark.usefixtures("cluster")
-def test_a_lone_task_takes_little_time_and_a_cluster_at_rest_none(scheduler: Scheduler):
-    trips = []
-    for number in range(200):
-        begun = time.perf_counter()
+def test_a_cluster_at_rest_takes_no_turns(scheduler: Scheduler, cluster: Cluster):
+    for number in range(20):
         scheduler.say(*run_span(number, number, [-number]))
-        scheduler.wait(lambda count=number + 1: len(scheduler.received) == count)  # type: ignore[misc]
-        trips.append(time.perf_counter() - begun)
-    assert statistics.median(trips) < 0.005
-    before = time.process_time()
+        scheduler.wait(lambda: len(scheduler.received) == number + 1)  # noqa: B023  # called at once
+    seen = len(cluster.agent.seen)
     time.sleep(1.0)
-    assert time.process_time() - before < 0.05
+    assert len(cluster.agent.seen) - seen < 10
 
 
 def test_told_to_stop_it_says_goodbye_ends_its_worker_and_returns_the_agents_code(

@@ -1,0 +1,104 @@
+import pytest
+
+from scaler.cli import settings
+from scaler.cli.config_file import ConfigFile
+from scaler.cli.resolve import Found, Resolved, Typed, resolve
+from scaler.errors import ConfigurationError
+
+FILE = ConfigFile("scaler.yaml", {"logging_level": "ERROR", "worker": {"threads": 5, "tags": ["gpu", "big"]}})
+
+
+def worker(typed: Typed | None = None, environment: dict[str, str] | None = None) -> Resolved:
+    return resolve("worker", typed or {}, environment or {}, FILE)
+
+
+def test_the_command_line_wins_over_everything():
+    found = worker({"threads": ["2"]}, {"SCALER_THREADS": "3"})
+    assert found.found["threads"] == Found(2, "command line", "--threads")
+
+
+def test_the_environment_wins_over_the_file():
+    assert worker({}, {"SCALER_THREADS": "3"}).found["threads"] == Found(3, "environment", "SCALER_THREADS")
+
+
+def test_the_file_wins_over_the_default():
+    assert worker().found["threads"] == Found(5, "file", "scaler.yaml: worker.threads")
+
+
+def test_what_nobody_sets_has_its_default():
+    found = resolve("worker", {}, {})
+    assert found.found["threads"] == Found(1, "default")
+    assert found.given(settings.THREADS) is None
+
+
+def test_what_stands_outside_of_the_sections_of_a_file_holds_for_all():
+    assert worker().found["logging_level"] == Found("ERROR", "file", "scaler.yaml: logging_level")
+
+
+def test_an_empty_variable_is_none():
+    assert resolve("worker", {}, {"SCALER_THREADS": ""})[settings.THREADS] == 1
+
+
+def test_a_flag_may_be_switched_off_above_where_it_is_on():
+    found = resolve("scheduler", {"protected": False}, {"SCALER_PROTECTED": "yes"})
+    assert found[settings.PROTECTED] is False
+
+
+def test_lists_are_repeated_or_divided_by_commas():
+    assert worker({"tags": ["a", "b, c"]})[settings.TAGS] == ("a", "b", "c")
+    assert worker({}, {"SCALER_TAGS": "a,b"})[settings.TAGS] == ("a", "b")
+    assert worker()[settings.TAGS] == ("gpu", "big")
+
+
+def test_paths_of_modules_are_divided_as_python_does():
+    assert worker({"python_path": ["a:b", "c"]})[settings.PYTHON_PATH] == ("a", "b", "c")
+
+
+def test_resources_are_named_amounts():
+    assert worker({"resources": ["gpu=2", "disk=0.5"]})[settings.RESOURCES] == (("disk", 0.5), ("gpu", 2.0))
+
+
+def test_the_end_of_an_allocation_is_read_from_the_batch_system():
+    found = resolve("worker", {}, {"SLURM_JOB_END_TIME": "1790000000"})
+    assert found.found["end_time"] == Found(1_790_000_000.0, "environment", "SLURM_JOB_END_TIME")
+
+
+def test_a_moment_may_be_written_as_people_do():
+    assert worker({"end_time": ["2026-09-21T14:13:20+00:00"]})[settings.END_TIME] == 1_790_000_000
+
+
+@pytest.mark.parametrize("section", settings.SECTIONS)
+@pytest.mark.parametrize("flag", ["insecure", "insecure_off_loopback"])
+def test_what_gives_up_safety_is_taken_from_the_command_line_alone(section: str, flag: str):
+    with pytest.raises(ConfigurationError, match=f"SCALER_{flag.upper()}: type --insecure.* on the command line"):
+        resolve(section, {}, {f"SCALER_{flag.upper()}": "1"})
+    with pytest.raises(ConfigurationError, match=f"f: {flag}: type"):
+        resolve(section, {}, {}, ConfigFile("f", {flag: True}))
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("workers", "0", "-n: expected a whole number from 1, not '0'"),
+        ("workers", "many", "-n: expected a whole number from 1, not 'many'"),
+        ("death_timeout", "0", "--death-timeout: expected a number of seconds above 0, not '0'"),
+        ("death_timeout", "nan", "--death-timeout: expected a number of seconds above 0, not 'nan'"),
+        ("grace", "-1", "--grace: expected a number of seconds from 0, not '-1'"),
+        ("resources", "gpu", "--resources: expected quantities above 0 such as gpu=2, not 'gpu'"),
+        ("log_format", "xml", "--log-format: expected one of text, kv, json, not 'xml'"),
+        (
+            "end_time",
+            "soon",
+            "--end-time: expected a moment, as seconds since 1970 or like 2026-11-22T12:00, not 'soon'",
+        ),
+    ],
+)
+def test_what_cannot_be_used_is_told_with_its_place_and_what_was_expected(name: str, text: str, expected: str):
+    with pytest.raises(ConfigurationError) as caught:
+        worker({name: [text]})
+    assert str(caught.value) == expected
+
+
+def test_a_wrong_variable_is_named():
+    with pytest.raises(ConfigurationError, match=r"^SCALER_THREADS: expected a whole number from 1, not '1.5'$"):
+        worker({}, {"SCALER_THREADS": "1.5"})

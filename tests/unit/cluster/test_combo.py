@@ -1,0 +1,179 @@
+import warnings
+
+import pytest
+
+from scaler.cli import options
+from scaler.cli.commands import COMMANDS
+from scaler.cluster import combo
+from scaler.cluster.combo import SchedulerClusterCombo
+from scaler.cluster.discarded import HARMLESS, REMEDIES
+from scaler.errors import ConfigurationError, SchedulerError
+
+#: what Scaler documents and we have no use for yet
+DOCUMENTED = """
+worker_io_threads scheduler_io_threads max_number_of_tasks_waiting per_worker_task_queue_size per_worker_queue_size
+task_timeout_seconds object_retention_seconds load_balance_seconds load_balance_trigger_times
+garbage_collect_interval_seconds trim_memory_threshold_bytes hard_processor_suspend object_storage_address scaler_policy
+security_config worker_manager_id
+"""
+
+
+class Recorded:
+    """Stands for a child: keeps its command line, which has to be one that the command understands."""
+
+    started: list[list[str]]
+
+    def __init__(self, arguments: list[str]) -> None:
+        section, *words = arguments
+        parsed = COMMANDS[section]().make_context(section, words).params
+        self.started.append([section, *(f"{name}={value}" for name, value in _given(section, parsed))])
+
+    def wait_ready(self, _timeout_s: float) -> str:
+        return "tcp://127.0.0.1:4711"
+
+    def tell(self, text: str) -> None:
+        self.started[-1].append(f"told {text}")
+
+    def ask_to_stop(self) -> None:
+        self.started.append(["stop"])
+
+    def finish(self, _timeout_s: float) -> None:
+        self.started.append(["finish"])
+
+
+def _given(section: str, parsed: dict[str, object]) -> list[tuple[str, str]]:
+    typed = options.typed_settings(section, parsed)
+    return [(name, words if isinstance(words, bool) else ",".join(words)) for name, words in typed.items()]
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    monkeypatch.setattr(Recorded, "started", [], raising=False)
+    monkeypatch.setattr(combo, "Child", Recorded)
+    return Recorded.started
+
+
+def test_a_scheduler_and_a_cluster_start_together_and_end_one_after_the_other(started: list[list[str]]):
+    with SchedulerClusterCombo(2) as cluster:
+        assert cluster.get_address() == "tcp://127.0.0.1:4711"
+    cluster.shutdown()
+    assert started == [
+        [
+            "scheduler",
+            "address=tcp://127.0.0.1:0",
+            "protected=True",
+            "client_timeout=60",
+            "worker_timeout=60",
+            "event_loop=builtin",
+            "logging_level=WARNING",
+            "logging_paths=/dev/stderr",
+        ],
+        [
+            "worker",
+            "address=-",
+            "workers=2",
+            "threads=1",
+            "heartbeat_interval=2",
+            "death_timeout=300",
+            "logging_level=WARNING",
+            "logging_paths=/dev/stderr",
+            "told tcp://127.0.0.1:4711",
+        ],
+        ["stop"],
+        ["finish"],
+        ["stop"],
+        ["finish"],
+    ]
+
+
+def test_every_keyword_reaches_the_command_it_is_for(started: list[list[str]]):
+    SchedulerClusterCombo(
+        n_workers=3,
+        address="tcp://127.0.0.1:1",
+        threads_per_worker=4,
+        monitor_address="ipc://m",
+        heartbeat_interval_seconds=0.5,
+        client_timeout_seconds=5,
+        worker_timeout_seconds=6,
+        death_timeout_seconds=1e7,
+        protected=False,
+        event_loop="uvloop",
+        logging_paths=("a", "b"),
+        logging_level="ERROR",
+        logging_config_file="c",
+        key_file="k",
+        per_worker_capabilities={"linux": -1, "gpu": 2},
+    ).shutdown()
+    both = {"logging_paths=a,b", "logging_level=ERROR", "logging_config_file=c", "key_file=k"}
+    assert set(started[0]) == both | {
+        "scheduler",
+        "address=tcp://127.0.0.1:1",
+        "monitor_address=ipc://m",
+        "client_timeout=5",
+        "worker_timeout=6",
+        "protected=False",
+        "event_loop=uvloop",
+    }
+    assert set(started[1]) == both | {
+        "worker",
+        "address=-",
+        "workers=3",
+        "threads=4",
+        "heartbeat_interval=0.5",
+        "death_timeout=10000000.0",
+        "tags=linux",
+        "resources=gpu=6",
+        "told tcp://127.0.0.1:4711",
+    }
+
+
+def test_a_level_alone_brings_the_log_to_its_usual_place(started: list[list[str]]):
+    SchedulerClusterCombo(1, logging_level="INFO").shutdown()
+    assert [word for word in started[0] if word.startswith("logging")] == ["logging_level=INFO"]
+
+
+def test_without_workers_there_is_a_scheduler_alone(started: list[list[str]]):
+    SchedulerClusterCombo(0).shutdown()
+    assert [words[0] for words in started] == ["scheduler", "stop", "finish"]
+
+
+def test_what_is_begun_is_ended_when_the_rest_cannot_be(started: list[list[str]], monkeypatch: pytest.MonkeyPatch):
+    def fail(_child: Recorded, _timeout_s: float) -> str:
+        raise SchedulerError("it ended")
+
+    monkeypatch.setattr(Recorded, "wait_ready", fail)
+    with pytest.raises(SchedulerError):
+        SchedulerClusterCombo(1)
+    assert [words[0] for words in started][2:] == ["stop", "finish"] * 2
+
+
+def test_numbers_that_make_no_sense_start_nothing(started: list[list[str]]):
+    for workers, threads in ((-1, 1), (1, 0)):
+        with pytest.raises(ConfigurationError):
+            SchedulerClusterCombo(workers, threads_per_worker=threads)
+    assert started == []
+
+
+def test_every_keyword_that_scaler_documents_is_accepted():
+    assert sorted(REMEDIES) == sorted(DOCUMENTED.split())
+
+
+@pytest.mark.usefixtures("started")
+@pytest.mark.parametrize("name", REMEDIES)
+def test_a_keyword_without_a_meaning_is_accepted_with_its_reason(name: str):
+    with pytest.warns(DeprecationWarning, match=f"^{name} means nothing here: ") as caught:
+        SchedulerClusterCombo(0, **{name: 10}).shutdown()
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+@pytest.mark.usefixtures("started")
+def test_what_happens_anyway_needs_no_warning():
+    with warnings.catch_warnings(record=True) as caught:
+        SchedulerClusterCombo(0, **HARMLESS).shutdown()
+    assert caught == []
+
+
+@pytest.mark.usefixtures("started")
+def test_a_keyword_that_nobody_knows_is_a_type_error():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'n_threads'"):
+        SchedulerClusterCombo(0, n_threads=1)

@@ -1,0 +1,31 @@
+from scaler.scheduler.refusals import BURST, PER_S, Refusals
+
+
+def test_the_first_refusals_are_shown_and_a_flood_is_counted():
+    lines: list[str] = []
+    refusals = Refusals(lines.append)
+    for number in range(BURST + 30):
+        refusals.report(f"refused {number}", now=100.0)
+    assert lines == [f"refused {number}" for number in range(BURST)]
+    refusals.tick(100.0 + 1 / PER_S)
+    assert lines[BURST:] == ["refused 30 more, not shown one by one"]
+    refusals.tick(200.0)
+    assert len(lines) == BURST + 1
+
+
+def test_what_was_held_back_is_told_before_what_comes_next():
+    lines: list[str] = []
+    refusals = Refusals(lines.append)
+    for number in range(BURST + 1):
+        refusals.report(f"refused {number}", now=100.0)
+    refusals.report("refused later", now=101.0)
+    assert lines[BURST:] == ["refused 1 more, not shown one by one", "refused later"]
+
+
+def test_no_more_lines_are_saved_up_than_one_burst():
+    lines: list[str] = []
+    refusals = Refusals(lines.append)
+    refusals.tick(1e6)
+    for number in range(2 * BURST):
+        refusals.report(f"refused {number}", now=1e6)
+    assert len(lines) == BURST
