@@ -1,12 +1,15 @@
 """Run Python functions a million times, or on a thousand machines: a scheduler, workers, and the client to both.
 
-Public names are loaded when they are first used, so that `import scaler` costs next to nothing.
+Public names are loaded when they are first used, so that `import scaler` costs next to nothing. Nothing else is
+imported here: while our commands are being loaded Ctrl-C is still Python's own, and shows where it struck.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+#: as type checkers know it, without the module of that name
+TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from scaler.client.client import Client as Client
     from scaler.client.futures import ScalerFuture as ScalerFuture
     from scaler.client.waiting import as_completed as as_completed
@@ -28,10 +31,12 @@ _HOMES = {
 __all__ = ["Client", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
 
 
-def __getattr__(name: str) -> Any:  # Any: whichever public name is asked for
+def __getattr__(name: str) -> "Any":  # Any: whichever public name is asked for
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'scaler' has no attribute {name!r}")
+    import importlib  # noqa: PLC0415  # see above
+
     value = globals()[name] = getattr(importlib.import_module(home), name)
     return value
 

@@ -5,6 +5,7 @@ batches, so that any number of threads may submit.
 """
 
 import atexit
+import copy
 import os
 import threading
 import weakref
@@ -97,6 +98,8 @@ class Client:
             sink = self._open_sink(function, BatchOptions(name=function.name))
             index, future = sink.add()
             self._io.post_call(sink.batch, index, call)
+        if self._io.is_over:  # it may have told the sink so before this future was in it
+            sink.abort(self._io.error)
         return future
 
     def map(
@@ -222,6 +225,8 @@ class Client:
     def _require_open(self) -> None:
         if self._closed_because:
             raise ClientQuitException(f"{self._closed_because}; make a new Client")
+        if self._io.is_over:
+            raise copy.copy(self._io.error)
 
     def __enter__(self) -> Self:
         return self

@@ -102,6 +102,16 @@ class IoThread:
             return "disconnected"
         return "connected" if self._linked.is_set() else "connecting"
 
+    @property
+    def error(self) -> ScalerError:
+        """What everybody who waits is told when the thread ends."""
+        return self._error or ClientQuitException("the client has been disconnected")
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the thread has ended: what is posted from now on is heard by nobody."""
+        return self._over.is_set()
+
     # ---- for other threads
 
     def connect(self) -> None:
@@ -308,11 +318,10 @@ class IoThread:
         return said
 
     def _abort_sinks(self) -> None:
-        error = self._error or ClientQuitException("the client has been disconnected")
         for batch in list(self._sinks):
             sink = self._sinks.pop(batch, None)
             if sink is not None:
-                sink.abort(error)
+                sink.abort(self.error)
 
 
 def _appended(calls: list[PostedCall]) -> TasksAppended:

@@ -3,6 +3,7 @@
 `SubmitSink` settles futures; `MapSink` queues columns for the thread that waits in `map`.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -59,7 +60,7 @@ class SealedValue:
 
 
 class SealedError:
-    """An outcome that is an error of ours."""
+    """An outcome that is an error of ours; each who asks has one of his own, since raising it changes it."""
 
     __slots__ = ("_error",)
 
@@ -69,7 +70,7 @@ class SealedError:
         self._error = error
 
     def open(self) -> Outcome:
-        return Outcome(None, self._error)
+        return Outcome(None, copy.copy(self._error))
 
 
 class SubmitSink:
@@ -127,9 +128,11 @@ class SubmitSink:
                     future.note_running()
 
     def abort(self, error: ScalerError) -> None:
-        while self._futures:
-            _, future = self._futures.popitem()
-            future.settle(SealedError(error))
+        # the thread that submits may do so too
+        for index in list(self._futures):
+            future = self._futures.pop(index, None)
+            if future is not None:
+                future.settle(SealedError(error))
 
 
 Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError

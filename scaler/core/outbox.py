@@ -10,6 +10,8 @@ from scaler.protocol.columns import Frame
 from scaler.protocol.options import MAX_RANGES
 from scaler.ranges import joined
 
+#: the name of a run takes as much of a message as so many ranges
+RUN_COST = 2
 _Gathered = dict[tuple[Incarnation, RunId], list[tuple[int, int]]]
 
 
@@ -71,10 +73,25 @@ class Outbox:
         for (peer, run), ranges in self._cancelled.items():
             for part in cut(joined(ranges)):
                 self.send(peer, CancelRun(run, part))
-        for (peer, run), ranges in self._delivered.items():
-            for part in cut(joined(ranges)):
-                self.send(peer, Delivered(run, part))
+        if self._delivered:
+            self._say_delivered()
         self._cancelled.clear()
-        self._delivered.clear()
         commands, self._commands = self._commands, []
         return commands
+
+    def _say_delivered(self) -> None:
+        """Tell each cluster in as few messages as the ranges fit."""
+        by_peer: dict[Incarnation, list[tuple[RunId, tuple[Range, ...]]]] = {}
+        for (peer, run), ranges in self._delivered.items():
+            by_peer.setdefault(peer, []).extend((run, part) for part in cut(joined(ranges)))
+        self._delivered.clear()
+        for peer, runs in by_peer.items():
+            together: list[tuple[RunId, tuple[Range, ...]]] = []
+            room = MAX_RANGES
+            for run, part in runs:
+                room -= len(part) + RUN_COST
+                if together and room < 0:
+                    self.send(peer, Delivered(tuple(together)))
+                    together, room = [], MAX_RANGES - len(part) - RUN_COST
+                together.append((run, part))
+            self.send(peer, Delivered(tuple(together)))

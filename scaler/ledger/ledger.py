@@ -7,6 +7,7 @@ until their results are here, so that any scheduler can be told everything anew.
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from itertools import pairwise
+from typing import assert_never
 
 from scaler.ids import BatchId, FunctionId, Range
 from scaler.ledger.batch import LedgerBatch
@@ -158,6 +159,8 @@ class Ledger:
             case ShutdownAsked():
                 self._requests.append(ShutdownScheduler())
                 return self._say_requests()
+            case _:
+                assert_never(event)
 
     # ---- the caller's side
 
@@ -232,6 +235,8 @@ class Ledger:
                 return [Learned(message)]
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
                 return [Learned(message)]
+            case _:
+                assert_never(message)
 
     def _resolve(self, batch: BatchId, ranges: Iterable[tuple[int, int]]) -> list[Range]:
         known = self._batches.get(batch)

@@ -8,7 +8,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypeVar, assert_never
 
 from scaler.ids import Epoch, Incarnation
 from scaler.link.events import (
@@ -63,12 +63,13 @@ class AcceptedConfig:
 
 
 class _Connection:
-    __slots__ = ("key", "name", "peer", "role")
+    __slots__ = ("address", "key", "name", "peer", "role")
 
     def __init__(self, opened: ConnectionOpened) -> None:
         self.role = opened.role
         self.name = opened.name
         self.key = opened.key
+        self.address = opened.address
         self.peer: _Peer | None = None
 
 
@@ -143,14 +144,16 @@ class AcceptedLinks:
                     self._connections[event.connection] = _Connection(event)
                     self._strangers[event.connection] = then
                     self._due = min(self._due, then + GREETING_S)
-                case ConnectionEnded(connection):
-                    self._ended(connection, then)
+                case ConnectionEnded(connection, reason, refused):
+                    outputs += self._ended(connection, reason, then, refused=refused)
                 case Garbage(connection, text):
                     outputs += self._garbage(connection, text, then)
                 case EndLink(incarnation, reason):
                     outputs += self._end_link(incarnation, reason, then)
                 case Slept(seconds):
                     self._slept_s += seconds
+                case _:
+                    assert_never(event)
         then = now - self._slept_s
         if then >= self._due:
             outputs += self._tick(then)
@@ -227,7 +230,7 @@ class AcceptedLinks:
             return [CutConnection(connection, "superseded"), Superseded(hello.generation)]
         problem = self._problem(known, hello)
         if problem is not None:
-            return self._reject(connection, known.name, *problem, now)
+            return self._reject(connection, known, *problem, now)
         outputs: list[AcceptedOutput] = []
         peer = self._peers.get(hello.incarnation)
         resumed = peer is not None and hello.peer == Incarnation(self._config.epoch)
@@ -280,21 +283,30 @@ class AcceptedLinks:
             return "full", f"the scheduler serves {len(self._peers)} peers, as many as its descriptors allow"
         return None
 
-    def _reject(self, connection: int, name: str, code: str, text: str, now: float) -> list[AcceptedOutput]:
+    def _reject(self, connection: int, known: _Connection, code: str, text: str, now: float) -> list[AcceptedOutput]:
         self._forget_connection(connection)
         self._see_off(connection, now)
         rejected = Rejected(code, text, self._config.versions)
-        return [TransmitOn(connection, 0, 0, rejected, ()), Refused(connection, name, text)]
+        return [TransmitOn(connection, 0, 0, rejected, ()), Refused(connection, known.name, text, known.address)]
 
     # ---- endings
 
-    def _ended(self, connection: int, now: float) -> None:
+    def _ended(self, connection: int, reason: str, now: float, *, refused: bool) -> list[AcceptedOutput]:
+        """A connection is gone; its peer may come back for a while, but not with a key that is refused."""
         known = self._connections.get(connection)
         self._forget_connection(connection)
         self._parting.pop(connection, None)
-        if known is not None and known.peer is not None:
-            self._away[known.peer.incarnation] = now
-            self._due = min(self._due, now + AWAY_S)
+        outputs: list[AcceptedOutput] = []
+        if known is not None and refused:
+            outputs.append(Refused(connection, known.name, reason, known.address))
+        if known is None or known.peer is None:
+            return outputs
+        if refused:
+            self._forget_peer(known.peer)
+            return [*outputs, Gone(known.peer.incarnation, reason)]
+        self._away[known.peer.incarnation] = now
+        self._due = min(self._due, now + AWAY_S)
+        return outputs
 
     def _garbage(self, connection: int, text: str, now: float) -> list[AcceptedOutput]:
         known = self._connections.get(connection)
@@ -302,9 +314,9 @@ class AcceptedLinks:
             return []
         if known.peer is None:
             self._forget_connection(connection)
-            return [Refused(connection, known.name, text), CutConnection(connection, text)]
+            return [Refused(connection, known.name, text, known.address), CutConnection(connection, text)]
         self._forget_peer(known.peer)
-        return [*self._reject(connection, known.name, "protocol", text, now), Gone(known.peer.incarnation, text)]
+        return [*self._reject(connection, known, "protocol", text, now), Gone(known.peer.incarnation, text)]
 
     def _end_link(self, incarnation: Incarnation, reason: str, now: float) -> list[AcceptedOutput]:
         peer = self._peers.get(incarnation)
@@ -314,9 +326,9 @@ class AcceptedLinks:
         if connection is None or not reason:
             self._part(peer, now)
             return []
-        name = self._connections[connection].name
+        known = self._connections[connection]
         self._forget_peer(peer)
-        return self._reject(connection, name, "protocol", reason, now)
+        return self._reject(connection, known, "protocol", reason, now)
 
     def _part(self, peer: _Peer, now: float) -> None:
         if peer.connection is not None:

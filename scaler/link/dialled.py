@@ -6,6 +6,7 @@ its connections, and ends when the scheduler answers as another incarnation, or 
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import assert_never
 
 from scaler.errors import (
     AuthenticationError,
@@ -76,6 +77,7 @@ class DialledLink:
         self._slept_s = 0.0
         #: when to dial; None while a connection stands or is being made
         self._dial_at: float | None = 0.0
+        self._dialled_at = 0.0
         self._greet_by: float | None = None
         self._alone_since: float | None = None
         self._heartbeat_at: float | None = None
@@ -108,6 +110,8 @@ class DialledLink:
                     outputs += self._lost(reason, now - self._slept_s, refused=refused)
                 case Slept(seconds):
                     self._slept_s += seconds
+                case _:
+                    assert_never(event)
         if not self._ended:
             outputs += self._tick(now - self._slept_s)
         last = next((output for output in reversed(outputs) if type(output) is Transmit), None)
@@ -145,6 +149,7 @@ class DialledLink:
             )
         if self._dial_at is not None and now >= self._dial_at:
             self._dial_at = None
+            self._dialled_at = now
             return [Dial()]
         if self._greet_by is not None and now >= self._greet_by:
             return [HangUp("no greeting"), *self._lost("the scheduler did not answer the greeting", now, refused=False)]
@@ -214,6 +219,8 @@ class DialledLink:
 
     def _lost(self, reason: str, now: float, *, refused: bool) -> list[DialledOutput]:
         was_up = self._up
+        # an attempt that nobody answered has been a pause already
+        waited_s = 0.0 if self._connected else now - self._dialled_at
         self._last_reason = reason
         self._connected = self._up = False
         self._greet_by = None
@@ -223,7 +230,8 @@ class DialledLink:
         self._refusals = self._refusals + 1 if refused else 0
         if self._refusals >= REFUSALS_TO_GIVE_UP:
             return self._end(AuthenticationError(f"{self._config.address}: {self._config.refusal_help}"))
-        self._dial_at = now + self._redial_s * (0.5 + self._jitter())
+        spread = 0.5 + self._jitter()
+        self._dial_at = now + max(FIRST_REDIAL_S * spread, self._redial_s * spread - waited_s)
         self._redial_s = min(LAST_REDIAL_S, self._redial_s * 1.5)
         return [LinkDown(reason)] if was_up else []
 

@@ -97,12 +97,16 @@ DialledOutput = Dial | HangUp | Transmit | LinkUp | LinkDown | Deliver | GaveUp
 
 
 class ConnectionOpened(Struct, frozen=True):
-    """Somebody connected; the role, name and key its handshake proved ("anyone" where nothing needs proof)."""
+    """Somebody connected; the role, name and key its handshake proved ("anyone" where nothing needs proof).
+
+    `address` says for people where it comes from.
+    """
 
     connection: int
     role: str
     name: str
     key: str
+    address: str = ""
 
 
 class ArrivedFrom(Struct, frozen=True):
@@ -114,10 +118,11 @@ class ArrivedFrom(Struct, frozen=True):
 
 
 class ConnectionEnded(Struct, frozen=True):
-    """A connection was closed by the other side, or broke."""
+    """A connection was closed by the other side, or broke; `refused`: by us, and nobody may come back with its key."""
 
     connection: int
     reason: str
+    refused: bool = False
 
 
 class Garbage(Struct, frozen=True):
@@ -189,11 +194,12 @@ class DeliverFrom(Struct, frozen=True):
 
 
 class Refused(Struct, frozen=True):
-    """A connection was turned away: one line for the log."""
+    """A connection was turned away: one line for the log, with the name of its key and where it comes from."""
 
     connection: int
     name: str
     reason: str
+    address: str = ""
 
 
 class Superseded(Struct, frozen=True):

@@ -17,6 +17,10 @@ ACK_MESSAGES = 64
 ACK_BYTES = 1 << 20
 #: A gap is asked for again after this time, should the first asking or its answer be lost too.
 ASK_AGAIN_S = 0.2
+#: A peer that asks again and acknowledges nothing is answered after so long a pause, twice as long each time: it may
+#: not be reading at all, and what is sent then fills our memory.
+FIRST_RESEND_PAUSE_S = 0.1
+LAST_RESEND_PAUSE_S = 10.0
 
 
 class Packet(NamedTuple):
@@ -53,6 +57,8 @@ class Link:
         self.received = 0
         self._asked_from = 0
         self._asked_at = 0.0
+        self._resend_at = 0.0
+        self._resend_pause_s = FIRST_RESEND_PAUSE_S
         self._unsaid_messages = 0
         self._unsaid_bytes = 0
         self._ack_due: float | None = None
@@ -80,6 +86,7 @@ class Link:
         self._attached = True
         self._acknowledge(received_by_peer)
         self._asked_from = 0
+        self._resend_at = 0.0
         return [*self._unacked, *self._release()]
 
     def detach(self) -> None:
@@ -114,7 +121,9 @@ class Link:
 
     def _connection_message(self, message: object, now: float) -> list[Packet]:
         match message:
-            case ResendFrom(seq=seq):
+            case ResendFrom(seq=seq) if now >= self._resend_at:
+                self._resend_at = now + self._resend_pause_s
+                self._resend_pause_s = min(LAST_RESEND_PAUSE_S, 2 * self._resend_pause_s)
                 return [packet for packet in self._unacked if packet.seq >= seq]
             case Heartbeat(sent=sent) if sent > self.received:
                 return self._ask(now)
@@ -144,6 +153,8 @@ class Link:
 
     def _acknowledge(self, ack: int) -> None:
         unacked = self._unacked
+        if unacked and unacked[0].seq <= ack:
+            self._resend_pause_s = FIRST_RESEND_PAUSE_S
         while unacked and unacked[0].seq <= ack:
             self._unacked_bytes -= unacked.popleft().size_bytes
 

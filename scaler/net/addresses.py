@@ -102,6 +102,9 @@ def run_directory(environment: Mapping[str, str]) -> Path:
 
 def check_private(path: Path) -> None:
     """Raise `AddressError` unless `path` is a real folder of ours that nobody else can enter."""
-    facts = path.lstat()
+    try:
+        facts = path.lstat()
+    except PermissionError:
+        raise AddressError(f"{path} cannot be looked at: it is in a folder of another user") from None
     if not stat.S_ISDIR(facts.st_mode) or facts.st_uid != os.getuid() or facts.st_mode & 0o077:
         raise AddressError(f"{path} must be a folder of your own with mode 0700: move it away, or chmod 700 it")

@@ -155,7 +155,7 @@ class KeyRing:
 def make_key_directory(directory: Path) -> None:
     """Make all keys, beside and under a lock, and rename them into place; one that is there already stays."""
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
+        directory.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _lock(directory.parent / f".{directory.name}.lock"):
             if not directory.exists():
                 _build(directory.parent / f".{directory.name}.new").rename(directory)
@@ -185,7 +185,8 @@ def authorize(directory: Path, role: str, name: str, public: bytes) -> None:
     date = datetime.datetime.now(datetime.UTC).date().isoformat()
     text = f"role: {role}\nname: {name}\npublic: {public.decode()}\ndate: {date}\n"
     beside = directory / "authorized" / f"{name}.new"
-    beside.write_text(text, encoding="ascii")
+    beside.unlink(missing_ok=True)
+    _write_private(beside, text)
     beside.rename(beside.with_suffix(".pub"))
 
 
@@ -193,7 +194,11 @@ def _write_key(directory: Path, role: str, public: bytes, secret: bytes, server:
     text = (
         f"role: {role}\nname: {role}\npublic: {public.decode()}\nsecret: {secret.decode()}\nserver: {server.decode()}\n"
     )
-    descriptor = os.open(directory / f"{role}.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    _write_private(directory / f"{role}.key", text)
+
+
+def _write_private(path: Path, text: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with open(descriptor, "w", encoding="ascii") as file:
         file.write(text)
 
@@ -236,6 +241,9 @@ def _check_private(path: Path) -> None:
 
 @contextlib.contextmanager
 def _lock(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(descriptor)

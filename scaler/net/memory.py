@@ -111,7 +111,7 @@ class MemoryListener:
         for number, dialer in self._dialers.items():
             if dialer.identity.key in self._revoked and not dialer.is_over:
                 dialer.end("the connection was closed")
-                self._inbox.put(Lost(number, "its key was revoked"))
+                self._inbox.put(Lost(number, "its key was revoked", refused=True))
 
     def close(self) -> None:
         self._open = False

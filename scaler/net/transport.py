@@ -24,10 +24,11 @@ class Identity(Struct, frozen=True):
 
 
 class Opened(Struct, frozen=True):
-    """A connection was accepted; it comes before the connection's first `Arrived`."""
+    """A connection was accepted; it comes before the connection's first `Arrived`. `address` is for people."""
 
     connection: int
     identity: Identity
+    address: str = ""
 
 
 class Arrived(Struct, frozen=True):
@@ -38,7 +39,7 @@ class Arrived(Struct, frozen=True):
 
 
 class Lost(Struct, frozen=True):
-    """A connection is gone; `refused`: the other side did not accept our key."""
+    """A connection is gone; `refused`: for its key, which the other side did not accept, or we accept no longer."""
 
     connection: int
     reason: str

@@ -28,6 +28,9 @@ from scaler.net.zmq_sockets import (
 _NEVER_MS = 24 * 3600 * 1000
 #: shorter than the listener's, so that a listener too busy to answer is told from one that hangs up
 _OWN_HANDSHAKE_MS = HANDSHAKE_MS - 500
+#: a connection that is silent for so long, or takes nothing, is made anew: after a cut TCP tries again at 3 s, 6 s,
+#: 12 s …, which is too late for work that is to go on 2 s after the cut is mended
+_SILENCE_MS = 2500
 _HANGUPS = (errno.EPIPE, errno.ECONNRESET)
 
 _ENDED: dict[int, str] = {
@@ -59,7 +62,8 @@ class ZmqDialer:
         socket.reconnect_ivl = _NEVER_MS
         socket.setsockopt(zmq.HANDSHAKE_IVL, _OWN_HANDSHAKE_MS)
         socket.setsockopt(zmq.HEARTBEAT_IVL, 1000)
-        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, 4000)
+        socket.setsockopt(zmq.HEARTBEAT_TIMEOUT, _SILENCE_MS)
+        socket.setsockopt(zmq.TCP_MAXRT, _SILENCE_MS)
         socket.setsockopt(zmq.CONNECT_TIMEOUT, 1000)
         socket.ipv6 = ipv6
         if key is not None:

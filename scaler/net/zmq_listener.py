@@ -168,7 +168,7 @@ class ZmqListener:
             self._remember_past(routing)
             return None
         self._connections[connection.number] = self._by_routing[routing] = connection
-        self._events.append(Opened(connection.number, identity))
+        self._events.append(Opened(connection.number, identity, carrier.address if carrier else ""))
         if carrier is None:
             self._ending[connection.number] = _CLOSED
         return connection
@@ -280,7 +280,7 @@ class ZmqListener:
             known = self._curve.authorized.get(connection.identity.key.encode())
             if known is None or known.role != connection.identity.role:
                 self.cut_off(number)
-                self._events.append(Lost(number, _REVOKED))
+                self._events.append(Lost(number, _REVOKED, refused=True))
 
     def close(self) -> None:
         if not self._socket.closed:

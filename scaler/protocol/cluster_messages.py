@@ -1,9 +1,19 @@
 """What a worker cluster and a scheduler say to each other."""
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from scaler.ids import BatchId, FunctionId, RunId
-from scaler.protocol.options import BatchOptions, Ranges, ReturnReason, check_quantity, check_range, check_ranges
+from scaler.protocol.options import (
+    MAX_RANGES,
+    BatchOptions,
+    Ranges,
+    ReturnReason,
+    check_quantity,
+    check_range,
+    check_ranges,
+)
 from scaler.resources import NO_RESOURCES, Resources
 
 # ---- cluster to scheduler
@@ -179,13 +189,16 @@ class CancelRun(Struct, frozen=True, array_like=True, tag=72):
 
 
 class Delivered(Struct, frozen=True, array_like=True, tag=73):
-    """These results have reached their ledger, or nobody wants them: forget them. Scheduler to cluster."""
+    """Results of these runs have reached their ledger, or nobody wants them: forget them. Scheduler to cluster.
 
-    run: RunId
-    ranges: Ranges
+    Gathered for a turn of the scheduler, since a ledger acknowledges many single tasks at once, each a run of its own.
+    """
+
+    runs: Annotated[tuple[tuple[RunId, Ranges], ...], Meta(max_length=MAX_RANGES)]
 
     def __post_init__(self) -> None:
-        check_ranges(self.ranges)
+        for _, ranges in self.runs:
+            check_ranges(ranges)
 
 
 class Forget(Struct, frozen=True, array_like=True, tag=74):

@@ -32,9 +32,6 @@ class ColumnStore:
         self._los: list[int] = []
         self._columns: list[ArgumentColumn] = []
 
-    def __bool__(self) -> bool:
-        return bool(self._columns)
-
     def add(self, column: ArgumentColumn) -> None:
         """Put a column in; none of its indices is in yet."""
         at = bisect_left(self._los, column.lo)

@@ -125,10 +125,10 @@ class Exchange:
                     return [ArrivedFrom(connection, header, header.frames) for header in decoder.decode(frames)]
                 except ProtocolError as error:
                     return [Garbage(connection, str(error))]
-            case Opened(connection, identity):
-                return [ConnectionOpened(connection, identity.role, identity.name, identity.key)]
-            case Lost(connection, reason):
-                return [ConnectionEnded(connection, reason)]
+            case Opened(connection, identity, address):
+                return [ConnectionOpened(connection, identity.role, identity.name, identity.key, address)]
+            case Lost(connection, reason, refused):
+                return [ConnectionEnded(connection, reason, refused)]
             case TurnedAway(address, reason):
                 self._refusals.report(f"refused address={address} reason={reason!r}", now)
                 return []
@@ -151,8 +151,8 @@ class Exchange:
                 case CutConnection(connection):
                     self._transmit(connection, packets.pop(connection, []))
                     self._listener.cut_off(connection)
-                case Refused(connection, name, reason):
-                    text = f"refused connection={connection} key={name!r} reason={reason!r}"
+                case Refused(connection, name, reason, address):
+                    text = f"refused connection={connection} address={address} key={name!r} reason={reason!r}"
                     self._refusals.report(text, now)
                 case Superseded(generation):
                     self.is_superseded = True

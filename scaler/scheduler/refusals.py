@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 BURST = 20
 PER_S = 2.0
+#: a peer chooses what a reason quotes, and could fill the disk with it
+LONGEST = 500
 
 
 class Refusals:
@@ -22,7 +24,7 @@ class Refusals:
             self._held_back += 1
             return
         self._allowance -= 1
-        self._emit(text)
+        self._emit(text if len(text) <= LONGEST else f"{text[:LONGEST]} …")
 
     def tick(self, now: float) -> None:
         """Tell what was held back, once there is room for a line again."""

@@ -164,7 +164,8 @@ class Agent:
             case RunSpan():
                 self._runs.add(message, frames)
             case Delivered():
-                self._runs.delivered(message.run, message.ranges)
+                for run, ranges in message.runs:
+                    self._runs.delivered(run, ranges)
             case DefineFunction():
                 self._runs.function_defined(self._functions.defined(message.function, frames))
             case Retract():

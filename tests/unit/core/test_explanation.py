@@ -1,0 +1,110 @@
+import pytest
+
+from scaler.core.events import Received, Send
+from scaler.core.explanation import explanation
+from scaler.core.lifecycle import Trigger
+from scaler.core.spans import Counts, Wait
+from scaler.ids import BatchId, TaskId
+from scaler.protocol import BatchOptions, ExplainTask, Explanation
+from tests.unit.core.examples import (
+    A2,
+    ALICE,
+    CODE,
+    TRY_AGAIN,
+    A,
+    B,
+    Checked,
+    F,
+    X,
+    Y,
+    appends,
+    begins,
+    cancels,
+    client,
+    cluster,
+    finishes,
+    maps,
+    opens,
+    outcomes,
+    resumes,
+    run_id,
+    said,
+    values,
+)
+
+DEMANDING = BatchOptions(tag="gpu", resources=(("licence", 1.0), ("memory", 0.5)))
+
+
+def why(core: Checked, index: int, batch: BatchId = A) -> str:
+    task = TaskId(batch, index)
+    *_, last = said(core.handle([Received(ALICE, ExplainTask(task))]))
+    assert isinstance(last, Send)
+    assert isinstance(last.message, Explanation)
+    assert (last.peer, last.message.task) == (ALICE, task)
+    return last.message.text
+
+
+def test_where_a_task_stands_on_its_way(core: Checked):
+    core.handle(maps(A, 6, BatchOptions(retries=1)))
+    assert why(core, 0) == "it is in the queue of cluster x"
+    assert why(core, 3) == "4 tasks wait for a free slot, this one among them"
+    core.handle([begins(X, (run_id(1), 0))])
+    assert why(core, 0) == "it runs on cluster x"
+    core.handle([cancels(A, (0, 1), (5, 6))])
+    assert why(core, 0) == "it is being cancelled on cluster x"
+    assert why(core, 5) == "it is cancelled"
+    core.handle([finishes(X, run_id(1), outcomes(1, [TRY_AGAIN]))])
+    assert why(core, 1) == "it failed and waits before its next attempt"
+    core.handle([finishes(X, run_id(2), outcomes(2, [(1, b"!")]))])
+    assert why(core, 2) == "it failed; the failure is on the way"
+    core.handle([finishes(X, run_id(3), values(3, 4))])
+    assert why(core, 3) == "it is done; its result is on the way"
+
+
+@pytest.mark.parametrize(("batch", "index"), [(A, 99), (A2, 0), (B, 0)])
+def test_what_is_not_known_or_anothers_is_not_explained(core: Checked, batch: BatchId, index: int):
+    core.handle([*maps(A, 1), *maps(B, 1)])
+    assert why(core, index, batch) == "the scheduler does not know it (any more)"
+
+
+def test_a_task_without_its_function_waits_for_it(core: Checked):
+    core.handle([opens(A), appends(A, 0, 1)])
+    assert why(core, 0) == "its function is on the way from its client"
+
+
+def test_after_a_restart_a_task_waits_for_clusters_and_for_its_arguments():
+    core = Checked()
+    core.handle([client(ALICE), *cluster(X), resumes(A, 1, (0, 1))])
+    assert why(core, 0) == "the scheduler was restarted and waits for a cluster that may have it"
+    core.managers.functions.define(F, CODE)
+    core.handle([], now=3.0)
+    assert why(core, 0) == "its arguments are asked for again after a restart of the scheduler"
+
+
+def test_that_nobody_is_there_is_said(empty: Checked):
+    empty.handle([client(), *maps(A, 1)])
+    assert why(empty, 0) == "no worker is connected"
+
+
+def test_what_nobody_offers_is_named(core: Checked):
+    core.handle([*cluster(Y, tags=("gpu",)), *maps(A, 1, DEMANDING)])
+    assert why(core, 0) == "no connected worker offers tag 'gpu', licence=1, memory=0.5"
+
+
+def test_a_least_run_time_is_named(core: Checked):
+    core.handle([*maps(A, 3)])
+    managers = core.managers
+    managers.workers.clusters[X].ends_at = 50.0
+    batch = managers.tasks.batches[A]
+    managers.tasks.advance(batch, 0, 1, Trigger.LOSE, counts=Counts(least_s=90.0))
+    text = explanation(managers.tasks, managers.workers, batch, 0, now=0.0)
+    assert text == "no connected worker offers 90 s of walltime"
+
+
+def test_inputs_are_waited_for(core: Checked):
+    core.handle([*maps(A, 3)])
+    managers = core.managers
+    batch = managers.tasks.batches[A]
+    managers.tasks.advance(batch, 2, 3, Trigger.UNREADY, wait=Wait.INPUTS)
+    text = explanation(managers.tasks, managers.workers, batch, 2, now=0.0)
+    assert text == "it waits for tasks or objects among its arguments"

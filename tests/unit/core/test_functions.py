@@ -1,0 +1,82 @@
+import pytest
+
+from scaler.core import functions
+from scaler.core.functions import FunctionTable
+from scaler.ids import FunctionId
+from tests.unit.core.examples import F, G, X, Y
+
+H = FunctionId(b"h" * 16)
+
+
+@pytest.fixture
+def table() -> FunctionTable:
+    return FunctionTable(idle_bytes=10)
+
+
+def test_bytes_are_kept_while_a_batch_names_the_function(table: FunctionTable):
+    table.use(F)
+    assert table.frames(F) is None
+    table.define(F, (b"x" * 100,))
+    table.define(G, (b"y",))
+    assert table.frames(F) == (b"x" * 100,)
+    table.check()
+
+
+def test_bytes_that_are_here_already_stay(table: FunctionTable):
+    table.define(F, (b"first",))
+    table.define(F, (b"second",))
+    assert table.frames(F) == (b"first",)
+    table.check()
+
+
+def test_of_the_functions_nobody_names_those_unused_longest_go_when_they_are_too_large(table: FunctionTable):
+    for function in (F, G, H):
+        table.use(function)
+        table.define(function, (b"12345",))
+    for function in (G, F, H):
+        table.release(function)
+        table.check()
+    assert [table.frames(function) for function in (F, G, H)] == [(b"12345",), None, (b"12345",)]
+    assert len(table) == 2
+
+
+def test_the_newest_stays_whatever_its_size(table: FunctionTable):
+    table.define(F, (b"x" * 100,))
+    assert table.frames(F) is not None
+    table.define(G, (b"y",))
+    assert table.frames(F) is None
+    assert len(table) == 1
+    table.check()
+
+
+def test_too_many_small_functions_go_too(table: FunctionTable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(functions, "_IDLE_FUNCTIONS", 2)
+    for function in (F, G, H):
+        table.define(function, (b"",))
+    assert [table.frames(function) for function in (F, G, H)] == [None, (b"",), (b"",)]
+    table.check()
+
+
+def test_clusters_that_asked_are_told_once(table: FunctionTable):
+    assert not table.ask(F, X)
+    table.define(G, (b"y",))
+    assert not table.ask(G, X)
+    table.use(F)
+    assert table.ask(F, X)
+    assert table.ask(F, Y)
+    assert table.ask(F, X)
+    assert table.define(F, (b"x",)) == [X, Y]
+    assert table.define(F, (b"x",)) == []
+
+
+def test_a_function_is_idle_only_when_the_last_batch_lets_it_go(table: FunctionTable):
+    table.define(F, (b"x" * 100,))
+    table.use(F)
+    table.use(F)
+    table.release(F)
+    table.define(G, (b"y",))
+    assert table.frames(F) is not None
+    table.release(F)
+    table.check()
+    table.define(H, (b"z",))
+    assert table.frames(F) is None

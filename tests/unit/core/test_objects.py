@@ -1,0 +1,117 @@
+import pytest
+
+from scaler.core.events import Event, PeerLost, Received, Send
+from scaler.core.objects import ObjectManager
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation, ObjectId
+from scaler.protocol import (
+    FetchChunks,
+    FreeObjects,
+    LocateObject,
+    ObjectLocated,
+    ObjectsDropped,
+    ObjectsHeld,
+    ObjectsLost,
+    ObjectsMade,
+    ReferencesReleased,
+    ReferencesTaken,
+    ToScheduler,
+)
+from tests.unit.core.examples import ALICE, BOB, Checked, X, Y, cluster, cut_off, said
+
+FIRST, SECOND = ObjectId(ALICE, 1), ObjectId(ALICE, 2)
+
+
+@pytest.fixture
+def objects() -> ObjectManager:
+    """One that knows two values of Alice's, of which X holds a copy and refers to the first."""
+    made = ObjectManager()
+    made.made(ALICE, [(FIRST, 100), (SECOND, 50)])
+    assert made.held(X, [FIRST]) == []
+    assert made.referred(X, [FIRST]) == []
+    made.check()
+    return made
+
+
+def test_an_object_is_made_by_its_owner_alone(objects: ObjectManager):
+    for name, size in ((FIRST, 100), (ObjectId(BOB, 1), -1)):
+        with pytest.raises(ProtocolError, match="not this peer's to make"):
+            objects.made(BOB, [(name, size)])
+
+
+def test_where_an_object_is(objects: ObjectManager):
+    assert objects.located(Y, FIRST, {ALICE: "tcp://a", X: "tcp://x"}) == [
+        (Y, ObjectLocated(FIRST, 100, ("tcp://a", "tcp://x")))
+    ]
+    assert objects.located(Y, FIRST, {X: ""}) == [(Y, ObjectLocated(FIRST, 100, ()))]
+    assert objects.located(Y, ObjectId(BOB, 9), {}) == [(Y, ObjectsLost((ObjectId(BOB, 9),)))]
+
+
+def test_an_object_lives_while_anybody_refers_to_it(objects: ObjectManager):
+    assert objects.released(ALICE, [FIRST, SECOND]) == [(ALICE, FreeObjects((SECOND,)))]
+    objects.check()
+    assert objects.released(ALICE, [FIRST]) == []
+    assert objects.released(X, [FIRST]) == [(ALICE, FreeObjects((FIRST,))), (X, FreeObjects((FIRST,)))]
+    objects.check()
+    assert len(objects) == 0
+
+
+def test_of_what_is_gone_a_newcomer_is_told(objects: ObjectManager):
+    objects.released(ALICE, [SECOND])
+    assert objects.held(Y, [FIRST, SECOND]) == [(Y, FreeObjects((SECOND,)))]
+    assert objects.referred(Y, [FIRST, SECOND]) == [(Y, ObjectsLost((SECOND,)))]
+    objects.check()
+
+
+def test_when_the_last_copy_is_dropped_its_owner_and_whoever_refers_to_it_are_told(objects: ObjectManager):
+    assert objects.dropped(X, [FIRST, SECOND]) == []
+    assert objects.dropped(ALICE, [FIRST]) == [(ALICE, ObjectsLost((FIRST,))), (X, ObjectsLost((FIRST,)))]
+    assert objects.dropped(ALICE, [FIRST]) == []
+    objects.check()
+    assert objects.located(X, FIRST, {}) == [(X, ObjectsLost((FIRST,)))]
+
+
+def test_a_lost_peer_takes_its_copies_and_references_along(objects: ObjectManager):
+    assert objects.lost_peer(X) == []
+    objects.check()
+    assert objects.referred(Y, [FIRST]) == []
+    assert objects.lost_peer(ALICE) == [(Y, ObjectsLost((FIRST,)))]
+    objects.check()
+    assert len(objects) == 1
+    assert objects.lost_peer(Y) == []
+    assert len(objects) == 0
+    objects.check()
+
+
+def test_the_last_reference_frees_the_copies_of_others(objects: ObjectManager):
+    objects.released(X, [FIRST])
+    assert objects.lost_peer(ALICE) == [(X, FreeObjects((FIRST,)))]
+    objects.check()
+
+
+# ---- through the core
+
+
+def says(peer: Incarnation, message: ToScheduler) -> Event:
+    return Received(peer, message)
+
+
+def test_the_core_passes_on_what_is_said_of_objects(core: Checked):
+    assert core.handle([says(ALICE, ObjectsMade(((FIRST, 100),))), says(X, ReferencesTaken((FIRST,)))]) == []
+    assert core.handle([says(X, ObjectsHeld((FIRST, SECOND)))]) == [Send(X, FreeObjects((SECOND,)))]
+    assert core.handle([says(X, LocateObject(FIRST))]) == [Send(X, ObjectLocated(FIRST, 100, ()))]
+    assert core.handle([says(ALICE, ObjectsDropped((FIRST,))), says(X, ObjectsDropped((FIRST,)))]) == [
+        Send(ALICE, ObjectsLost((FIRST,))),
+        Send(X, ObjectsLost((FIRST,))),
+    ]
+    assert core.handle([says(ALICE, ReferencesReleased((FIRST,))), says(X, ReferencesReleased((FIRST,)))]) == []
+    assert len(core.managers.objects) == 0
+
+
+def test_who_refers_to_an_object_of_a_lost_peer_is_told(core: Checked):
+    core.handle([*cluster(Y), says(ALICE, ObjectsMade(((FIRST, 100),))), says(Y, ReferencesTaken((FIRST,)))])
+    assert said(core.handle([PeerLost(ALICE)])) == [Send(Y, ObjectsLost((FIRST,)))]
+
+
+def test_bytes_of_objects_do_not_travel_on_this_connection(core: Checked):
+    assert cut_off(core.handle([says(ALICE, FetchChunks(FIRST, 0, 1))])) == [ALICE]
