@@ -11,6 +11,8 @@ class CoreConfig:
     recovery_s: float = 3.0
     #: the same while peers still arrive
     recovery_max_s: float = 5.0
+    #: so long after a start a client that has not come back may still come, and what clusters have of it is kept
+    client_timeout_s: float = 60.0
     #: clients may not stop the scheduler
     is_protected: bool = False
     #: how much work a cluster is given ahead of time

@@ -18,7 +18,7 @@ from scaler.core.runs import Run
 from scaler.core.spans import Span
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
-from scaler.ids import BatchId, Range, RunId
+from scaler.ids import BatchId, Incarnation, Range, RunId
 from scaler.protocol import Forget, Held, Holding, Resume, Returned, SpanResult
 from scaler.protocol.columns import Frame, ResultColumn
 from scaler.ranges import RangeSet, joined
@@ -53,6 +53,7 @@ class Recovery:
         self._config = managers.config
         self._tasks = managers.tasks
         self._workers = managers.workers
+        self._clients = managers.clients
         self._functions = managers.functions
         self._timers = managers.timers
         self._outbox = managers.outbox
@@ -62,6 +63,8 @@ class Recovery:
         self._has_started = False
         #: when the window ends, and when at the latest
         self._until = self._latest = 0.0
+        #: when a client that has not come back is taken for lost, and what clusters have of it for nobody's
+        self._absent_at = 0.0
         #: batches whose HELD tasks wait for their release, and until when, by serial
         self._held: dict[int, tuple[Batch, float]] = {}
         #: claims on batches nobody has resumed yet
@@ -74,6 +77,7 @@ class Recovery:
             self._has_started = True
             self._until = now + self._config.recovery_s
             self._latest = now + self._config.recovery_max_s
+            self._absent_at = now + self._config.client_timeout_s
 
     def joined(self, now: float) -> None:
         """A peer arrived: while some do, the window stays open a little longer."""
@@ -84,6 +88,7 @@ class Recovery:
         """The shell overslept."""
         self._until += seconds
         self._latest += seconds
+        self._absent_at += seconds
         self._held = {serial: (batch, until + seconds) for serial, (batch, until) in self._held.items()}
 
     # ---- clients
@@ -113,6 +118,15 @@ class Recovery:
                     self._replay(early.cluster, report, frames, now)
         self._outcomes.settle(batch)
 
+    def resumed(self, client: ClientRecord) -> None:
+        """A client has named all that it waits for: claims on other batches of it are nobody's."""
+        client.has_resumed = True
+        self._forget_early([name for name in self._early if name.owner == client.peer])
+
+    def _has_told_all(self, owner: Incarnation) -> bool:
+        client = self._clients.clients.get(owner)
+        return client is not None and client.has_resumed
+
     def _replay(self, cluster: Cluster, report: SpanResult | Returned, frames: tuple[Frame, ...], now: float) -> None:
         match report:
             case SpanResult():
@@ -132,10 +146,10 @@ class Recovery:
                 continue
             if batch is not None:
                 self._claim(cluster, batch, held)
-            elif now < self._until:
+            elif now < self._absent_at and not self._has_told_all(held.batch.owner):
                 early = self._early_runs[held.run] = _Early(cluster, held)
                 self._early.setdefault(held.batch, []).append(early)
-                self._timers.release_by(self._until)
+                self._timers.release_by(self._absent_at)
             else:
                 self._outbox.send(cluster.peer, Forget(held.run))
 
@@ -223,10 +237,11 @@ class Recovery:
             else:
                 del self._held[serial]
                 self.release_held(batch)
-        if now >= self._until:
-            self._forget_early()
-        elif self._early:
-            self._timers.release_by(self._until)
+        if self._early:
+            if now >= self._absent_at:
+                self._forget_early(list(self._early))
+            else:
+                self._timers.release_by(self._absent_at)
 
     def release_held(self, batch: Batch) -> None:
         """Queue what is HELD, but for what a cluster says it has finished: that comes."""
@@ -236,13 +251,13 @@ class Recovery:
                 for lo, hi in coming.missing(span.lo, span.hi):
                     self._tasks.advance(batch, lo, hi, Trigger.RELEASE)
 
-    def _forget_early(self) -> None:
-        for claims in self._early.values():
-            for early in claims:
+    def _forget_early(self, names: list[BatchId]) -> None:
+        """Nobody waits for these batches: clusters may let go of what they have of them."""
+        for name in names:
+            for early in self._early.pop(name):
+                del self._early_runs[early.held.run]
                 if self._workers.clusters.get(early.cluster.peer) is early.cluster:
                     self._outbox.send(early.cluster.peer, Forget(early.held.run))
-        self._early.clear()
-        self._early_runs.clear()
 
     def cluster_lost(self, batches: list[Batch]) -> None:
         """What the cluster said it had finished does not come: it is queued if its batch's window is over."""

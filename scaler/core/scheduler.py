@@ -180,7 +180,7 @@ class SchedulerCore:
             case Resume():
                 self._recovery.resume(client, message, now)
             case Resumed():
-                client.has_resumed = True
+                self._recovery.resumed(client)
             case ClearClient():
                 requests.clear(client)
             case ShutdownScheduler():

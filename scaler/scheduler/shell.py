@@ -105,7 +105,9 @@ class Shell:
                 most_peers=int(raise_descriptor_limit() * PEERS_SHARE),
             )
         )
-        core = SchedulerCore(CoreConfig(is_protected=config.is_protected), epoch)
+        core = SchedulerCore(
+            CoreConfig(is_protected=config.is_protected, client_timeout_s=config.client_timeout_s), epoch
+        )
         stream = MonitorStream(publisher, lambda: core_tables(core))
         self._exchange = Exchange(listener, self._links, core, stream, self._refusals)
         self._timer: asyncio.TimerHandle | None = None

@@ -4,7 +4,7 @@ import pytest
 
 from scaler.core.events import PeerLost, Received, Send
 from scaler.ids import Incarnation, TaskId
-from scaler.protocol import BatchOptions, NeedFunction, ReturnReason
+from scaler.protocol import BatchOptions, NeedFunction, Resumed, ReturnReason
 from scaler.protocol.columns import FAILED
 from tests.unit.core.examples import (
     A2,
@@ -208,18 +208,22 @@ def test_a_claim_waits_for_its_client_with_all_that_is_said_of_it(anew: Checked)
     assert states(anew) == [(0, 1, "waiting"), (1, 2, "assigned"), (2, 4, "done")]
 
 
-def test_a_claim_whose_client_does_not_come_is_forgotten(anew: Checked):
+def test_a_claim_whose_client_does_not_come_is_kept_until_its_absence_is_believed(anew: Checked):
     anew.handle([holds(X, held(A, OLD, finished=[(0, 1)])), finishes(X, OLD, values(0, 1))])
-    assert anew.next_deadline() == 3.0
-    anew.handle([client(BOB)], now=2.9)
-    assert anew.handle([], now=3.0) == []
-    assert anew.next_deadline() == 3.9
-    assert anew.handle([], now=3.9) == [forget_at(X, OLD)]
-    assert anew.handle([finishes(X, OLD, values(0, 1))], now=4.0) == [forget_at(X, OLD)]
+    assert anew.next_deadline() == 60.0
+    assert anew.handle([], now=59.9) == []
+    assert anew.handle([], now=60.0) == [forget_at(X, OLD)]
+    assert anew.handle([finishes(X, OLD, values(0, 1))], now=61.0) == [forget_at(X, OLD)]
 
 
-def test_after_the_window_an_unknown_run_is_forgotten_at_once(anew: Checked):
-    assert anew.handle([holds(X, held(A, OLD, queued=[(0, 1)]))], now=5.0) == [forget_at(X, OLD)]
+def test_a_claim_on_what_its_client_did_not_name_is_forgotten_once_the_client_has_named_all(anew: Checked):
+    anew.handle([holds(X, held(A, OLD, queued=[(0, 1)]))])
+    assert anew.handle([Received(ALICE, Resumed())]) == [forget_at(X, OLD)]
+    assert anew.handle([holds(Y, held(A, run_id(9, EARLIER), queued=[(0, 1)]))]) == [forget_at(Y, run_id(9, EARLIER))]
+
+
+def test_when_absence_is_believed_an_unknown_run_is_forgotten_at_once(anew: Checked):
+    assert anew.handle([holds(X, held(A, OLD, queued=[(0, 1)]))], now=60.0) == [forget_at(X, OLD)]
 
 
 def test_a_claim_of_a_cluster_that_is_gone_again_is_void(anew: Checked):
