@@ -152,11 +152,7 @@ class SchedulerCore:
         if peer not in self.managers.outbox.peers:
             return  # it was let out in this turn
         cluster = self.managers.workers.clusters.get(peer)
-        if isinstance(message, Goodbye):
-            self._membership.left(peer, message.reason, said_goodbye=True)
-        elif isinstance(message, _About):
-            self._about_objects(peer, message)
-        elif cluster is not None:
+        if cluster is not None:
             self._from_cluster(cluster, message, frames, now)  # type: ignore[arg-type]  # the decoder's direction says so
         else:
             client = self.managers.clients.clients[peer]
@@ -188,7 +184,7 @@ class SchedulerCore:
             case ExplainTask():
                 requests.explain(client, message, now)
             case _:
-                self._of_another_role(client.peer, message)
+                self._from_any(client.peer, message)
 
     def _from_cluster(self, cluster: Cluster, message: FromCluster, frames: tuple[Frame, ...], now: float) -> None:
         reports = self._reports
@@ -217,11 +213,15 @@ class SchedulerCore:
                 fields = (("cluster", cluster.name), ("worker", message.worker), ("exit_code", message.exit_code))
                 self.managers.outbox.note("warning", "a worker died", *fields)
             case _:
-                self._of_another_role(cluster.peer, message)
+                self._from_any(cluster.peer, message)
 
-    @staticmethod
-    def _of_another_role(peer: Incarnation, message: object) -> None:
-        raise ProtocolError(f"a {type(message).__name__} is not for peer {peer:016x} to send")
+    def _from_any(self, peer: Incarnation, message: FromClient | FromCluster) -> None:
+        if isinstance(message, Goodbye):
+            self._membership.left(peer, message.reason, said_goodbye=True)
+        elif isinstance(message, _About):
+            self._about_objects(peer, message)
+        else:
+            raise ProtocolError(f"a {type(message).__name__} is not for peer {peer:016x} to send")
 
     def _about_objects(self, peer: Incarnation, message: _About) -> None:
         objects, send = self.managers.objects, self.managers.outbox.send

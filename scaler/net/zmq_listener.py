@@ -8,7 +8,7 @@ its acceptance to its end; where a message could be of the one before, both are 
 import contextlib
 import os
 import socket as sockets
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ _BACKLOG = 1024
 _PAST = 4096
 _CLOSED = "closed by the other side"
 _REVOKED = "its key was revoked"
+_SILENT = "it ended without a word, or speaks another protocol"
 
 #: keys that are not authorised are told by ZAP, with the key
 _FAILED: tuple[int, ...] = (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
@@ -78,6 +79,8 @@ class _Carrier:
     descriptor: int
     address: str
     connection: _Connection | None = None
+    #: it ended before a message was read that may be its own
+    has_spoken: bool = False
 
 
 class ZmqListener:
@@ -107,8 +110,10 @@ class ZmqListener:
         self._past: OrderedDict[bytes, None] = OrderedDict()
         #: all and only the descriptors that are open, as far as the monitor was read
         self._carriers: dict[int, _Carrier] = {}
-        #: descriptors closed before a message of theirs was read, since the socket was last empty
-        self._unheard: set[int] = set()
+        #: what ended before a message of it was read, since the socket was last empty
+        self._unheard: list[_Carrier] = []
+        #: of each host, how many had a key that was not accepted and have not ended
+        self._strangers: Counter[str] = Counter()
         #: connections that have ended, and why; told as `Lost` once what they sent has been read
         self._ending: dict[int, str] = {}
         #: why the handshake failed whose DISCONNECTED comes next
@@ -130,7 +135,7 @@ class ZmqListener:
         if self._bell.answer():
             self._read_monitor()
             if self._door is not None and self._curve is not None:
-                self._events += self._door.answer(self._curve.authorized)
+                self._turn_away(self._door.answer(self._curve.authorized))
         socket = self._socket
         while len(self._events) < limit:
             if not readable(socket):
@@ -154,6 +159,22 @@ class ZmqListener:
 
     # ---- connections
 
+    def _turn_away(self, strangers: list[TurnedAway]) -> None:
+        self._events += strangers
+        self._strangers.update(stranger.address for stranger in strangers)
+        if len(self._strangers) > _PAST:
+            self._strangers.clear()
+
+    def _was_told_of(self, carrier: _Carrier) -> bool:
+        """Whether what ended without a word is one of those whose key was not accepted."""
+        host = carrier.address.rpartition(":")[0]
+        if not self._strangers[host]:
+            return False
+        self._strangers[host] -= 1
+        if not self._strangers[host]:
+            del self._strangers[host]
+        return True
+
     def _accept(self, routing: bytes, frame: zmq.Frame) -> _Connection | None:
         self._read_monitor()
         carrier = self._carrier(int(frame.get(zmq.SRCFD)))
@@ -175,10 +196,13 @@ class ZmqListener:
 
     def _carrier(self, descriptor: int) -> _Carrier | None:
         """What brought a first message, or None if it has ended, or may have."""
+        before = [ended for ended in self._unheard if ended.descriptor == descriptor]
+        for ended in before:
+            ended.has_spoken = True
         carrier = self._carriers.get(descriptor)
         if carrier is None or carrier.connection is not None:
             return None
-        if descriptor in self._unheard:
+        if before:
             self._shut(carrier)
             return None
         return carrier
@@ -210,7 +234,7 @@ class ZmqListener:
         if failure:
             self._events.append(TurnedAway(carrier.address, failure))
         elif carrier.connection is None:
-            self._unheard.add(descriptor)
+            self._unheard.append(carrier)
         else:
             carrier.connection.carrier = None
             self._end(carrier.connection)
@@ -221,6 +245,9 @@ class ZmqListener:
 
     def _settle(self) -> None:
         """Tell of what has ended, now that all it sent has been read."""
+        for carrier in self._unheard:
+            if not carrier.has_spoken and not self._was_told_of(carrier):
+                self._events.append(TurnedAway(carrier.address, _SILENT))
         self._unheard.clear()
         for number, reason in self._ending.items():
             self._forget(self._connections[number])

@@ -234,6 +234,11 @@ def test_leaving_says_goodbye_if_anybody_hears(ledger: Watched):
     assert ledger.handle([LinkDown(), Leaving()]) == []
 
 
+def test_nothing_is_said_after_the_goodbye_that_nobody_would_acknowledge(ledger: Watched):
+    assert ledger.handle([*mapped(0, 5), Leaving()]) == [Say(Goodbye("the client disconnects"))]
+    assert ledger.handle([results(A, 0, 5), *mapped(0, 5, B)]) == []
+
+
 def test_the_scheduler_is_asked_to_stop_when_there_is_a_link(ledger: Watched):
     assert ledger.handle([ShutdownAsked()]) == [Say(ShutdownScheduler())]
     assert ledger.handle([LinkDown(), ShutdownAsked()]) == []

@@ -36,6 +36,7 @@ from scaler.protocol import ExplainTask, Explanation, Versions
 from scaler.protocol.codec import Decoder, bundle, encode
 
 VERSIONS = Versions(1, "3.11", 5)
+DECODERS = {role: Decoder(role) for role in ("client", "to-client")}
 STEP_S = 0.01
 
 
@@ -129,7 +130,7 @@ class World:
             self.counts["cut"] += 1
             self.cut(connection)
             return
-        (header,) = Decoder(role).decode([bundle([frame])])
+        (header,) = DECODERS[role].decode([bundle([frame])])
         if role == "client":
             self.events.append(ArrivedFrom(connection, header, (behind,)))
         else:
@@ -161,6 +162,7 @@ class World:
                 case Deliver(message, frames):
                     assert isinstance(message, Explanation)
                     assert bytes(frames[0]) == message.text.encode()
+                    assert message.task.index == len(peer.had)
                     peer.had.append(message.task.index)
                 case _:
                     pytest.fail(str(output))
@@ -182,6 +184,7 @@ class World:
                     self.joined.remove(peer)
                 case DeliverFrom(peer, message):
                     assert isinstance(message, ExplainTask)
+                    assert message.task.index == len(self.had[peer])
                     self.had[peer].append(message.task.index)
                 case _:
                     pytest.fail(str(output))
@@ -200,24 +203,26 @@ class World:
                 self.events.append(OutgoingTo(name, Explanation(task(n), "x" * (n % 50)), (b"x" * (n % 50),)))
                 self.sent[name] += 1
         self.run_scheduler()
-        self.check()
 
-    def check(self) -> None:
-        """What came is, without exception, what was said on this link, in order, up to somewhere."""
-        for peer in self.peers:
-            assert peer.had == list(range(len(peer.had)))
-            assert self.had[peer.incarnation] == list(range(len(self.had[peer.incarnation])))
+    def is_settled(self) -> bool:
+        """Everybody is linked, and all that was said has arrived and is known to have."""
+        return all(
+            peer.up and not peer.link.backlog_bytes and not self.links.backlog_bytes(peer.incarnation)
+            for peer in self.peers
+        )
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_all_arrives_in_order_and_once(seed: int) -> None:
     world = World(seed, peers=2)
     world.faults = world.chance.choice((0.02, 0.1, 0.3))
-    for _ in range(400):
+    for _ in range(250):
         world.step(talk=True)
     world.faults = 0.0
     for _ in range(1200):
         world.step(talk=False)
+        if world.is_settled():
+            break
     for peer in world.peers:
         assert peer.up
         assert len(peer.had) == world.sent[peer.incarnation]
@@ -228,14 +233,14 @@ def test_all_arrives_in_order_and_once(seed: int) -> None:
 
 def test_the_faults_happen() -> None:
     total: defaultdict[str, int] = defaultdict(int)
-    for seed in range(20):
+    for seed in range(8):
         world = World(seed, peers=2)
         world.faults = 0.2
         for _ in range(400):
             world.step(talk=True)
         for name, count in world.counts.items():
             total[name] += count
-    assert all(total[name] > 20 for name in ("lost", "repeated", "reordered", "cut", "resumed", "anew"))
+    assert all(total[name] > 10 for name in ("lost", "repeated", "reordered", "cut", "resumed", "anew"))
 
 
 def test_equal_seeds_give_equal_histories() -> None:

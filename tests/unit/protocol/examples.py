@@ -158,7 +158,7 @@ TO_CLUSTER: list[Sendable] = [
     RunSpan(RUN, BATCH, 0, 4, FUNCTION, OPTIONS),
     Retract(RUN, 0, 4),
     CancelRun(RUN, RANGES),
-    Delivered(RUN, RANGES),
+    Delivered(((RUN, RANGES),)),
     Forget(RUN),
     Drain(30.0),
     Watched(watched=True),

@@ -1,5 +1,6 @@
 """The codec: whole messages survive it, whatever else arrives is one `ProtocolError`."""
 
+import contextlib
 import random
 import typing
 
@@ -92,8 +93,8 @@ def test_tags_are_given_once() -> None:
     assert len(set(tags)) == len(tags)
 
 
-@pytest.mark.parametrize(("direction", "message"), PAIRS, ids=lambda value: getattr(type(value), "__name__", ""))
-def test_a_message_of_another_role_is_refused(direction: str, message: Sendable) -> None:
+@pytest.mark.parametrize("message", EVERY, ids=lambda message: type(message).__name__)
+def test_a_message_of_another_role_is_refused(message: Sendable) -> None:
     for other in DIRECTIONS:
         if type(message) not in {type(allowed) for allowed in BY_DIRECTION[other]}:
             with pytest.raises(ProtocolError):
@@ -200,10 +201,8 @@ def test_fields_of_a_later_version_are_passed_over() -> None:
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=200), st.sampled_from(sorted(DIRECTIONS)))
 def test_random_bytes_raise_nothing_else(frame: bytes, direction: str) -> None:
-    try:
+    with contextlib.suppress(ProtocolError):
         read(direction, frame)
-    except ProtocolError as error:
-        assert str(error)
 
 
 def nonsense(chance: random.Random, depth: int) -> object:
@@ -218,7 +217,7 @@ def nonsense(chance: random.Random, depth: int) -> object:
         case 3:
             return chance.choice((0.0, -1.5, float("nan"), float("inf"), 1e308))
         case 4:
-            return "".join(chance.choice("a\0é𝒳\ud7ff") for _ in range(chance.randrange(6)))
+            return "".join(chance.choice("a\0é\u20ac\U0001d4b3") for _ in range(chance.randrange(6)))
         case 5:
             return bytes(chance.choice((16, chance.randrange(21))))
         case 6:
@@ -236,10 +235,8 @@ def test_well_formed_nonsense_raises_nothing_else(seed: int) -> None:
     for _ in range(200):
         fields = [nonsense(chance, 3) for _ in range(chance.randrange(9))]
         frame = msgpack.packb([chance.randint(-2, 10), 0, [chance.randint(0, 101), *fields]])
-        try:
+        with contextlib.suppress(ProtocolError):
             DECODERS[chance.choice(ROLES)].decode([bundle([frame])])
-        except ProtocolError as error:
-            assert str(error)
 
 
 def test_mutated_messages_raise_nothing_else() -> None:

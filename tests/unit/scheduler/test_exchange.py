@@ -192,7 +192,7 @@ def test_the_core_ends_a_link_and_the_peer_is_told_why(fake: Scheduler):
     fake.core.asks = [core.CutOff(ANN, "it broke the rules")]
     fake.turn()
     assert ann.heard() == [Rejected("protocol", "it broke the rules", our_versions())]
-    assert fake.lines == ["refused connection=1 key='ann' reason='it broke the rules'"]
+    assert fake.lines == ["refused connection=1 address= key='ann' reason='it broke the rules'"]
     fake.now += 1.5
     fake.turn()
     ann.heard()
@@ -217,7 +217,9 @@ def test_garbage_is_refused_in_one_line_and_cut_off(fake: Scheduler):
     dialer.send([b"\xc1garbage"])
     fake.turn()
     assert len(fake.lines) == 1
-    assert fake.lines[0].startswith("refused connection=1 key='ann' reason=\"no message that greeting may send")
+    assert fake.lines[0].startswith(
+        "refused connection=1 address= key='ann' reason=\"no message that greeting may send"
+    )
     assert told(fake) == []
     assert any(isinstance(event, Lost) for event in dialer.receive(10))
 
@@ -229,7 +231,7 @@ def test_what_its_role_may_not_say_ends_a_peer(fake: Scheduler):
     fake.turn()
     assert [type(message) for message in ann.heard()] == [Hello, Rejected]
     assert [type(event) for event in told(fake)] == [core.PeerJoined, core.PeerLost]
-    assert fake.lines[0].startswith("refused connection=1 key='ann' reason='no message that client may send")
+    assert fake.lines[0].startswith("refused connection=1 address= key='ann' reason='no message that client may send")
 
 
 def test_who_failed_the_handshake_is_refused_in_one_line(fake: Scheduler):
@@ -356,7 +358,7 @@ def test_a_task_goes_from_a_client_to_a_cluster_and_its_result_back(real: Schedu
     assert ann.heard() == [Results(BATCH, 0, 1, 0, "works, worker 0", 1)]
     ann.say(Taken(BATCH, (Range(0, 1),)))
     real.turn()
-    assert works.heard() == [Delivered(run.run, (Range(0, 1),))]
+    assert works.heard() == [Delivered(((run.run, (Range(0, 1),)),))]
     ann.say(Goodbye())
     real.turn()
     real.core.check()

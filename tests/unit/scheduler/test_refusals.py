@@ -1,4 +1,12 @@
-from scaler.scheduler.refusals import BURST, PER_S, Refusals
+from scaler.scheduler.refusals import BURST, LONGEST, PER_S, Refusals
+
+
+def test_a_line_that_a_peer_made_long_is_cut():
+    lines: list[str] = []
+    refusals = Refusals(lines.append)
+    refusals.report("x" * LONGEST, now=1.0)
+    refusals.report("x" * 10_000, now=1.0)
+    assert lines == ["x" * LONGEST, "x" * LONGEST + " …"]
 
 
 def test_the_first_refusals_are_shown_and_a_flood_is_counted():

@@ -1,14 +1,14 @@
 """The agent among simulated workers, driven by a scheduler that does whatever comes to its mind, by seed."""
 
 from array import array
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from itertools import accumulate
 from random import Random
 
 import pytest
 
-from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, RunId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, RunId, WorkerId
 from scaler.protocol import (
     BatchOptions,
     CancelRun,
@@ -31,7 +31,7 @@ from scaler.protocol import (
     ToCluster,
     WorkerDied,
 )
-from scaler.protocol.columns import Frame
+from scaler.protocol.columns import VALUE, Frame
 from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.clock import Clock, Wake
@@ -40,6 +40,10 @@ from tests.simulation.workers import SimWorkers
 PATIENCE_S = 3600.0
 #: how long tasks take, in seconds
 MIXES = [(0.0,), (0.0, 0.0, 0.001), (0.0, 0.003, 0.05), (0.05, 0.3), (0.0, 0.0, 0.0, 1.0)]
+#: how many tasks a run has; where most take long, each is a turn of its own, and fewer keep every worker as busy
+SIZES = {mix: [1, 3, 40, 400] if max(mix) < 0.01 else [1, 3, 10, 40] for mix in MIXES}
+#: every invariant is looked at in each turn that follows an action, and in one of so many others
+CHECK_EVERY = 10
 
 
 class History:
@@ -51,9 +55,11 @@ class History:
         threads = self.chance.choice([1, 1, 1, 2, 3])
         config = AgentConfig("here", "host", 1, self.chance.choice([1, 2, 3, 5]), threads)
         self.agent = Agent(config, Incarnation(7))
-        self.workers = SimWorkers(self.clock, threads, self._seconds_of, self._kills, self.step)
+        self.workers = SimWorkers(self.clock, threads, self, self.step)
         self.wake = Wake(self.clock, self.step)
-        self.log: list[str] = []
+        #: the last of what was said and asked, for whoever looks into a failure
+        self.log: deque[tuple[float, object]] = deque(maxlen=1000)
+        self.turns = 0
         self.epoch = 1
         self.runs = 0
         self.next_index = 0
@@ -65,26 +71,41 @@ class History:
         self.forgotten: set[RunId] = set()
         self.is_linked = False
         self.has_ended = False
+        #: something other than the passing of time happens
+        self.is_acting = False
         self.mix = self.chance.choice(MIXES)
         self.deadly = self.chance.choice([0.0, 0.0, 0.002, 0.02])
         self.kinds: dict[bytes, float] = {}
 
-    def _seconds_of(self, call: bytes) -> float:
+    # ---- what the calls do
+
+    def begins(self, _call: bytes, _worker: WorkerId) -> bool:
+        return self.chance.random() < self.deadly
+
+    def seconds_of(self, call: bytes) -> float:
         return self.kinds.setdefault(call, self.chance.choice(self.mix) + 2e-6)
 
-    def _kills(self, _call: bytes) -> bool:
-        return self.chance.random() < self.deadly
+    def ends(self, call: bytes, _worker: WorkerId) -> tuple[int, bytes]:
+        return VALUE, call
+
+    def is_interrupted(self, _call: bytes, _worker: WorkerId) -> None:
+        return
+
+    def dies(self, _call: bytes, _worker: WorkerId, **_how: bool) -> None:
+        return
 
     # ---- turns
 
     def step(self, events: list[agent.Event] | None = None) -> None:
-        told = list(events or [])
+        told = [*self.workers.take_events(), *(events or [])]
         while not self.has_ended:
             commands = self.agent.handle(told, self.clock.now)
-            self.agent.check()
+            self.turns += 1
+            if self.is_acting or self.turns % CHECK_EVERY == 0:
+                self.agent.check()
             told = []
             for command in commands:
-                self.log.append(f"{self.clock.now:.6f} {command}")
+                self.log.append((self.clock.now, command))
                 match command:
                     case agent.Say(message, frames):
                         self.hear(message, frames)
@@ -99,7 +120,7 @@ class History:
         self.wake.ask(self.agent.next_deadline())
 
     def say(self, message: ToCluster, frames: tuple[Frame, ...] = ()) -> None:
-        self.log.append(f"{self.clock.now:.6f} scheduler: {message}")
+        self.log.append((self.clock.now, message))
         self.step([agent.Received(message, frames)])
 
     # ---- what the scheduler hears
@@ -138,7 +159,7 @@ class History:
     def submit(self) -> None:
         self.runs += 1
         run = RunId(Epoch(self.epoch), self.runs)
-        size = self.chance.choice([1, 3, 40, 400])
+        size = self.chance.choice(SIZES[self.mix])
         lo, hi = self.next_index, self.next_index + size
         self.next_index = hi
         function = FunctionId(bytes([self.chance.randrange(3)]) * 16)
@@ -177,7 +198,7 @@ class History:
     def deliver(self) -> None:
         finished, self.finished = self.finished, {}
         for run, ranges in finished.items():
-            self.say(Delivered(run, tuple(Range(*part) for part in ranges)))
+            self.say(Delivered(((run, tuple(Range(*part) for part in ranges)),)))
 
     def kill(self) -> None:
         if self.workers.workers:
@@ -206,7 +227,9 @@ def play(seed: int, finish: Callable[[History], None]) -> History:
     ]  # fmt: skip
     actions = [action for action, weight in weights for _ in range(weight)]
     for _ in range(history.chance.randint(5, 60)):
+        history.is_acting = True
         history.chance.choice(actions)(history)
+        history.is_acting = False
         history.run(history.chance.choice([0.0, 0.0003, 0.004, 0.03, 0.3]))
     finish(history)
     return history
@@ -232,7 +255,7 @@ def until_drained(history: History) -> None:
     assert history.clock.run(until, lambda: history.has_ended)
     assert not any(history.open.values())
     assert not history.workers.workers
-    assert "Goodbye" in history.log[-2]
+    assert isinstance(history.log[-2][1].message, Goodbye)
 
 
 @pytest.mark.parametrize("seed", range(120))

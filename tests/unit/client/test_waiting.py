@@ -1,0 +1,76 @@
+import concurrent.futures
+from concurrent.futures import CancelledError
+from typing import Any
+
+import pytest
+
+from scaler.client.futures import ScalerFuture
+from scaler.client.waiting import as_completed, gather, wait
+from tests.unit.client.test_futures import Box, Origin
+
+
+def futures(*outcomes: Any) -> list[ScalerFuture]:
+    """One for each: an exception, a value, or ... for one that is not done."""
+    made = []
+    for index, outcome in enumerate(outcomes):
+        future = ScalerFuture(Origin(), index)
+        if isinstance(outcome, BaseException):
+            future.settle(Box(error=outcome))
+        elif outcome is not ...:
+            future.settle(Box(outcome))
+        made.append(future)
+    return made
+
+
+def test_gather_gives_results_in_the_order_of_the_futures():
+    assert gather(iter(futures(1, None, "x"))) == [1, None, "x"]
+    assert gather([]) == []
+
+
+def test_gather_raises_the_first_failure_in_that_order():
+    with pytest.raises(KeyError, match="first"):
+        gather(futures(1, KeyError("first"), ValueError("second")))
+
+
+def test_gather_can_give_failures_in_the_place_of_results():
+    found = gather(futures(1, KeyError("x"), 0), return_exceptions=True)
+    assert (found[0], repr(found[1]), found[2]) == (1, "KeyError('x')", 0)
+
+
+def test_gather_of_a_cancelled_future_raises_in_either_way():
+    cancelled = futures(...)
+    cancelled[0].cancel()
+    for return_exceptions in (False, True):
+        with pytest.raises(CancelledError):
+            gather(cancelled, return_exceptions=return_exceptions)
+
+
+def test_as_completed_gives_futures_as_they_finish():
+    first, second, third = made = futures(..., 2, ...)
+    found = as_completed(made)
+    assert next(found) is second
+    third.settle(Box(3))
+    assert next(found) is third
+    first.settle(Box(1))
+    assert next(found) is first
+    assert list(found) == []
+
+
+def test_as_completed_waits_no_longer_than_asked():
+    found = as_completed(futures(1, ...), timeout=0.001)
+    assert next(found).result() == 1
+    with pytest.raises(TimeoutError, match="1 \\(of 2\\) futures unfinished"):
+        next(found)
+
+
+def test_wait_tells_who_is_done():
+    good, bad, pending = made = futures(1, KeyError(), ...)
+    done, not_done = wait(made, timeout=0.001)
+    assert (done, not_done) == ({good, bad}, {pending})
+    assert wait(made, return_when=concurrent.futures.FIRST_COMPLETED).not_done == {pending}
+
+
+@pytest.mark.parametrize("ask", [gather, as_completed, wait])
+def test_what_is_no_future_is_refused_with_a_word_on_map(ask: Any):
+    with pytest.raises(TypeError, match=f"{ask.__name__} takes the futures that submit returns, not int; map returns"):
+        list(ask([*futures(1), 5]))

@@ -1,0 +1,130 @@
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from scaler.ids import BatchId, FunctionId, Incarnation, TicketId
+from scaler.payload.calls import joined_column, single_column
+from scaler.protocol.columns import MAX_FRAME_BYTES
+from scaler.worker.line import (
+    INLINE_BYTES,
+    ClusterEnd,
+    DropPacket,
+    FunctionPacket,
+    TicketPacket,
+    drop_packet,
+    function_packet,
+    line_pair,
+    receive_packet,
+    send_result,
+    ticket_packet,
+)
+
+BATCH = BatchId(Incarnation(2**64 - 1), 5)
+FUNCTION = FunctionId(b"sixteen bytes id")
+
+
+class Line:
+    """Both ends of a line."""
+
+    def __init__(self) -> None:
+        ours, self.theirs = line_pair()
+        self.worker = self.theirs.dup()
+        self.cluster = ClusterEnd(ours, self.theirs)
+
+    def read(self) -> object:
+        return receive_packet(self.worker, socket.MSG_DONTWAIT)
+
+    def give(self, ticket: int, size: int = 10) -> None:
+        column = single_column(7, b"c" * size)
+        self.cluster.send(*ticket_packet(TicketId(ticket), FUNCTION, BATCH, column))
+
+
+@pytest.fixture
+def line() -> Iterator[Line]:
+    made = Line()
+    yield made
+    made.cluster.close()
+    made.worker.close()
+
+
+def count_descriptors() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+def test_packets_arrive_whole_and_in_order(line: Line):
+    line.cluster.send(*function_packet(FUNCTION, (b"first ", b"second")))
+    column = joined_column(40, [b"a", b"bc"])
+    line.cluster.send(*ticket_packet(TicketId(2**32 - 1), FUNCTION, BATCH, column))
+    line.cluster.send(*drop_packet(FUNCTION))
+    assert [line.read() for _ in range(3)] == [
+        FunctionPacket(FUNCTION, b"first second"),
+        TicketPacket(TicketId(2**32 - 1), FUNCTION, BATCH, 40, 2, b"".join(column.frames())),
+        DropPacket(FUNCTION),
+    ]
+
+
+def test_a_packet_too_large_for_the_socket_goes_through_a_file_that_is_gone_afterwards(line: Line):
+    before = count_descriptors()
+    frames = (bytes(MAX_FRAME_BYTES), b"end")
+    line.cluster.send(*function_packet(FUNCTION, frames))
+    assert line.read() == FunctionPacket(FUNCTION, b"".join(frames))
+    line.cluster.send(*function_packet(FUNCTION, frames))
+    line.cluster.take_back()
+    assert line.read() == FunctionPacket(FUNCTION, b"".join(frames))
+    assert count_descriptors() == before
+
+
+def test_what_the_socket_does_not_take_waits_and_follows_in_order(line: Line):
+    for ticket in range(1, 31):
+        line.give(ticket, INLINE_BYTES - 100)
+    assert line.cluster.is_behind
+    read = []
+    while line.cluster.is_behind:
+        read.append(line.read())
+        line.cluster.flush()
+    while len(read) < 30:
+        read.append(line.read())
+    assert [packet.ticket for packet in read if isinstance(packet, TicketPacket)] == list(range(1, 31))
+
+
+def test_unread_tickets_are_taken_back_wherever_they_wait(line: Line):
+    for ticket in range(1, 31):
+        line.give(ticket, INLINE_BYTES - 100)
+    line.read()
+    assert line.cluster.take_back() == list(range(2, 31))
+    assert not line.cluster.is_behind
+    with pytest.raises(BlockingIOError):
+        line.read()
+
+
+def test_functions_that_were_taken_back_with_tickets_go_down_again_and_orders_to_forget_do_not(line: Line):
+    line.cluster.send(*drop_packet(FUNCTION))
+    line.cluster.send(*function_packet(FUNCTION, (b"f",)))
+    line.give(1)
+    assert line.cluster.take_back() == [1]
+    assert line.read() == FunctionPacket(FUNCTION, b"f")
+    with pytest.raises(BlockingIOError):
+        line.read()
+
+
+def test_the_end_of_a_line_comes_behind_all_packets(line: Line):
+    for ticket in range(1, 31):
+        line.give(ticket, INLINE_BYTES - 100)
+    line.cluster.end_line()
+    read = []
+    while (packet := line.read()) is not None:
+        read.append(packet)
+        line.cluster.flush()
+    assert len(read) == 30
+
+
+def test_a_large_result_comes_up_with_its_word(line: Line):
+    before = count_descriptors()
+    send_result(line.worker, 5, b"v" * 3_000_000)
+    send_result(line.worker, 6, b"w")
+    assert line.cluster.receive_result() == (5, b"v" * 3_000_000)
+    assert line.cluster.receive_result() == (6, b"w")
+    assert line.cluster.receive_result() is None
+    assert count_descriptors() == before

@@ -1,0 +1,71 @@
+from scaler.ids import TicketId
+from scaler.worker.agent_events import SlotView
+from scaler.worker.tickets import Tickets
+
+NONE = (TicketId(0), 0)
+
+
+def at(ticket: int, offset: int = 0) -> tuple[TicketId, int]:
+    return TicketId(ticket), offset
+
+
+def given(slots: int, *tickets: int) -> Tickets:
+    """Tickets whose calls begin at a hundred times their number."""
+    made = Tickets(slots)
+    for ticket in tickets:
+        made.give(TicketId(ticket), 100 * ticket)
+    return made
+
+
+def test_words_are_told_as_indices_of_the_batch():
+    tickets = given(1, 1, 2)
+    assert tickets.look(0, [], at(1, 5), 2.5, NONE) == SlotView(TicketId(1), 105, 2.5, TicketId(0), 0)
+    assert tickets.look(0, [TicketId(1)], at(2, 0), 3.0, at(1, 9)) == SlotView(TicketId(2), 200, 3.0, TicketId(1), 109)
+    assert tickets.index(TicketId(1), 8) == 108
+
+
+def test_a_ticket_is_remembered_until_results_of_a_later_one_were_harvested():
+    tickets = given(1, 1, 2, 3)
+    tickets.look(0, [], at(3, 0), 1.0, at(2, 4))
+    assert tickets.index(TicketId(2), 3) == 203
+    tickets.look(0, [TicketId(2), TicketId(3)], at(3, 1), 1.0, at(2, 4))
+    assert len(tickets) == 1
+
+
+def test_where_the_last_ticket_ended_is_known_after_it_is_forgotten():
+    tickets = given(1, 1, 2)
+    tickets.look(0, [TicketId(1)], at(2, 0), 1.0, at(1, 9))
+    tickets.look(0, [TicketId(2)], at(2, 5), 1.0, at(1, 9))
+    assert len(tickets) == 1
+    assert tickets.look(0, [], at(2, 6), 1.0, at(1, 9)) == SlotView(TicketId(2), 206, 1.0, TicketId(1), 109)
+
+
+def test_all_are_ended_once_the_slots_have_left_the_last_ones():
+    tickets = given(2, 1, 2)
+    assert not tickets.are_all_ended()
+    tickets.look(0, [TicketId(1)], NONE, 0.0, at(1, 1))
+    assert not tickets.are_all_ended()
+    tickets.look(1, [TicketId(2)], NONE, 0.0, at(2, 1))
+    assert tickets.are_all_ended()
+
+
+def test_what_was_taken_back_is_forgotten():
+    tickets = given(1, 1, 2)
+    tickets.take_back([TicketId(1), TicketId(2)])
+    assert (len(tickets), tickets.are_all_ended()) == (0, True)
+
+
+def test_a_ticket_stopped_before_its_first_task_and_never_seen_is_forgotten_with_its_neighbours():
+    tickets = given(1, 1, 2, 3)
+    tickets.look(0, [TicketId(1)], at(1, 1), 1.0, NONE)
+    tickets.look(0, [TicketId(1), TicketId(3)], NONE, 0.0, at(3, 1))
+    assert (len(tickets), tickets.are_all_ended()) == (1, True)
+
+
+def test_a_slot_in_a_long_task_keeps_its_ticket_while_another_slot_goes_on():
+    tickets = given(2, *range(1, 1001))
+    tickets.look(0, [], at(1, 3), 1.0, NONE)
+    for number in range(2, 1000):
+        tickets.look(1, [TicketId(number)], at(number + 1, 0), 1.0, at(number, 5))
+    assert tickets.look(0, [], at(1, 4), 1.0, NONE) == SlotView(TicketId(1), 104, 1.0, TicketId(0), 0)
+    assert len(tickets) == 3
