@@ -94,8 +94,8 @@ class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         if kind is types.FunctionType or isinstance(value, type):
             _take_along(value.__module__)
         elif kind is types.CodeType:
-            _, parts = self.dispatch_table[kind](value)
-            return _code_again, (parts, value.co_filename)
+            reduced: Any = self.dispatch_table[kind](value)  # a pair, of which the types do not tell
+            return _code_again, (reduced[1], value.co_filename)
         elif kind is _Cached and not is_importable(value):
             return _cached_again, (value.__wrapped__, value.cache_parameters())
         elif kind is typing.NewType and not is_importable(value):
