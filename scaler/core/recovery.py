@@ -28,7 +28,7 @@ ARRIVAL_S = 1.0
 _UNPLACED = (State.HELD, State.QUEUED)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Early:
     """A claim on a batch whose client has not come back yet, and what its cluster said of it since."""
 
@@ -112,7 +112,8 @@ class Recovery:
         self._timers.release_by(until)
         for early in self._early.pop(message.batch, ()):
             self._early_runs.pop(early.held.run, None)
-            if self._workers.clusters.get(early.cluster.peer) is early.cluster:
+            is_here = self._workers.clusters.get(early.cluster.peer) is early.cluster
+            if is_here and early.held.run not in self._tasks.runs:
                 self._claim(early.cluster, batch, early.held)
                 for report, frames in early.reports:
                     self._replay(early.cluster, report, frames, now)
@@ -147,11 +148,22 @@ class Recovery:
             if batch is not None:
                 self._claim(cluster, batch, held)
             elif now < self._absent_at and not self._has_told_all(held.batch.owner):
-                early = self._early_runs[held.run] = _Early(cluster, held)
-                self._early.setdefault(held.batch, []).append(early)
-                self._timers.release_by(self._absent_at)
+                self._keep_claim(cluster, held)
             else:
                 self._outbox.send(cluster.peer, Forget(held.run))
+
+    def _keep_claim(self, cluster: Cluster, held: Held) -> None:
+        """A claim on a batch whose client is not here: kept, if no other claim on that run is."""
+        known = self._early_runs.get(held.run)
+        if known is not None and self._workers.clusters.get(known.cluster.peer) is known.cluster:
+            if known.cluster is not cluster:
+                self._outbox.send(cluster.peer, Forget(held.run))
+            return
+        if known is not None:
+            self._early[known.held.batch].remove(known)
+        early = self._early_runs[held.run] = _Early(cluster, held)
+        self._early.setdefault(held.batch, []).append(early)
+        self._timers.release_by(self._absent_at)
 
     def keeps(self, cluster: Cluster, message: SpanResult | Returned, frames: tuple[Frame, ...] = ()) -> bool:
         """Whether a report is of a claim that waits for its client; it is looked at now and dealt with then."""

@@ -49,6 +49,8 @@ MAY_ACT_AS: Mapping[str, frozenset[str]] = {
     "operator": frozenset(("operator", "client")),
     "anyone": frozenset(("client", "worker", "operator")),
 }
+#: the proven roles whose word ends a scheduler; any client could say that it has met a later one
+MAY_SUPERSEDE = frozenset(("operator", "anyone"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,7 +229,11 @@ class AcceptedLinks:
             return [] if repeated else self._garbage(connection, "a second Hello", now)
         if hello.generation > self._config.generation:
             self._forget_connection(connection)
-            return [CutConnection(connection, "superseded"), Superseded(hello.generation)]
+            cut = CutConnection(connection, "superseded")
+            if known.role in MAY_SUPERSEDE:
+                return [cut, Superseded(hello.generation)]
+            reason = f"it has met a scheduler of generation {hello.generation}, and ours is {self._config.generation}"
+            return [Refused(connection, known.name, reason, known.address), cut]
         problem = self._problem(known, hello)
         if problem is not None:
             return self._reject(connection, known, *problem, now)

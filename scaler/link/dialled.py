@@ -113,21 +113,28 @@ class DialledLink:
                 case _:
                     assert_never(event)
         if not self._ended:
-            outputs += self._tick(now - self._slept_s)
-        last = next((output for output in reversed(outputs) if type(output) is Transmit), None)
-        if last is not None:
-            self._heartbeat_at = now - self._slept_s + self._config.heartbeat_interval_s
-            if last.ack == self._link.received:  # nothing came since it was made
-                self._link.said()
+            outputs += self._tick_link(now - self._slept_s) if self._up else self._tick(now - self._slept_s)
+        if outputs:
+            self._note_said(outputs, now - self._slept_s)
         return outputs
+
+    def _note_said(self, outputs: list[DialledOutput], now: float) -> None:
+        """Whatever was said last stands for a heartbeat, and for an acknowledgement if nothing came since."""
+        for output in reversed(outputs):
+            if type(output) is Transmit:
+                self._heartbeat_at = now + self._config.heartbeat_interval_s
+                if output.ack == self._link.received:
+                    self._link.said()
+                return
 
     def next_deadline(self) -> float | None:
         """When to call `handle` again though nothing happens."""
         if self._ended:
             return None
-        times = [self._dial_at, self._greet_by, self._give_up_at()]
         if self._up:
-            times += [self._link.next_deadline(), self._heartbeat_at]
+            times = [self._link.next_deadline(), self._heartbeat_at]
+        else:
+            times = [self._dial_at, self._greet_by, self._give_up_at()]
         known = [time for time in times if time is not None]
         return min(known) + self._slept_s if known else None
 
@@ -137,7 +144,7 @@ class DialledLink:
         return self._alone_since + self._config.give_up_s
 
     def _tick(self, now: float) -> list[DialledOutput]:
-        if not self._up and self._alone_since is None:
+        if self._alone_since is None:
             self._alone_since = now
         give_up_at = self._give_up_at()
         if give_up_at is not None and now >= give_up_at:
@@ -153,7 +160,7 @@ class DialledLink:
             return [Dial()]
         if self._greet_by is not None and now >= self._greet_by:
             return [HangUp("no greeting"), *self._lost("the scheduler did not answer the greeting", now, refused=False)]
-        return self._tick_link(now) if self._up else []
+        return []
 
     def _tick_link(self, now: float) -> list[DialledOutput]:
         ack_due = self._link.next_deadline()

@@ -66,14 +66,30 @@ def key_directory(explicit: Path | None, environment: Mapping[str, str]) -> Path
         return Path(named).expanduser()
     own = Path(platformdirs.user_config_dir("scaler")) / "keys"
     shared = Path("/run/secrets/scaler")
-    return shared if shared.exists() and not own.exists() else own
+    return shared if _is_seen(shared) and not _is_seen(own) else own
+
+
+def _is_seen(path: Path) -> bool:
+    """Whether it is there, as far as we may look."""
+    try:
+        return path.exists()
+    except PermissionError:
+        return False
 
 
 def load_key(role: str, explicit: Path | None, environment: Mapping[str, str]) -> KeyFile:
     """The key of a role, from a directory or a single file; made with its directory if none was named and none is."""
     place = key_directory(explicit, environment)
+    is_named = explicit is not None or bool(environment.get("SCALER_KEY_FILE"))
+    try:
+        return _load(role, place, is_named=is_named)
+    except PermissionError as error:
+        raise KeyFileError(f"the key at {place} is not yours to read ({error.strerror}): own a copy of it") from None
+
+
+def _load(role: str, place: Path, *, is_named: bool) -> KeyFile:
     if not place.exists():
-        if explicit is not None or environment.get("SCALER_KEY_FILE"):
+        if is_named:
             raise KeyFileError(f"there is no key at {place}: make one with 'scaler keygen {place}', or copy it there")
         make_key_directory(place)
     if place.is_dir():
@@ -88,7 +104,7 @@ def load_key(role: str, explicit: Path | None, environment: Mapping[str, str]) -
 def load_server(explicit: Path | None, environment: Mapping[str, str]) -> tuple[Path, KeyFile]:
     """The key directory of a scheduler and its server key; made if none was named and none is there."""
     place = key_directory(explicit, environment)
-    if place.is_file():
+    if _is_seen(place) and place.is_file():
         raise KeyFileError(f"{place} is the key of one peer; a scheduler needs a directory from 'scaler keygen'")
     return place, load_key("server", explicit, environment)
 

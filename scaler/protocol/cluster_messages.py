@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from scaler.ids import BatchId, FunctionId, RunId
+from scaler.protocol.connection import Label
 from scaler.protocol.options import (
     MAX_RANGES,
     BatchOptions,
@@ -26,12 +27,12 @@ class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
     left of its walltime, and None where it has none.
     """
 
-    name: str
-    host: str
+    name: Label
+    host: Label
     pid: int
     workers: int
     slots: int
-    tags: tuple[str, ...] = ()
+    tags: tuple[Label, ...] = ()
     resources: Resources = NO_RESOURCES
     ends_in_s: float | None = None
 

@@ -27,6 +27,8 @@ INLINE_BYTES = 4 << 10
 #: neighbours share a frame up to this size and number
 BUNDLE_BYTES = 64 << 10
 MAX_BUNDLED = 1024
+#: what is wrong with a message may quote all of it, and goes into logs
+LONGEST_FAULT = 300
 Sendable = Message | ConnectionMessage
 
 
@@ -160,7 +162,8 @@ class Decoder:
         try:
             headers = typing.cast("list[Header]", self._decode(first))
         except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, TypeError) as error:
-            raise ProtocolError(f"no message that {self._direction} may send: {error}") from None
+            text = str(error)[:LONGEST_FAULT]
+            raise ProtocolError(f"no message that {self._direction} may send: {text}") from None
         for header in headers:
             if header.seq < 0 or header.ack < 0 or (header.seq == 0) is not (type(header.message) in UNSEQUENCED):
                 name = type(header.message).__name__
