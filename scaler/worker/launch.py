@@ -58,6 +58,7 @@ class ZygoteProcess:
         ours.setblocking(False)
         self._control = ours
         self._orders: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        self._has_had_orders = False
         # -P: what lies in the working directory must not stand in for the standard library while we import it.
         command = [
             sys.executable,
@@ -84,6 +85,7 @@ class ZygoteProcess:
 
     def fork(self, worker: WorkerId, name: str, descriptors: Sequence[int]) -> None:
         """Order a worker with these descriptors; they have to stay open until it has `Forked` or failed."""
+        self._has_had_orders = True
         self._orders.append((json.dumps({"fork": worker, "name": name}).encode(), tuple(descriptors)))
         self._flush()
 
@@ -112,6 +114,8 @@ class ZygoteProcess:
     def close(self) -> None:
         """End the zygote and all its workers; returns when it has ended."""
         self._control.close()
+        if not self._has_had_orders:  # nothing is below it, and it hears us only once it has loaded
+            self._process.kill()
         self._reap()
 
     def _reap(self) -> int:

@@ -75,3 +75,13 @@ def test_futures_learn_that_they_run():
     _, second = sink.add()
     sink.began((Range(0, 1), Range(7, 9)))
     assert (first.running(), second.running()) == (True, False)
+
+
+def test_everybody_who_waited_for_a_client_that_left_has_an_error_of_his_own():
+    sink = SubmitSink(A, lambda _batch, _index: None)
+    futures = [sink.add()[1] for _ in range(2)]
+    sink.abort(ClientQuitException("left"))
+    sink.abort(ClientQuitException("left again"))
+    first, second = (future.exception() for future in futures)
+    assert first is not second
+    assert [str(error) for error in (first, second)] == ["left", "left"]

@@ -1,5 +1,7 @@
 """The accepting end of all links: who may come in, what is said and heard, and who comes back."""
 
+import pytest
+
 from scaler.link.accepted import AWAY_S, GREETING_S
 from scaler.link.events import (
     ConnectionEnded,
@@ -99,10 +101,21 @@ def test_an_incarnation_belongs_to_its_key_and_role():
     assert links.tell(OutgoingTo(ANN, TAGS)) == [TransmitOn(1, 1, 0, TAGS, ())]
 
 
-def test_a_peer_that_has_met_a_newer_scheduler_ends_us():
+@pytest.mark.parametrize("role", ["operator", "anyone"])
+def test_an_operator_that_has_met_a_newer_scheduler_ends_us(role: str):
     links = Links(generation=2)
-    assert links.tell(opened(1), hello(1, generation=3)) == [CutConnection(1, "superseded"), Superseded(3)]
+    assert links.tell(opened(1, role), hello(1, generation=3)) == [CutConnection(1, "superseded"), Superseded(3)]
     assert links.tell(opened(2), hello(2, generation=2)) == [answer(2), joined()]
+
+
+@pytest.mark.parametrize("role", ["client", "worker"])
+def test_another_peer_that_says_so_is_only_cut_off(role: str):
+    text = "it has met a scheduler of generation 3, and ours is 2"
+    greeted = hello(1, role=role, generation=3)
+    assert Links(generation=2).tell(opened(1, role), greeted) == [
+        Refused(1, "ann", text),
+        CutConnection(1, "superseded"),
+    ]
 
 
 def test_a_hello_that_comes_twice_is_passed_over_and_another_one_is_garbage():

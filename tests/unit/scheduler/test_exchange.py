@@ -48,6 +48,7 @@ from tests.unit.scheduler.fakes import FakeCore, FakePublisher
 EPOCH = Epoch(99)
 ANN, BOB, WORKS = Incarnation(1), Incarnation(2), Incarnation(3)
 CLIENT, WORKER = Identity("client", "ann", "a key"), Identity("worker", "works", "another key")
+OPERATOR = Identity("operator", "me", "a third key")
 F = FunctionId(b"f" * 16)
 BATCH = BatchId(ANN, 1)
 
@@ -73,7 +74,8 @@ class Scheduler:
         return self.exchange.turn(lambda: self.now, own, slept_s)
 
     def dial(self, who: Incarnation, role: str = "client", *, generation: int = 0) -> "Peer":
-        peer = Peer(self.listener.dial(WORKER if role == "worker" else CLIENT), role)
+        identity = {"worker": WORKER, "operator": OPERATOR}.get(role, CLIENT)
+        peer = Peer(self.listener.dial(identity), role)
         self.opened.callback(peer.dialer.close)
         peer.say(Hello(role, who, Incarnation(0), 0, generation, our_versions(), "name"))
         self.turn()  # nobody speaks before it is greeted
@@ -244,8 +246,8 @@ def test_who_failed_the_handshake_is_refused_in_one_line(fake: Scheduler):
     ]
 
 
-def test_a_peer_that_has_met_a_newer_scheduler_ends_this_one(fake: Scheduler):
-    fake.dial(ANN, generation=5)
+def test_an_operator_that_has_met_a_newer_scheduler_ends_this_one(fake: Scheduler):
+    fake.dial(ANN, "operator", generation=5)
     assert fake.exchange.is_superseded
     assert fake.exchange.stopped == "a scheduler of generation 5 has taken over"
 

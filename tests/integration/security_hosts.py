@@ -1,0 +1,109 @@
+"""Hosts of their own for a test: network namespaces on one cable, each with a home that it shares with nobody."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.integration.processes import ROOT, Command
+
+SCRIPT = ROOT / "tests" / "infra" / "netns_hosts.sh"
+_PATIENCE_S = 30.0
+
+
+class Host:
+    """One host: its folder is its home, and what runs there sees no other."""
+
+    def __init__(self, name: str, folder: Path, prefix: str) -> None:
+        self.name = name
+        self.folder = folder
+        self._run = ["env", f"NETNS_PFX={prefix}", str(SCRIPT), "run", name]
+        (folder / "run").mkdir(parents=True)
+        (folder / "run").chmod(0o700)
+        self._commands: list[Command] = []
+
+    def start(self, *words: str) -> Command:
+        """Start a command of ours by the name users type, or `python`."""
+        program = str(Path(sys.executable).with_name(words[0]))
+        without = [word for name in os.environ if name.startswith(("SCALER_", "XDG_")) for word in ("-u", name)]
+        home = [f"HOME={self.folder}", f"XDG_RUNTIME_DIR={self.folder}/run"]
+        here = ["env", "-C", str(self.folder), *without, *home, program, *words[1:]]
+        command = Command([*self._run, *here], self.folder, len(self._commands))
+        self._commands.append(command)
+        return command
+
+    def script(self, text: str, *arguments: str) -> Command:
+        """Start a program as users do: a file of theirs."""
+        path = self.folder / f"script{len(self._commands)}.py"
+        path.write_text(text, encoding="utf-8")
+        return self.start("python", str(path), *arguments)
+
+    def copy(self, file: Path) -> Path:
+        """Bring a file here by hand, as the user it belongs to."""
+        path = self.folder / file.name
+        shutil.copyfile(file, path)
+        path.chmod(0o600)
+        return path
+
+    def lines(self, name: str) -> list[str]:
+        """The lines that tasks have appended to a file here."""
+        path = self.folder / name
+        return path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+
+    def end(self) -> None:
+        """End what runs here, the last one first."""
+        for command in reversed(self._commands):
+            if command.process.poll() is None:
+                command.end()
+
+    def close(self) -> None:
+        """Reap what was killed."""
+        for command in self._commands:
+            command.process.wait(_PATIENCE_S)
+
+
+class Cable:
+    """Some hosts that can reach each other by name, `h1` and so on, until packets between two of them are dropped."""
+
+    def __init__(self, folder: Path, count: int) -> None:
+        # apart from those of other runs on this machine
+        number = os.getpid() % 10_000_000
+        self._prefix = f"t{number}"
+        network = f"10.{200 + number % 50}.{number // 50 % 250}"
+        self._environment = os.environ | {"NETNS_PFX": self._prefix, "NETNS_NET": network}
+        self.hosts = [Host(f"h{n}", folder / f"h{n}", self._prefix) for n in range(1, count + 1)]
+
+    def ask(self, *words: str) -> None:
+        """Have the script do something."""
+        subprocess.run([str(SCRIPT), *words], env=self._environment, check=True, timeout=_PATIENCE_S)
+
+    def left(self) -> list[str]:
+        """What is there of it: namespaces, links and their files."""
+        told = [_told("ip", "netns", "list"), _told("ip", "-o", "link", "show")]
+        files = [str(path) for path in Path("/etc/netns").glob(f"{self._prefix}h*")]
+        return [line for text in told for line in text.splitlines() if self._prefix in line] + files
+
+
+def _told(*words: str) -> str:
+    return subprocess.run(words, check=True, capture_output=True, text=True, timeout=_PATIENCE_S).stdout
+
+
+@contextlib.contextmanager
+def cable_between(count: int) -> Iterator[Cable]:
+    """So many hosts, for as long as the block lasts; nothing of them is left after it."""
+    folder = Path(tempfile.mkdtemp(prefix="scaler-h-", dir="/tmp"))  # short: socket paths have a limit
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        cable = Cable(folder, count)
+        for host in cable.hosts:
+            stack.callback(host.close)
+        stack.callback(cable.ask, "down")
+        cable.ask("up", str(count))
+        yield cable
+        for host in cable.hosts:
+            host.end()
+    assert cable.left() == []

@@ -1,0 +1,121 @@
+"""Workers that die while they work: who is told, what runs where, and what is left. Runs are counted by the tasks."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from scaler import Client
+from scaler.errors import WorkerDiedError
+from tests.integration.processes import Place, bar, wait_gone, wait_until
+from tests.integration.workloads import (
+    end_by_segmentation_fault,
+    end_by_signal,
+    leave,
+    leave_beside_others,
+    spawn,
+    work,
+)
+
+
+@pytest.fixture
+def address(place: Place) -> str:
+    return place.scheduler()[1]
+
+
+@pytest.fixture
+def client(address: str) -> Iterator[Client]:
+    with Client(address=address) as client:
+        yield client
+
+
+def test_a_worker_killed_amid_its_span_costs_the_running_task_and_no_other(place: Place, address: str, client: Client):
+    place.cluster(address, 2)
+    client.map(work, [(place.path("warm"), n, -1) for n in range(50)])
+    futures = [client.submit(work, place.path("runs"), number, 100) for number in range(300)]
+    pid = place.victim("runs")
+    wait_until(lambda: len(place.lines("runs")) > 150, "the other worker goes on")
+    finished = [future.result() for future in futures[:80]]
+    os.kill(pid, signal.SIGKILL)
+    with pytest.raises(WorkerDiedError, match="SIGKILL") as caught:
+        futures[100].result()
+    assert "last words" in str(caught.value)
+    assert finished + client.gather(futures[80:100] + futures[101:]) == [n for n in range(300) if n != 100]
+    assert sorted(map(int, place.lines("runs"))) == list(range(300))
+    wait_gone([pid])
+
+
+def test_a_slot_is_back_within_a_second_and_runs_what_waited_behind_the_dead(
+    place: Place, address: str, client: Client
+):
+    place.cluster(address, 1)
+    took_s = []
+    for number in range(3):
+        name = f"runs{number}"
+        futures = [client.submit(work, place.path(name), index, 0) for index in range(20)]
+        os.kill(place.victim(name), signal.SIGKILL)
+        took_s.append(wait_until(lambda name=name: len(place.lines(name)) > 1, "the next task runs"))
+        assert isinstance(futures[0].exception(), WorkerDiedError)
+        assert client.gather(futures[1:]) == list(range(1, 20))
+        assert place.lines(name) == [str(index) for index in range(20)]
+    # of three, since others use this machine too
+    assert sorted(took_s)[1] <= bar(1.0)
+
+
+def test_a_map_tells_of_the_death_at_its_end_and_keeps_the_rest(place: Place, address: str, client: Client):
+    place.cluster(address, 2)
+    with pytest.raises(WorkerDiedError, match="exited with code 3") as caught:
+        client.map(leave, [(number, 7) for number in range(20)])
+    results = vars(caught.value)["results"]
+    assert results[:7] + results[8:] == [number for number in range(20) if number != 7]
+
+
+ENDINGS: list[tuple[Callable[..., object], tuple[object, ...], str]] = [
+    (os._exit, (3,), "exited with code 3"),
+    (os._exit, (0,), "exited with code 0"),
+    (end_by_segmentation_fault, (), r"SIGSEGV(.|\n)*in end_by_segmentation_fault"),
+    (os.abort, (), "SIGABRT"),
+    (end_by_signal, (signal.SIGTERM,), "SIGTERM"),
+]
+
+
+def test_the_way_a_worker_ended_is_told(place: Place, address: str, client: Client):
+    place.cluster(address, 1)
+    for function, arguments, text in ENDINGS:
+        with pytest.raises(WorkerDiedError, match=text):
+            client.submit(function, *arguments).result()
+    assert client.submit(abs, -3).result() == 3
+
+
+def test_what_a_killed_worker_has_started_does_not_live_on(place: Place, address: str, client: Client):
+    place.cluster(address, 2)
+    assert client.map(abs, [-1, -2]) == [1, 2]
+    before = set(place.processes())
+    future = client.submit(spawn, place.path("children"))
+    pid = place.victim("children")
+    children = set(place.processes()) - before
+    assert len(children) == 3
+    os.kill(pid, signal.SIGKILL)
+    assert isinstance(future.exception(), WorkerDiedError)
+    wait_gone(list(children))
+
+
+def test_of_several_threads_of_a_worker_only_the_one_that_kills_it_is_charged(
+    place: Place, address: str, client: Client
+):
+    place.cluster(address, 1, "--threads", "3")
+    futures = [client.submit(leave_beside_others, place.path("runs"), number, 1) for number in range(3)]
+    assert [futures[0].result(), futures[2].result()] == [0, 2]
+    with pytest.raises(WorkerDiedError, match="exited with code 3"):
+        futures[1].result()
+    assert place.lines("runs").count("1") == 2
+
+
+def test_every_worker_may_die_at_once(place: Place, address: str, client: Client):
+    place.cluster(address, 4)
+    futures = [client.submit(work, place.path(f"runs{number}"), 0, 0) for number in range(4)]
+    for pid in [place.victim(f"runs{number}") for number in range(4)]:
+        os.kill(pid, signal.SIGKILL)
+    assert [type(future.exception()) for future in futures] == [WorkerDiedError] * 4
+    assert client.map(abs, range(-100, 0)) == list(range(100, 0, -1))

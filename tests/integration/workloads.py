@@ -1,0 +1,73 @@
+"""What the tests have workers do. It imports little: every new worker loads this module before its first task."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+LONG_S = 1000.0
+
+
+def append(path: str, line: object) -> None:
+    """Leave a line in a file that many write to: this is how runs are counted."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.write(descriptor, f"{line}\n".encode())
+    os.close(descriptor)
+
+
+def work(path: str, number: int, last: int, seconds: float = 0.005) -> int:
+    """Leave a line, and stay at it if this is the one to be killed, its process in a file beside."""
+    append(path, number)
+    if number == last:
+        sys.stderr.write("last words\n")
+        sys.stderr.flush()
+        append(f"{path}.pid", os.getpid())
+        time.sleep(LONG_S)
+    time.sleep(seconds)
+    return number
+
+
+def timed(path: str, number: int, seconds: float) -> int:
+    """Leave a line that says where and when this began."""
+    append(path, f"{number} {os.getpid()} {time.monotonic()}")
+    time.sleep(seconds)
+    return number
+
+
+def leave(number: int, last: int) -> int:
+    """End the process if this is the one."""
+    if number == last:
+        os._exit(3)
+    return number
+
+
+def leave_beside_others(path: str, number: int, last: int) -> int:
+    """As `leave`, once three run in this process; the others stay at it if this is the first time they all run."""
+    append(path, number)
+    while (begun := Path(path).read_text(encoding="utf-8").count("\n")) < 3:
+        time.sleep(0.005)
+    if number != last and begun == 3:
+        time.sleep(LONG_S)
+    return leave(number, last)
+
+
+def end_by_segmentation_fault() -> None:
+    """End the process by a crash."""
+    ctypes.string_at(0)
+
+
+def end_by_signal(number: int) -> None:
+    """End the process by a signal to itself."""
+    os.kill(os.getpid(), number)
+    time.sleep(LONG_S)
+
+
+def spawn(path: str) -> None:
+    """Start processes that would outlive us: a plain one, one in a session of its own, and a daemon's child."""
+    for words in (["sleep", "1000"], ["setsid", "sleep", "1000"], ["sh", "-c", "setsid sleep 1000 & exec sleep 0"]):
+        subprocess.Popen(words)
+    time.sleep(0.3)
+    append(f"{path}.pid", os.getpid())
+    time.sleep(LONG_S)

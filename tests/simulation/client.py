@@ -1,0 +1,162 @@
+"""The simulated client process: the real link and ledger, and a caller who judges every outcome."""
+
+from array import array
+from collections.abc import Callable
+from itertools import accumulate
+from typing import Any
+
+from scaler.ids import BatchId, FunctionId, Range
+from scaler.ledger import events as ledger
+from scaler.ledger.ledger import Ledger
+from scaler.link import events as link
+from scaler.protocol import BatchOptions, Failure
+from scaler.protocol.codec import decode_failure
+from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, ResultColumn
+from tests.simulation.dialling import Dialling
+from tests.simulation.workers import results_of
+from tests.simulation.workload import argument, error_of, value_of
+from tests.simulation.world import CHECK_EVERY, World
+
+#: Says why an answer to a call, "raised", "retryable" or the cause of a failure, is not permitted, or nothing.
+Judge = Callable[[bytes, str], str | None]
+
+#: a client that leaves waits so long for its goodbye to arrive
+LEAVING_S = 0.1
+
+
+class Client(Dialling):
+    """A client process."""
+
+    words = ledger
+
+    def __init__(self, world: World, host: str, incarnation: int, judge: Judge) -> None:
+        super().__init__(world, host, "client", incarnation)
+        self._judge = judge
+        self.ledger = Ledger()
+        self._turns = 0
+        #: the size of each batch
+        self.sizes: dict[BatchId, int] = {}
+        #: "value", "raised", "cancelled" or the cause of the failure of every task that has its answer
+        self.answers: dict[tuple[BatchId, int], str] = {}
+        self.step([], [])
+
+    # ---- what the caller does
+
+    @property
+    def next_batch(self) -> BatchId:
+        """The name of the batch it submits next."""
+        return BatchId(self.incarnation, len(self.sizes) + 1)
+
+    def submit(self, function: FunctionId, options: BatchOptions, parts: list[int], every_s: float) -> BatchId:
+        """Open a batch, append its tasks in parts of these sizes, one every so often, and close it."""
+        batch = self.next_batch
+        self.sizes[batch] = sum(parts)
+        events: list[ledger.Event] = [
+            ledger.FunctionPickled(function, (b"code",)),
+            ledger.BatchOpened(batch, function, options),
+        ]
+        for number, (lo, size) in enumerate(zip(accumulate(parts, initial=0), parts, strict=False)):
+            events.append(ledger.TasksAppended(batch, _arguments(batch, lo, lo + size)))
+            if every_s:
+                self.world.clock.after(number * every_s, lambda events=events: self.tell(events))
+                events = []
+        events.append(ledger.BatchClosed(batch))
+        self.world.clock.after(len(parts) * every_s, lambda: self.tell(events))
+        return batch
+
+    def cancel(self, batch: BatchId, lo: int, hi: int) -> list[int]:
+        """Give up what is not answered of [lo, hi), all of it appended before; which tasks."""
+        wanted = [index for index in range(lo, hi) if (batch, index) not in self.answers]
+        for index in wanted:
+            self.answers[batch, index] = "cancelled"
+        if wanted:
+            self.tell([ledger.Unwanted(batch, (Range(lo, hi),))])
+        return wanted
+
+    def clear(self) -> list[tuple[BatchId, int]]:
+        """Drop everything that is not answered; which tasks."""
+        tasks = ((batch, index) for batch, size in self.sizes.items() for index in range(size))
+        wanted = [task for task in tasks if task not in self.answers]
+        self.answers.update(dict.fromkeys(wanted, "cancelled"))
+        self.tell([ledger.ClearAsked()])
+        return wanted
+
+    def leave(self) -> None:
+        """Disconnect, and end before long whether that is heard or not."""
+        self.tell([ledger.Leaving()])
+        self.world.clock.after(LEAVING_S, self.die)
+
+    def appended(self, batch: BatchId) -> int:
+        """How many tasks its ledger has seen of a batch; 0 when it is over."""
+        known = self.ledger._batches.get(batch)
+        return known.appended if known is not None else 0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether every task has its answer."""
+        return len(self.answers) == sum(self.sizes.values())
+
+    # ---- turns
+
+    def step(self, events: list[link.DialledEvent], own: list[Any]) -> None:
+        now, log = self.world.clock.now, self.world.log
+        told = [*own, *self.handle_link(events, now)]
+        said: list[link.DialledEvent] = []
+        due = self.ledger.next_deadline()
+        if told or self.ledger.has_more_to_say or (due is not None and due <= now):
+            for command in self.ledger.handle(told, now, self.link.room_bytes):
+                if log is not None:
+                    log(f"{now:.6f} {self.host} {command}")
+                self._perform(command, said)
+        if said:
+            assert not self.handle_link(said, now)
+        self._turns += 1
+        if self._turns % CHECK_EVERY == 0:
+            self.ledger.check()
+        self.ask_again(self.ledger.next_deadline())
+
+    def _perform(self, command: ledger.Command, said: list[link.DialledEvent]) -> None:
+        match command:
+            case ledger.Say(message, frames):
+                said.append(link.Outgoing(message, frames))
+            case ledger.Resolve(batch, column):
+                self._resolved(batch, column)
+            case ledger.Reject(batch, ranges, failure):
+                for lo, hi in ranges:
+                    for index in range(lo, hi):
+                        self._failed(batch, index, failure)
+            case ledger.Began() | ledger.Learned():
+                return
+
+    # ---- judgement
+
+    def _resolved(self, batch: BatchId, column: ResultColumn) -> None:
+        for index, status, data in results_of(column):
+            if status == VALUE:
+                assert data == value_of(argument(batch, index)), f"{batch} {index} was answered {data!r}"
+                self._note(batch, index, "value", data)
+            elif status == FAILED:
+                self._failed(batch, index, decode_failure(data))
+            else:
+                assert status in (RAISED, RAISED_RETRYABLE), f"{batch} {index} ended with status {status}"
+                assert data == error_of(argument(batch, index)), f"{batch} {index} raised {data!r}"
+                self._judged(batch, index, "raised" if status == RAISED else "retryable", data)
+
+    def _failed(self, batch: BatchId, index: int, failure: Failure) -> None:
+        self._judged(batch, index, failure.cause.value, failure)
+
+    def _judged(self, batch: BatchId, index: int, answer: str, what: object) -> None:
+        self._note(batch, index, answer, what)
+        problem = self._judge(argument(batch, index), answer)
+        assert problem is None, f"{batch} {index} was answered {what}, but {problem}"
+
+    def _note(self, batch: BatchId, index: int, answer: str, what: object) -> None:
+        assert index < self.sizes[batch], "an answer to a question nobody asked"
+        assert (batch, index) not in self.answers, f"{batch} {index} was answered twice: {what}"
+        self.answers[batch, index] = answer
+
+
+def _arguments(batch: BatchId, lo: int, hi: int) -> ArgumentColumn:
+    calls = [argument(batch, index) for index in range(lo, hi)]
+    offsets = array("Q", accumulate(map(len, calls), initial=0)).tobytes()
+    return ArgumentColumn(lo, hi - lo, offsets, (b"".join(calls),))

@@ -1,0 +1,258 @@
+"""One seeded history of the whole system: work, faults, healing, and then quiet, with every task answered once."""
+
+from collections.abc import Callable, Iterator
+from random import Random
+
+from scaler.ids import BatchId, Incarnation
+from scaler.protocol import BatchOptions
+from tests.simulation.client import Client
+from tests.simulation.clock import Clock
+from tests.simulation.cluster import Cluster
+from tests.simulation.faults import FAULTS
+from tests.simulation.leftovers import leftovers
+from tests.simulation.network import Network
+from tests.simulation.plan import (
+    CLUSTERS,
+    UNKNOWN_TAG,
+    batch_options,
+    batch_sizes,
+    cluster_config,
+    function_of,
+    parts_of,
+    tasks_of,
+)
+from tests.simulation.scheduler import Scheduler
+from tests.simulation.tally import Tally
+from tests.simulation.verdicts import Verdicts
+from tests.simulation.workload import Task, Workload, argument
+from tests.simulation.world import World
+
+#: work and faults begin in this time, and everything has to be quiet so long after the last fault has ended
+WORK_S = 1.5
+FAULTS_S = 2.5
+MOMENTS_S = (0.003, 0.02, 0.2)
+BESIDE_S = (0.02, 0.3, 1.5)
+QUIET_WITHIN_S = 60.0
+LEAST_FAULTS = 5
+CLIENTS = 2
+
+
+class History:
+    """Everything that happens from one seed."""
+
+    def __init__(self, seed: int, log: Callable[[str], None] | None = None) -> None:
+        self.chance = Random(seed)
+        self.clock = Clock()
+        self.network = Network(self.clock, Random(seed + 1))
+        self._world = World(self.clock, self.network, Random(seed + 2), log)
+        self.workload = Workload(lambda: self.clock.now)
+        self.verdicts = Verdicts(self.clock, self.workload)
+        self.tally = Tally()
+        #: every process there ever was
+        self._processes: list[object] = []
+        #: at most one client is killed or leaves
+        self.has_lost_client = False
+        self._incarnations = 0
+        self._epochs = 0
+        self._heals_at = self.clock.now
+        self._submits: list[float] = []
+        self._faults: list[float] = []
+        self._plan = self.chance.sample(list(FAULTS), self.chance.randint(LEAST_FAULTS, LEAST_FAULTS + 1))
+        self._threads = self.chance.choice((1, 1, 2))
+        self.scheduler = self._new_scheduler()
+        self.clusters: dict[str, Cluster] = {}
+        for number in range(CLUSTERS):
+            self.start_cluster(f"cluster-{number}", number)
+        self.clients = [
+            Client(self._world, f"client-{number}", self._incarnation(), self.verdicts.judge)
+            for number in range(CLIENTS)
+        ]
+        self._processes += self.clients
+        for client in self.clients:
+            self.verdicts.lives(client.incarnation, client.host)
+            self.verdicts.answers[client.incarnation] = client.answers
+
+    def dissolve(self) -> None:
+        """Undo what refers to itself: left to the garbage collector it would cost a twentieth of all the time."""
+        self.clock.forget()
+        for part in (*self._processes, self.network, self):
+            vars(part).clear()
+
+    # ---- what happens
+
+    def play(self) -> Tally:
+        """All of it; raises `AssertionError` or whatever else goes wrong."""
+        begin = self.clock.now
+        self._plan_work(begin)
+        for kind in self._plan:
+            self.clock.at(self._time_of_fault(begin), lambda kind=kind: self.strike(kind))
+        self._run_until(begin + FAULTS_S + 0.1)
+        while len(self.tally.kinds) < LEAST_FAULTS:
+            self.strike(self.chance.choice(list(FAULTS)))
+        while self.clock.now < self._heals_at:
+            self._run_until(self._heals_at)
+        self._heal()
+        self._settle()
+        self.verdicts.conclude()
+        self.tally.tasks = len(self.workload.tasks)
+        for client in self.clients:
+            self.tally.batches += len(client.sizes)
+            self.tally.answers.update(client.answers.values())
+        self.tally.note_core(self.scheduler.core)
+        return self.tally.closed()
+
+    def _plan_work(self, begin: float) -> None:
+        for number, size in enumerate(batch_sizes(self.chance)):
+            options = batch_options(self.chance)
+            at = begin + 0.05 + self.chance.random() * WORK_S
+            self._submits.append(at)
+            self.clock.at(at, lambda n=number, size=size, options=options: self._submit(n % CLIENTS, size, options))
+        if self.chance.random() < 0.1:
+            self.clock.at(begin + WORK_S, lambda: self._submit(0, 3, BatchOptions(tag=UNKNOWN_TAG)))
+
+    def _time_of_fault(self, begin: float) -> float:
+        """Any time; most of them a moment after something was submitted, or another fault, when most is under way."""
+        what = self.chance.random()
+        if what < 0.2:
+            at = begin + 0.02 + self.chance.random() * FAULTS_S
+        elif what < 0.6 or not self._faults:
+            at = self.chance.choice(self._submits) + self.chance.expovariate(1 / self.chance.choice(MOMENTS_S))
+        else:
+            at = self.chance.choice(self._faults) + self.chance.choice(BESIDE_S) * self.chance.random()
+        at = min(at, begin + FAULTS_S)
+        self._faults.append(at)
+        return at
+
+    def _submit(self, number: int, size: int, options: BatchOptions) -> None:
+        client = self.clients[number]
+        if client.is_dead:
+            client = self.clients[1 - number]
+        for task in tasks_of(self.chance, client.next_batch, size, options):
+            self.workload.add(task)
+        every_s = self.chance.choice((0.0, 0.15, 0.4))
+        client.submit(function_of(size), options, parts_of(self.chance, size), every_s)
+
+    def strike(self, kind: str, tries: int = 3) -> None:
+        """Have a fault of a kind, as soon as there is something to strike."""
+        if FAULTS[kind](self):
+            self.tally.kinds[kind] += 1
+            self._world_log(f"fault: {kind}")
+        elif tries:
+            self.clock.after(0.2, lambda: self.strike(kind, tries - 1))
+
+    def _world_log(self, text: str) -> None:
+        if self._world.log is not None:
+            self._world.log(f"{self.clock.now:.6f} {text}")
+
+    def _run_until(self, time: float) -> None:
+        self.clock.run(time)
+
+    # ---- for faults
+
+    @staticmethod
+    def do_nothing() -> None:
+        """It is enough to be there at that time."""
+
+    def later(self, delay_s: float, action: Callable[[], object]) -> None:
+        """End a fault so much later; the history goes on at least until then."""
+        self._heals_at = max(self._heals_at, self.clock.now + delay_s + 0.001)
+        self.clock.after(delay_s, action)
+
+    def trouble(self, host: str, seconds: float = 0.0) -> None:
+        """A process at a host is not what it should be, for a while."""
+        self.verdicts.trouble(host)
+        self.later(seconds, self.do_nothing)
+
+    def hosts(self) -> list[str]:
+        """Every host there is."""
+        return [*self.clusters, *(client.host for client in self.clients)]
+
+    def some_host(self) -> str:
+        """A host for something bad to happen at."""
+        return self.chance.choice(self.hosts())
+
+    def some_clusters(self) -> Iterator[Cluster]:
+        """The clusters that are up, in any order."""
+        alive = [cluster for cluster in self.clusters.values() if not (cluster.is_dead or cluster.is_stopped)]
+        yield from self.chance.sample(alive, len(alive))
+
+    def open_tasks(self) -> list[Task]:
+        """Tasks that have no answer yet, in the order in which they were submitted."""
+        answers = {client.incarnation: client.answers for client in self.clients}
+        return [
+            task for task in self.workload.tasks.values() if (task.batch, task.index) not in answers[task.batch.owner]
+        ]
+
+    def cancel(self, client: Client, batch: BatchId, lo: int, hi: int) -> int:
+        """Have a client give up what it still waits for of [lo, hi); how many tasks."""
+        given_up = client.cancel(batch, lo, hi)
+        for index in given_up:
+            self.workload.tasks[argument(batch, index)].cancelled_at = self.clock.now
+        return len(given_up)
+
+    def clear(self, client: Client) -> None:
+        """Have a client drop all that it waits for."""
+        for batch, index in client.clear():
+            self.workload.tasks[argument(batch, index)].cancelled_at = self.clock.now
+
+    def _incarnation(self) -> Incarnation:
+        self._incarnations += 1
+        return Incarnation(self._incarnations)
+
+    def start_cluster(
+        self, host: str, number: int, ends_at: float | None = None, tags: tuple[str, ...] | None = None
+    ) -> None:
+        """A new cluster at a host."""
+        config = cluster_config(host, number, self._threads, ends_at, tags)
+        incarnation = self._incarnation()
+        self.verdicts.lives(incarnation, host)
+        cluster = self.clusters[host] = Cluster(self._world, host, incarnation, config, self.workload)
+        self._processes.append(cluster)
+
+    def replace(self, host: str, delay_s: float) -> None:
+        """A new cluster at a host, so much later, if the one there has ended."""
+        self.verdicts.trouble(host)
+        self.later(delay_s, lambda: self._replace(host))
+
+    def _replace(self, host: str) -> None:
+        ended = self.clusters[host]
+        if ended.is_dead:
+            self.start_cluster(host, 0 if ended.config.tags else CLUSTERS - 1)
+
+    def _new_scheduler(self) -> Scheduler:
+        self._epochs += 1
+        scheduler = Scheduler(self._world, 0xE0000 + self._epochs, self.verdicts)
+        self._processes.append(scheduler)
+        return scheduler
+
+    def start_scheduler(self) -> None:
+        """A new scheduler."""
+        self.verdicts.restarted()
+        self.scheduler = self._new_scheduler()
+
+    def scheduler_dies(self) -> None:
+        """The scheduler is killed."""
+        self.scheduler.die()
+        self.tally.note_core(self.scheduler.core)
+
+    # ---- the end
+
+    def _heal(self) -> None:
+        """Fair weather, a cluster at every host, and somebody for the tag that nobody had."""
+        self.network.clear_up()
+        if any(task.options.tag == UNKNOWN_TAG for task in self.open_tasks()):
+            self.start_cluster("rare", 0, tags=(UNKNOWN_TAG,))
+        for host, cluster in self.clusters.items():
+            if cluster.is_dead and host != "brief":
+                self._replace(host)
+
+    def _settle(self) -> None:
+        until = self.clock.now + QUIET_WITHIN_S
+        while left := leftovers(self):
+            assert self.clock.now < until, f"not quiet {QUIET_WITHIN_S:g} s after the last fault: {'; '.join(left)}"
+            self._run_until(self.clock.now + 0.2)
+        self.scheduler.core.check()
+        for cluster in self.clusters.values():
+            cluster.agent.check()
+        for client in self.clients:
+            client.ledger.check()

@@ -1,0 +1,78 @@
+"""What a quiet system must not have any more."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tests.simulation.client import Client
+from tests.simulation.cluster import Cluster
+
+if TYPE_CHECKING:
+    from scaler.core.scheduler import SchedulerCore
+    from tests.simulation.history import History
+
+
+def leftovers(history: "History") -> list[str]:
+    """Everything that is still there, in words; empty when all is quiet."""
+    found = [
+        f"{client.host}: {what}" for client in history.clients if not client.is_dead for what in _of_client(client)
+    ]
+    for cluster in history.clusters.values():
+        if not cluster.is_dead:
+            found += [f"{cluster.host}: {what}" for what in _of_cluster(cluster)]
+    return [*found, *(f"scheduler: {what}" for what in _of_core(history.scheduler.core))]
+
+
+def _of_client(client: Client) -> Iterator[str]:
+    if not client.is_done:
+        yield f"{sum(client.sizes.values()) - len(client.answers)} tasks without an answer"
+    if client.ledger._batches or client.ledger._talking:
+        yield f"batches {list(client.ledger._batches)}"
+    if client.ledger._taken:
+        yield "results that were not acknowledged"
+    if client.link.backlog_bytes:
+        yield "messages that have not arrived"
+
+
+def _of_cluster(cluster: Cluster) -> Iterator[str]:
+    agent = cluster.agent
+    if agent._runs.by_id:
+        yield f"runs {[(name, run.queued, run.out, run.kept.ranges()) for name, run in agent._runs.by_id.items()]}"
+    if agent._runs.queue.tasks or agent._giving.suspects or agent._retracts._waiting:
+        yield "queued tasks, suspects or retractions"
+    if cluster.link.backlog_bytes:
+        yield "messages that have not arrived"
+
+
+def _of_core(core: "SchedulerCore") -> Iterator[str]:
+    managers = core.managers
+    tasks = managers.tasks
+    if tasks.by_serial or tasks.batches:
+        spans = {batch.id: batch.spans.all() for batch in tasks.by_serial.values()}
+        yield f"batches {[(name, [(s.lo, s.hi, s.state.name) for s in some[:9]]) for name, some in spans.items()]}"
+    if tasks.runs:
+        yield f"runs {list(tasks.runs)}"
+    if tasks.queue.tasks or tasks.queue.classes:
+        yield "queue entries"
+    if any(tasks.tasks_in.values()):
+        yield f"counted tasks {tasks.tasks_in}"
+    for cluster in managers.workers.clusters.values():
+        load = cluster.load
+        if (
+            load.unfinished
+            or load.size_bytes
+            or load.runs
+            or load.live
+            or load.by_times
+            or any(load.resources.values())
+        ):
+            yield f"a load at {cluster.name}"
+        if cluster.retracts or cluster.is_alone or cluster.is_reserved:
+            yield f"a mark at {cluster.name}"
+    if managers.timers.backoffs or managers.timers.began:
+        yield "timers"
+    if core._recovery._held or core._recovery._early:
+        yield "claims"
+    if any(record.users or record.asking for record in managers.functions._functions.values()):
+        yield "users of functions"
+    if any(client.batches for client in managers.clients.clients.values()):
+        yield "batches of clients"

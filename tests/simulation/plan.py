@@ -1,0 +1,86 @@
+"""What a history is made of, drawn from its seed: clusters, batches, what their tasks do, and the faults."""
+
+from random import Random
+
+from scaler.ids import BatchId, FunctionId
+from scaler.protocol import BatchOptions
+from scaler.worker.agent import AgentConfig
+from tests.simulation.workload import Task
+
+TASKS = 200
+CLUSTERS = 3
+WORKERS = 2
+BULK, SINGLE = FunctionId(b"simulated-bulk.."), FunctionId(b"simulated-single")
+UNKNOWN_TAG = "nowhere"
+MEMORY = 4.0
+#: a small batch has no more tasks; how long those of large and of small ones take, about
+MOST_SINGLE = 6
+BULK_SECONDS = (0.000001, 0.000001, 0.000003, 0.0001)
+SINGLE_SECONDS = (0.05, 0.2, 0.5)
+
+
+def cluster_config(
+    host: str, number: int, threads: int, ends_at: float | None = None, tags: tuple[str, ...] | None = None
+) -> AgentConfig:
+    """What a cluster offers: tags at the first two hosts, perhaps threads at the third."""
+    return AgentConfig(
+        name=host,
+        host=host,
+        pid=1,
+        workers=WORKERS,
+        threads=threads if number == CLUSTERS - 1 else 1,
+        tags=tags if tags is not None else ("gpu",) if number < CLUSTERS - 1 else (),
+        resources=(("memory", MEMORY),),
+        ends_at=ends_at,
+    )
+
+
+def batch_options(chance: Random) -> BatchOptions:
+    """Some of everything a batch may ask for."""
+    return BatchOptions(
+        priority=chance.choice((0, 0, 1)),
+        retries=chance.choice((0, 1, 1, 2)),
+        retry_delay_s=chance.choice((0.01, 0.1, 0.3)),
+        tag="gpu" if chance.random() < 0.3 else None,
+        resources=(("memory", chance.choice((1.0, 2.0))),) if chance.random() < 0.2 else (),
+        timeout_s=0.25 if chance.random() < 0.15 else None,
+    )
+
+
+def batch_sizes(chance: Random) -> list[int]:
+    """Of three or four batches one or two are large, and all of them have `TASKS` tasks."""
+    small = [chance.randint(2, MOST_SINGLE) for _ in range(2)]
+    left = TASKS - sum(small)
+    first = left if chance.random() < 0.85 else left // 3
+    sizes = [*small, first, left - first]
+    chance.shuffle(sizes)
+    return [size for size in sizes if size]
+
+
+def function_of(size: int) -> FunctionId:
+    """Run times are known by function: large batches share one, small ones another."""
+    return BULK if size > MOST_SINGLE else SINGLE
+
+
+def parts_of(chance: Random, size: int) -> list[int]:
+    """The same number of tasks in parts."""
+    most = chance.choice((size, size, 60))
+    return [min(most, size - lo) for lo in range(0, size, most)]
+
+
+def tasks_of(chance: Random, batch: BatchId, size: int, options: BatchOptions) -> list[Task]:
+    """Tasks of about the same length, a few of them long, a few that raise."""
+    is_bulk = size > MOST_SINGLE
+    seconds = chance.choice(BULK_SECONDS if is_bulk else SINGLE_SECONDS)
+    tasks = []
+    for index in range(size):
+        task = Task(batch, index, options, seconds * (0.5 + chance.random()))
+        what = chance.random() * (10 if is_bulk else 1)
+        if what < 0.12:
+            task.seconds = chance.choice((0.3, 0.3, 0.3, 1.0, 3.0)) * (0.7 + chance.random())
+        elif what < 0.2:
+            task.raises_left = chance.randint(1, 3)
+        elif what < 0.24:
+            task.raises = True
+        tasks.append(task)
+    return tasks

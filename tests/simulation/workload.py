@@ -1,0 +1,125 @@
+"""What the simulated tasks do and what really happened to them, counted where they run, not by the code under test."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from scaler.ids import BatchId, Incarnation, WorkerId
+from scaler.protocol import BatchOptions
+from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE
+from scaler.worker.agent import AgentConfig
+
+
+def argument(batch: BatchId, index: int) -> bytes:
+    """What the client sends for a task."""
+    return b"%d:%d:%d" % (*batch, index)
+
+
+def value_of(call: bytes) -> bytes:
+    """What a call returns when all goes well."""
+    return b"=" + call
+
+
+def error_of(call: bytes) -> bytes:
+    """What a call raises when it is meant to."""
+    return b"!" + call
+
+
+@dataclass(slots=True)
+class Begin:
+    """One time that a task began: where and when, and how it ended there."""
+
+    cluster: Incarnation
+    worker: WorkerId
+    at: float
+    #: "" while it runs, "value", "raised", "retryable", "interrupted" or "died"
+    end: str = ""
+
+
+@dataclass(slots=True)
+class Task:
+    """One call: what it is meant to do, and what became of it."""
+
+    batch: BatchId
+    index: int
+    options: BatchOptions
+    seconds: float
+    #: so often it takes its worker down, or raises what may be tried again, before it returns
+    deaths_left: int = 0
+    raises_left: int = 0
+    #: it raises what may not be tried again
+    raises: bool = False
+    begins: list[Begin] = field(default_factory=list)
+    #: workers that ended unasked while it was in one of their slots
+    deaths: int = 0
+    cancelled_at: float | None = None
+
+
+class Workload:
+    """Every task of a history, by its call."""
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self.tasks: dict[bytes, Task] = {}
+
+    def add(self, task: Task) -> None:
+        """A task that is about to be submitted."""
+        self.tasks[argument(task.batch, task.index)] = task
+
+    def at(self, cluster: Incarnation, config: AgentConfig) -> "ClusterWork":
+        """What the workers of one cluster tell."""
+        return ClusterWork(self, cluster, config, self._now)
+
+
+class ClusterWork:
+    """The simulated calls, as the workers of one cluster run them."""
+
+    def __init__(self, workload: Workload, cluster: Incarnation, config: AgentConfig, now: Callable[[], float]) -> None:
+        self._tasks = workload.tasks
+        self._cluster = cluster
+        self._tags = config.tags
+        self._now = now
+
+    def begins(self, call: bytes, worker: WorkerId) -> bool:
+        """A call begins; whether it takes its worker down."""
+        task = self._tasks[call]
+        tag = task.options.tag
+        assert tag is None or tag in self._tags, f"{call!r} wants {tag!r} and begins where there is {self._tags}"
+        task.begins.append(Begin(self._cluster, worker, self._now()))
+        if task.deaths_left:
+            task.deaths_left -= 1
+            return True
+        return False
+
+    def seconds_of(self, call: bytes) -> float:
+        """How long a call takes."""
+        return self._tasks[call].seconds
+
+    def ends(self, call: bytes, worker: WorkerId) -> tuple[int, bytes]:
+        """A call ends by itself: its status and the bytes of its result."""
+        task = self._tasks[call]
+        begin = self._open(task, worker)
+        if task.raises_left:
+            task.raises_left -= 1
+            begin.end = "retryable"
+            return RAISED_RETRYABLE, error_of(call)
+        if task.raises:
+            begin.end = "raised"
+            return RAISED, error_of(call)
+        begin.end = "value"
+        return VALUE, value_of(call)
+
+    def is_interrupted(self, call: bytes, worker: WorkerId) -> None:
+        """A call ended as its cluster wanted it to."""
+        self._open(self._tasks[call], worker).end = "interrupted"
+
+    def dies(self, call: bytes, worker: WorkerId, *, was_asked: bool) -> None:
+        """The worker of a call ended, by its cluster's order or not."""
+        task = self._tasks[call]
+        self._open(task, worker).end = "died"
+        task.deaths += not was_asked
+
+    def _open(self, task: Task, worker: WorkerId) -> Begin:
+        begin = task.begins[-1]
+        if begin.cluster == self._cluster and begin.worker == worker and not begin.end:
+            return begin
+        return next(b for b in reversed(task.begins) if (b.cluster, b.worker, b.end) == (self._cluster, worker, ""))
