@@ -1,6 +1,7 @@
 """What every test gets: a home of its own, and the rule that no process outlives the run."""
 
 import os
+import signal
 from collections.abc import Iterator
 
 import psutil
@@ -12,6 +13,10 @@ settings.register_profile("house", deadline=None, print_blob=True)
 settings.load_profile("house")
 
 LEAVING_S = 5.0
+
+# A shell without job control has what it starts in the background ignore Ctrl-C, and so would all that tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,6 +34,7 @@ class Client(Dialling):
         self._judge = judge
         self.ledger = Ledger()
         self._turns = 0
+        self._calls: dict[BatchId, list[bytes]] = {}
         #: the size of each batch
         self.sizes: dict[BatchId, int] = {}
         #: "value", "raised", "cancelled" or the cause of the failure of every task that has its answer
@@ -55,8 +56,9 @@ class Client(Dialling):
             ledger.FunctionPickled(function, (b"code",)),
             ledger.BatchOpened(batch, function, options),
         ]
+        calls = self._calls[batch] = [argument(batch, index) for index in range(sum(parts))]
         for number, (lo, size) in enumerate(zip(accumulate(parts, initial=0), parts, strict=False)):
-            events.append(ledger.TasksAppended(batch, _arguments(batch, lo, lo + size)))
+            events.append(ledger.TasksAppended(batch, _arguments(lo, calls[lo : lo + size])))
             if every_s:
                 self.world.clock.after(number * every_s, lambda events=events: self.tell(events))
                 events = []
@@ -131,15 +133,16 @@ class Client(Dialling):
     # ---- judgement
 
     def _resolved(self, batch: BatchId, column: ResultColumn) -> None:
+        calls = self._calls[batch]
         for index, status, data in results_of(column):
             if status == VALUE:
-                assert data == value_of(argument(batch, index)), f"{batch} {index} was answered {data!r}"
+                assert data == value_of(calls[index]), f"{batch} {index} was answered {data!r}"
                 self._note(batch, index, "value", data)
             elif status == FAILED:
                 self._failed(batch, index, decode_failure(data))
             else:
                 assert status in (RAISED, RAISED_RETRYABLE), f"{batch} {index} ended with status {status}"
-                assert data == error_of(argument(batch, index)), f"{batch} {index} raised {data!r}"
+                assert data == error_of(calls[index]), f"{batch} {index} raised {data!r}"
                 self._judged(batch, index, "raised" if status == RAISED else "retryable", data)
 
     def _failed(self, batch: BatchId, index: int, failure: Failure) -> None:
@@ -147,7 +150,7 @@ class Client(Dialling):
 
     def _judged(self, batch: BatchId, index: int, answer: str, what: object) -> None:
         self._note(batch, index, answer, what)
-        problem = self._judge(argument(batch, index), answer)
+        problem = self._judge(self._calls[batch][index], answer)
         assert problem is None, f"{batch} {index} was answered {what}, but {problem}"
 
     def _note(self, batch: BatchId, index: int, answer: str, what: object) -> None:
@@ -156,7 +159,6 @@ class Client(Dialling):
         self.answers[batch, index] = answer
 
 
-def _arguments(batch: BatchId, lo: int, hi: int) -> ArgumentColumn:
-    calls = [argument(batch, index) for index in range(lo, hi)]
+def _arguments(lo: int, calls: list[bytes]) -> ArgumentColumn:
     offsets = array("Q", accumulate(map(len, calls), initial=0)).tobytes()
-    return ArgumentColumn(lo, hi - lo, offsets, (b"".join(calls),))
+    return ArgumentColumn(lo, len(calls), offsets, (b"".join(calls),))

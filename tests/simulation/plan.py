@@ -41,7 +41,7 @@ def batch_options(chance: Random) -> BatchOptions:
         priority=chance.choice((0, 0, 1)),
         retries=chance.choice((0, 1, 1, 2)),
         retry_delay_s=chance.choice((0.01, 0.1, 0.3)),
-        tag="gpu" if chance.random() < 0.3 else None,
+        tag="gpu" if chance.random() < 0.5 else None,
         resources=(("memory", chance.choice((1.0, 2.0))),) if chance.random() < 0.2 else (),
         timeout_s=0.25 if chance.random() < 0.15 else None,
     )
@@ -64,7 +64,7 @@ def function_of(size: int) -> FunctionId:
 
 def parts_of(chance: Random, size: int) -> list[int]:
     """The same number of tasks in parts."""
-    most = chance.choice((size, size, 60))
+    most = chance.choice((size, size, size, 60))
     return [min(most, size - lo) for lo in range(0, size, most)]
 
 

@@ -3,10 +3,10 @@
 from scaler.core import events as core
 from scaler.core.config import CoreConfig
 from scaler.core.scheduler import SchedulerCore
-from scaler.ids import Epoch, Incarnation
+from scaler.ids import Epoch
 from scaler.link import events as link
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
-from scaler.protocol import Delivered, FromScheduler, Holding, Resumed, RunSpan
+from scaler.protocol import Delivered, Holding, Resumed, RunSpan
 from scaler.protocol.codec import Header
 from tests.simulation.clock import Wake
 from tests.simulation.network import UNANSWERED_S, Packet, Wire
@@ -158,7 +158,10 @@ class Scheduler:
                 log(f"{self._world.clock.now:.6f} scheduler {command}")
             match command:
                 case core.Send(peer, message, frames):
-                    self._watch(peer, message)
+                    if isinstance(message, RunSpan):
+                        self._verdicts.sent(message)
+                    elif isinstance(message, Delivered):
+                        self._verdicts.delivered(peer, message)
                     said.append(link.OutgoingTo(peer, message, frames))
                 case core.CutOff(peer, reason):
                     assert not reason, f"a good peer was cut off: {reason}"
@@ -168,12 +171,3 @@ class Scheduler:
                 case core.Stop():
                     raise AssertionError("nobody asked it to stop")
         return said
-
-    def _watch(self, peer: Incarnation, message: FromScheduler) -> None:
-        match message:
-            case RunSpan():
-                self._verdicts.sent(message)
-            case Delivered():
-                self._verdicts.delivered(peer, message)
-            case _:
-                return

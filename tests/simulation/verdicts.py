@@ -82,6 +82,8 @@ class Verdicts:
             return
         for run, ranges in message.runs:
             batch = self._batches[run]
+            if batch.owner in self._left:
+                continue
             answers = self.answers[batch.owner]
             for index in (index for lo, hi in ranges for index in range(lo, hi)):
                 if (batch, index) not in answers:
