@@ -32,7 +32,7 @@ class GoodClient:
         self.rounds = 0
         self.faults: list[object] = []
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._work)
+        self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def _work(self) -> None:

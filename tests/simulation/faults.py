@@ -110,8 +110,11 @@ def cluster_stopped(history: "History") -> bool:
 
 
 def cluster_drained(history: "History") -> bool:
-    """A cluster is told to end; another starts at its host later."""
-    for cluster in history.some_clusters():
+    """A cluster is told to end, mostly the one that has most to hand back; another starts at its host later."""
+    clusters = list(history.some_clusters())
+    if history.chance.random() < 0.7:
+        clusters.sort(key=lambda cluster: cluster.agent._runs.queue.tasks, reverse=True)
+    for cluster in clusters:
         cluster.terminate(history.chance.choice((0.0, 0.1, 1.0)))
         history.replace(cluster.host, 3.5 + history.chance.choice(AWAY_S))
         return True
@@ -147,7 +150,7 @@ def scheduler_killed(history: "History") -> bool:
     away_s = history.chance.choice(AWAY_S)
     history.later(away_s, history.start_scheduler)
     if history.chance.random() < 0.5:  # what clusters claim from the new one, they may have to hand back
-        history.later(away_s + history.chance.random(), lambda: history.strike("cluster drained"))
+        history.later(away_s + 1.5 * history.chance.random(), lambda: history.strike("cluster drained"))
     return True
 
 

@@ -136,7 +136,7 @@ class Scheduler:
             case link.DeliverFrom(peer, message, frames):
                 if isinstance(message, Holding | Resumed):
                     self._verdicts.came_back(peer)
-                told.append(core.Received(peer, message, frames))  # type: ignore[arg-type]
+                told.append(core.Received(peer, message, frames))
             case link.Joined(peer, role, name, key_name):
                 told.append(core.PeerJoined(peer, role, name, key_name))
             case link.Gone(peer, reason):

@@ -43,7 +43,7 @@ def test_every_task_is_answered_once_and_nothing_is_left_over(capsys: pytest.Cap
             total.add(part)
     with capsys.disabled():
         # the one place where a test talks: its figures are what it is for
-        print(f"\n{time.monotonic() - begin:.0f} s in {PROCESSES} processes\n{total.table(ELSEWHERE)}")  # noqa: T201
+        print(f"\n{time.monotonic() - begin:.0f} s in {PROCESSES} processes\n{total.table(ELSEWHERE)}")  # noqa: T201  # it is to be seen
     assert total.histories == HISTORIES
     assert total.tasks >= HISTORIES * TASKS
     assert total.batches >= HISTORIES * 3
