@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.integration.processes import ROOT, Command
+from tests.integration.processes import ROOT, Command, is_alive
 
 SCRIPT = ROOT / "tests" / "infra" / "netns_hosts.sh"
 _PATIENCE_S = 30.0
@@ -88,6 +89,15 @@ class Cable:
         return [line for text in told for line in text.splitlines() if self._prefix in line] + files
 
 
+def _sweep() -> None:
+    """Remove the hosts of runs that were killed."""
+    prefixes = set(re.findall(r"^(t\d+)h\d+\b", _told("ip", "netns", "list"), re.MULTILINE))
+    for prefix in sorted(prefixes):
+        if not is_alive(int(prefix[1:])):
+            environment = os.environ | {"NETNS_PFX": prefix}
+            subprocess.run([str(SCRIPT), "down"], env=environment, check=True, timeout=_PATIENCE_S)
+
+
 def _told(*words: str) -> str:
     return subprocess.run(words, check=True, capture_output=True, text=True, timeout=_PATIENCE_S).stdout
 
@@ -98,6 +108,7 @@ def cable_between(count: int) -> Iterator[Cable]:
     folder = Path(tempfile.mkdtemp(prefix="scaler-h-", dir="/tmp"))  # short: socket paths have a limit
     with contextlib.ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        _sweep()
         cable = Cable(folder, count)
         for host in cable.hosts:
             stack.callback(host.close)
