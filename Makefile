@@ -21,6 +21,7 @@ $(STAMP): pyproject.toml
 		echo "scaler needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	$(BIN)/python -m compileall -q scaler
 	@touch $@
 
 demo: $(STAMP) ## real work on real input: a census of Python's standard library

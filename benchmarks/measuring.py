@@ -47,10 +47,13 @@ def _outcome(process: subprocess.Popen[bytes], output: IO[bytes], timeout_s: flo
 
 
 def _environment(peer: Peer) -> dict[str, str]:
-    """The path holds what is measured with; the repository only where it is the peer itself."""
+    """The path holds what is measured with; the repository only where it is the peer itself.
+
+    Bytecode is kept, as it is where a package was installed: the first of several starts compiles.
+    """
     path = [str(MEASURED), *([str(ROOT)] if peer.is_ours else [])]
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(path),
-        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONDONTWRITEBYTECODE": "",
         "PEERS_DIR": str(FOLDER),
     }
