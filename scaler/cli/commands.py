@@ -126,7 +126,7 @@ def _parent(descriptor: int | None) -> int | None:
     if descriptor is not None:
         try:
             os.set_inheritable(descriptor, False)
-        except OSError:
+        except (OSError, OverflowError):
             raise ConfigurationError(f"--parent-fd: {descriptor} is no open descriptor") from None
     return descriptor
 

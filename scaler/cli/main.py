@@ -1,10 +1,14 @@
 """Where the commands begin. Nothing is imported before a signal may end us without a word."""
 
 import os
+import select
 import signal
 import sys
+import threading
 
 _STANDARD_DESCRIPTORS = 3
+_PARENT_OPTION = "--parent-fd"
+_LAST_DESCRIPTOR = 2**31 - 1
 
 
 def main() -> None:
@@ -28,6 +32,7 @@ def _run(program: str, command: str) -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     _hold_standard_descriptors()
+    _end_with_parent(sys.argv)
     from scaler.cli.commands import invoke  # noqa: PLC0415  # not before the signals
 
     sys.exit(invoke(program, command, sys.argv[1:]))
@@ -40,6 +45,31 @@ def _hold_standard_descriptors() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+
+
+def _end_with_parent(arguments: list[str]) -> None:
+    """The end of whoever started us ends us, until a shell listens to its line itself."""
+    descriptor = parent_line(arguments)
+    if descriptor is not None:
+        threading.Thread(target=_await_end_of_parent, args=[descriptor], daemon=True).start()
+
+
+def parent_line(arguments: list[str]) -> int | None:
+    """The descriptor of the line to whoever started us, if one is named; what cannot be one is told by the command."""
+    if _PARENT_OPTION not in arguments[:-1]:
+        return None
+    text = arguments[arguments.index(_PARENT_OPTION) + 1]
+    return int(text) if text.isdecimal() and int(text) <= _LAST_DESCRIPTOR else None
+
+
+def _await_end_of_parent(descriptor: int) -> None:
+    # signals have to wake the main thread, so no other may take them
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    line = select.poll()
+    line.register(descriptor, 0)  # its end alone: what is said on it is for the shell
+    [(_, event)] = line.poll()
+    if event != select.POLLNVAL and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
