@@ -42,7 +42,8 @@ class Pool:
         self.workers: dict[WorkerId, Worker] = {}
         #: workers that can run tasks
         self.ready = 0
-        #: all and only workers with a slot that has no ticket, the one so longest first
+        #: all and only workers with a slot that has no ticket: one that has run something came to the front, since what
+        #: it needs is in the caches still, one that has not to the end
         self.idle: OrderedDict[WorkerId, Worker] = OrderedDict()
         #: all and only workers whose slots have less than the lookahead to do
         self.hungry: OrderedDict[WorkerId, Worker] = OrderedDict()
@@ -143,7 +144,9 @@ class Pool:
         name = worker.id
         can_take = worker.phase is Phase.READY and not worker.is_alone
         if can_take and len(worker.tickets) < worker.threads:
-            self.idle[name] = worker
+            if name not in self.idle:
+                self.idle[name] = worker
+                self.idle.move_to_end(name, last=not worker.has_run)
         else:
             self.idle.pop(name, None)
         if can_take and worker.ahead_ns < worker.threads * LOOKAHEAD_NS:

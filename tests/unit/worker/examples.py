@@ -238,14 +238,19 @@ SEASON = 16
 
 
 def seasoned(workers: int = 1, threads: int = 1, run_us: int = TASK_US, **settings: object) -> Cluster:
-    """A ready cluster that has had 16 tickets; all workers have F, which took `run_us` so often that it is known."""
+    """A ready cluster that has had 16 tickets; all workers have F, which took `run_us` so often that it is known.
+
+    All are idle, and the lowest number comes first.
+    """
     cluster = ready(workers, threads, **settings)
-    for n in range(1, SEASON + 1):
-        commands = cluster.hear(run_span(1000 + n, n, n + 1))
-        given = next(command for command in commands if isinstance(command, Give))
-        assert given.ticket == n
-        slots = (rests(n, n + 1), *[IDLE] * (threads - 1))
-        cluster.tell(harvested(given.worker, piece(n, n, n + 1, run_us), slots=slots))
-        cluster.hear(Delivered(((run_id(1000 + n), ranges((n, n + 1))),)))
+    for first in range(1, SEASON + 1, workers):
+        numbers = range(first, min(first + workers, SEASON + 1))
+        commands = cluster.hear(*[run_span(1000 + n, n, n + 1) for n in numbers])
+        given = [command for command in commands if isinstance(command, Give)]
+        assert [(command.worker, command.ticket) for command in given] == [(n - first, n) for n in numbers]
+        idle = [IDLE] * (threads - 1)
+        done = [harvested(n - first, piece(n, n, n + 1, run_us), slots=(rests(n, n + 1), *idle)) for n in numbers]
+        cluster.tell(*reversed(done))
+        cluster.hear(Delivered(tuple((run_id(1000 + n), ranges((n, n + 1))) for n in numbers)))
     assert all(F in worker.functions for worker in cluster.agent._pool.workers.values())
     return cluster

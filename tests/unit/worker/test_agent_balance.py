@@ -169,7 +169,7 @@ def test_each_limit_is_looked_at_when_it_is_certain():
     cluster = seasoned(3, run_us=100)
     mine = tickets(cluster.hear(run_span(1, 0, 60)))
     first = {worker: (t, lo) for worker, t, lo, _ in reversed(mine)}
-    assert cluster.tell(at=0.02) == [Look(WorkerId(n)) for n in (1, 2, 0)]
+    assert cluster.tell(at=0.02) == [Look(WorkerId(n)) for n in (0, 1, 2)]
     for worker, at in ((0, 0.02), (2, 0.0205), (1, 0.021)):
         ticket, index = first[worker]
         commands = cluster.tell(harvested(worker, slots=(runs(ticket, index, 0.0),)), at=at)

@@ -5,9 +5,9 @@ from itertools import pairwise
 
 import pytest
 
-from scaler.ids import FunctionId, TicketId
+from scaler.ids import FunctionId, TicketId, WorkerId
 from scaler.protocol import BatchOptions, CancelRun, Delivered, RunSpan
-from scaler.worker.agent_events import Command, Give, Received
+from scaler.worker.agent_events import Command, Give, Received, StartWorker, TookBack, WorkerStarted
 from tests.unit.worker.examples import (
     Cluster,
     F,
@@ -15,6 +15,7 @@ from tests.unit.worker.examples import (
     batch_id,
     define,
     defines,
+    ended,
     give,
     harvested,
     offsets,
@@ -53,11 +54,43 @@ def test_every_slot_of_a_worker_is_given_a_ticket():
     ]
 
 
-def test_the_worker_that_is_idle_for_longest_comes_first():
+def test_the_worker_that_has_just_run_something_comes_first():
+    cluster = ready(3)
+    cluster.hear(run_span(1, 0, 3))
+    done = [harvested(n, piece(n + 1, n, n + 1), slots=(rests(n + 1, n + 1),)) for n in range(3)]
+    cluster.tell(done[2], done[0], done[1])
+    assert cluster.hear(run_span(2, 0, 3)) == [give(1, 4, 0, 1, n=2), give(0, 5, 1, 2, n=2), give(2, 6, 2, 3, n=2)]
+
+
+def test_one_call_at_a_time_stays_with_one_worker():
     cluster = ready(2)
-    cluster.hear(run_span(1, 0, 2))
-    cluster.tell(harvested(1, piece(2, 1, 2), slots=(rests(2, 2),)), harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)))
-    assert cluster.hear(run_span(2, 0, 1)) == [give(1, 3, 0, 1, n=2)]
+    assert cluster.hear(run_span(1, 0, 1)) == [defines(0), give(0, 1, 0, 1)]
+    for n in range(2, 5):
+        cluster.tell(harvested(0, piece(n - 1, 0, 1), slots=(rests(n - 1, 1),)))
+        assert cluster.hear(run_span(n, 0, 1)) == [give(0, n, 0, 1, n=n)]
+
+
+def test_new_workers_come_last_the_first_of_them_before_the_others():
+    cluster = ready(3)
+    cluster.hear(run_span(1, 0, 1))
+    cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)))
+    assert StartWorker(WorkerId(3)) in cluster.tell(ended(1), at=2.0)
+    cluster.tell(WorkerStarted(WorkerId(3), 103))
+    assert cluster.hear(run_span(2, 0, 3)) == [
+        give(0, 2, 0, 1, n=2),
+        defines(2),
+        give(2, 3, 1, 2, n=2),
+        defines(3),
+        give(3, 4, 2, 3, n=2),
+    ]
+
+
+def test_a_worker_that_has_run_nothing_of_what_it_was_given_is_still_a_new_one():
+    cluster = ready(2)
+    cluster.hear(run_span(1, 0, 1))
+    cluster.hear(CancelRun(run_id(1), ranges((0, 1))))
+    cluster.tell(TookBack(WorkerId(0), (TicketId(1),)))
+    assert cluster.hear(run_span(2, 0, 2)) == [defines(1), give(1, 2, 0, 1, n=2), give(0, 3, 1, 2, n=2)]
 
 
 def test_every_result_doubles_what_is_tried():
