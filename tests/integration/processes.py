@@ -20,6 +20,12 @@ from pathlib import Path
 import psutil
 import pytest
 
+#: what the acceptance list allows: a program's exit, and the end of what was told to end or lost its parent
+EXIT_S = 2.0
+STOP_S = 3.0
+#: …, and until a slot is there again whose worker was killed, or its work runs elsewhere if its cluster was
+SLOT_BACK_S = 1.0
+ELSEWHERE_S = 3.0
 #: longest wait for what has no bar of its own; the machine may be slow and shared
 PATIENCE_S = 30.0
 POLL_S = 0.01
@@ -49,11 +55,6 @@ def wait_until(is_so: Callable[[], object], what: str | Callable[[], object], wi
     return waited_s
 
 
-def bar(seconds: float) -> float:
-    """A limit of the acceptance list: it is meant for a machine with a CPU to spare, so it grows with its load."""
-    return seconds * max(1.0, os.getloadavg()[0] / len(os.sched_getaffinity(0)))
-
-
 def is_alive(pid: int) -> bool:
     """Whether the process runs; a zombie does not."""
     try:
@@ -70,11 +71,16 @@ def wait_gone(pids: Sequence[int], within_s: float = PATIENCE_S) -> float:
 class Command:
     """A process that a test has started, in a session of its own, and what it prints: into files, so it never waits."""
 
-    def __init__(self, words: Sequence[str], folder: Path, number: int) -> None:
+    def __init__(self, words: Sequence[str], folder: Path, number: int, inherited: Sequence[int] = ()) -> None:
         self._out, self._err = folder / f"{number}.out", folder / f"{number}.err"
         with self._out.open("wb") as out, self._err.open("wb") as err:
             self.process = subprocess.Popen(
-                words, stdin=subprocess.DEVNULL, stdout=out, stderr=err, start_new_session=True
+                words,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                pass_fds=inherited,
+                start_new_session=True,
             )
         self.pid = self.process.pid
 
@@ -135,10 +141,10 @@ class Place:
 
     # ---- what runs in it
 
-    def start(self, *words: str) -> Command:
+    def start(self, *words: str, inherited: Sequence[int] = ()) -> Command:
         """Start a command of ours by the name users type, or any other program by its path."""
         name = str(Path(sys.executable).with_name(words[0]))
-        command = Command([name, *words[1:]], self.folder, len(self._commands))
+        command = Command([name, *words[1:]], self.folder, len(self._commands), inherited)
         self._commands.append(command)
         return command
 
@@ -221,7 +227,7 @@ class Place:
         """Let those that the test left running end by SIGTERM, last come first."""
         for command in reversed(self._commands):
             if command.process.poll() is None:
-                command.end()
+                command.end(within_s=STOP_S)
 
     def close(self) -> None:
         """End what runs here, however it was going to end."""
@@ -270,7 +276,7 @@ def own_place() -> Iterator[Place]:
         stack.callback(place.close)
         yield place
         place.end_commands()
-        place.wait_empty(5.0)
+        place.wait_empty(STOP_S)
         assert place.open_addresses() == []
         left = [path for path in shared_memory() - shm if path.exists() and not in_use(path)]
         assert left == []

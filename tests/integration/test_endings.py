@@ -8,11 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from scaler import Client
-from tests.integration.processes import Command, Place, bar, wait_until
+from tests.integration.processes import ELSEWHERE_S, EXIT_S, STOP_S, Command, Place, wait_until
 
-#: what the acceptance list allows
-EXIT_S = 2.0
-STOP_S = 3.0
 MOMENTS = 4
 
 MODULE_LEVEL_CLIENT = """
@@ -54,7 +51,7 @@ def address(place: Place) -> str:
 def ends_in_time(script: Command, code: int) -> None:
     """The script has said `end`, and is gone soon after, without another word."""
     script.wait_for("end")
-    assert script.wait(bar(EXIT_S)) == code
+    assert script.wait(EXIT_S) == code
 
 
 @pytest.mark.parametrize(
@@ -80,7 +77,7 @@ def test_a_script_with_a_client_at_module_level_exits(place: Place, address: str
 def test_a_script_with_a_cluster_at_module_level_takes_it_along(place: Place, last: str):
     script = place.script(f"{MODULE_LEVEL_COMBO}\nimport sys\nprint('end', flush=True)\n{last}\n")
     script.wait_for("end")
-    assert script.wait(bar(STOP_S)) == {"": 0, "raise": 1, "sys.e": 7}[last[:5]]
+    assert script.wait(EXIT_S) == {"": 0, "raise": 1, "sys.e": 7}[last[:5]]
     assert [line for line in script.err.splitlines() if "uncaught" not in line] == [] or last.startswith("raise")
     assert place.processes() == []
     assert place.run_files() == []
@@ -92,7 +89,7 @@ def test_a_script_that_is_killed_takes_its_cluster_and_its_tasks_processes_along
     # the script, two commands, a zygote, two workers, and what a task has started
     wait_until(lambda: len(place.processes()) == 7, "the task runs")
     script.send(signal.SIGKILL)
-    place.wait_empty(bar(STOP_S))
+    place.wait_empty(STOP_S)
     assert place.run_files() == []
 
 
@@ -113,7 +110,7 @@ def test_workers_end_in_time_whatever_their_tasks_do(place: Place, number: signa
         workers = place.cluster(address, 2)
         futures = [client.submit(time.sleep, 1000), client.submit(hold, 1000)]
         wait_until(lambda: all(future.running() for future in futures), "both run")
-        assert workers.end(number, bar(STOP_S)) == 0
+        assert workers.end(number, STOP_S) == 0
         assert set(place.processes()) == before
         assert not any(future.done() for future in futures)
         assert workers.err == ""
@@ -129,7 +126,7 @@ def test_work_of_clients_that_leave_or_die_makes_room_for_others(place: Place, a
             if last:
                 script.kill()
             future = client.submit(abs, -1)
-            wait_until(future.done, "there is room", 10.0)
+            wait_until(future.done, "there is room", ELSEWHERE_S)
 
 
 def random_delays(seed: str) -> list[float]:
@@ -143,7 +140,7 @@ def stop_at(command: Command, delay_s: float, number: signal.Signals) -> None:
     begun = time.monotonic()
     wait_until(lambda: time.monotonic() - begun >= delay_s, "its time has come")
     command.send(number)
-    code, told = command.wait(bar(STOP_S)), command.err
+    code, told = command.wait(STOP_S), command.err
     # by KeyboardInterrupt wherever it was: all scripts know that, and Python itself while it starts
     assert code in {0, -number} or "KeyboardInterrupt" in told, (told, command.out)
     assert "Exception ignored" not in told, told
@@ -165,5 +162,5 @@ def test_a_signal_at_any_time_leaves_nothing(place: Place, kind: str, number: si
         commands = [start() for _ in together]
         with ThreadPoolExecutor() as threads:
             list(threads.map(stop_at, commands, together, [number] * len(together)))
-        wait_until(lambda: set(place.processes()) <= before, place.described, bar(STOP_S))
+        wait_until(lambda: set(place.processes()) <= before, place.described, STOP_S)
         assert set(place.run_files()) <= files

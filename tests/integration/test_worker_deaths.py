@@ -8,7 +8,7 @@ import pytest
 
 from scaler import Client
 from scaler.errors import WorkerDiedError
-from tests.integration.processes import Place, bar, wait_gone, wait_until
+from tests.integration.processes import SLOT_BACK_S, STOP_S, Place, wait_gone, wait_until
 from tests.integration.workloads import (
     end_by_segmentation_fault,
     end_by_signal,
@@ -43,24 +43,21 @@ def test_a_worker_killed_amid_its_span_costs_the_running_task_and_no_other(place
     assert "last words" in str(caught.value)
     assert finished + client.gather(futures[80:100] + futures[101:]) == [n for n in range(300) if n != 100]
     assert sorted(map(int, place.lines("runs"))) == list(range(300))
-    wait_gone([pid])
+    wait_gone([pid], STOP_S)
 
 
 def test_a_slot_is_back_within_a_second_and_runs_what_waited_behind_the_dead(
     place: Place, address: str, client: Client
 ):
     place.cluster(address, 1)
-    took_s = []
     for number in range(3):
         name = f"runs{number}"
         futures = [client.submit(work, place.path(name), index, 0) for index in range(20)]
         os.kill(place.victim(name), signal.SIGKILL)
-        took_s.append(wait_until(lambda name=name: len(place.lines(name)) > 1, "the next task runs"))
+        wait_until(lambda name=name: len(place.lines(name)) > 1, "the next task runs", SLOT_BACK_S)
         assert isinstance(futures[0].exception(), WorkerDiedError)
         assert client.gather(futures[1:]) == list(range(1, 20))
         assert place.lines(name) == [str(index) for index in range(20)]
-    # of three, since others use this machine too
-    assert sorted(took_s)[1] <= bar(1.0)
 
 
 def test_a_map_tells_of_the_death_at_its_end_and_keeps_the_rest(place: Place, address: str, client: Client):
@@ -98,7 +95,7 @@ def test_what_a_killed_worker_has_started_does_not_live_on(place: Place, address
     assert len(children) == 3
     os.kill(pid, signal.SIGKILL)
     assert isinstance(future.exception(), WorkerDiedError)
-    wait_gone(list(children))
+    wait_gone(list(children), STOP_S)
 
 
 def test_of_several_threads_of_a_worker_only_the_one_that_kills_it_is_charged(
