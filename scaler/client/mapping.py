@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from scaler.client.signatures import CallShape
+from scaler.payload.calls import Block, Call
 
-Call = tuple[Any, ...]
 #: elements, and what makes calls of a list of them that was just drawn
-Calls = tuple[Iterable[Any], Callable[[list[Any]], list[Call]]]
+Calls = tuple[Iterable[Any], Callable[[list[Any]], Block]]
 
 
 def calls_of(shape: CallShape, iterables: tuple[Iterable[Any], ...]) -> Calls:
@@ -19,29 +19,36 @@ def calls_of(shape: CallShape, iterables: tuple[Iterable[Any], ...]) -> Calls:
     if not iterables:
         raise TypeError("map needs at least one iterable of arguments")
     if len(iterables) == 1:
-        return iterables[0], lambda block: _checked(shape, _unpack(block))
-    return zip(*iterables, strict=False), lambda block: _checked(shape, block)
+        return iterables[0], lambda drawn: _unpacked(shape, drawn)
+    return zip(*iterables, strict=False), lambda drawn: Block(_checked(shape, drawn))
 
 
 def starred_calls_of(shape: CallShape, iterable: Iterable[Iterable[Any]]) -> Calls:
     """The argument lists of `starmap(fn, iterable)`: each element is one, taken as it is when it is drawn."""
-    return map(tuple, iterable), lambda block: _checked(shape, block)
+    return map(tuple, iterable), lambda drawn: Block(_checked(shape, drawn))
 
 
-def _unpack(block: list[Any]) -> list[Call]:
-    types = set(map(type, block))
+def _unpacked(shape: CallShape, drawn: list[Any]) -> Block:
+    types = set(map(type, drawn))
     if tuple not in types:
-        return list(zip(block, strict=True))
+        _check_lengths(shape, 1, 1, [(drawn[0],)])
+        return Block(list(zip(drawn, strict=True)), types)
     if len(types) == 1:
-        return block
-    return [element if type(element) is tuple else (element,) for element in block]
+        return Block(_checked(shape, drawn))
+    return Block(_checked(shape, [element if type(element) is tuple else (element,) for element in drawn]))
 
 
-def _checked(shape: CallShape, block: list[Call]) -> list[Call]:
-    lengths = set(map(len, block))
-    if min(lengths) >= shape.least and max(lengths) <= shape.most:
-        return block
-    for call in block:
+def _checked(shape: CallShape, calls: list[Call]) -> list[Call]:
+    lengths = set(map(len, calls))
+    _check_lengths(shape, min(lengths), max(lengths), calls)
+    return calls
+
+
+def _check_lengths(shape: CallShape, shortest: int, longest: int, calls: list[Call]) -> None:
+    """`TypeError` for the first of the calls that does not fit, whose numbers of arguments are between these."""
+    if shortest >= shape.least and longest <= shape.most:
+        return
+    for call in calls:
         try:
             shape.check(call, {})
         except TypeError as error:
@@ -49,4 +56,3 @@ def _checked(shape: CallShape, block: list[Call]) -> list[Call]:
                 f"{error}: the call was made with {len(call)} positional arguments; map takes an element that is a "
                 "tuple as the argument list, so wrap a tuple that is one argument: [(t,) for t in …]"
             ) from None
-    return block

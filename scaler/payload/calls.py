@@ -9,7 +9,7 @@ import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, chain, islice, repeat
-from typing import Any
+from typing import Any, NamedTuple
 
 from scaler.errors import SerializationError
 from scaler.payload.diagnosis import unpicklable_path
@@ -28,6 +28,13 @@ _FIRST_COLUMN_CALLS = 16
 _SECOND_COLUMN_BYTES = 16 << 10
 
 Call = tuple[Any, ...]
+
+
+class Block(NamedTuple):
+    """Calls drawn together, and the types of all their arguments where those are known already."""
+
+    calls: list[Call]
+    types: set[type] | None = None
 
 
 def pickle_call(args: Call, kwargs: dict[str, Any] | None = None) -> bytes:
@@ -66,7 +73,7 @@ def joined_column(lo: int, calls: list[bytes]) -> ArgumentColumn:
 def columns(
     elements: Iterable[Any],
     lo: int,
-    as_calls: Callable[[list[Any]], list[Call]] = list,
+    as_calls: Callable[[list[Any]], Block] = Block,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[ArgumentColumn]:
     """The elements, made calls by `as_calls`, in columns of at most 1 MiB, from index `lo` on.
@@ -77,16 +84,13 @@ def columns(
     source, gathering, size = iter(elements), _Gathering(lo), 1
     begun = clock()
     while drawn := list(islice(source, size)):
-        calls = as_calls(drawn)
-        if PLAIN.issuperset(map(type, chain.from_iterable(calls))):
-            pickled = list(map(pickle.dumps, calls, repeat(PROTOCOL)))
-            took_s = clock() - begun
-            size = _next_size(size, sum(map(len, pickled)), took_s)
-        else:
-            pickled = [pickle_call(call) for call in calls]
-            took_s = clock() - begun
-            size = 1
-        complete = gathering.extend(pickled)
+        calls, types = as_calls(drawn)
+        is_plain = PLAIN.issuperset(map(type, chain.from_iterable(calls)) if types is None else types)
+        pickled = list(map(pickle.dumps, calls, repeat(PROTOCOL)) if is_plain else map(pickle_call, calls))
+        took_s = clock() - begun
+        size_bytes = sum(map(len, pickled))
+        size = _next_size(size, size_bytes, took_s) if is_plain else 1
+        complete = gathering.extend(pickled, size_bytes)
         if took_s > _MAX_BLOCK_S:
             complete += gathering.flush()
         if complete:
@@ -110,9 +114,8 @@ class _Gathering:
         self._target_calls = _FIRST_COLUMN_CALLS
         self._target_bytes = _SECOND_COLUMN_BYTES
 
-    def extend(self, calls: list[bytes]) -> list[ArgumentColumn]:
-        """The columns that are complete with these calls."""
-        size = sum(map(len, calls))
+    def extend(self, calls: list[bytes], size: int) -> list[ArgumentColumn]:
+        """The columns that are complete with these calls of so many bytes in all."""
         complete = []
         if self._size + size <= MAX_FRAME_BYTES and len(self._calls) + len(calls) <= MAX_COLUMN_CALLS:
             self._calls += calls
