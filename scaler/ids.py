@@ -3,6 +3,8 @@
 Incarnations and epochs are the only random ones; a shell draws them once when its process starts.
 """
 
+import hashlib
+from collections.abc import Iterable
 from typing import NamedTuple, NewType
 
 #: 64 random bits that name one life of a process: a client, a worker cluster or a scheduler.
@@ -13,6 +15,15 @@ Epoch = NewType("Epoch", int)
 
 #: BLAKE2b-128 of the pickled bytes of a function: 16 bytes.
 FunctionId = NewType("FunctionId", bytes)
+
+
+def function_id(frames: Iterable[bytes | memoryview]) -> FunctionId:
+    """The name of the function with these bytes, however they are cut."""
+    named = hashlib.blake2b(digest_size=16)
+    for frame in frames:
+        named.update(frame)
+    return FunctionId(named.digest())
+
 
 #: A worker of one cluster: 0, 1, 2 …; a replacement gets a new number.
 WorkerId = NewType("WorkerId", int)

@@ -45,8 +45,10 @@ class Client:
 
     `address` is the scheduler's (`tcp://host:port`, `ipc://name`, `host:port`, or anything with `get_address()`);
     without it `SCALER_ADDRESS` counts. `timeout_seconds` is how long a scheduler may be out of reach, at the start and
-    later, before `DisconnectedError`. `key_file` names the key to show; without it the user's own is found. The
-    constructor returns once the scheduler has answered. Threads may share a client; a forked child may not use it.
+    later, before `DisconnectedError`. `key_file` names the key to show; without it the user's own is found. `insecure`
+    is for a scheduler that was started with `--insecure`: no key, no encryption, and off this machine only with
+    `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler has
+    answered. Threads may share a client; a forked child may not use it.
     """
 
     def __init__(
@@ -58,6 +60,8 @@ class Client:
         *,
         name: str | None = None,
         key_file: str | os.PathLike[str] | None = None,
+        insecure: bool = False,
+        insecure_off_loopback: bool = False,
     ) -> None:
         self._profiling = profiling
         self._config = client_config(
@@ -66,6 +70,8 @@ class Client:
             timeout_s=timeout_seconds,
             heartbeat_interval_s=heartbeat_interval_seconds,
             key_file=key_file,
+            insecure=insecure,
+            insecure_off_loopback=insecure_off_loopback,
         )
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self._lock = threading.Lock()
@@ -255,6 +261,8 @@ def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Cli
         config.heartbeat_interval_s,
         name=config.name,
         key_file=config.key_file,
+        insecure=config.insecure,
+        insecure_off_loopback=config.insecure_off_loopback,
     )
 
 

@@ -18,6 +18,7 @@ class ClientConfig:
     heartbeat_interval_s: float
     key_file: Path | None
     insecure: bool
+    insecure_off_loopback: bool
     environment: Mapping[str, str]
 
 
@@ -29,6 +30,7 @@ def client_config(
     heartbeat_interval_s: float,
     key_file: str | os.PathLike[str] | None,
     insecure: bool = False,
+    insecure_off_loopback: bool = False,
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None."""
     if timeout_s <= 0 or heartbeat_interval_s <= 0:
@@ -40,6 +42,7 @@ def client_config(
         heartbeat_interval_s=heartbeat_interval_s,
         key_file=Path(key_file) if key_file is not None else None,
         insecure=insecure,
+        insecure_off_loopback=insecure_off_loopback,
         environment=dict(os.environ),
     )
 

@@ -14,7 +14,7 @@ from collections import deque
 from scaler.client.config import ClientConfig
 from scaler.client.sinks import Sink
 from scaler.client.waker import Waker
-from scaler.errors import ClientQuitException, ProtocolError, ScalerError
+from scaler.errors import ClientQuitException, InsecureError, ProtocolError, ScalerError
 from scaler.ids import BatchId, Incarnation
 from scaler.ledger.events import (
     Began,
@@ -33,7 +33,7 @@ from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.link.dialled import DialledConfig, DialledLink
-from scaler.net.addresses import IpcAddress, parse_address
+from scaler.net.addresses import Address, IpcAddress, parse_address
 from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, DialerEvent, Lost
 from scaler.net.versions import our_versions
@@ -58,11 +58,7 @@ class IoThread:
 
     def __init__(self, config: ClientConfig, incarnation: Incarnation) -> None:
         address = parse_address(config.address, config.environment)
-        key = (
-            None
-            if isinstance(address, IpcAddress) or config.insecure
-            else load_key("client", config.key_file, config.environment)
-        )
+        key = None if _needs_no_key(config, address) else load_key("client", config.key_file, config.environment)
         self._config = config
         self._dialing = Dialing(address, key)
         self._link = DialledLink(
@@ -331,9 +327,20 @@ def _appended(calls: list[PostedCall]) -> TasksAppended:
     return TasksAppended(batch, joined_column(lo, [call for _, _, call in calls]))
 
 
+def _needs_no_key(config: ClientConfig, address: Address) -> bool:
+    if isinstance(address, IpcAddress):
+        return True
+    if config.insecure and not address.is_loopback and not config.insecure_off_loopback:
+        raise InsecureError(
+            f"whoever can pretend to be {address} could run code here: leave insecure=True away, or add "
+            "insecure_off_loopback=True if you trust every machine on the way there"
+        )
+    return config.insecure
+
+
 def _refusal_help(key_path: str, insecure: bool) -> str:  # noqa: FBT001  # both say where the key came from
     if insecure:
-        return "the scheduler wants a key and this client shows none"
+        return "the scheduler wants a key and this client shows none: leave insecure=True away"
     return (
         f"the scheduler does not accept the key {key_path}: copy its own client.key here (from the directory it "
         "printed at its start) and name it with key_file= or SCALER_KEY_FILE"

@@ -19,5 +19,8 @@ class CoreConfig:
     lookahead_s: float = 0.15
     #: argument bytes at one cluster, not yet finished; below the link's window
     cluster_bytes: int = 8 << 20
+    #: bytes of results kept after a restart for clients that have not come back; clusters keep the rest, and are asked
+    #: for it then. Four link windows of 16 MiB: enough for a quick return, little for a host
+    early_bytes: int = 64 << 20
     #: bytes of functions that no batch names, kept for the next one
     idle_function_bytes: int = 64 << 20

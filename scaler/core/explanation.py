@@ -40,10 +40,10 @@ def explanation(tasks: TaskManager, workers: WorkerManager, batch: Batch | None,
 def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span, now: float) -> str:
     if not workers.clusters:
         return "no worker is connected"
-    key = batch.lane_of(span.counts).key
+    key, least_s = batch.lane_of(span.counts).key, span.counts.least_s
     if not workers.is_offered(key, now):
         wanted = [f"tag {key.tag!r}"] if key.tag is not None else []
         wanted += [f"{name}={amount:g}" for name, amount in key.resources]
-        wanted += [f"{key.needs.least_s:.0f} s of walltime"] if key.needs.least_s else []
+        wanted += [f"{least_s:.0f} s of walltime"] if least_s else []
         return f"no connected worker offers {', '.join(wanted)}"
     return f"{tasks.queue.tasks} tasks wait for a free slot, this one among them"

@@ -91,8 +91,9 @@ class Membership:
         """Somebody begins or ceases to read the monitor stream."""
         self._is_watched = watched
         self._tasks.watched = [] if watched else None
-        for peer in self._workers.clusters:
+        for peer, cluster in self._workers.clusters.items():
             self._outbox.send(peer, Watched(watched))
+            cluster.statistics = None  # of nobody's concern until somebody reads again, and old then
 
     def tell_readiness(self) -> None:
         """Tell clients if it has changed whether any worker can take tasks."""

@@ -114,6 +114,26 @@ class ObjectManager:
         sayings = [*self.dropped(peer, names), *self.released(peer, names)]
         return [(concerned, message) for concerned, message in sayings if concerned != peer]
 
+    def cleared(self, peer: Incarnation) -> Sayings:
+        """A peer drops its objects though it stays: they are freed everywhere, and lost to others that refer to them.
+
+        What others made it refers to no longer; copies of those it still holds.
+        """
+        names = list(self._of_peer.get(peer, ()))
+        free: dict[Incarnation, list[ObjectId]] = {}
+        lost: dict[Incarnation, list[ObjectId]] = {}
+        for name in [name for name in names if name.owner == peer]:
+            others = [other for other in self._objects[name].references if other != peer]
+            for other in others:
+                lost.setdefault(other, []).append(name)
+                self._unnote_one(other, name)
+            self._unnote_one(peer, name)
+            for holder in self._forget(name):
+                free.setdefault(holder, []).append(name)
+        sayings: Sayings = [(holder, FreeObjects(tuple(gone))) for holder, gone in free.items()]
+        sayings += [(other, ObjectsLost(tuple(gone))) for other, gone in lost.items()]
+        return [*sayings, *self.released(peer, [name for name in names if name.owner != peer])]
+
     def _forget(self, name: ObjectId) -> Iterator[Incarnation]:
         known = self._objects.pop(name)
         for holder in known.holders:

@@ -10,6 +10,7 @@ from scaler.core.batches import Batch
 from scaler.core.clients import ClientRecord
 from scaler.core.lifecycle import ENDED, State, Trigger
 from scaler.core.managers import Managers
+from scaler.core.outbox import cut
 from scaler.core.outcomes import Outcomes
 from scaler.core.requests import check_served
 from scaler.core.results import Reports, check_outcomes
@@ -19,12 +20,14 @@ from scaler.core.spans import Span
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import BatchId, Incarnation, Range, RunId
-from scaler.protocol import Forget, Held, Holding, Resume, Returned, SpanResult
+from scaler.protocol import Forget, Held, Holding, NeedResults, Resume, Returned, SpanResult
 from scaler.protocol.columns import Frame, ResultColumn
 from scaler.ranges import RangeSet, joined
 
 #: A peer that arrives in the window keeps it open for so long, within its bounds.
 ARRIVAL_S = 1.0
+#: A report takes so much beside the bytes of results.
+_REPORT_BYTES = 1024
 _UNPLACED = (State.HELD, State.QUEUED)
 
 
@@ -34,6 +37,10 @@ class _Early:
 
     cluster: Cluster
     held: Held
+    #: what `CoreConfig.early_bytes` counts of the reports
+    size_bytes: int = 0
+    #: its results that there was no room for: the cluster has them still
+    unkept: RangeSet = field(default_factory=RangeSet)
     reports: list[tuple[SpanResult | Returned, tuple[Frame, ...]]] = field(default_factory=list)
 
 
@@ -70,6 +77,8 @@ class Recovery:
         #: claims on batches nobody has resumed yet
         self._early: dict[BatchId, list[_Early]] = {}
         self._early_runs: dict[RunId, _Early] = {}
+        #: of all of them
+        self._early_bytes = 0
 
     def start(self, now: float) -> None:
         """The window opens with the first event."""
@@ -111,12 +120,14 @@ class Recovery:
         self._held[batch.serial] = batch, until
         self._timers.release_by(until)
         for early in self._early.pop(message.batch, ()):
-            self._early_runs.pop(early.held.run, None)
+            self._drop_early(early)
             is_here = self._workers.clusters.get(early.cluster.peer) is early.cluster
             if is_here and early.held.run not in self._tasks.runs:
                 self._claim(early.cluster, batch, early.held)
                 for report, frames in early.reports:
                     self._replay(early.cluster, report, frames, now)
+                for part in cut(early.unkept.ranges()):
+                    self._outbox.send(early.cluster.peer, NeedResults(early.held.run, part))
         self._outcomes.settle(batch)
 
     def resumed(self, client: ClientRecord) -> None:
@@ -161,6 +172,7 @@ class Recovery:
             return
         if known is not None:
             self._early[known.held.batch].remove(known)
+            self._drop_early(known)
         early = self._early_runs[held.run] = _Early(cluster, held)
         self._early.setdefault(held.batch, []).append(early)
         self._timers.release_by(self._absent_at)
@@ -175,8 +187,19 @@ class Recovery:
             claimed = _ranges_of(early.held)
             if not claimed or message.lo < claimed[0].lo or message.hi > claimed[-1].hi:
                 raise ProtocolError(f"results of [{message.lo}, {message.hi}) are of no run that is held")
+            size_bytes = _REPORT_BYTES + sum(len(frame) for frame in frames)
+            if self._early_bytes + size_bytes > self._config.early_bytes:
+                early.unkept.add(message.lo, message.hi)
+                return True
+            early.size_bytes += size_bytes
+            self._early_bytes += size_bytes
         early.reports.append((message, frames))
         return True
+
+    def _drop_early(self, early: _Early) -> None:
+        """A claim waits no longer; the caller takes it from its batch."""
+        del self._early_runs[early.held.run]
+        self._early_bytes -= early.size_bytes
 
     def _claim(self, cluster: Cluster, batch: Batch, held: Held) -> None:
         """Adopt what stands nowhere else; of the rest the first result wins, or the claimer is told to stop."""
@@ -267,7 +290,7 @@ class Recovery:
         """Nobody waits for these batches: clusters may let go of what they have of them."""
         for name in names:
             for early in self._early.pop(name):
-                del self._early_runs[early.held.run]
+                self._drop_early(early)
                 if self._workers.clusters.get(early.cluster.peer) is early.cluster:
                     self._outbox.send(early.cluster.peer, Forget(early.held.run))
 
@@ -276,3 +299,10 @@ class Recovery:
         for batch in batches:
             if batch.is_resumed and batch.serial not in self._held:
                 self.release_held(batch)
+
+    def check(self) -> None:
+        """Claims that wait for their clients are known by batch and by run, and their bytes are counted."""
+        early = [one for claims in self._early.values() for one in claims]
+        assert {one.held.run: one for one in early} == self._early_runs
+        assert len(early) == len(self._early_runs)
+        assert self._early_bytes == sum(one.size_bytes for one in early)

@@ -14,7 +14,7 @@ from scaler.core.placement import Placement
 from scaler.core.spans import Wait
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
-from scaler.ids import BatchId, FunctionId
+from scaler.ids import BatchId, FunctionId, function_id
 from scaler.protocol import (
     AppendTasks,
     BatchOptions,
@@ -40,6 +40,7 @@ class Requests:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._functions = managers.functions
+        self._objects = managers.objects
         self._outbox = managers.outbox
         self._outcomes = outcomes
         self._placement = placement
@@ -53,9 +54,14 @@ class Requests:
     # ---- functions
 
     def define(self, message: DefineFunction, frames: tuple[Frame, ...]) -> None:
-        """Keep a function's bytes, and pass them on to whoever waits for them."""
+        """Keep a function's bytes, and pass them on to whoever waits for them.
+
+        Batches of all clients that name it run these bytes, so they must be what the name says.
+        """
         if sum(len(frame) for frame in frames) != message.size_bytes:
             raise ProtocolError(f"a function of {message.size_bytes} bytes came with other frames")
+        if function_id(frames) != message.function:
+            raise ProtocolError(f"the function {message.function.hex()} came with bytes of another name")
         for peer in self._functions.define(message.function, frames):
             self._pass_on(self._workers.clusters.get(peer), message, frames)
         self._placement.function_defined(message.function)
@@ -149,9 +155,11 @@ class Requests:
             self._outcomes.settle(batch)
 
     def clear(self, client: ClientRecord) -> None:
-        """Drop all work of a client."""
+        """Drop all work and all objects of a client; what is used of these afterwards is missing."""
         for name in list(client.batches):
             self._outcomes.abandon(self._tasks.batches[name])
+        for concerned, message in self._objects.cleared(client.peer):
+            self._outbox.send(concerned, message)
 
     def explain(self, client: ClientRecord, message: ExplainTask, now: float) -> None:
         """Say where a task stands."""

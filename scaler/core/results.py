@@ -326,7 +326,7 @@ class Reports:
         span = batch.spans.at(index)
         if longest_s is None or span is None or span.state is not State.QUEUED:
             return
-        if longest_s <= WALLTIME_FACTOR * least_s:
+        if longest_s <= WALLTIME_FACTOR * span.counts.needs.least_s:
             text = f"it ran for {least_s:.1f} s without ending, and no worker ever offered more than {longest_s:.1f} s"
             self._outcomes.refuse(batch, index, index + 1, Failure(Cause.WALLTIME, text, attempts=span.counts.began))
 

@@ -121,6 +121,7 @@ class SchedulerCore:
     def check(self) -> None:
         """Every invariant, the slow way."""
         check_all(self.managers)
+        self._recovery.check()
 
     # ---- events
 

@@ -4,6 +4,7 @@ Spans are values. A move takes some out of the map and puts others in, and tells
 """
 
 import enum
+import math
 from bisect import bisect_right
 from operator import attrgetter
 from typing import NamedTuple
@@ -13,12 +14,16 @@ from msgspec import Struct
 from scaler.core.lifecycle import State
 from scaler.core.runs import Run
 
+#: so many least run times within a factor of 2 are told apart
+STEPS = 4
+
 
 class Needs(NamedTuple):
     """What earlier attempts taught about where a task may be placed.
 
     `alone`: on a cluster that has nothing else, since its host vanished under it. `least_s`: it is known to run at
-    least that long.
+    least that long, rounded up to the next of `STEPS` an octave: tasks that need the same queue together, and the queue
+    looks at each kind of them.
     """
 
     alone: bool
@@ -40,7 +45,8 @@ class Counts(NamedTuple):
     @property
     def needs(self) -> Needs:
         """What follows from it for the next placement."""
-        return Needs(alone=self.vanished > 0, least_s=self.least_s)
+        least_s = 2.0 ** (math.ceil(math.log2(self.least_s) * STEPS) / STEPS) if self.least_s > 0 else 0.0
+        return Needs(alone=self.vanished > 0, least_s=least_s)
 
 
 NO_COUNTS = Counts()

@@ -54,6 +54,7 @@ class Cluster:
         self.progress_at = 0.0
         #: the index of `WorkerManager.surplus` it is in, or -1
         self.surplus = -1
+        #: what it told last while somebody watches
         self.statistics: ClusterStatistics | None = None
 
     @property

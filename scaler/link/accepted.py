@@ -30,7 +30,7 @@ from scaler.link.events import (
     TransmitOn,
 )
 from scaler.link.link import Link, Packet
-from scaler.link.versions import compatible, version_table
+from scaler.link.versions import compatible, version_differences, version_table
 from scaler.protocol.codec import Header
 from scaler.protocol.columns import Frame
 from scaler.protocol.connection import Goodbye, Heartbeat, Hello, Rejected, Versions
@@ -234,6 +234,10 @@ class AcceptedLinks:
                 return [cut, Superseded(hello.generation)]
             reason = f"it has met a scheduler of generation {hello.generation}, and ours is {self._config.generation}"
             return [Refused(connection, known.name, reason, known.address), cut]
+        if not compatible(self._config.versions, hello.versions):
+            table = version_table(hello.versions, self._config.versions)
+            noted = f"its versions are not ours: {version_differences(hello.versions, self._config.versions)}"
+            return self._reject(connection, known, "version", table, now, noted)
         problem = self._problem(known, hello)
         if problem is not None:
             return self._reject(connection, known, *problem, now)
@@ -278,8 +282,6 @@ class AcceptedLinks:
         return outputs + self._transmit(peer, packets)
 
     def _problem(self, known: _Connection, hello: Hello) -> tuple[str, str] | None:
-        if not compatible(self._config.versions, hello.versions):
-            return "version", version_table(hello.versions, self._config.versions)
         if hello.role not in MAY_ACT_AS.get(known.role, ()):
             return "role", f"a {known.role} key may not act as {hello.role}"
         peer = self._peers.get(hello.incarnation)
@@ -289,11 +291,15 @@ class AcceptedLinks:
             return "full", f"the scheduler serves {len(self._peers)} peers, as many as its descriptors allow"
         return None
 
-    def _reject(self, connection: int, known: _Connection, code: str, text: str, now: float) -> list[AcceptedOutput]:
+    def _reject(
+        self, connection: int, known: _Connection, code: str, text: str, now: float, noted: str = ""
+    ) -> list[AcceptedOutput]:
+        """Tell a peer why, and the log in the same words or in those of `noted`."""
         self._forget_connection(connection)
         self._see_off(connection, now)
         rejected = Rejected(code, text, self._config.versions)
-        return [TransmitOn(connection, 0, 0, rejected, ()), Refused(connection, known.name, text, known.address)]
+        refused = Refused(connection, known.name, noted or text, known.address)
+        return [TransmitOn(connection, 0, 0, rejected, ()), refused]
 
     # ---- endings
 

@@ -8,6 +8,13 @@ def compatible(ours: Versions, theirs: Versions) -> bool:
     return (ours.protocol, ours.python_minor, ours.pickle) == (theirs.protocol, theirs.python_minor, theirs.pickle)
 
 
+def version_differences(theirs: Versions, ours: Versions) -> str:
+    """What does not fit, in one line: each time theirs first."""
+    named = (("protocol", "protocol"), ("python", "python_minor"), ("pickle", "pickle"))
+    found = [(name, getattr(theirs, field), getattr(ours, field)) for name, field in named]
+    return " ".join(f"{name}={their}≠{our}" for name, their, our in found if their != our)
+
+
 def version_table(ours: Versions, theirs: Versions) -> str:
     """Both sides' versions, one line each, the ones that differ marked."""
     rows = [("", "here", "scheduler")]

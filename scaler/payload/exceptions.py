@@ -57,11 +57,10 @@ def dump_exception(error: BaseException, skip_frames: int, note: str) -> bytes:
 
 
 def load_exception(data: Frame, attempts: int = 1) -> BaseException:
-    """The exception in the bytes, ready to be raised; its last note tells the attempt if it was not the first."""
+    """The exception in the bytes, ready to be raised; its last note tells task, host and worker, and the attempt."""
     try:
         records = pickle.loads(data)  # noqa: S301  # from a worker that showed our own key
-        if attempts > 1:
-            records[0]["notes"].append(f"on attempt {attempts}")
+        records[0]["notes"][-1] += f", attempt {attempts}"
         return _rebuild(records)
     except Exception as error:  # noqa: BLE001  # a broken record is told as such
         return ProtocolError(f"a task's exception cannot be read: {type(error).__name__}: {error}")

@@ -5,7 +5,6 @@ each time; equal bytes have equal names and travel once.
 """
 
 import functools
-import hashlib
 import pickle
 import types
 import weakref
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaler.errors import DeserializeObjectError, SerializationError
-from scaler.ids import FunctionId
+from scaler.ids import FunctionId, function_id
 from scaler.payload.diagnosis import unpicklable_path
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
@@ -77,5 +76,4 @@ def split_frames(data: bytes) -> list[bytes]:
 
 
 def _pickled(data: bytes, function: Callable[..., Any]) -> PickledFunction:
-    content_id = FunctionId(hashlib.blake2b(data, digest_size=16).digest())
-    return PickledFunction(content_id, tuple(split_frames(data)), function_name(function))
+    return PickledFunction(function_id((data,)), tuple(split_frames(data)), function_name(function))

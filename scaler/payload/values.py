@@ -70,7 +70,7 @@ def load_value(status: int, data: Frame, attempts: int = 1) -> Outcome:
         return Outcome(None, load_exception(data, attempts))
     if status == FAILED:
         try:
-            return Outcome(None, exception_from_failure(decode_failure(data)))
+            return Outcome(None, exception_from_failure(decode_failure(data), attempts))
         except ProtocolError as error:
             return Outcome(None, error)
     return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
@@ -82,21 +82,21 @@ def load_column(column: ResultColumn, attempts: int = 1) -> tuple[list[Any], lis
     ends = words(column.ends).tolist()
     if column.base:
         ends = [end - column.base for end in ends]
-    bounds = list(zip([0, *ends[:-1]], ends, strict=True))
+    starts = [0, *ends[:-1]]
     statuses = bytes(column.statuses)
     if statuses.count(VALUE) == column.count:
         loads = pickle.loads
         with suppress(Exception):  # which one it is, and why, is found out below
-            return [loads(data[start:end]) for start, end in bounds], []  # as above
+            return [loads(data[start:end]) for start, end in zip(starts, ends, strict=True)], []  # as above
     outcomes = [
-        load_value(status, data[start:end], attempts) for status, (start, end) in zip(statuses, bounds, strict=True)
+        load_value(status, data[start:end], attempts) for status, start, end in zip(statuses, starts, ends, strict=True)
     ]
     failed = [column.lo + number for number, outcome in enumerate(outcomes) if outcome.error is not None]
     return [outcome.value if outcome.error is None else outcome.error for outcome in outcomes], failed
 
 
-def exception_from_failure(failure: Failure) -> BaseException:
-    """The exception of ours for a task that ended without one of its own."""
+def exception_from_failure(failure: Failure, attempts: int | None = None) -> BaseException:
+    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`."""
     kind = _FAILURES[failure.cause]
     text = failure.text
     if failure.stderr.strip():
@@ -105,5 +105,5 @@ def exception_from_failure(failure: Failure) -> BaseException:
         text += f"\n{failure.stack.rstrip()}"
     error = kind(text)
     if failure.place:
-        error.add_note(f"on {failure.place}, attempt {failure.attempts}")
+        error.add_note(f"on {failure.place}, attempt {failure.attempts if attempts is None else attempts}")
     return error

@@ -36,6 +36,7 @@ from scaler.protocol.cluster_messages import (
     Forget,
     Held,
     Holding,
+    NeedResults,
     Retract,
     RetractAnswered,
     Returned,
@@ -134,6 +135,7 @@ ToCluster = (
     | CancelRun
     | Delivered
     | Forget
+    | NeedResults
     | Drain
     | Watched
     | DefineFunction
@@ -181,6 +183,7 @@ __all__ = [
     "LocateObject",
     "Message",
     "NeedFunction",
+    "NeedResults",
     "NeedTasks",
     "ObjectChunk",
     "ObjectLocated",

@@ -128,7 +128,11 @@ class Holding(Struct, frozen=True, array_like=True, tag=56):
 
 
 class ClusterStatistics(Struct, frozen=True, array_like=True, tag=57):
-    """How the cluster fares, every heartbeat interval while somebody watches. Cluster to scheduler."""
+    """How the cluster fares, every heartbeat interval while somebody watches. Cluster to scheduler.
+
+    CPU is a share of one core since the message before; that and `rss_bytes` are of the cluster's own process. `queued`
+    tasks have not begun, `running` are in slots.
+    """
 
     cpu_percent: float
     rss_bytes: int
@@ -221,3 +225,16 @@ class Watched(Struct, frozen=True, array_like=True, tag=76):
     """Whether anybody reads statistics: `ClusterStatistics` is sent only while so. Scheduler to cluster."""
 
     watched: bool
+
+
+class NeedResults(Struct, frozen=True, array_like=True, tag=77):
+    """Say these results again, which there was no room for before their client came back. Scheduler to cluster.
+
+    Answered by `SpanResult`s for those that the cluster still has.
+    """
+
+    run: RunId
+    ranges: Ranges
+
+    def __post_init__(self) -> None:
+        check_ranges(self.ranges)

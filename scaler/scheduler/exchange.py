@@ -31,7 +31,7 @@ from scaler.link.events import (
 )
 from scaler.net.transport import Arrived, Listener, ListenerEvent, Lost, Opened, TurnedAway
 from scaler.protocol.codec import DIRECTIONS, Decoder, pack
-from scaler.scheduler.refusals import Refusals
+from scaler.scheduler.refusals import Notes, Refusals
 from scaler.scheduler.stream import MonitorStream
 
 MAX_EVENTS = 500
@@ -70,6 +70,7 @@ class Exchange:
         self._core = scheduler
         self._stream = stream
         self._refusals = refusals
+        self._notes = Notes(_log_note)
         self._decoders = {direction: Decoder(direction) for direction in DIRECTIONS}
         #: why the process is to end, once it is
         self.stopped: str | None = None
@@ -92,6 +93,7 @@ class Exchange:
         said = self._perform(commands, now)
         self._left = self._perform_links(self._links.handle(said, now), now) if said else []
         self._stream.tick(now)
+        self._notes.tick(now)
         return bool(self._left) or self._listener.pending()
 
     def next_deadline(self) -> float | None:
@@ -176,8 +178,8 @@ class Exchange:
                     events.append(OutgoingTo(peer, message, frames))
                 case core.CutOff(peer, reason):
                     events.append(EndLink(peer, reason))
-                case core.Note(level, text, fields):
-                    log.log(logging.getLevelName(level.upper()), text, extra={"fields": fields})
+                case core.Note():
+                    self._notes.report(command, now)
                 case core.Publish(spans):
                     self._stream.publish_spans(spans, now)
                 case core.Stop(reason):
@@ -185,3 +187,7 @@ class Exchange:
                 case _:
                     assert_never(command)
         return events
+
+
+def _log_note(note: core.Note) -> None:
+    log.log(logging.getLevelName(note.level.upper()), note.text, extra={"fields": note.fields})

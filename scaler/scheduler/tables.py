@@ -4,6 +4,8 @@ import os
 import time
 from typing import Any
 
+import msgspec
+
 from scaler.core.scheduler import SchedulerCore
 from scaler.core.workers import Cluster
 from scaler.scheduler.stream import Tables
@@ -56,5 +58,5 @@ def _cluster(cluster: Cluster) -> dict[str, Any]:
         "unfinished": cluster.load.unfinished,
         "running": len(cluster.running),
         "free": max(0, cluster.free),
-        "statistics": statistics,
+        "statistics": None if statistics is None else msgspec.structs.asdict(statistics),
     }

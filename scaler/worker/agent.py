@@ -17,6 +17,7 @@ from scaler.protocol import (
     Forget,
     FreeObjects,
     Goodbye,
+    NeedResults,
     ObjectChunk,
     ObjectLocated,
     ObjectsLost,
@@ -35,6 +36,7 @@ from scaler.worker.agent_events import (
     Harvested,
     LinkDown,
     LinkUp,
+    Measured,
     Received,
     Slept,
     StartFailed,
@@ -51,6 +53,7 @@ from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import AgentConfig, Pool
 from scaler.worker.agent_retracts import Retracts
 from scaler.worker.agent_runs import Runs
+from scaler.worker.agent_statistics import Statistics
 from scaler.worker.agent_stops import Stops
 from scaler.worker.agent_work import Worker
 
@@ -74,6 +77,7 @@ class Agent:
         self._retracts = Retracts(runs, pool, outbox)
         self._deaths = Deaths(runs, pool, giving, outbox)
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
+        self._statistics = Statistics(config, runs, pool, outbox)
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
         self._has_begun = False
 
@@ -94,7 +98,7 @@ class Agent:
             return None
         due = [
             deadline
-            for part in (self._balance, self._telling, self._stops, self._ending)
+            for part in (self._balance, self._telling, self._stops, self._statistics, self._ending)
             if (deadline := part.next_deadline()) is not None
         ]
         start_at = self._pool.next_start()
@@ -135,11 +139,14 @@ class Agent:
             case StartFailed():
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
             case LinkUp():
-                self._linked(event)
+                self._linked(event, now)
             case LinkDown():
+                self._statistics.unlinked()
                 self._ending.unlinked(now)
             case StopAsked():
                 self._ending.stop(event.grace_s, event.reason, now)
+            case Measured():
+                self._statistics.measured(event)
             case Slept():
                 self._ending.slept(event.seconds)
             case _:
@@ -152,8 +159,9 @@ class Agent:
         self._ending.seen(worker, now)
         self._telling.seen(worker)
 
-    def _linked(self, event: LinkUp) -> None:
+    def _linked(self, event: LinkUp, now: float) -> None:
         self._ending.linked()
+        self._statistics.linked(resumed=event.resumed, now=now)
         if not event.resumed:
             self._outbox.begin_anew()
             self._telling.begin_anew()
@@ -174,10 +182,12 @@ class Agent:
                 self._stops.cancel(message.run, message.ranges)
             case Forget():
                 self._stops.forget(message.run)
+            case NeedResults(run, ranges):
+                self._runs.say_again(run, ranges)
             case Drain(grace_s):
                 self._ending.stop(grace_s, "the scheduler drained it", now)
-            case Watched():
-                return
+            case Watched(watched):
+                self._statistics.watched(watched=watched, now=now)
             case Goodbye():
                 return  # the link is closed behind it, which is heard as `LinkDown`
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
@@ -196,6 +206,7 @@ class Agent:
             self._giving.fill(now)
         self._balance.level(now)
         self._telling.tell(now)
+        self._statistics.tick(now)
         self._pool.ask()
         commands = self._outbox.take(self._greeting.greet(now))
         return [*commands, *self._ending.part()] if self._ending.has_ended else commands

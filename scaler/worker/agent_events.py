@@ -102,6 +102,14 @@ class StopAsked(Struct, frozen=True):
     reason: str
 
 
+class Measured(Struct, frozen=True):
+    """The answer to `Measure`: the cluster's own process, and each worker's number, pid, CPU % and resident bytes."""
+
+    cpu_percent: float
+    rss_bytes: int
+    workers: tuple[tuple[WorkerId, int, float, int], ...] = ()
+
+
 class Slept(Struct, frozen=True):
     """The shell woke this much later than it asked for."""
 
@@ -109,7 +117,17 @@ class Slept(Struct, frozen=True):
 
 
 Event = (
-    LinkUp | LinkDown | Received | WorkerStarted | Harvested | TookBack | WorkerEnded | StartFailed | StopAsked | Slept
+    LinkUp
+    | LinkDown
+    | Received
+    | WorkerStarted
+    | Harvested
+    | TookBack
+    | WorkerEnded
+    | StartFailed
+    | StopAsked
+    | Measured
+    | Slept
 )
 
 # ---- commands
@@ -202,6 +220,10 @@ class Interrupt(Struct, frozen=True):
     index: int
 
 
+class Measure(Struct, frozen=True):
+    """See what the cluster's process and its workers use; answered by `Measured` (in the same turn)."""
+
+
 class Note(Struct, frozen=True):
     """A fact for the log."""
 
@@ -229,6 +251,7 @@ Command = (
     | Limit
     | Look
     | Interrupt
+    | Measure
     | Note
     | End
 )

@@ -4,6 +4,7 @@ from scaler.core.runtimes import RunTimeTable
 from scaler.ids import FunctionId, Range, RunId
 from scaler.protocol import ReturnReason, RunSpan
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.ranges import RangeSet
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_queue import RunQueue
@@ -94,6 +95,14 @@ class Runs:
             for lo, hi in ranges:
                 run.kept.drop(lo, hi)
             self.settle(run)
+
+    def say_again(self, name: RunId, ranges: tuple[Range, ...]) -> None:
+        """Results that were said were not kept where they arrived: of what is kept here, say what has any of these."""
+        run = self.by_id.get(name)
+        if run is not None:
+            wanted = RangeSet(ranges)
+            said = [(run.id, place, column) for column, place in run.kept if wanted.intersects(column.lo, column.hi)]
+            self._outbox.results.extend(said)
 
     def settle(self, run: Run) -> None:
         """Let go of what a run needs no more; forget it when it is over."""

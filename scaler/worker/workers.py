@@ -23,6 +23,8 @@ from scaler.worker.agent_events import (
     KillWorker,
     Limit,
     Look,
+    Measure,
+    Measured,
     RetireWorker,
     StartFailed,
     StartWorker,
@@ -32,8 +34,11 @@ from scaler.worker.agent_events import (
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.handle import WorkerHandle
 from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
+from scaler.worker.usage import Usage
 
-WorkerCommand = StartWorker | KillWorker | RetireWorker | Define | Drop | Give | TakeBack | Limit | Interrupt | Look
+WorkerCommand = (
+    StartWorker | KillWorker | RetireWorker | Define | Drop | Give | TakeBack | Limit | Interrupt | Look | Measure
+)
 #: looks that are due so soon are done with those that are due now
 TOGETHER_S = 0.001
 _STDERR = 2
@@ -78,6 +83,7 @@ class Workers:
         #: no worker is to be looked at before this; it may be too early, never too late
         self._look_at = math.inf
         self._zygote: ZygoteProcess | None = None
+        self._usage = Usage(clock)
 
     def open(self) -> None:
         """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
@@ -99,6 +105,8 @@ class Workers:
         """Do it; returns what is to be told in the same turn."""
         if isinstance(command, StartWorker):
             return self._start(command.worker, command.name)
+        if isinstance(command, Measure):
+            return self._measure()
         handle = self._handles[command.worker]
         match command:
             case Give():
@@ -138,6 +146,11 @@ class Workers:
         assert self._zygote is not None
         self._zygote.fork(worker, name, handle.to_fork)
         return None
+
+    def _measure(self) -> Measured:
+        used = self._usage.of([os.getpid(), *self._by_pid])
+        cpu_percent, rss_bytes = used.pop(os.getpid())
+        return Measured(cpu_percent, rss_bytes, tuple((self._by_pid[pid].worker, pid, *used[pid]) for pid in used))
 
     # ---- what they do
 

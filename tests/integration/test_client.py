@@ -185,7 +185,7 @@ def test_an_exception_has_the_frames_it_went_through_and_where_it_ran(client: Cl
         client.submit(failing, 2).result()
     text = "".join(traceback.format_exception(caught.value))
     assert text.count("in failing") == 3
-    assert re.search(r"in task [0-9a-f]{16}-\d+-0 \(failing\) on .*, worker \d", text)
+    assert re.search(r"in task [0-9a-f]{16}-\d+-0 \(failing\) on .*, worker \d, attempt 1", text)
 
 
 # ---- large values

@@ -72,7 +72,8 @@ def changed(tables: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 def without_readings(tables: dict[str, Any]) -> dict[str, Any]:
     """The tables without what changes by itself."""
-    return tables | {"scheduler": {}}
+    clusters = {name: row | {"statistics": None} for name, row in tables["clusters"].items()}
+    return tables | {"scheduler": {}, "clusters": clusters}
 
 
 def test_a_reader_has_the_whole_state_first_and_then_what_changes_without_a_gap(place: Place):

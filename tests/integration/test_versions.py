@@ -74,7 +74,7 @@ def greet(address: str, versions: Versions) -> list[ToClient | Rejected | Hello]
 
 
 def test_a_greeting_of_other_versions_is_refused_and_others_are_served(place: Place):
-    _, address = place.scheduler()
+    scheduler, address = place.scheduler()
     place.cluster(address, 1)
     with Client(address=address) as client:
         for other in OTHERS:
@@ -83,6 +83,8 @@ def test_a_greeting_of_other_versions_is_refused_and_others_are_served(place: Pl
             assert (answer.code, answer.versions) == ("version", our_versions())
         assert isinstance(greet(address, our_versions())[0], Hello)
         assert client.submit(abs, -1).result() == 1
+    scheduler.wait_for(f"reason='its versions are not ours: python=3.99≠{our_versions().python_minor}'")
+    scheduler.wait_for("reason='its versions are not ours: protocol=99≠1'")
 
 
 def other_scheduler(place: Place, versions: str) -> tuple[Command, str]:

@@ -13,6 +13,7 @@ from scaler.protocol import BatchOptions, Failure
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, ResultColumn
 from tests.simulation.dialling import Dialling
+from tests.simulation.plan import CODES
 from tests.simulation.workers import results_of
 from tests.simulation.workload import argument, error_of, value_of
 from tests.simulation.world import CHECK_EVERY, World
@@ -53,7 +54,7 @@ class Client(Dialling):
         batch = self.next_batch
         self.sizes[batch] = sum(parts)
         events: list[ledger.Event] = [
-            ledger.FunctionPickled(function, (b"code",)),
+            ledger.FunctionPickled(function, (CODES[function],)),
             ledger.BatchOpened(batch, function, options),
         ]
         calls = self._calls[batch] = [argument(batch, index) for index in range(sum(parts))]

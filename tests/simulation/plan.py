@@ -2,7 +2,7 @@
 
 from random import Random
 
-from scaler.ids import BatchId, FunctionId
+from scaler.ids import BatchId, FunctionId, function_id
 from scaler.protocol import BatchOptions
 from scaler.worker.agent import AgentConfig
 from tests.simulation.workload import Task
@@ -10,7 +10,9 @@ from tests.simulation.workload import Task
 TASKS = 200
 CLUSTERS = 3
 WORKERS = 2
-BULK, SINGLE = FunctionId(b"simulated-bulk.."), FunctionId(b"simulated-single")
+#: the bytes of the functions, by name
+CODES = {function_id((code,)): code for code in (b"bulk", b"single")}
+BULK, SINGLE = CODES
 UNKNOWN_TAG = "nowhere"
 MEMORY = 4.0
 #: a small batch has no more tasks; how long those of large and of small ones take, about

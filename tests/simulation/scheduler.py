@@ -13,6 +13,9 @@ from tests.simulation.network import UNANSWERED_S, Packet, Wire
 from tests.simulation.verdicts import Verdicts
 from tests.simulation.world import CHECK_EVERY, LATENCY_S, SILENCE_S, VERSIONS, World, first, late_s
 
+#: so little that some results have to be asked for again
+EARLY_BYTES = 4096
+
 
 class Scheduler:
     """A scheduler process."""
@@ -20,7 +23,7 @@ class Scheduler:
     def __init__(self, world: World, epoch: int, verdicts: Verdicts) -> None:
         self._world = world
         self._verdicts = verdicts
-        self.core = SchedulerCore(CoreConfig(client_timeout_s=SILENCE_S), Epoch(epoch))
+        self.core = SchedulerCore(CoreConfig(client_timeout_s=SILENCE_S, early_bytes=EARLY_BYTES), Epoch(epoch))
         silence_s = {"client": SILENCE_S, "worker": SILENCE_S, "operator": SILENCE_S}
         self.links = AcceptedLinks(AcceptedConfig(Epoch(epoch), 1, VERSIONS, silence_s))
         self._wires: dict[int, Wire] = {}

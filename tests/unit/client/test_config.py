@@ -28,6 +28,7 @@ def test_what_the_caller_says_is_kept(monkeypatch: pytest.MonkeyPatch):
         heartbeat_interval_s=2.0,
         key_file=Path("keys/client.key"),
         insecure=False,
+        insecure_off_loopback=False,
         environment=dict(os.environ),
     )
     assert made.environment["SOME"] == "thing"

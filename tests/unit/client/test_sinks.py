@@ -34,7 +34,7 @@ def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
     sink.resolve(done(0, [value(0), (RAISED, dump_exception(ValueError("x"), 0, "note"))], attempts=2))
     results, failed = sink.collect(5)
     assert (results[0], results[3:], failed) == (0, [3, 4], [1, 2])
-    assert (repr(results[1]), results[1].__notes__) == ("ValueError('x')", ["note", "on attempt 2"])
+    assert (repr(results[1]), results[1].__notes__) == ("ValueError('x')", ["note, attempt 2"])
     assert isinstance(results[2], WorkerDiedError)
 
 
@@ -49,14 +49,16 @@ def test_a_map_whose_client_left_raises():
 def test_futures_get_their_own_outcome():
     sink = SubmitSink(A, lambda _batch, _index: None)
     futures = [sink.add()[1] for _ in range(5)]
-    sink.resolve(done(0, [value("a"), value("b"), (RAISED, dump_exception(KeyError(1), 0, ""))], attempts=3, base=50))
+    sink.resolve(
+        done(0, [value("a"), value("b"), (RAISED, dump_exception(KeyError(1), 0, "note"))], attempts=3, base=50)
+    )
     sink.reject((Range(3, 4),), DIED)
     sink.abort(ClientQuitException("left"))
     assert [future.result() for future in futures[:2]] == ["a", "b"]
     errors = [future.exception() for future in futures[2:]]
     assert [type(error) for error in errors] == [KeyError, WorkerDiedError, ClientQuitException]
     assert errors[0] is not None
-    assert errors[0].__notes__ == ["", "on attempt 3"]
+    assert errors[0].__notes__ == ["note, attempt 3"]
 
 
 def test_a_future_that_is_given_up_is_told_and_gets_nothing():

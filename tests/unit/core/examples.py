@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from scaler.core.config import CoreConfig
 from scaler.core.events import Command, CutOff, Event, Note, PeerJoined, Received, Send
 from scaler.core.scheduler import SchedulerCore
-from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, RunId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, RunId, function_id
 from scaler.protocol import (
     AppendTasks,
     BatchOptions,
@@ -51,8 +51,9 @@ X, Y, Z = Incarnation(11), Incarnation(12), Incarnation(13)
 NAMES = {X: "x", Y: "y", Z: "z"}
 A, A2, A3 = (BatchId(ALICE, n) for n in (1, 2, 3))
 B = BatchId(BOB, 1)
-F, G = FunctionId(b"f" * 16), FunctionId(b"g" * 16)
 CODE: tuple[Frame, ...] = (b"code",)
+F, G = function_id(CODE), function_id((b"node",))
+CODES: dict[FunctionId, tuple[Frame, ...]] = {F: CODE, G: (b"node",)}
 PLAIN = BatchOptions(name="f")
 CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
 DIED = (FAILED, encode_failure(Failure(Cause.DIED, "signal 9")))
@@ -135,7 +136,7 @@ def client(peer: Incarnation = ALICE, role: str = "client") -> PeerJoined:
 
 
 def defines(function: FunctionId = F, peer: Incarnation = ALICE) -> Received:
-    return Received(peer, DefineFunction(function, 4), CODE)
+    return Received(peer, DefineFunction(function, 4), CODES[function])
 
 
 def opens(batch: BatchId, options: BatchOptions = PLAIN, function: FunctionId = F) -> Received:
@@ -248,7 +249,7 @@ def holds(peer: Incarnation, *runs: Held) -> Received:
 
 
 def function_for(peer: Incarnation, function: FunctionId = F) -> Command:
-    return Send(peer, DefineFunction(function, 4), CODE)
+    return Send(peer, DefineFunction(function, 4), CODES[function])
 
 
 def span_for(

@@ -19,6 +19,7 @@ from scaler.protocol import (
     FromScheduler,
     Goodbye,
     NeedFunction,
+    NeedResults,
     NeedTasks,
     Results,
     Resumed,
@@ -30,7 +31,7 @@ from scaler.protocol import (
 )
 from scaler.ranges import RangeSet, joined
 from tests.unit.core.examples import (
-    CODE,
+    CODES,
     DIED,
     FINE,
     MISTAKE,
@@ -144,7 +145,7 @@ class FakeClient:
                 wanted = known.unresolved.within(lo, hi) if known else []
                 return [appends(batch, *part) for part in wanted]
             case NeedFunction(function):
-                return [Received(self.peer, DefineFunction(function, 4), CODE)]
+                return [Received(self.peer, DefineFunction(function, 4), CODES[function])]
         return []
 
     def _resolve(self, name: BatchId, lo: int, hi: int) -> None:
@@ -281,6 +282,10 @@ class FakeCluster:
                         for index in range(lo, hi):
                             run.finished.pop(index, None)
                     self._settle(name)
+            case NeedResults(name, parts):
+                run = self.runs.get(name)
+                kept = RangeSet(_ones(run.finished) if run else ())
+                return [self._result(run, *part) for lo, hi in parts for part in kept.within(lo, hi) if run]
             case Forget(name):
                 self.runs.pop(name, None)
         return []
@@ -314,6 +319,7 @@ class World:
         self.chance = chance = Random(seed)
         self.now = 0.0
         self.epoch = 0
+        self.early_bytes = chance.choice((0, 5_000, 1 << 20))
         self.events: list[Event] = []
         self.clients = [FakeClient(Incarnation(peer), chance) for peer in (1, 2)]
         self.clusters = [
@@ -327,7 +333,9 @@ class World:
 
     def _start(self) -> None:
         self.epoch += 1
-        self.core = SchedulerCore(CoreConfig(recovery_s=0.3, recovery_max_s=0.5), Epoch(self.epoch))
+        self.core = SchedulerCore(
+            CoreConfig(recovery_s=0.3, recovery_max_s=0.5, early_bytes=self.early_bytes), Epoch(self.epoch)
+        )
         self.events.clear()
         for peer in (*self.clients, *self.clusters):
             peer.is_linked = False

@@ -93,6 +93,8 @@ def test_what_a_cluster_tells_of_itself_is_kept_for_those_who_watch(core: Checke
     statistics = ClusterStatistics(50.0, 1 << 20, 3, 2)
     assert core.handle([Received(X, statistics)]) == []
     assert core.managers.workers.clusters[X].statistics is statistics
+    core.handle([WatchersChanged(watched=False)])
+    assert core.managers.workers.clusters[X].statistics is None
 
 
 def test_a_worker_that_died_is_a_line_in_the_log(core: Checked):

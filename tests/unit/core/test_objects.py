@@ -5,6 +5,7 @@ from scaler.core.objects import ObjectManager
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId
 from scaler.protocol import (
+    ClearClient,
     FetchChunks,
     FreeObjects,
     LocateObject,
@@ -89,6 +90,32 @@ def test_the_last_reference_frees_the_copies_of_others(objects: ObjectManager):
     objects.check()
 
 
+def test_a_peer_that_clears_frees_its_own_and_lets_go_of_what_others_made(objects: ObjectManager):
+    other = ObjectId(BOB, 1)
+    objects.made(BOB, [(other, 10)])
+    assert objects.referred(ALICE, [other]) == objects.held(ALICE, [other]) == []
+    assert objects.released(BOB, [other]) == []
+    assert objects.cleared(ALICE) == [
+        (ALICE, FreeObjects((FIRST, SECOND))),
+        (X, FreeObjects((FIRST,))),
+        (X, ObjectsLost((FIRST,))),
+        (BOB, FreeObjects((other,))),
+        (ALICE, FreeObjects((other,))),
+    ]
+    objects.check()
+    assert len(objects) == 0
+    assert objects.cleared(ALICE) == objects.lost_peer(ALICE) == objects.released(X, [FIRST]) == []
+
+
+def test_a_peer_that_clears_takes_nothing_from_others(objects: ObjectManager):
+    other = ObjectId(BOB, 1)
+    objects.made(BOB, [(other, 10)])
+    objects.referred(ALICE, [other])
+    objects.cleared(ALICE)
+    assert objects.located(X, other, {}) == [(X, ObjectLocated(other, 10, ()))]
+    objects.check()
+
+
 # ---- through the core
 
 
@@ -111,6 +138,15 @@ def test_the_core_passes_on_what_is_said_of_objects(core: Checked):
 def test_who_refers_to_an_object_of_a_lost_peer_is_told(core: Checked):
     core.handle([*cluster(Y), says(ALICE, ObjectsMade(((FIRST, 100),))), says(Y, ReferencesTaken((FIRST,)))])
     assert said(core.handle([PeerLost(ALICE)])) == [Send(Y, ObjectsLost((FIRST,)))]
+
+
+def test_clear_frees_objects_and_their_use_afterwards_is_told_to_be_lost(core: Checked):
+    core.handle([says(ALICE, ObjectsMade(((FIRST, 100),))), says(X, ObjectsHeld((FIRST,)))])
+    assert core.handle([says(ALICE, ClearClient()), says(X, ReferencesTaken((FIRST,)))]) == [
+        Send(ALICE, FreeObjects((FIRST,))),
+        Send(X, FreeObjects((FIRST,))),
+        Send(X, ObjectsLost((FIRST,))),
+    ]
 
 
 def test_bytes_of_objects_do_not_travel_on_this_connection(core: Checked):

@@ -1,9 +1,14 @@
-"""Claims that cannot all be true, on work whose client has not come back: one is kept, and no other harms it."""
+"""Claims on work whose client has not come back: one is kept where not all can be true, and not more than fits."""
 
 import pytest
 
-from scaler.core.events import Event, PeerLost
+from scaler.core.config import CoreConfig
+from scaler.core.events import Command, Event, PeerLost, Received, Send
+from scaler.ids import RunId
+from scaler.protocol import NeedResults, Resumed, ReturnReason
 from tests.unit.core.examples import (
+    ALICE,
+    EARLIER,
     OLD,
     A,
     B,
@@ -12,12 +17,19 @@ from tests.unit.core.examples import (
     Y,
     client,
     cluster,
+    cut_off,
     finishes,
     forget_at,
     held,
     holds,
+    need_tasks,
+    ranges,
+    results_for,
     resumes,
+    returns,
+    run_id,
     states,
+    takes,
     values,
 )
 
@@ -54,3 +66,63 @@ def test_a_run_that_was_adopted_for_one_batch_is_not_adopted_for_another(anew: C
     assert (states(anew, A), states(anew, B)) == ([(0, 1, "held")], [(0, 1, "assigned")])
     anew.handle([finishes(X, OLD, values(0, 1))])
     assert states(anew, A) == [(0, 1, "held")]
+
+
+# ---- how much is kept of them
+
+#: room for one report with a byte of results, and for no second
+ROOM_FOR_ONE = CoreConfig(early_bytes=1500)
+OTHER = run_id(6, EARLIER)
+
+
+@pytest.fixture
+def narrow() -> Checked:
+    """One that has just started and can keep little; X and Y have come back, and Alice, who has said nothing yet."""
+    core = Checked(ROOM_FOR_ONE)
+    core.handle([client(ALICE), *cluster(X), *cluster(Y)])
+    return core
+
+
+def say_again_at(run: RunId, *pairs: tuple[int, int]) -> Command:
+    return Send(X, NeedResults(run, ranges(*pairs)))
+
+
+def test_results_that_there_is_no_room_for_are_asked_for_when_their_client_is_back(narrow: Checked):
+    narrow.handle([holds(X, held(A, OLD, queued=[(0, 1), (3, 4)], running=(1,), finished=[(2, 3)]))])
+    early = [finishes(X, OLD, values(n, n + 1)) for n in (0, 1, 2)]
+    handed_back = returns(X, OLD, (3, 4), reason=ReturnReason.NOT_BEGUN)
+    assert narrow.handle([*early, handed_back]) == []
+    assert narrow.handle([resumes(A, 4, (0, 4))]) == [
+        results_for(A, values(0, 1)),
+        need_tasks(A, 3, 4),
+        say_again_at(OLD, (1, 3)),
+    ]
+    assert states(narrow) == [(0, 1, "done"), (1, 2, "running"), (2, 3, "held"), (3, 4, "waiting")]
+    assert narrow.handle([finishes(X, OLD, values(1, 3))], now=9.0) == [results_for(A, values(1, 3))]
+
+
+def test_room_is_given_back_when_a_client_is_there_or_is_not_waited_for(narrow: Checked):
+    first, second = holds(X, held(A, OLD, finished=[(0, 1)])), holds(X, held(A, OTHER, finished=[(1, 2)]))
+    narrow.handle([first, finishes(X, OLD, values(0, 1)), Received(ALICE, Resumed())])
+    narrow.handle([holds(X, held(B, OLD, finished=[(0, 1)])), finishes(X, OLD, values(0, 1))])
+    narrow.handle([second, finishes(X, OTHER, values(1, 2)), client(B.owner)])
+    assert narrow.handle([resumes(B, 1, (0, 1))]) == [results_for(B, values(0, 1))]
+
+
+def test_a_claim_that_is_made_anew_gives_back_the_room_of_the_one_before(narrow: Checked):
+    claim = holds(X, held(A, OLD, finished=[(0, 1)]))
+    narrow.handle([claim, finishes(X, OLD, values(0, 1)), PeerLost(X)])
+    narrow.handle([*cluster(X), claim, finishes(X, OLD, values(0, 1))])
+    assert narrow.handle([resumes(A, 1, (0, 1))]) == [results_for(A, values(0, 1))]
+    assert narrow.handle([takes(A, (0, 1))]) != []
+
+
+def test_a_broken_result_ends_its_cluster_though_there_is_no_room_for_it(narrow: Checked):
+    narrow.handle([holds(X, held(A, OLD, finished=[(0, 2)])), finishes(X, OLD, values(0, 1))])
+    assert cut_off(narrow.handle([finishes(X, OLD, values(1, 9))])) == [X]
+
+
+def test_of_a_cluster_that_is_gone_nothing_is_asked(narrow: Checked):
+    narrow.handle([holds(X, held(A, OLD, finished=[(0, 2)]))])
+    narrow.handle([finishes(X, OLD, values(0, 1)), finishes(X, OLD, values(1, 2)), PeerLost(X)])
+    assert narrow.handle([resumes(A, 2, (0, 2))]) == []

@@ -247,7 +247,9 @@ WRONG = {
     "durable work": opens(A2, BatchOptions(durable="nightly")),
     "a resource of no amount": opens(A2, BatchOptions(resources=(("gpu", 0.0),))),
     "a resource beyond measure": opens(A2, BatchOptions(resources=(("gpu", 1e300),))),
-    "a function of another size": Received(ALICE, DefineFunction(G, 5), CODE),
+    "a function of another size": Received(ALICE, DefineFunction(F, 5), CODE),
+    "a function of another name": Received(ALICE, DefineFunction(G, 4), CODE),
+    "a function of another name, in parts": Received(ALICE, DefineFunction(F, 4), (b"co", b"da")),
     "a message of a worker": Received(ALICE, confirms(X, run_id(1), (0, 1)).message),
 }
 
@@ -269,6 +271,13 @@ def test_why_a_client_is_cut_off_is_told_with_the_work_that_is_dropped(core: Che
         CutOff(ALICE, f"batch {A} is closed with 9 of 2 calls"),
         Note("info", "a client left unfinished work, which is dropped", fields),
     ]
+
+
+def test_a_function_may_come_in_parts_and_none_of_another_name_takes_its_place(core: Checked):
+    core.handle([Received(BOB, DefineFunction(F, 4), (b"evil",))])
+    parts = (b"co", b"de")
+    commands = core.handle([Received(ALICE, DefineFunction(F, 4), parts), opens(A), appends(A, 0, 1)])
+    assert commands[0] == Send(X, DefineFunction(F, 4), parts)
 
 
 def test_calls_after_the_closing_are_against_the_rules(core: Checked):

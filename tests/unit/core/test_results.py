@@ -332,6 +332,16 @@ def test_what_never_can_end_in_time_fails_and_names_both_figures(empty: Checked)
     ]
 
 
+def test_tasks_that_ran_about_as_long_queue_as_one_class(wide: Checked):
+    wide.handle(maps(A, 4))
+    wide.handle([begins(X, *((run_id(1), index) for index in range(4)))], now=0.0)
+    for index in range(4):
+        wide.handle([returns(X, run_id(1), (index, index + 1), reason=EXPIRED)], now=100.0 + index)
+    wide.handle([PeerLost(X)], now=110.0)
+    assert states(wide) == [(index, index + 1, "queued") for index in range(4)]
+    assert [known.tasks for known in wide.managers.tasks.queue.classes.values()] == [4]
+
+
 def test_a_cluster_without_an_end_may_come_back_so_nothing_is_hopeless(empty: Checked):
     empty.handle([client(ALICE), *cluster(Y), *cluster(X, ends_in_s=20.0), PeerLost(Y), *maps(A, 1)])
     empty.handle([begins(X, (run_id(1), 0))], now=0.0)

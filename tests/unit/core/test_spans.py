@@ -97,7 +97,13 @@ def test_what_was_charged_says_what_is_needed_next():
     assert NO_COUNTS.needs == NO_NEEDS
     assert Counts(began=2, died=1, raised=1).needs == NO_NEEDS
     assert Counts(vanished=1).needs == Needs(alone=True, least_s=0.0)
-    assert Counts(least_s=3.5).needs == Needs(alone=False, least_s=3.5)
+    assert Counts(least_s=4.0).needs == Needs(alone=False, least_s=4.0)
+
+
+def test_least_run_times_are_told_apart_no_finer_than_a_fifth():
+    least = [Counts(least_s=seconds / 100).needs.least_s for seconds in range(100, 10_001)]
+    assert len(set(least)) == 28  # 4 to the octave, from 1 s to 100 s
+    assert all(exact <= 100 * rounded * (1 + 1e-9) < 1.2 * exact for exact, rounded in enumerate(least, 100))
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -77,9 +77,11 @@ def test_another_role_is_rejected_by_name():
     assert links.tell(opened(1), hello(1, role="worker")) == rejected(1, "role", "a client key may not act as worker")
 
 
-def test_other_versions_are_rejected_with_a_table():
+def test_other_versions_are_rejected_with_a_table_and_noted_in_a_line():
     links = Links()
-    assert links.tell(opened(1), hello(1, versions=OTHERS)) == rejected(1, "version", version_table(OTHERS, VERSIONS))
+    told, _ = rejected(1, "version", version_table(OTHERS, VERSIONS))
+    noted = Refused(1, "ann", "its versions are not ours: python=3.12≠3.11")
+    assert links.tell(opened(1), hello(1, versions=OTHERS)) == [told, noted]
 
 
 def test_more_peers_than_can_be_served_are_told_to_come_again():

@@ -1,4 +1,4 @@
-from scaler.link.versions import compatible, version_table
+from scaler.link.versions import compatible, version_differences, version_table
 from scaler.protocol import Versions
 
 OURS = Versions(1, "3.11", 5, "3.11.7", "0.1.0")
@@ -13,6 +13,11 @@ def test_protocol_python_and_pickle_may_not():
     assert not compatible(OURS, Versions(2, "3.11", 5))
     assert not compatible(OURS, Versions(1, "3.12", 5))
     assert not compatible(OURS, Versions(1, "3.11", 4))
+
+
+def test_what_differs_fits_a_line():
+    assert version_differences(Versions(2, "3.12", 5, "3.12.1", "9"), OURS) == "protocol=2≠1 python=3.12≠3.11"
+    assert version_differences(Versions(1, "3.11", 4), OURS) == "pickle=4≠5"
 
 
 def test_the_table_shows_both_sides_and_marks_what_differs():

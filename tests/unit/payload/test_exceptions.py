@@ -187,13 +187,13 @@ def test_a_note_says_where_behind_the_users_own_notes():
     error = ValueError("x")
     error.add_note("mine")
     error.add_note("mine")
-    assert sent(error).__notes__ == ["mine", "mine", "in task a-1-0"]
+    assert sent(error).__notes__ == ["mine", "mine", "in task a-1-0, attempt 1"]
 
 
-def test_a_later_attempt_is_told():
+def test_the_attempt_is_told_behind_the_place():
     data = dump_exception(ValueError("x"), 0, "in task a-1-0")
-    assert load_exception(data, attempts=1).__notes__ == ["in task a-1-0"]
-    assert load_exception(data, attempts=3).__notes__ == ["in task a-1-0", "on attempt 3"]
+    assert load_exception(data, attempts=1).__notes__ == ["in task a-1-0, attempt 1"]
+    assert load_exception(data, attempts=3).__notes__ == ["in task a-1-0, attempt 3"]
 
 
 def test_frozen_exceptions_can_have_causes_and_notes():
@@ -202,7 +202,7 @@ def test_frozen_exceptions_can_have_causes_and_notes():
     got = sent(raising(error))
     assert got == error
     assert repr(got.__cause__) == "KeyError('why')"
-    assert got.__notes__ == ["in task a-1-0"]
+    assert got.__notes__ == ["in task a-1-0, attempt 1"]
 
 
 def test_attributes_that_cannot_be_pickled_stay_behind_and_are_named():
@@ -270,7 +270,7 @@ def test_what_a_broken_exception_says_of_itself_is_not_trusted(monkeypatch: pyte
 def test_notes_that_are_no_list_of_texts_are_left_behind():
     error = ValueError("x")
     error.__notes__ = 5
-    assert sent(error).__notes__ == ["in task a-1-0"]
+    assert sent(error).__notes__ == ["in task a-1-0, attempt 1"]
 
 
 def test_a_huge_message_is_cut():

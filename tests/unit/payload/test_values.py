@@ -159,13 +159,20 @@ def test_what_a_task_raised_is_an_error(status: int):
     outcome = load_value(status, memoryview(dump_exception(ValueError("x"), 0, "note")), attempts=2)
     assert repr(outcome.error) == "ValueError('x')"
     assert outcome.error is not None
-    assert outcome.error.__notes__ == ["note", "on attempt 2"]
+    assert outcome.error.__notes__ == ["note, attempt 2"]
 
 
 def test_a_failure_is_an_error_of_ours():
     outcome = load_value(FAILED, encode_failure(Failure(Cause.DIED, "killed by signal 9")))
     assert isinstance(outcome.error, WorkerDiedError)
+    assert not hasattr(outcome.error, "__notes__")
     assert isinstance(load_value(FAILED, b"garbage").error, ProtocolError)
+
+
+def test_a_failure_tells_the_attempt_that_its_result_came_of():
+    outcome = load_value(FAILED, encode_failure(Failure(Cause.DIED, "signal 9", "host, worker 3")), attempts=2)
+    assert outcome.error is not None
+    assert outcome.error.__notes__ == ["on host, worker 3, attempt 2"]
 
 
 @pytest.mark.parametrize("status", [REFERENCE, 99])

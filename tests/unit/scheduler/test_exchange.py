@@ -9,7 +9,7 @@ import pytest
 from scaler.core import events as core
 from scaler.core.config import CoreConfig
 from scaler.core.scheduler import SchedulerCore
-from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, RunId
+from scaler.ids import BatchId, Epoch, Incarnation, Range, RunId, function_id
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
 from scaler.net.memory import MemoryDialer, MemoryListener
 from scaler.net.transport import Arrived, Connected, Identity, Lost, TurnedAway
@@ -40,7 +40,7 @@ from scaler.protocol import (
 from scaler.protocol.codec import Decoder, Sendable, pack
 from scaler.protocol.columns import Frame
 from scaler.scheduler.exchange import DRAIN_STEP, MAX_EVENTS, Exchange
-from scaler.scheduler.refusals import Refusals
+from scaler.scheduler.refusals import BURST, Refusals
 from scaler.scheduler.stream import MonitorStream
 from scaler.scheduler.tables import core_tables
 from tests.unit.scheduler.fakes import FakeCore, FakePublisher
@@ -49,7 +49,7 @@ EPOCH = Epoch(99)
 ANN, BOB, WORKS = Incarnation(1), Incarnation(2), Incarnation(3)
 CLIENT, WORKER = Identity("client", "ann", "a key"), Identity("worker", "works", "another key")
 OPERATOR = Identity("operator", "me", "a third key")
-F = FunctionId(b"f" * 16)
+F = function_id((b"code",))
 BATCH = BatchId(ANN, 1)
 
 
@@ -313,6 +313,16 @@ def test_notes_are_logged_with_their_fields_and_a_stop_is_kept(fake: Scheduler, 
     ]
     assert fake.exchange.stopped == "it is time"
     assert not fake.exchange.is_superseded
+
+
+def test_a_flood_of_notes_is_counted_in_a_line_of_its_own(fake: Scheduler, caplog: pytest.LogCaptureFixture):
+    fake.core.asks = [core.Note("warning", "a worker died", (("worker", number),)) for number in range(BURST + 5)]
+    with caplog.at_level(logging.INFO, logger="scaler.scheduler"):
+        fake.turn()
+        fake.now += 10.0
+        fake.turn()
+    assert len(caplog.records) == BURST + 1
+    assert caplog.records[-1].message == "a worker died: 5 more, not shown one by one"
 
 
 def test_spans_are_published_while_somebody_listens(fake: Scheduler):

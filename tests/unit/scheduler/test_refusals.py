@@ -1,4 +1,5 @@
-from scaler.scheduler.refusals import BURST, LONGEST, PER_S, Refusals
+from scaler.core.events import Note
+from scaler.scheduler.refusals import BURST, LONGEST, PER_S, Notes, Refusals
 
 
 def test_a_line_that_a_peer_made_long_is_cut():
@@ -37,3 +38,31 @@ def test_no_more_lines_are_saved_up_than_one_burst():
     for number in range(2 * BURST):
         refusals.report(f"refused {number}", now=1e6)
     assert len(lines) == BURST
+
+
+def joined(number: int) -> Note:
+    return Note("info", "a cluster joined", (("cluster", f"c{number}"),))
+
+
+def test_a_flood_of_notes_of_one_kind_is_counted_and_other_kinds_are_told():
+    told: list[Note] = []
+    notes = Notes(told.append)
+    for number in range(1000):
+        notes.report(joined(number), now=100.0)
+    died = Note("warning", "a worker died", (("worker", 3),))
+    notes.report(died, now=100.0)
+    assert told == [*map(joined, range(BURST)), died]
+    notes.tick(100.0)
+    assert len(told) == BURST + 1
+    notes.tick(100.0 + 1 / PER_S)
+    notes.tick(200.0)
+    assert told[BURST + 1 :] == [Note("info", "a cluster joined: 980 more, not shown one by one")]
+
+
+def test_notes_that_were_held_back_are_told_of_before_the_next_of_their_kind():
+    told: list[Note] = []
+    notes = Notes(told.append)
+    for number in range(BURST + 1):
+        notes.report(joined(number), now=100.0)
+    notes.report(joined(99), now=101.0)
+    assert told[BURST:] == [Note("info", "a cluster joined: 1 more, not shown one by one"), joined(99)]

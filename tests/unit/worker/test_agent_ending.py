@@ -288,7 +288,7 @@ def test_nothing_is_late_because_the_process_stood_still():
 @pytest.mark.parametrize(
     "message",
     [
-        Watched(watched=True),
+        Watched(watched=False),
         Goodbye(),
         ObjectLocated(ObjectId(OWNER, 1), 5, ()),
         ObjectChunk(ObjectId(OWNER, 1), 0, 5),

@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.ids import TicketId, WorkerId
-from scaler.protocol import Delivered, Held, Running
+from scaler.protocol import Delivered, Held, NeedResults, Running
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import MAX_FRAME_BYTES, VALUE, ResultColumn
 from scaler.protocol.options import Cause, Failure
@@ -38,6 +38,18 @@ def test_a_result_is_said_and_its_slot_given_the_next_task():
         give(0, 2, 1, 2),
         span_result(0, 1),
     ]
+
+
+def test_results_that_are_asked_for_are_said_again_with_what_runs_as_long_as_they_are_here():
+    cluster = ready()
+    cluster.hear(run_span(1, 0, 4))
+    for n in range(3):
+        cluster.tell(harvested(0, piece(n + 1, n, n + 1), slots=(rests(n + 1, n + 1),)), at=0.1 * (n + 1))
+    cluster.tell(harvested(0, slots=(runs(4, 3, 0.3),)), at=0.4)
+    cluster.hear(Delivered(((run_id(), ranges((0, 1))),)))
+    again = NeedResults(run_id(), ranges((0, 2), (3, 4)))
+    assert cluster.hear(again) == [span_result(1, 2, running=((1, 3),))]
+    assert cluster.hear(NeedResults(run_id(77), ranges((0, 5)))) == []
 
 
 def test_results_that_follow_each_other_are_one_message():
