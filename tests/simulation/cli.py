@@ -28,7 +28,7 @@ def play(seeds: range) -> Tally:
         history = History(seed)
         try:
             total.add(history.play())
-        except BaseException:
+        except Exception:
             print(f"seed {seed} fails; replay it by: python -m tests.simulation --seed {seed}", file=sys.stderr)
             raise
         history.dissolve()

@@ -15,8 +15,8 @@ from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, Arg
 from tests.simulation.dialling import Dialling
 from tests.simulation.plan import CODES
 from tests.simulation.workers import results_of
-from tests.simulation.workload import argument, error_of, value_of
-from tests.simulation.world import CHECK_EVERY, World
+from tests.simulation.workload import error_of, value_of
+from tests.simulation.world import World
 
 #: Says why an answer to a call, "raised", "retryable" or the cause of a failure, is not permitted, or nothing.
 Judge = Callable[[bytes, str], str | None]
@@ -49,15 +49,17 @@ class Client(Dialling):
         """The name of the batch it submits next."""
         return BatchId(self.incarnation, len(self.sizes) + 1)
 
-    def submit(self, function: FunctionId, options: BatchOptions, parts: list[int], every_s: float) -> BatchId:
-        """Open a batch, append its tasks in parts of these sizes, one every so often, and close it."""
+    def submit(
+        self, function: FunctionId, options: BatchOptions, calls: list[bytes], parts: list[int], every_s: float
+    ) -> BatchId:
+        """Open a batch, append its calls in parts of these sizes, one every so often, and close it."""
         batch = self.next_batch
-        self.sizes[batch] = sum(parts)
+        self.sizes[batch] = len(calls)
+        self._calls[batch] = calls
         events: list[ledger.Event] = [
             ledger.FunctionPickled(function, (CODES[function],)),
             ledger.BatchOpened(batch, function, options),
         ]
-        calls = self._calls[batch] = [argument(batch, index) for index in range(sum(parts))]
         for number, (lo, size) in enumerate(zip(accumulate(parts, initial=0), parts, strict=False)):
             events.append(ledger.TasksAppended(batch, _arguments(lo, calls[lo : lo + size])))
             if every_s:
@@ -114,7 +116,7 @@ class Client(Dialling):
         if said:
             assert not self.handle_link(said, now)
         self._turns += 1
-        if self._turns % CHECK_EVERY == 0:
+        if self._turns % self.world.check_every == 0:
             self.ledger.check()
         self.ask_again(self.ledger.next_deadline())
 

@@ -8,7 +8,7 @@ from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.dialling import Dialling
 from tests.simulation.workers import SIGKILL, SimWorkers
 from tests.simulation.workload import Workload
-from tests.simulation.world import CHECK_EVERY, World
+from tests.simulation.world import World
 
 #: what was said last may take so long to arrive
 PARTING_S = 1.0
@@ -82,7 +82,7 @@ class Cluster(Dialling):
                 break
             told = answers
         self._turns += 1
-        if self._turns % CHECK_EVERY == 0:
+        if self._turns % self.world.check_every == 0:
             self.agent.check()
 
     def _perform(self, command: agent.Command, said: list[link.DialledEvent], answers: list[agent.Event]) -> None:

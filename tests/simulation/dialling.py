@@ -9,7 +9,7 @@ from scaler.link.dialled import DialledConfig, DialledLink
 from scaler.protocol.codec import Header
 from tests.simulation.clock import Wake
 from tests.simulation.network import Packet, Wire
-from tests.simulation.world import HEARTBEAT_S, LATENCY_S, VERSIONS, World, first, late_s
+from tests.simulation.world import HEARTBEAT_S, LATENCIES_S, VERSIONS, World, first, late_s
 
 
 class Dialling:
@@ -20,11 +20,13 @@ class Dialling:
     def __init__(self, world: World, host: str, role: str, incarnation: int) -> None:
         self.world = world
         self.host = host
+        self._role = role
         self.incarnation = Incarnation(incarnation)
         config = DialledConfig(role, host, self.incarnation, VERSIONS, HEARTBEAT_S, None, "simulated", "")
         self.link = DialledLink(config, world.chance.random)
         self.wire: Wire | None = None
         self.wake = Wake(world.clock, self._woke)
+        self._latency_s = world.chance.choice(LATENCIES_S)
         self.is_dead = False
         self._stopped_at = 0.0
         self._stopped_until: float | None = None
@@ -45,7 +47,7 @@ class Dialling:
 
     def arrived(self, wire: Wire, packets: list[Packet]) -> None:
         if wire is self.wire:
-            self._hear([link.PacketArrived(*packet) for packet in packets])
+            self._hear([link.PacketArrived(header, frames) for header, frames in packets])
 
     def lost(self, wire: Wire, reason: str) -> None:
         if wire is self.wire:
@@ -95,13 +97,14 @@ class Dialling:
 
     def call_up(self) -> None:
         """There is something to be taken in; what else comes until it awakes is taken in with it."""
-        self.wake.ask(self.world.clock.now + LATENCY_S)
+        self.wake.ask(self.world.clock.now + self._latency_s)
 
     def handle_link(self, events: list[link.DialledEvent], now: float) -> list[Any]:
         """Have the link handle what there is for it; what the core is told."""
         if not events and (self._link_due is None or self._link_due > now):
             return []
-        return self.perform_link(self.link.handle(events, now))
+        outputs = self.link.handle(events, now)
+        return self.perform_link(outputs) if outputs else []
 
     def ask_again(self, core_due: float | None) -> None:
         """Wake in time for the link and the core."""
@@ -125,17 +128,20 @@ class Dialling:
         told: list[Any] = []
         packets: list[Packet] = []
         for output in outputs:
+            # the two that come all the time; a pattern takes longer
+            if type(output) is link.Transmit:
+                packets.append((Header(output.seq, output.ack, output.message), output.frames))
+                continue
+            if type(output) is link.Deliver:
+                told.append(self.words.Received(output.message, output.frames))
+                continue
             match output:
-                case link.Transmit(seq, ack, message, frames):
-                    packets.append((Header(seq, ack, message), frames))
-                case link.Deliver(message, frames):
-                    told.append(self.words.Received(message, frames))
                 case link.LinkUp(epoch, resumed):
                     told.append(self.words.LinkUp(epoch, resumed))
                 case link.LinkDown():
                     told.append(self.words.LinkDown())
                 case link.Dial():
-                    self.wire = self.world.network.dial(self, self.host)
+                    self.wire = self.world.network.dial(self, self.host, self._role)
                 case link.HangUp():
                     self._hang_up()
                 case link.GaveUp(error):

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
 Fault = Callable[["History"], bool]
 
 #: a host falls silent, or a process stands still, for so long: below and above every patience there is
-SPELLS_S = (0.3, 1.0, 2.5, 4.5, 6.5, 9.0)
+SPELLS_S = (0.3, 1.0, 2.5, 4.5, 6.5, 8.0)
 ROUGH_S = (0.3, 1.0, 2.5)
-AWAY_S = (0.05, 0.5, 1.5, 3.0)
+AWAY_S = (0.05, 0.2, 0.5, 1.5, 3.0)
+#: messages that are sent within this time of each other may cross
+CROSSING_S = 0.03
 
 
 # ---- the network
@@ -115,6 +117,8 @@ def cluster_drained(history: "History") -> bool:
     if history.chance.random() < 0.7:
         clusters.sort(key=lambda cluster: cluster.agent._runs.queue.tasks, reverse=True)
     for cluster in clusters:
+        if history.chance.random() < 0.3:  # what it hands back, nobody may want any more
+            history.later(history.chance.random() * CROSSING_S, lambda: _cancel_some(history))
         cluster.terminate(history.chance.choice((0.0, 0.1, 1.0)))
         history.replace(cluster.host, 3.5 + history.chance.choice(AWAY_S))
         return True
@@ -125,7 +129,7 @@ def late_cluster(history: "History") -> bool:
     """One more cluster joins, and stays."""
     if "late" in history.clusters:
         return False
-    history.start_cluster("late", history.chance.randrange(CLUSTERS))
+    history.start_cluster("late", history.chance.randrange(1, CLUSTERS))
     return True
 
 
@@ -134,7 +138,7 @@ def walltime_ends(history: "History") -> bool:
     if "brief" in history.clusters:
         return False
     left_s = 2.0 + history.chance.choice((0.5, 1.0, 3.0))
-    history.start_cluster("brief", history.chance.randrange(CLUSTERS), history.clock.now + left_s)
+    history.start_cluster("brief", history.chance.randrange(1, CLUSTERS), history.clock.now + left_s)
     history.trouble("brief", left_s)
     return True
 
@@ -144,8 +148,9 @@ def walltime_ends(history: "History") -> bool:
 
 def scheduler_killed(history: "History") -> bool:
     """The scheduler is killed; another, which knows nothing, starts later."""
-    if history.scheduler.is_dead:
-        return False
+    has_queued = any(cluster.agent._runs.queue.tasks for cluster in history.clusters.values())
+    if history.scheduler.is_dead or (not has_queued and history.chance.random() < 0.5):
+        return False  # more is at stake where clusters have something queued
     history.scheduler_dies()
     away_s = history.chance.choice(AWAY_S)
     history.later(away_s, history.start_scheduler)

@@ -25,9 +25,10 @@ from tests.simulation.scheduler import Scheduler
 from tests.simulation.tally import Tally
 from tests.simulation.verdicts import Verdicts
 from tests.simulation.workload import Task, Workload, argument
-from tests.simulation.world import World
+from tests.simulation.world import CHECK_EVERY, CHECKED_EVERY, ENCODED_EVERY, World
 
-#: work and faults begin in this time, and everything has to be quiet so long after the last fault has ended
+#: when there are workers, work and faults begin in this time; everything has to be quiet so long after the last fault
+READY_S = 0.15
 WORK_S = 1.5
 FAULTS_S = 2.5
 MOMENTS_S = (0.003, 0.02, 0.2)
@@ -43,15 +44,18 @@ class History:
     def __init__(self, seed: int, log: Callable[[str], None] | None = None) -> None:
         self.chance = Random(seed)
         self.clock = Clock()
-        self.network = Network(self.clock, Random(seed + 1))
-        self._world = World(self.clock, self.network, Random(seed + 2), log)
-        self.workload = Workload(lambda: self.clock.now)
+        self.network = Network(self.clock, Random(seed + 1), is_encoding=seed % ENCODED_EVERY == 0)
+        check_every = CHECK_EVERY if seed % CHECKED_EVERY else 1
+        self._world = World(self.clock, self.network, Random(seed + 2), check_every, log)
+        self.workload = Workload(self.clock)
         self.verdicts = Verdicts(self.clock, self.workload)
         self.tally = Tally()
         #: every process there ever was
         self._processes: list[object] = []
         #: at most one client is killed or leaves
         self.has_lost_client = False
+        #: which of the kinds of clusters each host has
+        self._numbers: dict[str, int] = {}
         self._incarnations = 0
         self._epochs = 0
         self._heals_at = self.clock.now
@@ -103,8 +107,8 @@ class History:
 
     def _plan_work(self, begin: float) -> None:
         for number, size in enumerate(batch_sizes(self.chance)):
-            options = batch_options(self.chance)
-            at = begin + 0.05 + self.chance.random() * WORK_S
+            options = batch_options(self.chance, size)
+            at = begin + READY_S + self.chance.random() * WORK_S
             self._submits.append(at)
             self.clock.at(at, lambda n=number, size=size, options=options: self._submit(n % CLIENTS, size, options))
         if self.chance.random() < 0.1:
@@ -127,10 +131,12 @@ class History:
         client = self.clients[number]
         if client.is_dead:
             client = self.clients[1 - number]
-        for task in tasks_of(self.chance, client.next_batch, size, options):
+        tasks = tasks_of(self.chance, client.next_batch, size, options)
+        for task in tasks:
             self.workload.add(task)
         every_s = self.chance.choice((0.0, 0.15, 0.4))
-        client.submit(function_of(size), options, parts_of(self.chance, size), every_s)
+        calls = [task.call for task in tasks]
+        client.submit(function_of(size), options, calls, parts_of(self.chance, size), every_s)
 
     def strike(self, kind: str, tries: int = 3) -> None:
         """Have a fault of a kind, as soon as there is something to strike."""
@@ -205,6 +211,7 @@ class History:
         """A new cluster at a host."""
         config = cluster_config(host, number, self._threads, ends_at, tags)
         incarnation = self._incarnation()
+        self._numbers[host] = number
         self.verdicts.lives(incarnation, host)
         cluster = self.clusters[host] = Cluster(self._world, host, incarnation, config, self.workload)
         self._processes.append(cluster)
@@ -215,9 +222,8 @@ class History:
         self.later(delay_s, lambda: self._replace(host))
 
     def _replace(self, host: str) -> None:
-        ended = self.clusters[host]
-        if ended.is_dead:
-            self.start_cluster(host, 0 if ended.config.tags else CLUSTERS - 1)
+        if self.clusters[host].is_dead:
+            self.start_cluster(host, self._numbers[host])
 
     def _new_scheduler(self) -> Scheduler:
         self._epochs += 1
@@ -242,8 +248,8 @@ class History:
         self.network.clear_up()
         if any(task.options.tag == UNKNOWN_TAG for task in self.open_tasks()):
             self.start_cluster("rare", 0, tags=(UNKNOWN_TAG,))
-        for host, cluster in self.clusters.items():
-            if cluster.is_dead and host != "brief":
+        for host in self.clusters:
+            if host != "brief":
                 self._replace(host)
 
     def _settle(self) -> None:

@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache, partial
 from random import Random
 from typing import Protocol
 
-from scaler.protocol.codec import Header
+from scaler.protocol.codec import Decoder, Header, pack
 from scaler.protocol.columns import Frame
 from tests.simulation.clock import Clock
 
-#: A header and the frames behind it. Packets are not encoded here: the codec has tests of its own.
+#: A header and the frames behind it. Most histories do not encode them: the codec has tests of its own.
 Packet = tuple[Header, tuple[Frame, ...]]
 
 HANDSHAKE_S = 0.002
@@ -54,20 +55,23 @@ FAIR = Weather()
 
 @dataclass(slots=True, eq=False)
 class Wire:
-    """One connection: a number, its dialler, and until when each direction is busy."""
+    """One connection: a number, its dialler and what that is, and until when each direction is busy."""
 
     number: int
     dialer: End
     host: str
+    role: str
     open: bool = True
-    busy: dict[bool, float] = field(default_factory=lambda: {True: 0.0, False: 0.0})
+    #: when the last packets on their way arrive: [to the dialler, to the listener]
+    busy: list[float] = field(default_factory=lambda: [0.0, 0.0])
 
 
 class Network:
     """All hosts, one listener, and every connection between them."""
 
-    def __init__(self, clock: Clock, chance: Random) -> None:
+    def __init__(self, clock: Clock, chance: Random, *, is_encoding: bool) -> None:
         self._clock = clock
+        self._is_encoding = is_encoding
         self._random = chance.random
         self._wires = 0
         self.listener: End | None = None
@@ -83,10 +87,10 @@ class Network:
 
     # ---- connections
 
-    def dial(self, dialer: End, host: str) -> Wire:
+    def dial(self, dialer: End, host: str, role: str) -> Wire:
         """Try to connect; the dialler hears `connected` or `lost`."""
         self._wires += 1
-        wire = self.wires[self._wires] = Wire(self._wires, dialer, host)
+        wire = self.wires[self._wires] = Wire(self._wires, dialer, host, role)
         self._clock.after(HANDSHAKE_S, lambda: self._accept(wire))
         return wire
 
@@ -146,7 +150,9 @@ class Network:
                 wire.dialer.lost(wire, "no answer")
 
     def leave_unanswered(self) -> None:
-        """The scheduler stands still for too long: every dialler hangs up."""
+        """If the scheduler still stands still, it has for too long: every dialler hangs up."""
+        if not self.is_stopped:
+            return
         for wire in list(self.wires.values()):
             self.close(wire, by_dialer=True)
             wire.dialer.lost(wire, "no answer")
@@ -163,23 +169,22 @@ class Network:
 
     def send(self, wire: Wire, packets: list[Packet], *, up: bool) -> None:
         """Carry packets to the listener (`up`) or to the dialler, if the weather lets them."""
-        if not wire.open:
-            return
         weather = self._weather.get(wire.host, FAIR)
-        if weather is not FAIR:
-            if weather.silent:
-                return
-            if weather.is_rough:
-                self._send_roughly(wire, weather, packets, up=up)
-                return
-        self._send_in_turn(wire, self._due(weather), packets, up=up)
+        if not wire.open or weather.silent_since is not None:
+            return
+        if self._is_encoding:
+            packets = _through_the_codec(packets, wire.role if up else f"to-{wire.role}")
+        if weather.is_rough:
+            self._send_roughly(wire, weather, packets, up=up)
+        else:
+            self._send_in_turn(wire, self._due(weather), packets, up=up)
 
     def _due(self, weather: Weather) -> float:
         return self._clock.now + weather.delay_s * (0.5 + self._random())
 
     def _send_in_turn(self, wire: Wire, due: float, packets: list[Packet], *, up: bool) -> None:
         due = wire.busy[up] = max(due, wire.busy[up])
-        self._clock.at(due, lambda: self._deliver(wire, packets, up=up))
+        self._clock.at(due, partial(self._deliver, wire, packets, up))
 
     def _send_roughly(self, wire: Wire, weather: Weather, packets: list[Packet], *, up: bool) -> None:
         for packet in packets:
@@ -189,13 +194,28 @@ class Network:
             for _ in range(copies):
                 due = self._due(weather)
                 if weather.reorder and self._random() < weather.reorder:
-                    self._clock.at(due, lambda packet=packet: self._deliver(wire, [packet], up=up))
+                    self._clock.at(due, partial(self._deliver, wire, [packet], up))
                 else:
                     self._send_in_turn(wire, due, [packet], up=up)
 
-    def _deliver(self, wire: Wire, packets: list[Packet], *, up: bool) -> None:
-        if not wire.open or self._weather.get(wire.host, FAIR).silent:
+    def _deliver(self, wire: Wire, packets: list[Packet], up: bool) -> None:  # noqa: FBT001  # it goes into a partial
+        if not wire.open or self._weather.get(wire.host, FAIR).silent_since is not None:
             return
         end = self.listener if up else wire.dialer
         if end is not None:
             end.arrived(wire, packets)
+
+
+@cache
+def _decoder(direction: str) -> Decoder:
+    return Decoder(direction)
+
+
+def _through_the_codec(packets: list[Packet], direction: str) -> list[Packet]:
+    """What the other end reads of what one end writes: the same."""
+    written = pack([Header(header.seq, header.ack, header.message, frames) for header, frames in packets])
+    read = [(header, header.frames) for frames in written for header in _decoder(direction).decode(frames)]
+    for (sent, sent_frames), (header, frames) in zip(packets, read, strict=True):
+        assert (sent.seq, sent.ack, sent.message) == (header.seq, header.ack, header.message), f"{sent} became {header}"
+        assert list(map(bytes, sent_frames)) == list(map(bytes, frames)), f"the frames of {sent} are others"
+    return read

@@ -5,7 +5,7 @@ from random import Random
 from scaler.ids import BatchId, FunctionId, function_id
 from scaler.protocol import BatchOptions
 from scaler.worker.agent import AgentConfig
-from tests.simulation.workload import Task
+from tests.simulation.workload import Task, argument
 
 TASKS = 200
 CLUSTERS = 3
@@ -13,38 +13,43 @@ WORKERS = 2
 #: the bytes of the functions, by name
 CODES = {function_id((code,)): code for code in (b"bulk", b"single")}
 BULK, SINGLE = CODES
+#: of the clusters, by number
+TAGS = (("gpu", "solo"), ("gpu",), ())
 UNKNOWN_TAG = "nowhere"
 MEMORY = 4.0
 #: a small batch has no more tasks; how long those of large and of small ones take, about
-MOST_SINGLE = 6
-BULK_SECONDS = (0.000001, 0.000001, 0.000003, 0.0001)
+MOST_SINGLE = 4
+BULK_SECONDS = (0.000001, 0.000001, 0.000003, 0.000003, 0.000003, 0.0001)
 SINGLE_SECONDS = (0.05, 0.2, 0.5)
 
 
 def cluster_config(
     host: str, number: int, threads: int, ends_at: float | None = None, tags: tuple[str, ...] | None = None
 ) -> AgentConfig:
-    """What a cluster offers: tags at the first two hosts, perhaps threads at the third."""
+    """What a cluster offers: one tag or two at the first two hosts, perhaps threads at the third."""
     return AgentConfig(
         name=host,
         host=host,
         pid=1,
         workers=WORKERS,
         threads=threads if number == CLUSTERS - 1 else 1,
-        tags=tags if tags is not None else ("gpu",) if number < CLUSTERS - 1 else (),
+        tags=TAGS[number] if tags is None else tags,
         resources=(("memory", MEMORY),),
         ends_at=ends_at,
     )
 
 
-def batch_options(chance: Random) -> BatchOptions:
-    """Some of everything a batch may ask for."""
+def batch_options(chance: Random, size: int) -> BatchOptions:
+    """Some of everything a batch may ask for; some large ones go where only one cluster takes them."""
+    is_bulk = size > MOST_SINGLE
+    tags = (None, None, "gpu", "gpu", "gpu", "gpu", "solo") if is_bulk else (None, None, "gpu")
+    memory = (0.125, 0.5) if is_bulk else (1.0, 2.0)
     return BatchOptions(
         priority=chance.choice((0, 0, 1)),
         retries=chance.choice((0, 1, 1, 2)),
         retry_delay_s=chance.choice((0.01, 0.1, 0.3)),
-        tag="gpu" if chance.random() < 0.5 else None,
-        resources=(("memory", chance.choice((1.0, 2.0))),) if chance.random() < 0.2 else (),
+        tag=chance.choice(tags),
+        resources=(("memory", chance.choice(memory)),) if chance.random() < 0.2 else (),
         timeout_s=0.25 if chance.random() < 0.15 else None,
     )
 
@@ -53,7 +58,7 @@ def batch_sizes(chance: Random) -> list[int]:
     """Of three or four batches one or two are large, and all of them have `TASKS` tasks."""
     small = [chance.randint(2, MOST_SINGLE) for _ in range(2)]
     left = TASKS - sum(small)
-    first = left if chance.random() < 0.85 else left // 3
+    first = left if chance.random() < 0.92 else left // 3
     sizes = [*small, first, left - first]
     chance.shuffle(sizes)
     return [size for size in sizes if size]
@@ -76,13 +81,16 @@ def tasks_of(chance: Random, batch: BatchId, size: int, options: BatchOptions) -
     seconds = chance.choice(BULK_SECONDS if is_bulk else SINGLE_SECONDS)
     tasks = []
     for index in range(size):
-        task = Task(batch, index, options, seconds * (0.5 + chance.random()))
-        what = chance.random() * (10 if is_bulk else 1)
-        if what < 0.12:
-            task.seconds = chance.choice((0.3, 0.3, 0.3, 1.0, 3.0)) * (0.7 + chance.random())
-        elif what < 0.2:
+        task = Task(batch, index, argument(batch, index), options, seconds * (0.5 + chance.random()))
+        what = chance.random() * (12 if is_bulk else 1)
+        if what < 0.1:
+            task.seconds = chance.choice((0.3, 0.3, 1.0, 3.0)) * (0.7 + chance.random())
+        elif what < 0.18:
             task.raises_left = chance.randint(1, 3)
-        elif what < 0.24:
+        elif what < 0.21:
             task.raises = True
         tasks.append(task)
+    if options.tag == "solo" and chance.random() < 0.6:  # these hold up all that the one cluster has behind them
+        for task in chance.sample(tasks[size // 4 :], WORKERS):
+            task.seconds = 2.0 + 2.0 * chance.random()
     return tasks

@@ -6,12 +6,12 @@ from scaler.core.scheduler import SchedulerCore
 from scaler.ids import Epoch
 from scaler.link import events as link
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
-from scaler.protocol import Delivered, Holding, Resumed, RunSpan
+from scaler.protocol import ClusterReady, Delivered, Holding, Resumed, RunSpan
 from scaler.protocol.codec import Header
 from tests.simulation.clock import Wake
 from tests.simulation.network import UNANSWERED_S, Packet, Wire
 from tests.simulation.verdicts import Verdicts
-from tests.simulation.world import CHECK_EVERY, LATENCY_S, SILENCE_S, VERSIONS, World, first, late_s
+from tests.simulation.world import LATENCIES_S, SILENCE_S, VERSIONS, World, first, late_s
 
 #: so little that some results have to be asked for again
 EARLY_BYTES = 4096
@@ -28,6 +28,7 @@ class Scheduler:
         self.links = AcceptedLinks(AcceptedConfig(Epoch(epoch), 1, VERSIONS, silence_s))
         self._wires: dict[int, Wire] = {}
         self._wake = Wake(world.clock, self._woke)
+        self._latency_s = world.chance.choice(LATENCIES_S)
         self._arrived: list[link.AcceptedEvent] = []
         self._stopped_at = 0.0
         self._stopped_until: float | None = None
@@ -44,7 +45,7 @@ class Scheduler:
         self._hear([link.ConnectionOpened(wire.number, "anyone", wire.host, "")])
 
     def arrived(self, wire: Wire, packets: list[Packet]) -> None:
-        self._hear([link.ArrivedFrom(wire.number, *packet) for packet in packets])
+        self._hear([link.ArrivedFrom(wire.number, header, frames) for header, frames in packets])
 
     def lost(self, wire: Wire, reason: str) -> None:
         if self._wires.pop(wire.number, None) is not None:
@@ -65,7 +66,7 @@ class Scheduler:
         network.is_stopped = True
         clock.after(seconds, self._go_on)
         if seconds > UNANSWERED_S:
-            clock.after(UNANSWERED_S, lambda: None if self.is_dead else network.leave_unanswered())
+            clock.after(UNANSWERED_S, network.leave_unanswered)
 
     def _go_on(self) -> None:
         if self.is_dead or self._stopped_until is None or self._world.clock.now < self._stopped_until:
@@ -84,7 +85,7 @@ class Scheduler:
 
     def _hear(self, events: list[link.AcceptedEvent]) -> None:
         self._arrived += events
-        self._wake.ask(self._world.clock.now + LATENCY_S)
+        self._wake.ask(self._world.clock.now + self._latency_s)
 
     def _woke(self) -> None:
         if self._stopped_until is not None:
@@ -98,7 +99,7 @@ class Scheduler:
         events, self._arrived = self._arrived, []
         told = [*own, *self._perform_links(self.links.handle(events, now))]
         self._turns += 1
-        is_checked = self._turns % CHECK_EVERY == 0
+        is_checked = self._turns % self._world.check_every == 0
         if told or is_checked or (self._core_due is not None and self._core_due <= now):
             self._tell_core(told, now)
             self._core_due = self.core.next_deadline()
@@ -115,6 +116,8 @@ class Scheduler:
 
     def _perform_links(self, outputs: list[link.AcceptedOutput]) -> list[core.Event]:
         told: list[core.Event] = []
+        if not outputs:
+            return told
         packets: dict[int, list[Packet]] = {}
         for output in outputs:
             if type(output) is link.TransmitOn:
@@ -139,6 +142,8 @@ class Scheduler:
             case link.DeliverFrom(peer, message, frames):
                 if isinstance(message, Holding | Resumed):
                     self._verdicts.came_back(peer)
+                elif isinstance(message, ClusterReady):
+                    self._verdicts.offered(message.tags)
                 told.append(core.Received(peer, message, frames))
             case link.Joined(peer, role, name, key_name):
                 told.append(core.PeerJoined(peer, role, name, key_name))
@@ -159,13 +164,15 @@ class Scheduler:
         for command in commands:
             if log is not None:
                 log(f"{self._world.clock.now:.6f} scheduler {command}")
+            if type(command) is core.Send:
+                message = command.message
+                if type(message) is RunSpan:
+                    self._verdicts.sent(message)
+                elif type(message) is Delivered:
+                    self._verdicts.delivered(command.peer, message)
+                said.append(link.OutgoingTo(command.peer, message, command.frames))
+                continue
             match command:
-                case core.Send(peer, message, frames):
-                    if isinstance(message, RunSpan):
-                        self._verdicts.sent(message)
-                    elif isinstance(message, Delivered):
-                        self._verdicts.delivered(peer, message)
-                    said.append(link.OutgoingTo(peer, message, frames))
                 case core.CutOff(peer, reason):
                     assert not reason, f"a good peer was cut off: {reason}"
                     said.append(link.EndLink(peer, reason))

@@ -1,6 +1,7 @@
 """Thousands of histories of the whole system: every task answered once, nothing left over, and everything met."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,18 +12,21 @@ import pytest
 
 from scaler.core.lifecycle import TRANSITIONS, State, Trigger
 from tests.simulation.faults import FAULTS
-from tests.simulation.history import LEAST_FAULTS, History
+from tests.simulation.history import LEAST_FAULTS
 from tests.simulation.plan import TASKS
 from tests.simulation.tally import Tally
 
 HISTORIES = 3000
-PROCESSES = 2
-#: no history brings these about: inputs and large results come with later work
+SOME_MORE = 300
+LEAST_BATCHES = 3
+PROCESSES = max(2, len(os.sched_getaffinity(0)))
+#: each process is given its share in so many parts, or fewer if others are quicker
+PARTS = 3
+#: no history can bring these about: no message of this version leads to them, inputs and large results come later
 ELSEWHERE = dict.fromkeys(
-    [(State.WAITING, Trigger.DEP_FAILED), (State.DONE, Trigger.OBJECT_LOST)], "driven by tests/unit/core/test_lifecycle"
+    [(State.WAITING, Trigger.DEP_FAILED), (State.DONE, Trigger.OBJECT_LOST)],
+    "in the table, but no message leads to it yet: driven by tests/unit/core/test_lifecycle",
 )
-#: seeds that found something once
-KEPT = (985, 1198, 1473)
 
 
 def histories(first: int, last: int) -> Tally:
@@ -33,25 +37,34 @@ def histories(first: int, last: int) -> Tally:
     return Tally.from_json(json.loads(ended.stdout))
 
 
+def play(total: Tally, count: int) -> None:
+    """So many more histories."""
+    size = -(-count // (PARTS * PROCESSES))
+    parts = range(total.histories, total.histories + count, size)
+    with ThreadPoolExecutor(PROCESSES) as processes:
+        for part in processes.map(lambda first: histories(first, first + size), parts):
+            total.add(part)
+
+
+def missing(total: Tally) -> set[tuple[State, Trigger]]:
+    """The moves of the table that no history has met, but could have."""
+    return set(TRANSITIONS) - set(ELSEWHERE) - set(total.moves)
+
+
 @pytest.mark.timeout(600)
 def test_every_task_is_answered_once_and_nothing_is_left_over(capsys: pytest.CaptureFixture[str]):
     begin = time.monotonic()
-    size = HISTORIES // PROCESSES
     total = Tally()
-    with ThreadPoolExecutor(PROCESSES) as processes:
-        for part in processes.map(lambda n: histories(n * size, (n + 1) * size), range(PROCESSES)):
-            total.add(part)
+    play(total, HISTORIES)
+    while missing(total) and total.histories < 2 * HISTORIES:
+        play(total, SOME_MORE)  # the rarest moves take a few thousand histories
     with capsys.disabled():
         # the one place where a test talks: its figures are what it is for
         print(f"\n{time.monotonic() - begin:.0f} s in {PROCESSES} processes\n{total.table(ELSEWHERE)}")  # noqa: T201  # it is to be seen
-    assert total.histories == HISTORIES
-    assert total.tasks >= HISTORIES * TASKS
-    assert total.batches >= HISTORIES * 3
-    assert sum(total.kinds.values()) >= HISTORIES * LEAST_FAULTS
+    assert total.histories >= HISTORIES
+    assert total.tasks >= total.histories * TASKS
+    assert total.batches >= total.histories * LEAST_BATCHES
+    assert sum(total.kinds.values()) >= total.histories * LEAST_FAULTS
     assert set(total.pairs) == set(combinations(sorted(FAULTS), 2))
-    assert set(TRANSITIONS) - set(total.moves) == set(ELSEWHERE)
-
-
-@pytest.mark.parametrize("seed", KEPT)
-def test_what_failed_once_does_not_fail_again(seed: int):
-    History(seed).play()
+    assert missing(total) == set()
+    assert not set(ELSEWHERE) & set(total.moves)

@@ -4,6 +4,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,10 @@ MUTANTS = sorted((Path(__file__).parent / "mutants").glob("*.patch"))
 LEAST_MUTANTS = 8
 #: most are noticed within the first ten
 HISTORIES = 500
+PROCESSES = max(2, len(os.sched_getaffinity(0)))
 PLAY = "import scaler, sys; print(scaler.__file__, flush=True); from tests.simulation.cli import main; sys.exit(main())"
+
+Playing = dict[Path, Future[subprocess.CompletedProcess[str]]]
 
 
 def mutated(mutant: Path, directory: Path) -> None:
@@ -27,18 +32,36 @@ def mutated(mutant: Path, directory: Path) -> None:
         pytest.fail(f"{mutant.name} does not apply to the present sources, make it anew:\n{applied.stderr}")
 
 
-@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.stem)
-def test_the_simulation_notices(mutant: Path, tmp_path: Path):
-    mutated(mutant, tmp_path)
-    ended = subprocess.run(
+def played(mutant: Path, directory: Path) -> subprocess.CompletedProcess[str]:
+    """Histories of the package with the fault in it, until one of them fails."""
+    mutated(mutant, directory)
+    return subprocess.run(
         [sys.executable, "-c", PLAY, "--last", str(HISTORIES)],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"},
+        cwd=directory,
+        env=os.environ | {"PYTHONPATH": f"{directory}{os.pathsep}{ROOT}"},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert ended.stdout.startswith(str(tmp_path)), "the mutated package is not the one that was imported"
+
+
+@pytest.fixture(scope="module")
+def playing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Playing]:
+    """All mutants that this run asks for, several at a time."""
+    names = {item.callspec.id for item in request.session.items if hasattr(item, "callspec")}
+    with ThreadPoolExecutor(PROCESSES) as processes:
+        yield {
+            mutant: processes.submit(played, mutant, tmp_path_factory.mktemp(mutant.stem))
+            for mutant in MUTANTS
+            if mutant.stem in names
+        }
+
+
+@pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.stem)
+def test_the_simulation_notices(mutant: Path, playing: Playing):
+    ended = playing[mutant].result()
+    directory = ended.stdout.partition(f"{os.sep}scaler{os.sep}")[0]
+    assert Path(directory).name.startswith(mutant.stem), "the mutated package is not the one that was imported"
     assert ended.returncode == 1, f"{HISTORIES} histories went well with {mutant.stem}"
     assert "replay it by" in ended.stderr
 

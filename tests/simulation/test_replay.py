@@ -14,7 +14,7 @@ def digest(seed: int, hash_seed: int) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
 
 
-@pytest.mark.parametrize("seed", [3, 14, 159])
+@pytest.mark.parametrize("seed", [3, 14, 150])
 def test_three_hash_seeds_give_one_log(seed: int):
     assert len({digest(seed, hash_seed) for hash_seed in range(3)}) == 1
 

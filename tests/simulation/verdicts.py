@@ -6,7 +6,6 @@ from scaler.core.config import CoreConfig
 from scaler.ids import BatchId, Incarnation, RunId
 from scaler.protocol import Cause, Delivered, RunSpan
 from tests.simulation.clock import Clock
-from tests.simulation.plan import UNKNOWN_TAG
 from tests.simulation.workload import Begin, Task, Workload, argument
 from tests.simulation.world import SILENCE_S
 
@@ -41,6 +40,8 @@ class Verdicts:
         self._left: dict[Incarnation, float] = {}
         #: hosts that had a fault of any kind
         self._troubled: set[str] = set()
+        #: since when the scheduler knows each tag
+        self._tags: dict[str, float] = {}
         #: when each scheduler but the first started
         self._restarts: list[float] = []
 
@@ -66,8 +67,14 @@ class Verdicts:
         """Something happened to a host."""
         self._troubled.add(host)
 
+    def offered(self, tags: tuple[str, ...]) -> None:
+        """A cluster has told the scheduler of its tags."""
+        for tag in tags:
+            self._tags.setdefault(tag, self._clock.now)
+
     def restarted(self) -> None:
         """Another scheduler starts."""
+        self._tags.clear()
         self._restarts.append(self._clock.now)
 
     # ---- what is forgotten
@@ -111,7 +118,8 @@ class Verdicts:
                 return None if vanished >= VANISH_LIMIT else f"{vanished} clusters vanished under it"
             case Cause.UNKNOWN_TAG:
                 # a new scheduler knows only the tags of the clusters that have come back
-                return None if options.tag == UNKNOWN_TAG or self._restarts else "its tag is known"
+                known_since = self._tags.get(options.tag or "")
+                return None if known_since is None or known_since > task.submitted_at else "its tag is known"
             case _:
                 return "nothing permits that"
 

@@ -4,7 +4,7 @@ from array import array
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import pairwise
 from typing import Protocol
 
 from scaler.ids import TicketId, WorkerId
@@ -62,6 +62,20 @@ class Ticket:
         return self.lo + len(self.calls)
 
 
+class Finished:
+    """What a slot finished of one ticket since the last harvest, as it lies in the ring."""
+
+    __slots__ = ("data", "ends", "lo", "run_us", "statuses", "ticket")
+
+    def __init__(self, ticket: TicketId, lo: int) -> None:
+        self.ticket = ticket
+        self.lo = lo
+        self.statuses = bytearray()
+        self.run_us = array("I")
+        self.ends = array("Q")
+        self.data: list[bytes] = []
+
+
 @dataclass(slots=True)
 class Slot:
     """One slot: what it runs, where a limit stops it, and what it finished since the last harvest."""
@@ -73,9 +87,9 @@ class Slot:
     ended: tuple[TicketId, int] = (TicketId(0), 0)
     #: counts what began, so that an end is not mistaken for another's
     number: int = 0
-    #: (ticket, index, status, bytes, run µs)
-    finished: list[tuple[TicketId, int, int, bytes, int]] = field(default_factory=list)
-    #: bytes ever harvested
+    finished: list["Finished"] = field(default_factory=list)
+    #: bytes ever written, and ever harvested
+    written: int = 0
     base: int = 0
 
     @property
@@ -109,7 +123,12 @@ class SimWorker:
     @property
     def is_idle(self) -> bool:
         """Whether nothing will happen before it is given something."""
-        return not self.unread and all(slot.ticket is None for slot in self.slots)
+        if self.unread:
+            return False
+        for slot in self.slots:  # noqa: SIM110  # a generator takes longer, and this is asked all the time
+            if slot.ticket is not None:
+                return False
+        return True
 
 
 class SimWorkers:
@@ -253,7 +272,14 @@ class SimWorkers:
     @staticmethod
     def _finish(slot: Slot, seconds: float, status: int, data: bytes) -> None:
         assert slot.ticket is not None
-        slot.finished.append((slot.ticket.ticket, slot.index, status, data, int(seconds * 1e6)))
+        if not slot.finished or slot.finished[-1].ticket != slot.ticket.ticket:
+            slot.finished.append(Finished(slot.ticket.ticket, slot.index))
+        finished = slot.finished[-1]
+        slot.written += len(data)
+        finished.statuses.append(status)
+        finished.run_us.append(int(seconds * 1e6))
+        finished.ends.append(slot.written)
+        finished.data.append(data)
         slot.index += 1
         slot.number += 1
 
@@ -318,7 +344,7 @@ class SimWorkers:
 
     def _harvest(self, worker: SimWorker) -> agent.Harvested:
         worker.harvest_at = None
-        pieces = tuple([piece for slot in worker.slots for piece in _pieces(slot)])
+        pieces = tuple([piece for slot in worker.slots for piece in _take_pieces(slot)])
         worker.views = tuple(map(_view, worker.slots))
         worker.looks.looked(self._clock.now, is_idle=worker.is_idle, is_news=True)
         self._look_in_time(worker)
@@ -348,51 +374,42 @@ def _started(worker: SimWorker) -> list[agent.Event]:
 
 
 def _calls(column: ArgumentColumn) -> list[bytes]:
-    data, offsets = bytes(column.data[0]), words(column.offsets)
-    return [data[offsets[n] - offsets[0] : offsets[n + 1] - offsets[0]] for n in range(column.count)]
+    data, offsets = bytes(column.data[0]), words(column.offsets).tolist()
+    base = offsets[0]
+    return [data[lo - base : hi - base] for lo, hi in pairwise(offsets)]
 
 
 def _view(slot: Slot) -> agent.SlotView:
+    ended, limit = slot.ended
     if slot.ticket is None:
-        return agent.SlotView(TicketId(0), 0, 0.0, *slot.ended)
-    return agent.SlotView(slot.ticket.ticket, slot.index, slot.since, *slot.ended)
+        return agent.SlotView(TicketId(0), 0, 0.0, ended, limit)
+    return agent.SlotView(slot.ticket.ticket, slot.index, slot.since, ended, limit)
 
 
-def _pieces(slot: Slot) -> list[agent.Piece]:
-    pieces: list[agent.Piece] = []
-    finished, slot.finished = slot.finished, []
-    while finished:
-        ticket, lo = finished[0][:2]
-        size = 1
-        while size < len(finished) and finished[size][:2] == (ticket, lo + size):
-            size += 1
-        part, finished = finished[:size], finished[size:]
-        column = _column(lo, slot.base, part)
-        slot.base += len(column.data[0])
-        pieces.append(agent.Piece(ticket, column))
+def _take_pieces(slot: Slot) -> list[agent.Piece]:
+    pieces = []
+    for finished in slot.finished:
+        data = b"".join(finished.data)
+        column = ResultColumn(
+            lo=finished.lo,
+            count=len(finished.statuses),
+            base=slot.base,
+            statuses=bytes(finished.statuses),
+            run_us=finished.run_us.tobytes(),
+            ends=finished.ends.tobytes(),
+            costs=b"",
+            data=(data,),
+        )
+        slot.base += len(data)
+        pieces.append(agent.Piece(finished.ticket, column))
+    slot.finished.clear()
     return pieces
-
-
-def _column(lo: int, base: int, part: list[tuple[TicketId, int, int, bytes, int]]) -> ResultColumn:
-    _, _, statuses, data, run_us = zip(*part, strict=True)
-    return ResultColumn(
-        lo=lo,
-        count=len(part),
-        base=base,
-        statuses=bytes(statuses),
-        run_us=array("I", run_us).tobytes(),
-        ends=array("Q", list(accumulate(map(len, data), initial=base))[1:]).tobytes(),
-        costs=b"",
-        data=(b"".join(data),),
-    )
 
 
 def results_of(column: ResultColumn) -> list[tuple[int, int, bytes]]:
     """(index, status, bytes) of each outcome in a column."""
-    data = b"".join(bytes(frame) for frame in column.data)
-    start = column.base
-    found = []
-    for number, (status, end) in enumerate(zip(bytes(column.statuses), words(column.ends), strict=True)):
-        found.append((column.lo + number, status, data[start - column.base : end - column.base]))
-        start = end
-    return found
+    data = b"".join(column.data)
+    base = column.base
+    ends = words(column.ends).tolist()
+    parts = [data[lo - base : hi - base] for lo, hi in pairwise([base, *ends])]
+    return list(zip(range(column.lo, column.hi), bytes(column.statuses), parts, strict=True))

@@ -1,12 +1,12 @@
 """What the simulated tasks do and what really happened to them, counted where they run, not by the code under test."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from scaler.ids import BatchId, Incarnation, WorkerId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE
 from scaler.worker.agent import AgentConfig
+from tests.simulation.clock import Clock
 
 
 def argument(batch: BatchId, index: int) -> bytes:
@@ -41,6 +41,8 @@ class Task:
 
     batch: BatchId
     index: int
+    #: its argument
+    call: bytes
     options: BatchOptions
     seconds: float
     #: so often it takes its worker down, or raises what may be tried again, before it returns
@@ -51,40 +53,42 @@ class Task:
     begins: list[Begin] = field(default_factory=list)
     #: workers that ended unasked while it was in one of their slots
     deaths: int = 0
+    submitted_at: float = 0.0
     cancelled_at: float | None = None
 
 
 class Workload:
     """Every task of a history, by its call."""
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self._now = now
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
         self.tasks: dict[bytes, Task] = {}
 
     def add(self, task: Task) -> None:
         """A task that is about to be submitted."""
-        self.tasks[argument(task.batch, task.index)] = task
+        task.submitted_at = self._clock.now
+        self.tasks[task.call] = task
 
     def at(self, cluster: Incarnation, config: AgentConfig) -> "ClusterWork":
         """What the workers of one cluster tell."""
-        return ClusterWork(self, cluster, config, self._now)
+        return ClusterWork(self, cluster, config, self._clock)
 
 
 class ClusterWork:
     """The simulated calls, as the workers of one cluster run them."""
 
-    def __init__(self, workload: Workload, cluster: Incarnation, config: AgentConfig, now: Callable[[], float]) -> None:
+    def __init__(self, workload: Workload, cluster: Incarnation, config: AgentConfig, clock: Clock) -> None:
         self._tasks = workload.tasks
         self._cluster = cluster
         self._tags = config.tags
-        self._now = now
+        self._clock = clock
 
     def begins(self, call: bytes, worker: WorkerId) -> bool:
         """A call begins; whether it takes its worker down."""
         task = self._tasks[call]
         tag = task.options.tag
         assert tag is None or tag in self._tags, f"{call!r} wants {tag!r} and begins where there is {self._tags}"
-        task.begins.append(Begin(self._cluster, worker, self._now()))
+        task.begins.append(Begin(self._cluster, worker, self._clock.now))
         if task.deaths_left:
             task.deaths_left -= 1
             return True

@@ -11,13 +11,17 @@ from tests.simulation.network import Network
 VERSIONS = Versions(1, "3.11", 5)
 #: the scheduler gives up a peer that is silent for so long
 SILENCE_S = 6.0
-HEARTBEAT_S = 2.5
+HEARTBEAT_S = 2.8
 #: a process that wakes up so late tells its pure parts
 SLEPT_S = 5.0
-#: from the first thing that comes until a process takes in all that has come
-LATENCY_S = 0.008
-#: every pure part checks all its invariants in one of so many turns, by the number of the turn
+#: from the first thing that comes until a process takes in all that has come: one is quicker than another
+LATENCIES_S = (0.004, 0.016, 0.03)
+#: every pure part checks all its invariants in one of so many turns, by the number of the turn …
 CHECK_EVERY = 80
+#: … and in each of them in one of so many histories, by the seed
+CHECKED_EVERY = 100
+#: in one of so many histories all that is sent goes through the codec
+ENCODED_EVERY = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +31,7 @@ class World:
     clock: Clock
     network: Network
     chance: Random
+    check_every: int
     #: takes a line about each command, or None: lines cost more than the commands
     log: Callable[[str], None] | None
 
