@@ -12,9 +12,6 @@ from scaler.core.workers import Cluster
 from scaler.ids import FunctionId
 from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
 
-#: Arguments asked for at once, at least, when a restart left tasks without.
-ASK_TASKS = 256
-
 
 class Placement:
     """Gives queued tasks to clusters with room."""
@@ -32,6 +29,8 @@ class Placement:
         self._without_function: dict[int, Batch] = {}
         #: all clusters with `is_reserved`, and some that had it
         self._reserved: list[Cluster] = []
+        #: slots that may take a class, of those asked for in this turn
+        self._offered: dict[QueueClass, int] = {}
 
     def place(self, now: float) -> None:
         """Give out what can be given out now; afterwards no cluster with room could take the head of any class."""
@@ -48,6 +47,7 @@ class Placement:
             candidates: Iterable[Cluster] = changed
         else:
             candidates = self._everyone()
+        self._offered.clear()
         for cluster in candidates:
             if not self._queue.tasks:
                 break
@@ -75,7 +75,7 @@ class Placement:
                 return
             known, lane, sharers = best
             if known not in shares:
-                shares[known] = self._share(cluster, known)
+                shares[known] = self._share(cluster, known, now)
             count = self._allowance(cluster, known, lane, shares[known], now)
             if count > 0:
                 before = known.tasks
@@ -84,11 +84,18 @@ class Placement:
             else:
                 passed.add(known)
 
-    def _share(self, cluster: Cluster, known: QueueClass) -> int:
-        """What one cluster may take of a class in one turn: half of its part by slots, so that shares shrink."""
-        if len(self._workers.clusters) == 1:
+    def _share(self, cluster: Cluster, known: QueueClass, now: float) -> int:
+        """What one cluster may take of a class in one turn: half of its part by slots, so that shares shrink.
+
+        Its part is of the slots that may take that class at all; one that is the only one may take everything.
+        """
+        slots = self._offered.get(known)
+        if slots is None:
+            offering = (other.slots for other in self._workers.clusters.values() if other.offers(known.key, now))
+            slots = self._offered[known] = sum(offering)
+        if cluster.slots == slots:
             return known.tasks
-        return -(-known.tasks * cluster.slots // (2 * self._workers.slots))
+        return -(-known.tasks * cluster.slots // (2 * slots))
 
     def _best(self, cluster: Cluster, passed: set[QueueClass], now: float) -> tuple[QueueClass, Lane, int] | None:
         """The class to serve next at a cluster, the lane whose turn it is, and how many clients share that turn."""
@@ -153,7 +160,7 @@ class Placement:
         load = cluster.load
         column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
         if column is None:
-            self._ask_arguments(batch, span, count)
+            self._ask_arguments(batch, span)
             return
         if cluster.is_new_function(batch.function):
             size_bytes = sum(len(frame) for frame in frames)
@@ -166,8 +173,9 @@ class Placement:
         known.pass_turn(lane)
         self._queue.classes.move_to_end(known.key)
 
-    def _ask_arguments(self, batch: Batch, span: Span, count: int) -> None:
-        lo, hi = batch.store.missing(span.lo, min(span.hi, span.lo + max(count, ASK_TASKS)))[0]
+    def _ask_arguments(self, batch: Batch, span: Span) -> None:
+        """Ask for all that is missing in a row: its client sends as fast as it is taken, as it did the first time."""
+        lo, hi = batch.store.missing(span.lo, span.hi)[0]
         self._tasks.advance(batch, lo, hi, Trigger.UNREADY, wait=Wait.ARGUMENTS)
         self._outbox.send(batch.owner, NeedTasks(batch.id, lo, hi))
 

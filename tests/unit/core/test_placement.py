@@ -6,6 +6,7 @@ from scaler.core.config import CoreConfig
 from scaler.core.events import Command, PeerLost, Send
 from scaler.core.spans import NO_COUNTS
 from scaler.protocol import BatchOptions, ReturnReason, RunSpan
+from scaler.protocol.options import MAX_INDEX
 from tests.unit.core.examples import (
     A2,
     A3,
@@ -27,13 +28,16 @@ from tests.unit.core.examples import (
     function_for,
     knows,
     maps,
+    need_tasks,
     opens,
     ready,
     results_for,
+    resumes,
     returns,
     run_id,
     said,
     span_for,
+    states,
     values,
 )
 
@@ -223,3 +227,14 @@ def test_a_cluster_that_has_no_slots_is_not_kept_empty_for_it(core: Checked):
     core.handle([PeerLost(Y)])
     assert given(core.handle([finishes(Z, run_id(2), values(0, 1))])) == []
     assert given(core.handle([finishes(Z, run_id(2), values(1, 2))])) == [(Z, A, 0, 1)]
+
+
+# ---- after a restart
+
+
+@pytest.mark.parametrize("size", [1_000, MAX_INDEX])
+def test_all_arguments_that_are_missing_in_a_row_are_asked_for_at_once(anew: Checked, size: int):
+    anew.handle([defines(), resumes(A, size, (0, size))])
+    assert anew.handle([], now=3.0) == [need_tasks(A, 0, size)]
+    assert given(anew.handle([appends(A, 0, 1)], now=3.0)) == [(X, A, 0, 1)]
+    assert states(anew) == [(0, 1, "assigned"), (1, size, "waiting")]
