@@ -79,6 +79,8 @@ class RangeSet:
         last = bisect_left(los, hi, first)
         if first >= last or lo >= hi:
             return []
+        if last - first == 1 and (lo <= los[first] or his[first] <= hi):  # one side or all of one range, mostly
+            return [self._cut(first, lo, hi)]
         removed = [Range(max(lo, a), min(hi, b)) for a, b in zip(los[first:last], his[first:last], strict=True)]
         head, tail = los[first], his[last - 1]
         kept = [(head, lo)] if head < lo else []
@@ -86,6 +88,22 @@ class RangeSet:
         los[first:last] = [a for a, _ in kept]
         his[first:last] = [b for _, b in kept]
         self._size -= sum(b - a for a, b in removed)
+        return removed
+
+    def _cut(self, at: int, lo: int, hi: int) -> Range:
+        """Take [lo, hi), which reaches to an end of the range at this place or beyond, out of it; what was in."""
+        los, his = self._los, self._his
+        first, last = los[at], his[at]
+        if lo > first:
+            his[at] = lo
+            removed = Range(lo, last)
+        elif hi < last:
+            los[at] = hi
+            removed = Range(first, hi)
+        else:
+            del los[at], his[at]
+            removed = Range(first, last)
+        self._size -= removed.hi - removed.lo
         return removed
 
     def within(self, lo: int, hi: int) -> list[Range]:

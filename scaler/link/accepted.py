@@ -33,7 +33,7 @@ from scaler.link.link import Link, Packet
 from scaler.link.versions import compatible, version_differences, version_table
 from scaler.protocol.codec import Header
 from scaler.protocol.columns import Frame
-from scaler.protocol.connection import Goodbye, Heartbeat, Hello, Rejected, Versions
+from scaler.protocol.connection import LONGEST_TEXT, Goodbye, Heartbeat, Hello, Rejected, Versions
 
 T = TypeVar("T")
 
@@ -297,7 +297,7 @@ class AcceptedLinks:
         """Tell a peer why, and the log in the same words or in those of `noted`."""
         self._forget_connection(connection)
         self._see_off(connection, now)
-        rejected = Rejected(code, text, self._config.versions)
+        rejected = Rejected(code, text[:LONGEST_TEXT], self._config.versions)
         refused = Refused(connection, known.name, noted or text, known.address)
         return [TransmitOn(connection, 0, 0, rejected, ()), refused]
 

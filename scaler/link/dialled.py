@@ -93,6 +93,11 @@ class DialledLink:
         """What was said and is not acknowledged: 0 when all of it has arrived, so that a leaver may go."""
         return self._link.backlog_bytes
 
+    @property
+    def absence(self) -> str:
+        """Where there is no scheduler, and why not, in words."""
+        return f"{self._config.address} ({self._last_reason})"
+
     def handle(self, events: Iterable[DialledEvent], now: float) -> list[DialledOutput]:
         """What happened since, in order; what to do about it, in order."""
         outputs: list[DialledOutput] = []
@@ -132,11 +137,13 @@ class DialledLink:
         if self._ended:
             return None
         if self._up:
-            times = [self._link.next_deadline(), self._heartbeat_at]
+            due, heartbeat_at = self._link.next_deadline(), self._heartbeat_at
+            if due is None or (heartbeat_at is not None and heartbeat_at < due):
+                due = heartbeat_at
         else:
-            times = [self._dial_at, self._greet_by, self._give_up_at()]
-        known = [time for time in times if time is not None]
-        return min(known) + self._slept_s if known else None
+            times = (self._dial_at, self._greet_by, self._give_up_at())
+            due = min((time for time in times if time is not None), default=None)
+        return None if due is None else due + self._slept_s
 
     def _give_up_at(self) -> float | None:
         if self._config.give_up_s is None or self._alone_since is None:
@@ -187,15 +194,17 @@ class DialledLink:
     def _arrived(self, header: Header, frames: tuple[Frame, ...], now: float) -> list[DialledOutput]:
         if not self._connected:
             return []
-        match header.message:
-            case Hello() as hello:
-                return [] if self._up else self._greeted(hello, now)
-            case Rejected() as rejected:
-                return self._rejected(rejected, now)
+        if header.seq == 0:  # else it cannot be one of these
+            match header.message:
+                case Hello() as hello:
+                    return [] if self._up else self._greeted(hello, now)
+                case Rejected() as rejected:
+                    return self._rejected(rejected, now)
         if not self._up:
             return []
         deliveries, packets = self._link.receive(header, frames, now)
-        return [*(Deliver(*delivery) for delivery in deliveries), *self._transmit(packets)]
+        outputs: list[DialledOutput] = [Deliver(message, behind) for message, behind in deliveries]
+        return outputs + self._transmit(packets) if packets else outputs
 
     def _greeted(self, hello: Hello, now: float) -> list[DialledOutput]:
         if not compatible(self._config.versions, hello.versions):

@@ -76,10 +76,14 @@ class Link:
     def send(self, message: Sendable, frames: tuple[Frame, ...] = ()) -> list[Packet]:
         """Number a message; what may be transmitted now."""
         self._last_seq += 1
-        size = HEADER_BYTES + sum(map(len, frames))
-        self._waiting.append(Packet(self._last_seq, message, frames, size))
+        size = HEADER_BYTES + sum(map(len, frames)) if frames else HEADER_BYTES
+        packet = Packet(self._last_seq, message, frames, size)
+        if self._attached and not self._waiting and self._has_room(size):
+            self._sent(packet)
+            return [packet]
+        self._waiting.append(packet)
         self._waiting_bytes += size
-        return self._release()
+        return []
 
     def attach(self, received_by_peer: int) -> list[Packet]:
         """A connection stands: forget what the peer has, send the rest again."""
@@ -97,13 +101,13 @@ class Link:
     def receive(self, header: Header, frames: tuple[Frame, ...], now: float) -> tuple[list[Delivery], list[Packet]]:
         """What to deliver, and what to transmit in answer."""
         self._acknowledge(header.ack)
-        packets = self._release()
+        packets = self._release() if self._waiting else []
         if header.seq == 0:
             return [], packets + self._connection_message(header.message, now)
         if header.seq != self.received + 1:
             return [], packets + self._out_of_order(header.seq, now)
         self.received = header.seq
-        self._note_unsaid(sum(map(len, frames)), now)
+        self._note_unsaid(sum(map(len, frames)) if frames else 0, now)
         return [Delivery(header.message, frames)], packets
 
     def heartbeat(self) -> Packet:
@@ -161,13 +165,18 @@ class Link:
     def _release(self) -> list[Packet]:
         released: list[Packet] = []
         while self._attached and self._waiting:
-            size = self._waiting[0].size_bytes
-            if self._unacked and self._unacked_bytes + size > self._window_bytes:
+            if not self._has_room(self._waiting[0].size_bytes):
                 break
             packet = self._waiting.popleft()
-            self._waiting_bytes -= size
-            self._unacked_bytes += size
-            self._unacked.append(packet)
-            self._last_sent = packet.seq
+            self._waiting_bytes -= packet.size_bytes
+            self._sent(packet)
             released.append(packet)
         return released
+
+    def _has_room(self, size: int) -> bool:
+        return not self._unacked or self._unacked_bytes + size <= self._window_bytes
+
+    def _sent(self, packet: Packet) -> None:
+        self._unacked_bytes += packet.size_bytes
+        self._unacked.append(packet)
+        self._last_sent = packet.seq

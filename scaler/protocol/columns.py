@@ -29,10 +29,9 @@ STATUSES = frozenset((VALUE, RAISED, FAILED, RAISED_RETRYABLE, REFERENCE))
 
 def words(frame: Frame) -> memoryview:
     """The frame read as 64-bit words."""
-    view = memoryview(frame).cast("B")
-    if len(view) % WORD_BYTES:
-        raise ProtocolError(f"a column of 64-bit words has {len(view)} bytes")
-    return view.cast("Q")
+    if len(frame) % WORD_BYTES:
+        raise ProtocolError(f"a column of 64-bit words has {len(frame)} bytes")
+    return memoryview(frame).cast("B").cast("Q")
 
 
 class ArgumentColumn(Struct, frozen=True):

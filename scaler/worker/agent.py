@@ -96,13 +96,9 @@ class Agent:
         """When to call `handle` again though nothing happens."""
         if self._ending.has_ended:
             return None
-        due = [
-            deadline
-            for part in (self._balance, self._telling, self._stops, self._statistics, self._ending)
-            if (deadline := part.next_deadline()) is not None
-        ]
-        start_at = self._pool.next_start()
-        return min(due if start_at is None else [*due, start_at], default=None)
+        parts = (self._balance, self._telling, self._stops, self._statistics, self._ending)
+        due = [*[part.next_deadline() for part in parts], self._pool.next_start()]
+        return min([deadline for deadline in due if deadline is not None], default=None)
 
     def check(self) -> None:
         """Every invariant, the slow way."""
