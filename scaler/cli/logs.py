@@ -121,11 +121,12 @@ def _pairs(record: logging.LogRecord) -> str:
 
 def _word(value: object) -> str:
     text = str(value)
-    return text if _PLAIN.fullmatch(text) else _quoted(text)
+    return text if text.isprintable() and _PLAIN.fullmatch(text) else _quoted(text)
 
 
 def _quoted(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+    """In quotes; with what would move a terminal's cursor or turn the line around as an escape."""
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def _moment(record: logging.LogRecord) -> str:

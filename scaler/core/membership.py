@@ -70,7 +70,7 @@ class Membership:
         for run in runs:
             if run.id in self._tasks.runs:
                 self._outcomes.release_run(run, charge=not said_goodbye)
-        self._recovery.cluster_lost([one for one in batches.values() if one.serial in self._tasks.by_serial])
+        self._recovery.cluster_lost(cluster, [one for one in batches.values() if one.serial in self._tasks.by_serial])
         self._workers.leave(cluster)
         level = "info" if said_goodbye else "warning"
         fields = (("cluster", cluster.name), ("reason", reason), ("unfinished", unfinished))

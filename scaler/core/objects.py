@@ -10,8 +10,15 @@ from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId
 from scaler.protocol import FreeObjects, ObjectLocated, ObjectsLost
 
+#: so many names fit a header
+MAX_OBJECTS = 1 << 15
 #: what to say to whom
 Sayings = list[tuple[Incarnation, FreeObjects | ObjectLocated | ObjectsLost]]
+
+
+def _parts(names: list[ObjectId]) -> Iterator[tuple[ObjectId, ...]]:
+    """Names in as many messages as their headers want."""
+    return (tuple(names[at : at + MAX_OBJECTS]) for at in range(0, len(names), MAX_OBJECTS))
 
 
 class _Object:
@@ -50,7 +57,7 @@ class ObjectManager:
     def held(self, peer: Incarnation, objects: Iterable[ObjectId]) -> Sayings:
         """A peer has copies now; of what is gone already it is told to free them."""
         gone = [name for name in objects if not self._hold(peer, name)]
-        return [(peer, FreeObjects(tuple(gone)))] if gone else []
+        return [(peer, FreeObjects(part)) for part in _parts(gone)]
 
     def _hold(self, peer: Incarnation, name: ObjectId) -> bool:
         known = self._objects.get(name)
@@ -72,7 +79,7 @@ class ObjectManager:
             if not known.holders:
                 for concerned in dict.fromkeys((name.owner, *known.references)):
                     lost.setdefault(concerned, []).append(name)
-        return [(concerned, ObjectsLost(tuple(names))) for concerned, names in lost.items()]
+        return [(concerned, ObjectsLost(part)) for concerned, names in lost.items() for part in _parts(names)]
 
     def referred(self, peer: Incarnation, objects: Iterable[ObjectId]) -> Sayings:
         """A peer refers to these; those that are gone are lost to it."""
@@ -84,7 +91,7 @@ class ObjectManager:
             else:
                 known.references[peer] = None
                 self._note(peer, name)
-        return [(peer, ObjectsLost(tuple(gone)))] if gone else []
+        return [(peer, ObjectsLost(part)) for part in _parts(gone)]
 
     def released(self, peer: Incarnation, objects: Iterable[ObjectId]) -> Sayings:
         """A peer refers to these no longer; what nobody refers to is freed everywhere."""
@@ -98,7 +105,7 @@ class ObjectManager:
             if not known.references:
                 for holder in self._forget(name):
                     free.setdefault(holder, []).append(name)
-        return [(holder, FreeObjects(tuple(names))) for holder, names in free.items()]
+        return [(holder, FreeObjects(part)) for holder, names in free.items() for part in _parts(names)]
 
     def located(self, peer: Incarnation, name: ObjectId, addresses: dict[Incarnation, str]) -> Sayings:
         """Tell a peer where an object is: the addresses of its holders, as far as they have one."""
@@ -130,8 +137,8 @@ class ObjectManager:
             self._unnote_one(peer, name)
             for holder in self._forget(name):
                 free.setdefault(holder, []).append(name)
-        sayings: Sayings = [(holder, FreeObjects(tuple(gone))) for holder, gone in free.items()]
-        sayings += [(other, ObjectsLost(tuple(gone))) for other, gone in lost.items()]
+        sayings: Sayings = [(holder, FreeObjects(part)) for holder, gone in free.items() for part in _parts(gone)]
+        sayings += [(other, ObjectsLost(part)) for other, gone in lost.items() for part in _parts(gone)]
         return [*sayings, *self.released(peer, [name for name in names if name.owner != peer])]
 
     def _forget(self, name: ObjectId) -> Iterator[Incarnation]:

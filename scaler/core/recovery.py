@@ -28,6 +28,10 @@ from scaler.ranges import RangeSet, joined
 ARRIVAL_S = 1.0
 #: A report takes so much beside the bytes of results.
 _REPORT_BYTES = 1024
+#: what one more range in such a report, or in a claim, takes
+_RANGE_BYTES = 128
+#: claims and what is handed back of them may take so much: millions of runs
+MOST_CLAIM_BYTES = 256 << 20
 _UNPLACED = (State.HELD, State.QUEUED)
 
 
@@ -37,6 +41,8 @@ class _Early:
 
     cluster: Cluster
     held: Held
+    #: what it takes without its results
+    claim_bytes: int
     #: what `CoreConfig.early_bytes` counts of the reports
     size_bytes: int = 0
     #: its results that there was no room for: the cluster has them still
@@ -78,7 +84,7 @@ class Recovery:
         self._early: dict[BatchId, list[_Early]] = {}
         self._early_runs: dict[RunId, _Early] = {}
         #: of all of them
-        self._early_bytes = 0
+        self._early_bytes = self._claim_bytes = 0
 
     def start(self, now: float) -> None:
         """The window opens with the first event."""
@@ -121,8 +127,7 @@ class Recovery:
         self._timers.release_by(until)
         for early in self._early.pop(message.batch, ()):
             self._drop_early(early)
-            is_here = self._workers.clusters.get(early.cluster.peer) is early.cluster
-            if is_here and early.held.run not in self._tasks.runs:
+            if early.held.run not in self._tasks.runs:
                 self._claim(early.cluster, batch, early.held)
                 for report, frames in early.reports:
                     self._replay(early.cluster, report, frames, now)
@@ -156,6 +161,8 @@ class Recovery:
             batch = self._tasks.batches.get(held.batch)
             if held.run in self._tasks.runs:
                 continue
+            if not self._tasks.may_have_named(held.run):
+                raise ProtocolError(f"run {held.run} is held before it was given")
             if batch is not None:
                 self._claim(cluster, batch, held)
             elif now < self._absent_at and not self._has_told_all(held.batch.owner):
@@ -166,14 +173,17 @@ class Recovery:
     def _keep_claim(self, cluster: Cluster, held: Held) -> None:
         """A claim on a batch whose client is not here: kept, if no other claim on that run is."""
         known = self._early_runs.get(held.run)
-        if known is not None and self._workers.clusters.get(known.cluster.peer) is known.cluster:
+        if known is not None:
             if known.cluster is not cluster:
                 self._outbox.send(cluster.peer, Forget(held.run))
             return
-        if known is not None:
-            self._early[known.held.batch].remove(known)
-            self._drop_early(known)
-        early = self._early_runs[held.run] = _Early(cluster, held)
+        ranges = _ranges_of(held)
+        size_bytes = _REPORT_BYTES + _RANGE_BYTES * len(ranges)
+        if self._claim_bytes + size_bytes > MOST_CLAIM_BYTES:
+            self._outbox.send(cluster.peer, Forget(held.run))
+            return
+        early = self._early_runs[held.run] = _Early(cluster, held, size_bytes)
+        self._claim_bytes += size_bytes
         self._early.setdefault(held.batch, []).append(early)
         self._timers.release_by(self._absent_at)
 
@@ -193,13 +203,27 @@ class Recovery:
                 return True
             early.size_bytes += size_bytes
             self._early_bytes += size_bytes
+        else:
+            size_bytes = _REPORT_BYTES + _RANGE_BYTES * len(message.ranges)
+            if self._claim_bytes + size_bytes > MOST_CLAIM_BYTES:
+                self._let_go(early)
+                return True
+            early.claim_bytes += size_bytes
+            self._claim_bytes += size_bytes
         early.reports.append((message, frames))
         return True
+
+    def _let_go(self, early: _Early) -> None:
+        """There is no room for what a claim has grown to: its tasks will be queued, or are claimed by others."""
+        self._early[early.held.batch].remove(early)
+        self._drop_early(early)
+        self._outbox.send(early.cluster.peer, Forget(early.held.run))
 
     def _drop_early(self, early: _Early) -> None:
         """A claim waits no longer; the caller takes it from its batch."""
         del self._early_runs[early.held.run]
         self._early_bytes -= early.size_bytes
+        self._claim_bytes -= early.claim_bytes
 
     def _claim(self, cluster: Cluster, batch: Batch, held: Held) -> None:
         """Adopt what stands nowhere else; of the rest the first result wins, or the claimer is told to stop."""
@@ -291,11 +315,13 @@ class Recovery:
         for name in names:
             for early in self._early.pop(name):
                 self._drop_early(early)
-                if self._workers.clusters.get(early.cluster.peer) is early.cluster:
-                    self._outbox.send(early.cluster.peer, Forget(early.held.run))
+                self._outbox.send(early.cluster.peer, Forget(early.held.run))
 
-    def cluster_lost(self, batches: list[Batch]) -> None:
+    def cluster_lost(self, cluster: Cluster, batches: list[Batch]) -> None:
         """What the cluster said it had finished does not come: it is queued if its batch's window is over."""
+        for early in [early for early in self._early_runs.values() if early.cluster is cluster]:
+            self._early[early.held.batch].remove(early)
+            self._drop_early(early)
         for batch in batches:
             if batch.is_resumed and batch.serial not in self._held:
                 self.release_held(batch)
@@ -306,3 +332,4 @@ class Recovery:
         assert {one.held.run: one for one in early} == self._early_runs
         assert len(early) == len(self._early_runs)
         assert self._early_bytes == sum(one.size_bytes for one in early)
+        assert self._claim_bytes == sum(one.claim_bytes for one in early)

@@ -30,6 +30,7 @@ from scaler.protocol import (
     Taken,
 )
 from scaler.protocol.columns import ArgumentColumn, Frame
+from scaler.protocol.connection import LONGEST_TEXT
 from scaler.protocol.options import MAX_INDEX
 
 
@@ -116,9 +117,10 @@ class Requests:
             self._refuse_tag(batch, column.lo, column.hi)
 
     def _refuse_tag(self, batch: Batch, lo: int, hi: int) -> None:
-        known = ", ".join(repr(tag) for tag in batch.known_tags or ()) or "none"
+        tags = batch.known_tags or ()
+        known = ", ".join([*map(repr, tags[:_TAGS_SHOWN]), *["…"][: len(tags) > _TAGS_SHOWN]]) or "none"
         text = f"no worker has, or ever had, the tag {batch.options.tag!r}; known tags: {known}"
-        self._outcomes.refuse(batch, lo, hi, Failure(Cause.UNKNOWN_TAG, text, attempts=0))
+        self._outcomes.refuse(batch, lo, hi, Failure(Cause.UNKNOWN_TAG, text[:LONGEST_TEXT], attempts=0))
 
     def _supply(self, batch: Batch, column: ArgumentColumn) -> None:
         """Arguments came again: those that are waited for are taken."""
@@ -179,3 +181,4 @@ def check_served(options: BatchOptions) -> None:
 
 
 _LEAST_AMOUNT, _MOST_AMOUNT = 1e-6, 1e12
+_TAGS_SHOWN = 32

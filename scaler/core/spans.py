@@ -15,7 +15,7 @@ from scaler.core.lifecycle import State
 from scaler.core.runs import Run
 
 #: so many least run times within a factor of 2 are told apart
-STEPS = 4
+STEPS = 16
 
 
 class Needs(NamedTuple):

@@ -106,10 +106,15 @@ class TaskManager:
         load.runs[name] = run
         return run
 
+    def may_have_named(self, name: RunId) -> bool:
+        """Whether a sending has been given that name: by this scheduler, or by one before it."""
+        return name.epoch != self._epoch or 0 < name.n <= self._runs_named
+
     def settle_run(self, run: Run) -> None:
         """Drop the record of a run that has nothing left."""
         if not run.held and not run.claims:
-            self.runs.pop(run.id, None)
+            if self.runs.get(run.id) is run:
+                del self.runs[run.id]
             run.load.runs.pop(run.id, None)
 
     # ---- moves

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from scaler.core.config import CoreConfig
 from scaler.core.queue import ClassKey, Lane
 from scaler.core.runs import Load
+from scaler.errors import ProtocolError
 from scaler.ids import FunctionId, Incarnation, RunId
 from scaler.protocol import ClusterReady, ClusterStatistics
 from scaler.protocol.options import MAX_INDEX
@@ -19,6 +20,8 @@ REFILL_BELOW = 0.75
 WALLTIME_FACTOR = 1.2
 #: Function names remembered per cluster; forgetting them costs a second sending.
 _FUNCTIONS_REMEMBERED = 10_000
+#: all known tags go to clients in one header
+MOST_TAG_BYTES = 256 << 10
 
 
 class Cluster:
@@ -148,7 +151,13 @@ class WorkerManager:
         self._leave_surplus(cluster)
 
     def describe(self, cluster: Cluster, ready: ClusterReady, now: float) -> bool:
-        """Take in what a cluster offers; tells whether the known tags grew."""
+        """Take in what a cluster offers; tells whether the known tags grew. `ProtocolError` where they are too many."""
+        known = self.known_tags or ()
+        new = tuple(dict.fromkeys(tag for tag in ready.tags if tag not in known))
+        if new and sum(len(tag.encode()) for tag in known + new) > MOST_TAG_BYTES:
+            raise ProtocolError(
+                f"the known tags would have more than {MOST_TAG_BYTES} bytes with those of {ready.name!r}"
+            )
         self.slots += ready.slots - cluster.slots
         cluster.name, cluster.host = ready.name, ready.host
         cluster.workers, cluster.slots, cluster.tags = ready.workers, ready.slots, ready.tags
@@ -159,8 +168,6 @@ class WorkerManager:
         elif self.longest_offer_s is not None:
             self.longest_offer_s = max(self.longest_offer_s, ready.ends_in_s)
         cluster.load.note()
-        known = self.known_tags or ()
-        new = tuple(dict.fromkeys(tag for tag in ready.tags if tag not in known))
         grew = self.known_tags is None or bool(new)
         self.known_tags = known + new
         return grew

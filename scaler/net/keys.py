@@ -8,6 +8,7 @@ A key file is text, `field: value` a line. Secrets never appear in a repr, a log
 
 import contextlib
 import datetime
+import errno
 import fcntl
 import os
 import re
@@ -32,6 +33,7 @@ _SERVES_AS = {
     "operator": ("operator",),
 }
 _Z85_KEY = re.compile(r"[0-9a-zA-Z.\-:+=^!/*?&<>()\[\]{}@%$#]{40}")
+_SHORTAGES = frozenset((errno.EMFILE, errno.ENFILE, errno.ENOMEM))
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 
 #: i-node, time of change in nanoseconds, and size of a file
@@ -140,15 +142,18 @@ class KeyRing:
         self._read: dict[str, tuple[_Stamp, Authorized | None, bytes]] = {}
 
     def read(self) -> dict[bytes, Authorized]:
-        """Who may connect now; a file that makes no sense authorises nobody, nor does a folder others can write to."""
+        """Who may connect now; a file that makes no sense authorises nobody, nor does a folder others can write to.
+
+        While this process is short of descriptors or memory the last answer stands: that takes nobody's key away.
+        """
         try:
             facts = self._directory.stat()
-            names = sorted(name for name in os.listdir(self._directory) if name.endswith(".pub"))
-        except OSError:
-            return {}
-        if facts.st_uid not in (os.getuid(), 0) or facts.st_mode & 0o022:
-            return {}
-        self._read = {name: self._entry(name) for name in names}
+            is_ours = facts.st_uid in (os.getuid(), 0) and not facts.st_mode & 0o022
+            names = sorted(name for name in os.listdir(self._directory) if name.endswith(".pub")) if is_ours else []
+            self._read = {name: self._entry(name) for name in names}
+        except OSError as error:
+            if error.errno not in _SHORTAGES:
+                self._read = {}
         return {key: known for _, known, key in self._read.values() if known is not None}
 
     def _entry(self, name: str) -> "tuple[_Stamp, Authorized | None, bytes]":
@@ -163,7 +168,9 @@ class KeyRing:
             key = _key(path, fields, "public")
             role = fields["role"].text if "role" in fields else ""
             title = fields["name"].text if "name" in fields else path.stem
-        except (OSError, UnicodeDecodeError, KeyFileError):
+        except (OSError, UnicodeDecodeError, KeyFileError) as error:
+            if isinstance(error, OSError) and error.errno in _SHORTAGES:
+                raise
             return (0, 0, 0), None, b""
         return stamp, Authorized(role, title) if role in ROLES else None, key
 

@@ -24,7 +24,7 @@ class ZmqPublisher:
         self._socket = self._context.socket(zmq.XPUB)
         set_common_options(self._socket)
         self._socket.sndhwm = _KEPT_MESSAGES
-        self._socket.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._socket.setsockopt(zmq.XPUB_VERBOSE, 1)
         self._door: ZapDoor | None = None
         if curve is not None:
             self._door = ZapDoor(self._context, _READERS)
@@ -44,18 +44,18 @@ class ZmqPublisher:
         """The descriptors to watch for reading."""
         return descriptors(self._socket, *([self._door.socket] if self._door else []))
 
-    def subscriptions(self) -> tuple[int, int, list[TurnedAway]]:
-        """How many subscriptions began and ended since, and who was turned away."""
+    def subscriptions(self) -> tuple[list[tuple[bytes, bool]], list[TurnedAway]]:
+        """Topics, in order, and whether somebody subscribes to each or nobody any more; who was turned away."""
         if not self._is_touched and not self._bell.answer():
-            return 0, 0, []
+            return [], []
         self._is_touched = False
         turned_away = self._door.answer(self._curve.authorized) if self._door and self._curve else []
-        began = ended = 0
+        changes: list[tuple[bytes, bool]] = []
         while readable(self._socket):
             message = self._socket.recv(zmq.NOBLOCK)
-            began += message[:1] == b"\x01"
-            ended += message[:1] == b"\x00"
-        return began, ended, turned_away
+            if message[:1] in (b"\x00", b"\x01"):
+                changes.append((message[1:], message[:1] == b"\x01"))
+        return changes, turned_away
 
     def publish(self, frames: Sequence[Frame]) -> None:
         """Send to all whose subscription is a prefix of the first frame; a reader that is too slow misses it."""

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 import zmq
 
 from scaler.net.addresses import Address, IpcAddress, check_private
+from scaler.net.descriptors import require_descriptors
 from scaler.net.keys import KeyFile
-from scaler.net.transport import Arrived, Connected, DialerEvent, Frame, Lost
+from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Frame, Lost
 from scaler.net.zmq_sockets import (
     HANDSHAKE_MS,
     Bell,
@@ -128,6 +129,29 @@ def _failure(event: int, value: int) -> tuple[str, bool]:
     return "the other side did not answer the handshake", False
 
 
+class NoDialer:
+    """A `Dialer` that could not even be made."""
+
+    def __init__(self, reason: str) -> None:
+        self._events: list[DialerEvent] = [Lost(0, reason)]
+
+    def filenos(self) -> list[int]:
+        return []
+
+    def pending(self) -> bool:
+        return bool(self._events)
+
+    def receive(self, limit: int) -> list[DialerEvent]:
+        events, self._events = self._events[:limit], self._events[limit:]
+        return events
+
+    def send(self, frames: Sequence[Frame]) -> None:
+        """Nobody is there."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
 class Dialing:
     """Makes a dialler for each attempt, all with the same key and I/O thread."""
 
@@ -137,7 +161,7 @@ class Dialing:
         self._key = key
         self._ipv6 = not isinstance(address, IpcAddress) and ":" in address.host
 
-    def dial(self) -> ZmqDialer:
+    def dial(self) -> Dialer:
         """A new connection, not established yet; a name is tried in IPv4 and IPv6 by turns."""
         address, ipv6 = self._address, self._ipv6
         if isinstance(address, IpcAddress):
@@ -145,6 +169,10 @@ class Dialing:
                 check_private(address.path.parent)
         elif not address.is_numeric:
             self._ipv6 = not ipv6
+        try:
+            require_descriptors()
+        except OSError as error:
+            return NoDialer(str(error.strerror))
         return ZmqDialer(self._context, address, self._key, ipv6=ipv6)
 
     def close(self) -> None:

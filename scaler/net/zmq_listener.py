@@ -9,7 +9,7 @@ import contextlib
 import os
 import socket as sockets
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,6 +83,31 @@ class _Carrier:
     has_spoken: bool = False
 
 
+class _Spare:
+    """A descriptor in reserve, to stand for another one for a moment even when no more can be opened."""
+
+    def __init__(self) -> None:
+        self._nothing = os.open(os.devnull, os.O_RDONLY)
+        self._spare = os.dup(self._nothing)
+
+    @contextlib.contextmanager
+    def standing_for(self, descriptor: int) -> Iterator[sockets.socket]:
+        """A duplicate of a socket's descriptor; `OSError` if that one is closed."""
+        os.dup2(descriptor, self._spare, inheritable=False)
+        duplicate = None
+        try:
+            duplicate = sockets.socket(fileno=self._spare)
+            yield duplicate
+        finally:
+            if duplicate is not None:
+                duplicate.detach()
+            os.dup2(self._nothing, self._spare, inheritable=False)
+
+    def close(self) -> None:
+        os.close(self._nothing)
+        os.close(self._spare)
+
+
 class ZmqListener:
     """A `Listener` over tcp with CURVE, or without (`curve` None) where the address itself keeps others out.
 
@@ -104,6 +129,7 @@ class ZmqListener:
             self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
         self._monitor = Monitor(self._socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | sum(_FAILED))
         self._bell = Bell(self._monitor.socket, *([self._door.socket] if self._door else []))
+        self._spare = _Spare()
         self._next_number = 1
         self._connections: dict[int, _Connection] = {}
         self._by_routing: dict[bytes, _Connection] = {}
@@ -291,11 +317,12 @@ class ZmqListener:
         """End a connection that libzmq owns; it closes the descriptor itself when it sees the end.
 
         libzmq tells of the end before it closes. So what a duplicate stands for is still ours if no end was told after
-        the duplicate was made.
+        the duplicate was made. One descriptor is kept in reserve for it, since it is when there are too many peers that
+        some have to go.
         """
         if carrier is None:
             return
-        with contextlib.suppress(OSError), sockets.socket(fileno=os.dup(carrier.descriptor)) as duplicate:
+        with contextlib.suppress(OSError), self._spare.standing_for(carrier.descriptor) as duplicate:
             self._read_monitor()
             if self._carriers.get(carrier.descriptor) is carrier:
                 duplicate.shutdown(sockets.SHUT_RDWR)
@@ -313,6 +340,7 @@ class ZmqListener:
         if not self._socket.closed:
             self._monitor.close()
             self._context.destroy(0)
+            self._spare.close()
 
 
 def _peer_address(descriptor: int) -> str:

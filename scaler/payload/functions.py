@@ -17,6 +17,7 @@ from scaler.ids import FunctionId, function_id
 from scaler.payload.diagnosis import unpicklable_path
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
+from scaler.protocol.connection import LONGEST_LABEL
 
 _REMEMBERED = (types.FunctionType, types.BuiltinFunctionType)
 
@@ -62,10 +63,10 @@ def load_function(frames: Sequence[Frame]) -> Callable[..., Any]:
 
 
 def function_name(function: Any) -> str:  # Any: any callable
-    """What to call a callable in messages."""
+    """What to call a callable in messages, in a few words."""
     if isinstance(function, functools.partial):
         return function_name(function.func)
-    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)
+    return str(getattr(function, "__qualname__", None) or type(function).__qualname__)[:LONGEST_LABEL]
 
 
 def split_frames(data: bytes) -> list[bytes]:

@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from scaler.ids import BatchId, FunctionId, ObjectId, TaskId
+from scaler.protocol.connection import Label, Place, Text
 from scaler.protocol.options import BatchOptions, Failure, Ranges, check_range, check_ranges
 
 # ---- client to scheduler
@@ -117,7 +118,7 @@ class Results(Struct, frozen=True, array_like=True, tag=30):
     lo: int
     hi: int
     base: int
-    place: str = ""
+    place: Place = ""
     attempts: int = 1
 
     def __post_init__(self) -> None:
@@ -161,7 +162,7 @@ class KnownTags(Struct, frozen=True, array_like=True, tag=34):
     Scheduler to client, at the start and when the set grows.
     """
 
-    tags: tuple[str, ...] | None
+    tags: tuple[Label, ...] | None
 
 
 class TasksBegan(Struct, frozen=True, array_like=True, tag=35):
@@ -177,14 +178,14 @@ class TasksBegan(Struct, frozen=True, array_like=True, tag=35):
 class ShutdownAnswer(Struct, frozen=True, array_like=True, tag=36):
     """`refused` says why not, or is "" and the scheduler stops. Scheduler to client or operator."""
 
-    refused: str = ""
+    refused: Text = ""
 
 
 class Explanation(Struct, frozen=True, array_like=True, tag=37):
     """Where a task stands, in one line. Scheduler to client."""
 
     task: TaskId
-    text: str
+    text: Text
 
 
 class WorkersReady(Struct, frozen=True, array_like=True, tag=38):

@@ -5,9 +5,10 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from scaler.ids import BatchId, FunctionId, RunId
-from scaler.protocol.connection import Label
+from scaler.protocol.connection import Label, Place, Text
 from scaler.protocol.options import (
     MAX_RANGES,
+    Amounts,
     BatchOptions,
     Ranges,
     ReturnReason,
@@ -15,7 +16,7 @@ from scaler.protocol.options import (
     check_range,
     check_ranges,
 )
-from scaler.resources import NO_RESOURCES, Resources
+from scaler.resources import NO_RESOURCES
 
 # ---- cluster to scheduler
 
@@ -33,7 +34,7 @@ class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
     workers: int
     slots: int
     tags: tuple[Label, ...] = ()
-    resources: Resources = NO_RESOURCES
+    resources: Amounts = NO_RESOURCES
     ends_in_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -54,7 +55,7 @@ class SpanResult(Struct, frozen=True, array_like=True, tag=51):
     lo: int
     hi: int
     base: int
-    place: str
+    place: Place
     running: tuple[tuple[RunId, int], ...] = ()
 
     def __post_init__(self) -> None:
@@ -146,7 +147,7 @@ class WorkerDied(Struct, frozen=True, array_like=True, tag=58):
 
     worker: int
     exit_code: int
-    text: str
+    text: Text
 
 
 # ---- scheduler to cluster

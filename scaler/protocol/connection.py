@@ -9,7 +9,13 @@ from scaler.ids import Incarnation
 PROTOCOL_VERSION = 1
 
 #: What a peer says of itself and others print: short enough for a log line.
-Label = Annotated[str, Meta(max_length=256)]
+LONGEST_LABEL = 256
+Label = Annotated[str, Meta(max_length=LONGEST_LABEL)]
+#: Where something ran: the names of a cluster and of one of its workers.
+Place = Annotated[str, Meta(max_length=1024)]
+#: What is said to people: long enough to explain, short enough for a header with as many ranges as it may have.
+LONGEST_TEXT = 16 << 10
+Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 
 
 class Versions(Struct, frozen=True, array_like=True):
@@ -62,15 +68,15 @@ class Rejected(Struct, frozen=True, array_like=True, tag=3):
     rules); `versions` are the scheduler's.
     """
 
-    code: str
-    text: str
+    code: Label
+    text: Text
     versions: Versions
 
 
 class Goodbye(Struct, frozen=True, array_like=True, tag=4):
     """The peer leaves for good and on purpose; its link is closed behind it. Any role, both ways. Sequenced."""
 
-    reason: str = ""
+    reason: Text = ""
 
 
 ConnectionMessage = Hello | Heartbeat | ResendFrom | Rejected

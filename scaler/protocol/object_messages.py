@@ -3,6 +3,7 @@
 from msgspec import Struct
 
 from scaler.ids import ObjectId
+from scaler.protocol.connection import Label
 
 
 class ObjectsMade(Struct, frozen=True, array_like=True, tag=90):
@@ -46,7 +47,7 @@ class ObjectLocated(Struct, frozen=True, array_like=True, tag=96):
 
     object: ObjectId
     size_bytes: int
-    holders: tuple[str, ...]
+    holders: tuple[Label, ...]
 
 
 class FetchChunks(Struct, frozen=True, array_like=True, tag=97):

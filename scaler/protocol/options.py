@@ -7,12 +7,15 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 from scaler.ids import FunctionId, Range, TaskId
-from scaler.resources import NO_RESOURCES, Resources
+from scaler.protocol.connection import Label, Place, Text
+from scaler.resources import NO_RESOURCES
 
 #: No message lists more ranges: a sender cuts a longer list in several messages, whose headers then stay below 1 MiB.
-MAX_RANGES = 1 << 16
-#: An index fits a double exactly, whoever reads it.
-MAX_INDEX = 1 << 53
+MAX_RANGES = 1 << 15
+#: More calls than a batch will ever have; the tasks of millions of batches can be counted in 64 bits.
+MAX_INDEX = 1 << 40
+#: As `scaler.resources.Resources`, but for how much there may be of it.
+Amounts = Annotated[tuple[tuple[Label, float], ...], Meta(max_length=64)]
 
 Ranges = Annotated[tuple[Range, ...], Meta(max_length=MAX_RANGES)]
 
@@ -44,9 +47,9 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     worker; `durable` names the durable work it belongs to ("" for none).
     """
 
-    name: str = ""
-    tag: str | None = None
-    resources: Resources = NO_RESOURCES
+    name: Label = ""
+    tag: Label | None = None
+    resources: Amounts = NO_RESOURCES
     priority: int = 0
     retries: int = 0
     retry_on: FunctionId | None = None
@@ -54,7 +57,7 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     timeout_s: float | None = None
     parent: TaskId | None = None
     everywhere: bool = False
-    durable: str = ""
+    durable: Label = ""
 
     def __post_init__(self) -> None:
         check_quantity("retries", self.retries)
@@ -87,11 +90,11 @@ class Failure(Struct, frozen=True, array_like=True):
     """
 
     cause: Cause
-    text: str
-    place: str = ""
+    text: Text
+    place: Place = ""
     exit_code: int | None = None
-    stderr: str = ""
-    stack: str = ""
+    stderr: Text = ""
+    stack: Text = ""
     attempts: int = 1
 
 

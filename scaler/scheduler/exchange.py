@@ -77,12 +77,15 @@ class Exchange:
         self.is_superseded = False
         #: what came up behind the core's back in the last turn
         self._left: list[core.Event] = []
+        #: connections that a message of ours cannot be sent on
+        self._unsayable: list[AcceptedEvent] = []
 
     def turn(self, clock: Callable[[], float], own: Iterable[core.Event] = (), slept_s: float = 0.0) -> bool:
         """One round, with the shell's `own` events for the core; whether more is waiting already."""
         arrived = self._drain(clock)
         now = clock()
-        events = [event for one in arrived for event in self._link_events(one, now)]
+        events, self._unsayable = self._unsayable, []
+        events += [event for one in arrived for event in self._link_events(one, now)]
         for_core: list[core.Event] = [*self._left, *own]
         if slept_s:
             events.insert(0, Slept(slept_s))
@@ -94,7 +97,7 @@ class Exchange:
         self._left = self._perform_links(self._links.handle(said, now), now) if said else []
         self._stream.tick(now)
         self._notes.tick(now)
-        return bool(self._left) or self._listener.pending()
+        return bool(self._left or self._unsayable) or self._listener.pending()
 
     def next_deadline(self) -> float | None:
         """When the next turn is due though nothing comes."""
@@ -166,7 +169,13 @@ class Exchange:
         return events
 
     def _transmit(self, connection: int, packets: list[TransmitOn]) -> None:
-        for frames in pack(packets):
+        try:
+            packed = pack(packets)
+        except ValueError as error:  # a message of ours that no header holds: the others must not wait for it for ever
+            log.exception("cannot tell peer on connection %d what it has to know, and let it go", connection)
+            self._unsayable.append(Garbage(connection, str(error)))
+            return
+        for frames in packed:
             if not self._listener.send(connection, frames):
                 return
 

@@ -10,8 +10,16 @@ PER_S = 2.0
 LONGEST = 500
 
 
+def _shortened(note: Note) -> Note:
+    fields = [
+        (name, f"{value[:LONGEST]} …" if isinstance(value, str) and len(value) > LONGEST else value)
+        for name, value in note.fields
+    ]
+    return Note(note.level, note.text, tuple(fields))
+
+
 class Allowance:
-    """Room for a burst of lines of one kind, and for some a second in the long run; counts what finds none."""
+    """A token bucket for lines of one kind: a burst, then some a second; counts what finds no room."""
 
     def __init__(self) -> None:
         self._room = float(BURST)
@@ -79,7 +87,7 @@ class Notes:
             allowance = self._kinds[kind] = Allowance()
         self._tell_held_back(kind, allowance, now)
         if allowance.take(now):
-            self._emit(note)
+            self._emit(_shortened(note))
 
     def tick(self, now: float) -> None:
         """Tell what was held back, once there is room for a line again."""

@@ -22,11 +22,14 @@ DELTA_EVERY_S = 1.0
 Tables = Mapping[str, Mapping[str, Any]]
 
 
-class Publisher(Protocol):
-    """A socket that sends to all who subscribed, and counts them."""
+TOPICS = (b"state", b"spans")
 
-    def subscriptions(self) -> tuple[int, int, list[TurnedAway]]:
-        """How many subscriptions began and ended since, and who was turned away."""
+
+class Publisher(Protocol):
+    """A socket that sends to all who subscribed."""
+
+    def subscriptions(self) -> tuple[list[tuple[bytes, bool]], list[TurnedAway]]:
+        """Topics, in order, and whether somebody subscribes to each or nobody any more; who was turned away."""
         ...
 
     def publish(self, frames: list[Frame]) -> None:
@@ -40,7 +43,8 @@ class MonitorStream:
     def __init__(self, publisher: Publisher, tables: Callable[[], Tables]) -> None:
         self._publisher = publisher
         self._tables = tables
-        self._watchers = 0
+        #: all and only beginnings of our topics that somebody subscribes to
+        self._topics: set[bytes] = set()
         self._numbers: Counter[bytes] = Counter()
         self._encoder = msgspec.msgpack.Encoder()
         self._snapshot_at = 0.0
@@ -50,14 +54,17 @@ class MonitorStream:
 
     def events(self, now: float) -> tuple[list[core.Event], list[TurnedAway]]:
         """What has become of the subscriptions, for the core; and who was turned away."""
-        began, ended, turned_away = self._publisher.subscriptions()
-        was_watched = self._watchers > 0
-        self._watchers = max(0, self._watchers + began - ended)
-        if began:
-            self._snapshot_at = self._delta_at = now
-        if not self._watchers:
+        changes, turned_away = self._publisher.subscriptions()
+        was_watched = bool(self._topics)
+        for topic, is_wanted in changes:
+            if not is_wanted:
+                self._topics.discard(topic)
+            elif any(one.startswith(topic) for one in TOPICS):
+                self._topics.add(topic)
+                self._snapshot_at = self._delta_at = now
+        if not self._topics:
             self._delta_at = None
-        is_watched = self._watchers > 0
+        is_watched = bool(self._topics)
         return [core.WatchersChanged(is_watched)] if was_watched != is_watched else [], turned_away
 
     def tick(self, now: float) -> None:
@@ -75,7 +82,7 @@ class MonitorStream:
 
     def publish_spans(self, spans: tuple[tuple[int, int, int, int, str, str, int], ...], now: float) -> None:
         """Pass span events of the core on."""
-        if self._watchers:
+        if self._topics:
             self._publish(b"spans", "spans", now, spans)
 
     def next_deadline(self) -> float | None:

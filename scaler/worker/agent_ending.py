@@ -4,6 +4,7 @@ What has not begun is handed back at once, what runs may finish within a grace; 
 """
 
 from scaler.protocol import Goodbye, ReturnReason
+from scaler.protocol.connection import LONGEST_TEXT
 from scaler.worker.agent_balance import Balance
 from scaler.worker.agent_events import Command, End, Say
 from scaler.worker.agent_giving import Giving
@@ -82,7 +83,7 @@ class Ending:
         if self._kill_at is not None:
             self._kill_at = now
             return
-        self._reason, self._exit_code = reason, exit_code
+        self._reason, self._exit_code = reason[:LONGEST_TEXT], exit_code
         self._kill_at = now + grace_s if self._is_linked else now
         self._pool.is_closed = True
         self._return_suspects()

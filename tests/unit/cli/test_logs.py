@@ -80,6 +80,13 @@ def test_what_peers_are_called_cannot_draw_on_the_terminal():
     assert "\x1b" not in TextFormatter().format(record("joined", ("name", "\x1b[2J")))
 
 
+@pytest.mark.parametrize("formatter", [TextFormatter(), KvFormatter()])
+@pytest.mark.parametrize("sign", ["\x1b", "\x9b", "\u202e", "\u2066", "\u2028", "\u200f"])
+def test_what_moves_the_cursor_or_turns_a_line_around_is_an_escape(formatter: logging.Formatter, sign: str):
+    line = formatter.format(record("joined", ("name", f"gnp. {sign}exe"), ("reason", "zu früh")))
+    assert line.endswith(f' name="gnp. \\u{ord(sign):04x}exe" reason="zu früh"')
+
+
 def test_a_traceback_is_kept_by_every_format():
     assert TextFormatter().format(failed()).endswith("ValueError: no")
     assert KvFormatter().format(failed()).endswith(r'ValueError: no"')

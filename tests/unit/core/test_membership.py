@@ -80,6 +80,13 @@ def test_a_cluster_with_too_many_tags_is_cut_off(core: Checked):
     assert cut_off(core.handle([ready(X, tags=tuple(map(str, range(1025))))])) == [X]
 
 
+def test_a_cluster_whose_tags_would_be_too_many_beside_those_of_others_is_cut_off(core: Checked):
+    core.handle([ready(X, tags=tuple(f"{n:0256}" for n in range(1024))), *cluster(Y)])
+    commands = core.handle([ready(Y, tags=("one more",))])
+    assert cut_off(commands) == [Y]
+    assert not any(isinstance(command, Send) for command in commands)
+
+
 def test_clusters_hear_whether_anybody_watches(core: Checked):
     assert core.handle([WatchersChanged(watched=True)]) == [Send(X, Watched(watched=True))]
     assert Send(Y, Watched(watched=True)) in core.handle(cluster(Y))

@@ -1,7 +1,7 @@
 import pytest
 
 from scaler.core.events import Event, PeerLost, Received, Send
-from scaler.core.objects import ObjectManager
+from scaler.core.objects import MAX_OBJECTS, ObjectManager, Sayings
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId
 from scaler.protocol import (
@@ -18,6 +18,7 @@ from scaler.protocol import (
     ReferencesTaken,
     ToScheduler,
 )
+from scaler.protocol.codec import encode
 from tests.unit.core.examples import ALICE, BOB, Checked, X, Y, cluster, cut_off, said
 
 FIRST, SECOND = ObjectId(ALICE, 1), ObjectId(ALICE, 2)
@@ -114,6 +115,54 @@ def test_a_peer_that_clears_takes_nothing_from_others(objects: ObjectManager):
     objects.cleared(ALICE)
     assert objects.located(X, other, {}) == [(X, ObjectLocated(other, 10, ()))]
     objects.check()
+
+
+MAKER = Incarnation(2**64 - 1)
+MANY = [ObjectId(MAKER, 2**40 + n) for n in range(2 * MAX_OBJECTS + 1)]
+
+
+@pytest.fixture
+def crowd() -> ObjectManager:
+    """One that knows more values of one maker's than a message names; X has a copy of each and Y refers to each."""
+    made = ObjectManager()
+    made.made(MAKER, [(name, 1) for name in MANY])
+    assert made.held(X, MANY) == made.referred(Y, MANY) == []
+    return made
+
+
+def check_parts(told: Sayings, peer: Incarnation, kind: type[FreeObjects | ObjectsLost]) -> None:
+    """A peer is told of all, in order, in messages that a header holds."""
+    messages = [message for to, message in told if to == peer and isinstance(message, kind)]
+    assert len(messages) == 3
+    assert [name for message in messages for name in message.objects] == MANY
+    for message in messages:
+        encode(1, 0, message)
+
+
+def test_what_is_gone_is_told_in_as_many_messages_as_it_takes(objects: ObjectManager):
+    check_parts(objects.held(Y, MANY), Y, FreeObjects)
+    check_parts(objects.referred(Y, MANY), Y, ObjectsLost)
+
+
+def test_copies_that_are_gone_are_told_of_in_as_many_messages_as_it_takes(crowd: ObjectManager):
+    assert crowd.dropped(MAKER, MANY) == []
+    told = crowd.dropped(X, MANY)
+    check_parts(told, MAKER, ObjectsLost)
+    check_parts(told, Y, ObjectsLost)
+
+
+def test_what_nobody_refers_to_is_freed_in_as_many_messages_as_it_takes(crowd: ObjectManager):
+    assert crowd.released(MAKER, MANY) == []
+    told = crowd.released(Y, MANY)
+    check_parts(told, MAKER, FreeObjects)
+    check_parts(told, X, FreeObjects)
+
+
+def test_what_is_cleared_is_told_in_as_many_messages_as_it_takes(crowd: ObjectManager):
+    told = crowd.cleared(MAKER)
+    for peer in (MAKER, X):
+        check_parts(told, peer, FreeObjects)
+    check_parts(told, Y, ObjectsLost)
 
 
 # ---- through the core

@@ -2,9 +2,10 @@
 
 import pytest
 
+from scaler.core import recovery
 from scaler.core.config import CoreConfig
 from scaler.core.events import Command, Event, PeerLost, Received, Send
-from scaler.ids import RunId
+from scaler.ids import BatchId, RunId
 from scaler.protocol import NeedResults, Resumed, ReturnReason
 from tests.unit.core.examples import (
     ALICE,
@@ -22,6 +23,7 @@ from tests.unit.core.examples import (
     forget_at,
     held,
     holds,
+    maps,
     need_tasks,
     ranges,
     results_for,
@@ -34,6 +36,7 @@ from tests.unit.core.examples import (
 )
 
 CLAIM = held(A, OLD, queued=[(0, 1)])
+OTHER = run_id(6, EARLIER)
 
 
 @pytest.mark.parametrize(
@@ -68,11 +71,25 @@ def test_a_run_that_was_adopted_for_one_batch_is_not_adopted_for_another(anew: C
     assert states(anew, A) == [(0, 1, "held")]
 
 
+@pytest.mark.parametrize("batch", [A, B])
+@pytest.mark.parametrize("n", [0, 2, 1000])
+def test_a_run_that_this_scheduler_has_not_given_out_is_nobodys(core: Checked, batch: BatchId, n: int):
+    core.handle(maps(A, 2))
+    assert cut_off(core.handle([holds(X, held(batch, run_id(n), queued=[(0, 1)]))])) == [X]
+    assert list(core.managers.tasks.runs) == []
+
+
+def test_runs_given_out_before_or_by_an_earlier_scheduler_may_be_held(core: Checked):
+    core.handle(maps(A, 1))
+    core.handle([finishes(X, run_id(1), values(0, 1)), takes(A, (0, 1))])
+    claims = [held(A, run_id(1), finished=[(0, 1)]), held(B, OLD, queued=[(0, 1)]), held(B, OTHER, queued=[(0, 1)])]
+    assert core.handle([holds(X, *claims)], now=60.0) == [forget_at(X, claim.run) for claim in claims]
+
+
 # ---- how much is kept of them
 
 #: room for one report with a byte of results, and for no second
 ROOM_FOR_ONE = CoreConfig(early_bytes=1500)
-OTHER = run_id(6, EARLIER)
 
 
 @pytest.fixture
@@ -126,3 +143,51 @@ def test_of_a_cluster_that_is_gone_nothing_is_asked(narrow: Checked):
     narrow.handle([holds(X, held(A, OLD, finished=[(0, 2)]))])
     narrow.handle([finishes(X, OLD, values(0, 1)), finishes(X, OLD, values(1, 2)), PeerLost(X)])
     assert narrow.handle([resumes(A, 2, (0, 2))]) == []
+
+
+@pytest.fixture
+def room_for_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than two claims, or a claim and what is handed back of it, of eight ranges each."""
+    monkeypatch.setattr(recovery, "MOST_CLAIM_BYTES", 2 * (1024 + 8 * 128))
+
+
+def every_second(count: int) -> list[tuple[int, int]]:
+    return [(2 * n, 2 * n + 1) for n in range(count)]
+
+
+@pytest.mark.usefixtures("room_for_two")
+def test_a_claim_that_there_is_no_room_for_is_forgotten(anew: Checked):
+    small, large = held(A, OLD, queued=every_second(8)), held(A, OTHER, queued=every_second(9))
+    assert anew.handle([holds(X, small)]) == []
+    assert anew.handle([holds(Y, large)]) == [forget_at(Y, OTHER)]
+    assert anew.handle([holds(Y, held(A, OTHER, queued=[(20, 21)]))]) == []
+    anew.handle([resumes(A, 21, (0, 1), (18, 19), (20, 21))])
+    assert states(anew) == [(0, 1, "assigned"), (18, 19, "held"), (20, 21, "assigned")]
+
+
+@pytest.mark.usefixtures("room_for_two")
+def test_a_claim_that_grows_beyond_its_room_by_what_is_handed_back_is_forgotten(anew: Checked):
+    anew.handle([holds(X, held(A, OLD, queued=every_second(8)))])
+    handed_back = returns(X, OLD, *every_second(8), reason=ReturnReason.NOT_BEGUN)
+    assert anew.handle([handed_back]) == []
+    assert anew.handle([handed_back]) == [forget_at(X, OLD)]
+    anew.handle([resumes(A, 1, (0, 1))])
+    assert states(anew) == [(0, 1, "held")]
+
+
+@pytest.mark.usefixtures("room_for_two")
+@pytest.mark.parametrize("end", [PeerLost(X), Received(ALICE, Resumed())])
+def test_room_of_claims_is_given_back_when_they_are_nobodys(anew: Checked, end: Event):
+    claims = [held(A, OLD, queued=every_second(8)), held(A, OTHER, queued=every_second(8))]
+    anew.handle([client(B.owner), holds(X, *claims)])
+    refused = holds(Y, held(B, run_id(8, EARLIER), queued=every_second(24)))
+    assert anew.handle([refused]) == [forget_at(Y, run_id(8, EARLIER))]
+    anew.handle([end])
+    assert anew.handle([refused]) == []
+
+
+def test_a_result_told_again_and_again_takes_no_more_than_its_room(narrow: Checked):
+    narrow.handle([holds(X, held(A, OLD, finished=[(0, 1)]))])
+    again = finishes(X, OLD, values(0, 1))
+    assert narrow.handle([again] * 100) == []
+    assert narrow.handle([resumes(A, 1, (0, 1))]) == [results_for(A, values(0, 1)), say_again_at(OLD, (0, 1))]

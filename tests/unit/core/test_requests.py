@@ -210,6 +210,15 @@ def test_a_tag_no_worker_ever_had_is_refused_with_the_known_ones(core: Checked):
     assert known_batches(core) == []
 
 
+@pytest.mark.parametrize(("count", "end"), [(32, "'t31'"), (33, "'t31', …"), (1000, "'t31', …")])
+def test_of_many_known_tags_the_first_are_named(core: Checked, count: int, end: str):
+    core.handle(cluster(Y, tags=tuple(f"t{n}" for n in range(count))))
+    shown = ", ".join(f"'t{n}'" for n in range(31))
+    text = f"no worker has, or ever had, the tag 'gqu'; known tags: {shown}, {end}"
+    failure = Failure(Cause.UNKNOWN_TAG, text, attempts=0)
+    assert core.handle([opens(A, BatchOptions(tag="gqu")), appends(A, 0, 1)]) == [failure_for(A, failure, (0, 1))]
+
+
 def test_where_no_worker_has_a_tag_that_is_said(core: Checked):
     failure = Failure(Cause.UNKNOWN_TAG, "no worker has, or ever had, the tag 'gpu'; known tags: none", attempts=0)
     assert core.handle([opens(A, BatchOptions(tag="gpu")), appends(A, 0, 1)]) == [failure_for(A, failure, (0, 1))]

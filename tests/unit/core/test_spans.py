@@ -100,10 +100,10 @@ def test_what_was_charged_says_what_is_needed_next():
     assert Counts(least_s=4.0).needs == Needs(alone=False, least_s=4.0)
 
 
-def test_least_run_times_are_told_apart_no_finer_than_a_fifth():
+def test_least_run_times_are_told_apart_no_finer_than_a_twentieth():
     least = [Counts(least_s=seconds / 100).needs.least_s for seconds in range(100, 10_001)]
-    assert len(set(least)) == 28  # 4 to the octave, from 1 s to 100 s
-    assert all(exact <= 100 * rounded * (1 + 1e-9) < 1.2 * exact for exact, rounded in enumerate(least, 100))
+    assert len(set(least)) == 108  # 16 to the octave, from 1 s to 100 s
+    assert all(exact <= 100 * rounded * (1 + 1e-9) < 1.05 * exact for exact, rounded in enumerate(least, 100))
 
 
 @pytest.mark.parametrize("seed", range(5))

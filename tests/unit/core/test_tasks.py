@@ -8,9 +8,11 @@ from tests.unit.core.examples import (
     ALICE,
     FINE,
     MISTAKE,
+    OLD,
     A,
     Checked,
     X,
+    Y,
     appends,
     arguments,
     cancels,
@@ -104,3 +106,14 @@ def test_a_run_is_known_until_the_last_of_it_was_taken(core: Checked):
     assert set(core.managers.tasks.runs) == {run_id(1)}
     assert len(said(core.handle([takes(A, (1, 2))]))) == 1
     assert core.managers.tasks.runs == {}
+
+
+def test_of_two_runs_of_one_name_each_takes_only_its_own_record_along(idle: Checked):
+    idle.handle([opens(A), *cluster(Y, slots=0)])
+    tasks, clusters = idle.managers.tasks, idle.managers.workers.clusters
+    first, second = (tasks.known_run(OLD, tasks.batches[A], 0, 1, clusters[peer].load) for peer in (X, Y))
+    tasks.settle_run(first)
+    assert tasks.runs == {OLD: second}
+    assert (dict(first.load.runs), dict(second.load.runs)) == ({}, {OLD: second})
+    tasks.settle_run(second)
+    assert (tasks.runs, dict(second.load.runs)) == ({}, {})

@@ -5,9 +5,11 @@ from scaler.core.config import CoreConfig
 from scaler.core.queue import ClassKey, Lane
 from scaler.core.runtimes import RunTimes
 from scaler.core.spans import NO_NEEDS, Needs
-from scaler.core.workers import Cluster, WorkerManager
+from scaler.core.workers import MOST_TAG_BYTES, Cluster, WorkerManager
+from scaler.errors import ProtocolError
 from scaler.ids import Incarnation
 from scaler.protocol import ClusterReady
+from scaler.protocol.options import MAX_INDEX
 from tests.unit.core.examples import ALICE, F, G, X, Y, Z
 
 PLAIN = ClassKey(None, (), NO_NEEDS)
@@ -111,6 +113,16 @@ def test_known_tags_grow_and_keep_their_order(manager: WorkerManager):
     assert manager.known_tags == ("b", "a", "c")
 
 
+def test_tags_that_no_header_holds_are_refused_and_change_nothing(manager: WorkerManager):
+    tags = tuple("é" * 60 + f"{n:08}" for n in range(MOST_TAG_BYTES // 128))
+    one, other = describe(manager, X, tags=tags), describe(manager, Y, slots=3)
+    for more in (("t",), (*tags, "t")):
+        with pytest.raises(ProtocolError, match="more than 262144 bytes with those of 'x'"):
+            describe(manager, Y, slots=5, tags=more)
+    assert (manager.known_tags, manager.slots, other.slots, other.tags) == (tags, 5, 3, ())
+    assert describe(manager, Y, tags=tags).tags == one.tags == tags
+
+
 def test_the_longest_walltime_ever_offered_is_known_unless_one_had_no_end(manager: WorkerManager):
     for peer, ends_in_s, longest_s in ((X, 60.0, 60.0), (Y, 20.0, 60.0), (Z, None, None), (X, 90.0, None)):
         describe(manager, peer, ends_in_s=ends_in_s)
@@ -146,7 +158,7 @@ def test_resources_are_counted_exactly_also_in_fractions(manager: WorkerManager)
 def test_a_cluster_that_offers_beyond_measure_fits_many(manager: WorkerManager):
     one = describe(manager, X)
     one.resources["gpu"] = 1e308
-    assert one.fitting((("gpu", 1e-6),)) == 1 << 53
+    assert one.fitting((("gpu", 1e-6),)) == MAX_INDEX
 
 
 def test_what_a_cluster_handed_back_is_kept_from_it_for_a_while(manager: WorkerManager):

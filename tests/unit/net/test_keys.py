@@ -1,8 +1,10 @@
 """Keys: made once, found where they are looked for, private, and never shown."""
 
+import errno
 import os
 import shutil
 from pathlib import Path
+from typing import NoReturn
 
 import platformdirs
 import pytest
@@ -308,3 +310,46 @@ def test_a_folder_others_can_write_to_authorizes_nobody(keys: Path, monkeypatch:
 def test_without_a_folder_nobody_is_authorized(keys: Path):
     shutil.rmtree(keys / "authorized")
     assert KeyRing(keys).read() == {}
+
+
+def fail(monkeypatch: pytest.MonkeyPatch, where: object, name: str, code: int) -> None:
+    def failing(*_args: object, **_how: object) -> NoReturn:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(where, name, failing)
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
+@pytest.mark.parametrize(("where", "name"), [(os, "listdir"), (Path, "read_text")])
+def test_while_the_process_is_short_of_something_the_last_answer_stands(
+    keys: Path, monkeypatch: pytest.MonkeyPatch, where: object, name: str, code: int
+):
+    ring = KeyRing(keys)
+    before = ring.read()
+    authorize(keys, "client", "ann", b"x" * 40)
+    (keys / "authorized" / "worker.pub").unlink()
+    with monkeypatch.context() as short:
+        fail(short, where, name, code)
+        assert ring.read() == before
+        assert KeyRing(keys).read() == {}
+    after = ring.read()
+    assert after.keys() - before.keys() == {b"x" * 40}
+    assert before.keys() - after.keys() == {public_of(keys, "worker")}
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES])
+def test_a_folder_that_cannot_be_read_authorizes_nobody(keys: Path, monkeypatch: pytest.MonkeyPatch, code: int):
+    ring = KeyRing(keys)
+    assert ring.read()
+    fail(monkeypatch, os, "listdir", code)
+    assert ring.read() == {}
+
+
+@pytest.mark.parametrize("code", [errno.ENOENT, errno.EACCES])
+def test_a_file_that_cannot_be_read_authorizes_nobody(keys: Path, monkeypatch: pytest.MonkeyPatch, code: int):
+    ring = KeyRing(keys)
+    before = ring.read()
+    public = public_of(keys, "client")
+    (keys / "authorized" / "client.pub").write_text(f"role: operator\npublic: {public.decode()}\n")
+    fail(monkeypatch, Path, "read_text", code)
+    assert ring.read() == {key: known for key, known in before.items() if key != public}

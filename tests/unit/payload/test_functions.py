@@ -239,3 +239,10 @@ def test_frames_join_to_the_bytes_they_were_cut_from():
 )
 def test_functions_have_names_for_people(function: Callable[..., Any], name: str):
     assert function_name(function) == name
+
+
+def test_a_name_is_no_longer_than_a_message_holds():
+    def named() -> None: ...
+
+    named.__qualname__ = "n" * 257
+    assert function_name(named) == function_name(functools.partial(named)) == "n" * 256

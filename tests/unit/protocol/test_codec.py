@@ -18,14 +18,23 @@ from scaler.protocol import (
     ClearClient,
     CloseBatch,
     ClusterReady,
+    Explanation,
     Failure,
+    Goodbye,
     Heartbeat,
+    KnownTags,
     LocateObject,
     Message,
+    ObjectLocated,
+    OpenBatch,
+    Rejected,
     ResendFrom,
     Results,
+    ShutdownAnswer,
     SpanResult,
     Taken,
+    TasksFailed,
+    WorkerDied,
 )
 from scaler.protocol.codec import (
     BUNDLE_BYTES,
@@ -44,8 +53,9 @@ from scaler.protocol.codec import (
     encode_failure,
     pack,
 )
+from scaler.protocol.connection import LONGEST_TEXT
 from scaler.protocol.options import MAX_INDEX, MAX_RANGES
-from tests.unit.protocol.examples import BATCH, BY_DIRECTION, EVERY, FAILURE, OBJECT, RUN
+from tests.unit.protocol.examples import BATCH, BY_DIRECTION, EVERY, FAILURE, FUNCTION, OBJECT, RUN, TASK, VERSIONS
 
 ROLES = sorted(DIRECTIONS)
 DECODERS = {role: Decoder(role) for role in ROLES}
@@ -263,6 +273,62 @@ def test_as_many_ranges_as_allowed_fit_a_header() -> None:
     ranges = tuple(Range(2**32 - 2 * i - 2, 2**32 - 2 * i - 1) for i in range(MAX_RANGES))
     message = Taken(BATCH, ranges)
     assert read("client", encode(1, 0, message)).message == message
+
+
+BOUNDED: list[tuple[str, int, typing.Callable[[int], Sendable]]] = [
+    ("client", 256, lambda size: opened(name="n" * size)),
+    ("client", 256, lambda size: opened(tag="n" * size)),
+    ("client", 256, lambda size: opened(durable="n" * size)),
+    ("client", 256, lambda size: opened(resources=(("n" * size, 1.0),))),
+    ("client", 64, lambda size: opened(resources=tuple((f"r{n}", 1.0) for n in range(size)))),
+    ("worker", 64, lambda size: ClusterReady("c", "h", 1, 1, 1, (), tuple((f"r{n}", 1.0) for n in range(size)))),
+    ("worker", 256, lambda size: ClusterReady("c", "h", 1, 1, 1, (), (("n" * size, 1.0),))),
+    ("worker", 1024, lambda size: SpanResult(RUN, 0, 1, 0, "n" * size)),
+    ("worker", 16_384, lambda size: WorkerDied(1, 1, "n" * size)),
+    ("worker", 16_384, lambda size: Goodbye("n" * size)),
+    ("to-client", 1024, lambda size: Results(BATCH, 0, 1, 0, "n" * size)),
+    ("to-client", 16_384, lambda size: ShutdownAnswer("n" * size)),
+    ("to-client", 16_384, lambda size: Explanation(TASK, "n" * size)),
+    ("to-client", 256, lambda size: KnownTags(("n" * size,))),
+    ("to-client", 256, lambda size: ObjectLocated(OBJECT, 1, ("n" * size,))),
+    ("to-client", 256, lambda size: Rejected("n" * size, "", VERSIONS)),
+    ("to-client", 16_384, lambda size: Rejected("", "n" * size, VERSIONS)),
+    ("to-client", 16_384, lambda size: failing(text="n" * size)),
+    ("to-client", 1024, lambda size: failing(place="n" * size)),
+    ("to-client", 16_384, lambda size: failing(stderr="n" * size)),
+    ("to-client", 16_384, lambda size: failing(stack="n" * size)),
+]
+
+
+def opened(**options: typing.Any) -> OpenBatch:
+    return OpenBatch(BATCH, FUNCTION, BatchOptions(**options))
+
+
+def failing(text: str = "", **fields: str) -> TasksFailed:
+    return TasksFailed(BATCH, (Range(0, 1),), Failure(Cause.DIED, text, **fields))  # type: ignore[arg-type]  # texts
+
+
+@pytest.mark.parametrize(("direction", "most", "build"), BOUNDED)
+def test_what_people_read_is_no_longer_than_they_would(
+    direction: str, most: int, build: typing.Callable[[int], Sendable]
+) -> None:
+    longest = build(most)
+    assert read(direction, encode(seq_of(longest), 0, longest)).message == longest
+    with pytest.raises(ProtocolError, match=f"of length <= {most}"):
+        read(direction, encode(seq_of(longest), 0, build(most + 1)))
+
+
+def test_a_failure_of_a_result_is_no_longer_either() -> None:
+    with pytest.raises(ProtocolError, match="of length <= 16384"):
+        decode_failure(encode_failure(Failure(Cause.DIED, "n" * 16_385)))
+
+
+def test_the_longest_failure_fits_a_header_with_as_many_ranges_as_allowed() -> None:
+    ranges = tuple(Range(2**32 - 2 * i - 2, 2**32 - 2 * i - 1) for i in range(MAX_RANGES))
+    text = "\U0001d4b3" * LONGEST_TEXT
+    failure = Failure(Cause.DIED, text, text[:1024], -(2**31), text, text, 2**31)
+    message = TasksFailed(BATCH, ranges, failure)
+    assert read("to-client", encode(2**62, 2**62, message)).message == message
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,19 @@ class FakePublisher:
     """Counts nothing itself: a test says who subscribed, and reads what was published."""
 
     def __init__(self) -> None:
-        self.began = self.ended = 0
+        self.changes: list[tuple[bytes, bool]] = []
         self.turned_away: list[TurnedAway] = []
         self.published: list[list[Frame]] = []
 
-    def subscriptions(self) -> tuple[int, int, list[TurnedAway]]:
-        found = self.began, self.ended, self.turned_away
-        self.began, self.ended, self.turned_away = 0, 0, []
+    def subscribe(self, *topics: bytes) -> None:
+        self.changes += [(topic, True) for topic in topics or (b"state",)]
+
+    def unsubscribe(self, *topics: bytes) -> None:
+        self.changes += [(topic, False) for topic in topics]
+
+    def subscriptions(self) -> tuple[list[tuple[bytes, bool]], list[TurnedAway]]:
+        found = self.changes, self.turned_away
+        self.changes, self.turned_away = [], []
         return found
 
     def publish(self, frames: list[Frame]) -> None:

@@ -37,7 +37,7 @@ from scaler.protocol import (
     Watched,
     WorkersReady,
 )
-from scaler.protocol.codec import Decoder, Sendable, pack
+from scaler.protocol.codec import MAX_HEADER_BYTES, Decoder, Sendable, pack
 from scaler.protocol.columns import Frame
 from scaler.scheduler.exchange import DRAIN_STEP, MAX_EVENTS, Exchange
 from scaler.scheduler.refusals import BURST, Refusals
@@ -299,7 +299,7 @@ def test_the_next_turn_is_due_when_anything_is(fake: Scheduler):
     due = fake.exchange.next_deadline()
     assert due is not None
     assert due <= 160.0
-    fake.publisher.began = 1
+    fake.publisher.subscribe()
     fake.turn()
     assert fake.exchange.next_deadline() == 101.0
 
@@ -329,7 +329,7 @@ def test_spans_are_published_while_somebody_listens(fake: Scheduler):
     fake.core.asks = [core.Publish(((1, 1, 0, 4, "queued", "assigned", 3),))]
     fake.turn()
     assert fake.publisher.published == []
-    fake.publisher.began = 1
+    fake.publisher.subscribe()
     fake.core.asks = [core.Publish(((1, 1, 0, 4, "queued", "assigned", 3),))]
     fake.turn()
     assert [frames[0] for frames in fake.publisher.published] == [b"spans", b"state"]
@@ -342,6 +342,19 @@ def test_nothing_more_is_sent_to_a_connection_that_is_gone(fake: Scheduler):
     fake.core.asks = [core.Send(ANN, DefineFunction(F, 4), (bytes(100_000),)) for _ in range(2)]
     fake.turn()
     assert [type(message) for message in ann.heard()] == [Hello]
+
+
+def test_a_peer_that_cannot_be_told_what_it_has_to_know_is_let_go_and_others_are_served(fake: Scheduler):
+    ann, bob = fake.dial(ANN), fake.dial(BOB)
+    fake.core.asks = [core.Send(ANN, KnownTags(("x" * MAX_HEADER_BYTES,))), core.Send(BOB, WorkersReady(ready=True))]
+    assert fake.turn()
+    assert (ann.heard()[1:], bob.heard()[1:]) == ([], [WorkersReady(ready=True)])
+    assert not fake.turn()
+    assert [type(message) for message in ann.heard()] == [Rejected]
+    assert isinstance(told(fake)[-1], core.PeerLost)
+    fake.now += 1.5
+    fake.turn()
+    assert (ann.heard(), ann.is_lost, bob.heard(), bob.is_lost) == ([], True, [], False)
 
 
 # ---- with the real core
@@ -399,7 +412,7 @@ def test_a_client_may_stop_it_unless_it_is_protected(real: Scheduler):
 def test_whoever_watches_sees_the_tables(real: Scheduler):
     ann, works = real.dial(ANN), real.dial(WORKS, "worker")
     works.say(ClusterReady("works", "host", 1, 2, 4, ("gpu",), (("gpu", 2.0),)))
-    real.publisher.began = 1
+    real.publisher.subscribe()
     real.turn()
     assert ann.heard()
     assert works.heard()[-1] == Watched(watched=True)

@@ -66,3 +66,12 @@ def test_notes_that_were_held_back_are_told_of_before_the_next_of_their_kind():
         notes.report(joined(number), now=100.0)
     notes.report(joined(99), now=101.0)
     assert told[BURST:] == [Note("info", "a cluster joined: 1 more, not shown one by one"), joined(99)]
+
+
+def test_long_fields_of_a_note_are_cut():
+    told: list[Note] = []
+    number = 10**LONGEST
+    fields = (("name", "x" * LONGEST), ("reason", "y" * (LONGEST + 1)), ("worker", number))
+    Notes(told.append).report(Note("info", "a cluster joined", fields), now=1.0)
+    shown = (("name", "x" * LONGEST), ("reason", "y" * LONGEST + " …"), ("worker", number))
+    assert told == [Note("info", "a cluster joined", shown)]

@@ -47,7 +47,7 @@ def test_nothing_is_looked_at_or_published_while_nobody_listens():
 
 def test_whoever_begins_to_listen_has_a_snapshot_at_once_and_then_what_changes():
     watched = Stream()
-    watched.publisher.began = 1
+    watched.publisher.subscribe()
     assert watched.turn(1.0) == [WatchersChanged(True)]  # a field
     assert watched.published() == [(b"state", ["snapshot", 1, 1.0, {"tasks": {"queued": 1}}])]
     assert watched.stream.next_deadline() == 2.0
@@ -62,7 +62,7 @@ def test_whoever_begins_to_listen_has_a_snapshot_at_once_and_then_what_changes()
 
 def test_a_snapshot_comes_every_ten_seconds():
     watched = Stream()
-    watched.publisher.began = 1
+    watched.publisher.subscribe()
     for second in range(22):
         watched.turn(float(second))
     assert [(body[0], body[2]) for _, body in watched.published()] == [
@@ -74,20 +74,20 @@ def test_a_snapshot_comes_every_ten_seconds():
 
 def test_another_listener_makes_a_snapshot_for_all():
     watched = Stream()
-    watched.publisher.began = 1
+    watched.publisher.subscribe()
     watched.turn(1.0)
-    watched.publisher.began = 1
+    watched.publisher.subscribe()
     assert watched.turn(1.5) == []
     assert [body[:2] for _, body in watched.published()] == [["snapshot", 1], ["snapshot", 2]]
 
 
 def test_when_the_last_one_leaves_it_ends():
     watched = Stream()
-    watched.publisher.began = 2
+    watched.publisher.subscribe(b"state", b"spans", b"state")
     watched.turn(1.0)
-    watched.publisher.ended = 1
+    watched.publisher.unsubscribe(b"spans")
     assert watched.turn(2.0) == []
-    watched.publisher.ended = 1
+    watched.publisher.unsubscribe(b"state")
     assert watched.turn(3.0) == [WatchersChanged(False)]  # a field
     looks = watched.looks
     watched.turn(99.0)
@@ -95,17 +95,34 @@ def test_when_the_last_one_leaves_it_ends():
     assert watched.stream.next_deadline() is None
 
 
-def test_more_ends_than_begins_harm_nobody():
+def test_what_ends_without_having_begun_harms_nobody():
     watched = Stream()
-    watched.publisher.ended = 3
+    watched.publisher.unsubscribe(b"state", b"spans", b"state")
     assert watched.turn(1.0) == []
-    watched.publisher.began = 1
+    watched.publisher.subscribe(b"")
     assert watched.turn(2.0) == [WatchersChanged(True)]  # a field
+    watched.publisher.unsubscribe(b"state")
+    assert watched.turn(3.0) == []
+
+
+def test_topics_that_are_never_published_are_nobodys_concern():
+    watched = Stream()
+    watched.publisher.subscribe(b"weather", b"states")
+    assert watched.turn(1.0) == []
+
+
+def test_of_an_end_and_a_new_begin_in_one_turn_the_last_counts():
+    watched = Stream()
+    watched.publisher.subscribe(b"state")
+    watched.turn(1.0)
+    watched.publisher.unsubscribe(b"state")
+    watched.publisher.subscribe(b"state")
+    assert watched.turn(2.0) == []
 
 
 def test_spans_are_a_topic_of_their_own_with_numbers_of_its_own():
     watched = Stream()
-    watched.publisher.began = 1
+    watched.publisher.subscribe()
     watched.turn(1.0)
     watched.published()
     watched.stream.publish_spans(SPANS, 1.5)

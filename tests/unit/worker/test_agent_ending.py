@@ -18,6 +18,7 @@ from scaler.protocol import (
     ToCluster,
     Watched,
 )
+from scaler.protocol.connection import LONGEST_TEXT
 from scaler.worker.agent_events import (
     Command,
     End,
@@ -77,6 +78,12 @@ def test_a_cluster_with_nothing_to_do_retires_its_workers_and_ends():
     assert cluster.tell(ended(1, 0), at=1.02) == parting(DRAINED)
     assert cluster.tell(at=2.0) == []
     assert cluster.deadline() is None
+
+
+def test_a_long_reason_is_cut_to_what_a_message_holds():
+    cluster = ready()
+    cluster.tell(StopAsked(5.0, "n" * (LONGEST_TEXT + 1)))
+    assert cluster.tell(ended(0, 0)) == parting("n" * LONGEST_TEXT)
 
 
 def test_what_has_not_begun_is_handed_back_at_once_and_what_runs_may_finish():
@@ -180,7 +187,7 @@ def test_workers_that_are_starting_are_killed_before_and_after_they_come_up():
     assert cluster.tell(StopAsked(5.0, "SIGTERM")) == [KillWorker(W0), KillWorker(W1)]
     assert cluster.tell(WorkerStarted(W0, 77)) == [KillWorker(W0)]
     assert cluster.tell(ended(0, -9)) == []
-    assert cluster.tell(StartFailed(W1, "gone"))[1:] == parting("SIGTERM")
+    assert cluster.tell(StartFailed(W1, "gone")) == parting("SIGTERM")
 
 
 def test_a_worker_that_does_not_retire_is_killed():
