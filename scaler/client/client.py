@@ -7,7 +7,6 @@ batches, so that any number of threads may submit.
 import atexit
 import copy
 import os
-import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
@@ -17,10 +16,11 @@ from typing import Any, Self
 from scaler.client import waiting
 from scaler.client.config import ClientConfig, client_config
 from scaler.client.futures import ScalerFuture
-from scaler.client.io_thread import IoThread
+from scaler.client.io_thread import IoThread, living
 from scaler.client.mapping import Calls, calls_of, starred_calls_of
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink, Sink, SubmitSink
+from scaler.client.waits import require_may_wait
 from scaler.errors import ClientQuitException
 from scaler.ids import BatchId, Incarnation, Range
 from scaler.ledger.events import (
@@ -37,7 +37,7 @@ from scaler.protocol import BatchOptions
 #: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
 OPEN_BATCHES = 64
 
-_living: "weakref.WeakSet[Client]" = weakref.WeakSet()
+_DISCONNECTED = "the client has been disconnected"
 
 
 class Client:
@@ -49,6 +49,7 @@ class Client:
     is for a scheduler that was started with `--insecure`: no key, no encryption, and off this machine only with
     `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler has
     answered. Threads may share a client; a forked child may not use it.
+    A client that nobody holds any more leaves when its tasks are done.
     """
 
     def __init__(
@@ -74,13 +75,11 @@ class Client:
             insecure_off_loopback=insecure_off_loopback,
         )
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
-        self._lock = threading.Lock()
         self._batches = 0
         #: the batches `submit` appends to, used longest ago first
         self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
-        self._closed_because = ""
         self._io = IoThread(self._config, self._incarnation)
-        _living.add(self)
+        weakref.finalize(self, self._io.abandon).atexit = False  # by then `_leave_all` has seen to it
         try:
             self._io.connect()
         except BaseException:
@@ -99,7 +98,7 @@ class Client:
         call_shape(fn).check(args, kwargs)
         function = pickle_function(fn)
         call = pickle_call(args, kwargs)
-        with self._lock:
+        with self._io.lock:
             self._require_open()
             sink = self._open_sink(function, BatchOptions(name=function.name))
             index, future = sink.add()
@@ -154,6 +153,7 @@ class Client:
         return waiting.wait(futures, timeout, return_when)
 
     def _run(self, fn: Callable[..., Any], calls: Calls, *, return_exceptions: bool) -> list[Any]:
+        require_may_wait("map")
         self._require_open()
         function = pickle_function(fn)
         sink = MapSink(self._next_batch())
@@ -180,7 +180,7 @@ class Client:
     # ---- batches
 
     def _next_batch(self) -> BatchId:
-        with self._lock:
+        with self._io.lock:
             return self._count_batch()
 
     def _count_batch(self) -> BatchId:
@@ -191,7 +191,7 @@ class Client:
         key = (function.id, options)
         sink = self._open.get(key)
         if sink is None:
-            sink = self._open[key] = SubmitSink(self._count_batch(), self._unwant)
+            sink = self._open[key] = SubmitSink(self._count_batch(), self._io.unwant)
             self._announce(sink, function, options)
             if len(self._open) > OPEN_BATCHES:
                 _, oldest = self._open.popitem(last=False)
@@ -206,9 +206,6 @@ class Client:
             BatchOpened(sink.batch, function.id, options),
         )
 
-    def _unwant(self, batch: BatchId, index: int) -> None:
-        self._io.post(Unwanted(batch, (Range(index, index + 1),)))
-
     # ---- life
 
     @property
@@ -218,19 +215,11 @@ class Client:
 
     def disconnect(self) -> None:
         """Leave: what is unfinished is given up, and later use raises `ClientQuitException`. May be called twice."""
-        self._close("the client has been disconnected")
-
-    def _close(self, reason: str) -> None:
-        with self._lock:
-            if self._closed_because:
-                return
-            self._closed_because = reason
-        self._io.stop(ClientQuitException(reason))
-        _living.discard(self)
+        self._io.leave(_DISCONNECTED)
 
     def _require_open(self) -> None:
-        if self._closed_because:
-            raise ClientQuitException(f"{self._closed_because}; make a new Client")
+        if self._io.left_because:
+            raise ClientQuitException(f"{self._io.left_because}; make a new Client")
         if self._io.is_over:
             raise copy.copy(self._io.error)
 
@@ -246,8 +235,7 @@ class Client:
         self.disconnect()
 
     def __repr__(self) -> str:
-        state = "disconnected" if self._closed_because else self._io.state
-        return f"<Client {self._config.address} {state}>"
+        return f"<Client {self._config.address} {self._io.state}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reconnect, (type(self), self._profiling, self._config)
@@ -269,15 +257,15 @@ def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Cli
 @atexit.register
 def _leave_all() -> None:
     """At the interpreter's end every client leaves, so that nothing hangs and the scheduler knows."""
-    for client in list(_living):
-        client.disconnect()
+    for io in list(living):
+        io.leave(_DISCONNECTED)
 
 
 def _disown() -> None:
     """In a forked child the sockets belong to the parent: every client says so when used."""
-    for client in list(_living):
-        client._closed_because = "this client belongs to the parent of this forked process"  # noqa: SLF001  # ours
-    _living.clear()
+    for io in list(living):
+        io.disown("this client belongs to the parent of this forked process")
+    living.clear()
 
 
 os.register_at_fork(after_in_child=_disown)

@@ -1,16 +1,21 @@
 """The client's one configuration record, built from the caller's arguments, the environment and the run directory."""
 
+import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
+from scaler.protocol.connection import LONGEST_LABEL
+
+#: a scheduler would take a client that is silent for longer for dead
+_LONGEST_HEARTBEAT_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class ClientConfig:
-    """What a client needs to reach its scheduler; times in seconds."""
+    """What a client needs to reach its scheduler; times in seconds, `timeout_s` inf for ever."""
 
     address: str
     name: str
@@ -25,26 +30,41 @@ class ClientConfig:
 def client_config(
     address: object,
     *,
-    name: str | None,
-    timeout_s: float,
-    heartbeat_interval_s: float,
+    name: object,
+    timeout_s: object,
+    heartbeat_interval_s: object,
     key_file: str | os.PathLike[str] | None,
     insecure: bool = False,
     insecure_off_loopback: bool = False,
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None."""
-    if timeout_s <= 0 or heartbeat_interval_s <= 0:
-        raise ConfigurationError("timeout_seconds and heartbeat_interval_seconds must be above 0")
     return ClientConfig(
         address=_address_text(address),
-        name=name or "",
-        timeout_s=timeout_s,
-        heartbeat_interval_s=heartbeat_interval_s,
+        name=_name(name),
+        timeout_s=_seconds("timeout_seconds", timeout_s, math.inf),
+        heartbeat_interval_s=_seconds("heartbeat_interval_seconds", heartbeat_interval_s, _LONGEST_HEARTBEAT_S),
         key_file=Path(key_file) if key_file is not None else None,
         insecure=insecure,
         insecure_off_loopback=insecure_off_loopback,
         environment=dict(os.environ),
     )
+
+
+def _seconds(argument: str, value: object, most: float) -> float:
+    if not isinstance(value, int | float) or not 0 < value <= most:
+        limit = "float('inf') for ever" if most == math.inf else f"at most {most:g}"
+        raise ConfigurationError(f"{argument} must be a number of seconds above 0, {limit}, but is {value!r:.50}")
+    return value
+
+
+def _name(value: object) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str) or len(value) > LONGEST_LABEL or not value.isprintable():
+        raise ConfigurationError(
+            f"name must be printable text of at most {LONGEST_LABEL} characters, but is {value!r:.50}"
+        )
+    return value
 
 
 def _address_text(address: object) -> str:

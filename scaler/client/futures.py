@@ -5,21 +5,26 @@ made when they are first asked for, and the value stays pickled until then too. 
 and once there is a condition also under that, together with telling who waits. The condition is taken first.
 """
 
+import os
 import threading
 from collections.abc import Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
     CANCELLED_AND_NOTIFIED,
     FINISHED,
+    LOGGER,
     PENDING,
     RUNNING,
 )
 from typing import Any, Protocol
 
+from scaler.client.waits import is_io_thread, require_may_wait
 from scaler.ids import TaskId
 from scaler.payload.values import Outcome
 
 _CHANGES = threading.Lock()
+# so that a forked child finds it free, and whole futures
+os.register_at_fork(before=_CHANGES.acquire, after_in_parent=_CHANGES.release, after_in_child=_CHANGES.release)
 _MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))
 _DONE = frozenset((CANCELLED_AND_NOTIFIED, FINISHED))
 
@@ -136,6 +141,8 @@ class ScalerFuture(Future[Any]):
         return self._exception
 
     def _wait(self, timeout: float | None) -> None:
+        if timeout is None or timeout > 0:
+            require_may_wait("asking for the outcome of a task that is not done")
         with self._condition:
             if not self._condition.wait_for(self.done, timeout):
                 raise TimeoutError(f"task {self.task_id} is not done after {timeout} s")
@@ -152,6 +159,23 @@ class ScalerFuture(Future[Any]):
                     outcome.error,
                     None,
                 )
+
+    def _invoke_callbacks(self) -> None:
+        """As in the base class; whatever a callback raises, even to exit, it does not end the I/O thread."""
+        for callback in self._done_callbacks:
+            try:
+                callback(self)
+            except BaseException as error:
+                if not isinstance(error, Exception) and not is_io_thread():
+                    raise
+                LOGGER.exception("exception calling callback for %r", self)
+
+    # ---- in a forked child
+
+    def disown(self, sealed: Sealed) -> None:
+        """Nobody will bring the outcome here: the future ends with this one, and its callbacks are the parent's."""
+        self.__dict__.pop("_condition", None)  # a thread of the parent may have held it
+        self._sealed, self._state = sealed, FINISHED
 
     # ---- called by the I/O thread
 

@@ -4,18 +4,24 @@ Other threads leave events in a deque and wake it only when it sleeps. It drains
 decide, does what they ask, and sleeps until the next descriptor or deadline.
 """
 
+import contextlib
+import math
 import random
 import select
 import sys
 import threading
 import time
+import weakref
 from collections import deque
 
+from scaler.client import waker
 from scaler.client.config import ClientConfig
+from scaler.client.posting import Posted, taken
 from scaler.client.sinks import Sink
-from scaler.client.waker import Waker
+from scaler.client.unattended import Unattended
+from scaler.client.waits import become_io_thread, require_may_wait
 from scaler.errors import ClientQuitException, InsecureError, ProtocolError, ScalerError
-from scaler.ids import BatchId, Incarnation
+from scaler.ids import BatchId, Incarnation, Range
 from scaler.ledger.events import (
     Began,
     Command,
@@ -27,20 +33,20 @@ from scaler.ledger.events import (
     Reject,
     Resolve,
     Say,
-    TasksAppended,
+    Unwanted,
 )
 from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.link.dialled import DialledConfig, DialledLink
 from scaler.net.addresses import Address, IpcAddress, parse_address
+from scaler.net.descriptors import require_descriptors
 from scaler.net.keys import load_key
-from scaler.net.transport import Arrived, Connected, DialerEvent, Lost
+from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
 from scaler.net.versions import our_versions
-from scaler.net.zmq_dialer import Dialing, ZmqDialer
-from scaler.payload.calls import MAX_COLUMN_CALLS, joined_column, single_column
+from scaler.net.zmq_dialer import Dialing
+from scaler.protocol import WorkersReady
 from scaler.protocol.codec import Decoder, pack
-from scaler.protocol.columns import MAX_FRAME_BYTES
 
 #: so many messages are read before the pure parts are asked
 DRAIN = 500
@@ -48,15 +54,19 @@ DRAIN = 500
 LEAVE_S = 1.0
 #: a connection that takes longer than this is told on stderr
 PATIENCE_S = 2.0
+#: `poll` takes no more than 24 days
+_LONGEST_SLEEP_S = 3600.0
 
-PostedCall = tuple[BatchId, int, bytes]
-Posted = LedgerEvent | PostedCall
+#: all whose thread may run, also those whose client is gone
+living: "weakref.WeakSet[IoThread]" = weakref.WeakSet()
 
 
 class IoThread:
     """The thread, and what other threads may ask of it."""
 
     def __init__(self, config: ClientConfig, incarnation: Incarnation) -> None:
+        require_may_wait("Client")
+        require_descriptors(waker.DESCRIPTORS)
         address = parse_address(config.address, config.environment)
         key = None if _needs_no_key(config, address) else load_key("client", config.key_file, config.environment)
         self._config = config
@@ -68,7 +78,7 @@ class IoThread:
                 incarnation=incarnation,
                 versions=our_versions(),
                 heartbeat_interval_s=config.heartbeat_interval_s,
-                give_up_s=config.timeout_s,
+                give_up_s=None if config.timeout_s == math.inf else config.timeout_s,
                 address=str(address),
                 refusal_help=_refusal_help(str(key.path) if key else "", key is None),
             ),
@@ -76,9 +86,9 @@ class IoThread:
         )
         self._ledger = Ledger()
         self._decoder = Decoder("to-client")
-        self._dialer: ZmqDialer | None = None
+        self._dialer: Dialer | None = None
         self._posted: deque[Posted] = deque()
-        self._waker = Waker()
+        self._waker = waker.Waker()
         self._poll = select.poll()
         self._poll.register(self._waker.fileno(), select.POLLIN)
         self._asleep = False
@@ -88,13 +98,20 @@ class IoThread:
         self._over = threading.Event()
         self._error: ScalerError | None = None
         self._stop_by: float | None = None
+        self._is_abandoned = False
+        self._unattended = Unattended()
+        #: guards the client's open batches; who holds it knows that the client does not leave meanwhile
+        self.lock = threading.Lock()
+        #: why the client may not be used any more; "" while it may
+        self.left_because = ""
         self._sinks: dict[BatchId, Sink] = {}
         self._thread = threading.Thread(target=self._run, name="scaler-client", daemon=True)
+        living.add(self)
 
     @property
     def state(self) -> str:
         """In one word, for people."""
-        if self._over.is_set():
+        if self.left_because or self._over.is_set():
             return "disconnected"
         return "connected" if self._linked.is_set() else "connecting"
 
@@ -114,7 +131,7 @@ class IoThread:
         """Start, and return when the scheduler has answered; raises what it answered, or that it did not."""
         self._thread.start()
         if not self._linked.wait(PATIENCE_S) and not self._over.is_set():
-            print(f"scaler: waiting for a scheduler at {self._config.address} …", file=sys.stderr, flush=True)  # noqa: T201  # for the user
+            _tell(f"waiting for a scheduler at {self._config.address} …")
             self._linked.wait()
         if self._error is not None:
             raise self._error
@@ -141,20 +158,45 @@ class IoThread:
         if self._asleep:
             self._waker.wake()
 
-    def stop(self, error: ScalerError) -> None:
-        """Leave the scheduler and end the thread; all that is unfinished gets `error`."""
+    def unwant(self, batch: BatchId, index: int) -> None:
+        """Nobody waits for the result of this task any more."""
+        self.post(Unwanted(batch, (Range(index, index + 1),)))
+
+    def leave(self, reason: str) -> None:
+        """Leave the scheduler and end the thread; all that is unfinished is told the reason. Again: nothing."""
+        with self.lock:
+            if self.left_because:
+                return
+            self.left_because = reason
         if self._thread.is_alive():
-            self._posted.append(Leaving())
-            self._error = self._error or error
-            self._stop_by = time.monotonic() + LEAVE_S
+            self._begin_leaving(ClientQuitException(reason))
             self._waker.wake()
             if threading.current_thread() is not self._thread:
                 self._thread.join(LEAVE_S + 1)
+        elif not self._over.is_set():  # it could not even be started
+            self._error = self._error or ClientQuitException(reason)
+            self._end()
         self._abort_sinks()
+
+    def abandon(self) -> None:
+        """The client is gone: leave once nothing is unfinished. Finalizers call it anywhere, so it takes no `lock`."""
+        self._is_abandoned = True
+        if not self.left_because:
+            self._waker.wake()
+
+    def disown(self, reason: str) -> None:
+        """In a forked child: the thread and its sockets are the parent's, and so are the outcomes."""
+        self.lock = threading.Lock()
+        self._asleep = False  # nobody is to be woken, by a lock that another thread may have held
+        self.left_because = self.left_because or reason
+        for sink in self._sinks.values():
+            sink.disown(ClientQuitException(reason))
+        self._sinks.clear()
 
     # ---- the thread
 
     def _run(self) -> None:
+        become_io_thread()
         try:
             while self._turn():
                 self._sleep()
@@ -164,11 +206,15 @@ class IoThread:
             self._error = ProtocolError(f"the client's I/O thread failed: {type(error).__name__}: {error}")
             raise
         finally:
-            self._over.set()
-            self._linked.set()
-            self._abort_sinks()
-            self._drop_dialer()
-            self._dialing.close()
+            self._end()
+
+    def _end(self) -> None:
+        self._over.set()
+        self._linked.set()
+        self._abort_sinks()
+        self._drop_dialer()
+        self._dialing.close()
+        self._waker.close()
 
     def _turn(self) -> bool:
         """Do what there is to do; False when the thread is to end."""
@@ -176,7 +222,7 @@ class IoThread:
         if self._dialer is not None:
             for event in self._dialer.receive(DRAIN):
                 arrivals += self._link_events(event)
-        ledger_events: list[LedgerEvent] = self._take_posted()
+        ledger_events: list[LedgerEvent] = taken(self._posted)
         going = True
         if arrivals or (self._link_due is not None and self._link_due <= time.monotonic()):
             going = self._perform_link(self._link.handle(arrivals, time.monotonic()), ledger_events)
@@ -185,7 +231,26 @@ class IoThread:
             said = self._perform_ledger(commands)
             if said:
                 going = self._perform_link(self._link.handle(said, time.monotonic()), []) and going
+        self._look_after_work()
         return going and not (self._stop_by is not None and self._may_leave(self._stop_by))
+
+    def _look_after_work(self) -> None:
+        """Tell the user if nobody does it; leave when it is done and the client is gone."""
+        if self._is_abandoned and self._stop_by is None and not self._work_waits():
+            self._begin_leaving(ClientQuitException("the client is gone"))
+        due = self._unattended.due
+        if due is None or due > (now := time.monotonic()):
+            return
+        if self._unattended.look(work_waits=self._work_waits(), now=now):
+            _tell(f"no worker is ready at {self._config.address}: tasks wait until one connects …")
+
+    def _work_waits(self) -> bool:
+        return any(sink.is_awaited for sink in list(self._sinks.values()))
+
+    def _begin_leaving(self, error: ClientQuitException) -> None:
+        self._posted.append(Leaving())
+        self._error = self._error or error
+        self._stop_by = time.monotonic() + LEAVE_S
 
     def _may_leave(self, by: float) -> bool:
         """Whether the goodbye has arrived, or there is nobody to say it to, or it has taken too long."""
@@ -209,38 +274,12 @@ class IoThread:
 
     def _patience_ms(self) -> float | None:
         """How long to sleep at most; None for as long as nothing comes."""
-        deadlines = [due for due in (self._link_due, self._ledger.next_deadline(), self._stop_by) if due is not None]
+        wishes = (self._link_due, self._ledger.next_deadline(), self._stop_by, self._unattended.due)
+        deadlines = [due for due in wishes if due is not None]
         if not deadlines:
             return None
-        wait_s = min(deadlines) - time.monotonic()
+        wait_s = min(min(deadlines) - time.monotonic(), _LONGEST_SLEEP_S)
         return wait_s * 1000 + 0.5 if wait_s > 0 else 0.0
-
-    def _take_posted(self) -> list[LedgerEvent]:
-        posted = self._posted
-        events: list[LedgerEvent] = []
-        joining: list[PostedCall] = []
-        size = 0
-        while posted:
-            item = posted.popleft()
-            if type(item) is tuple:
-                if joining and (
-                    item[0] != joining[-1][0]
-                    or item[1] != joining[-1][1] + 1
-                    or size + len(item[2]) > MAX_FRAME_BYTES
-                    or len(joining) == MAX_COLUMN_CALLS
-                ):
-                    events.append(_appended(joining))
-                    joining, size = [], 0
-                joining.append(item)
-                size += len(item[2])
-                continue
-            if joining:
-                events.append(_appended(joining))
-                joining, size = [], 0
-            events.append(item)  # type: ignore[arg-type]  # tuples are calls, and dealt with above
-        if joining:
-            events.append(_appended(joining))
-        return events
 
     def _link_events(self, event: DialerEvent) -> list[link_events.DialledEvent]:
         match event:
@@ -309,6 +348,8 @@ class IoThread:
                 case Began(batch, ranges):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.began(ranges)
+                case Learned(WorkersReady(ready)):
+                    self._unattended.learned(ready=ready, now=time.monotonic())
                 case Learned():
                     continue
         return said
@@ -320,11 +361,9 @@ class IoThread:
                 sink.abort(self.error)
 
 
-def _appended(calls: list[PostedCall]) -> TasksAppended:
-    batch, lo, first = calls[0]
-    if len(calls) == 1:
-        return TasksAppended(batch, single_column(lo, first))
-    return TasksAppended(batch, joined_column(lo, [call for _, _, call in calls]))
+def _tell(text: str) -> None:
+    with contextlib.suppress(OSError, ValueError):  # a stderr that is closed
+        print(f"scaler: {text}", file=sys.stderr, flush=True)  # noqa: T201  # for the user
 
 
 def _needs_no_key(config: ClientConfig, address: Address) -> bool:

@@ -1,6 +1,6 @@
 """How `map` reads its iterables: which element is an argument list and which a single argument."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from scaler.client.signatures import CallShape
@@ -8,6 +8,11 @@ from scaler.payload.calls import Block, Call
 
 #: elements, and what makes calls of a list of them that was just drawn
 Calls = tuple[Iterable[Any], Callable[[list[Any]], Block]]
+
+_WRAP_IT = (
+    "; map takes an element that is a tuple as the argument list, so wrap a tuple that is one argument: "
+    "[(t,) for t in …]"
+)
 
 
 def calls_of(shape: CallShape, iterables: tuple[Iterable[Any], ...]) -> Calls:
@@ -31,28 +36,30 @@ def starred_calls_of(shape: CallShape, iterable: Iterable[Iterable[Any]]) -> Cal
 def _unpacked(shape: CallShape, drawn: list[Any]) -> Block:
     types = set(map(type, drawn))
     if tuple not in types:
-        _check_lengths(shape, 1, 1, [(drawn[0],)])
+        _check_lengths(shape, 1, 1, [(drawn[0],)], drawn)
         return Block(list(zip(drawn, strict=True)), types)
     if len(types) == 1:
-        return Block(_checked(shape, drawn))
-    return Block(_checked(shape, [element if type(element) is tuple else (element,) for element in drawn]))
+        return Block(_checked(shape, drawn, drawn))
+    calls = [element if type(element) is tuple else (element,) for element in drawn]
+    return Block(_checked(shape, calls, drawn))
 
 
-def _checked(shape: CallShape, calls: list[Call]) -> list[Call]:
+def _checked(shape: CallShape, calls: list[Call], elements: Sequence[Any] = ()) -> list[Call]:
     lengths = set(map(len, calls))
-    _check_lengths(shape, min(lengths), max(lengths), calls)
+    _check_lengths(shape, min(lengths), max(lengths), calls, elements)
     return calls
 
 
-def _check_lengths(shape: CallShape, shortest: int, longest: int, calls: list[Call]) -> None:
-    """`TypeError` for the first of the calls that does not fit, whose numbers of arguments are between these."""
+def _check_lengths(shape: CallShape, shortest: int, longest: int, calls: list[Call], elements: Sequence[Any]) -> None:
+    """`TypeError` for the first of the calls that does not fit, whose numbers of arguments are between these.
+
+    `elements` are what `map` was given in the place of these calls, where it decides itself what is a call.
+    """
     if shortest >= shape.least and longest <= shape.most:
         return
-    for call in calls:
+    for index, call in enumerate(calls):
         try:
             shape.check(call, {})
         except TypeError as error:
-            raise TypeError(
-                f"{error}: the call was made with {len(call)} positional arguments; map takes an element that is a "
-                "tuple as the argument list, so wrap a tuple that is one argument: [(t,) for t in …]"
-            ) from None
+            hint = _WRAP_IT if elements and type(elements[index]) is tuple else ""
+            raise TypeError(f"{error}: the call was made with {len(call)} positional arguments{hint}") from None

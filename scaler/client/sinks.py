@@ -43,6 +43,15 @@ class Sink(Protocol):
         """Nothing more will come: the client left or lost its scheduler."""
         ...
 
+    def disown(self, error: ScalerError) -> None:
+        """In a forked child, where no other thread runs: outcomes go to the parent alone."""
+        ...
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether there are tasks without an outcome."""
+        ...
+
 
 class SealedValue:
     """One outcome as it came off the wire."""
@@ -94,8 +103,8 @@ class SubmitSink:
         return TaskId(self.batch, index)
 
     def unwant(self, index: int) -> None:
-        self._unwant(self.batch, index)
         self._futures.pop(index, None)
+        self._unwant(self.batch, index)
 
     def resolve(self, done: Resolve) -> None:
         column = done.column
@@ -134,6 +143,16 @@ class SubmitSink:
             if future is not None:
                 future.settle(SealedError(error))
 
+    def disown(self, error: ScalerError) -> None:
+        sealed = SealedError(error)
+        for future in self._futures.values():
+            future.disown(sealed)
+        self._futures.clear()
+
+    @property
+    def is_awaited(self) -> bool:
+        return bool(self._futures)
+
 
 Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
@@ -156,6 +175,10 @@ class MapSink:
 
     def abort(self, error: ScalerError) -> None:
         self._parts.put(error)
+
+    disown = abort
+    #: as long as its batch is not forgotten
+    is_awaited = True
 
     def collect(self, size: int) -> tuple[list[Any], list[int]]:
         """Wait for all `size` outcomes: results in order, exceptions among them at the indices listed."""

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from scaler.client.futures import ScalerFuture
+from scaler.client.waits import require_may_wait
 
 
 def _checked(futures: Iterable[ScalerFuture], caller: str) -> list[ScalerFuture]:
@@ -18,12 +19,18 @@ def _checked(futures: Iterable[ScalerFuture], caller: str) -> list[ScalerFuture]
     return found
 
 
+def _require_may_wait(futures: list[ScalerFuture], caller: str) -> None:
+    if not all(future.done() for future in futures):
+        require_may_wait(caller)
+
+
 def gather(futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
     """The results of the futures, in their order; the first failure in that order is raised.
 
     With `return_exceptions` each failure stands in the place of its result instead.
     """
     found = _checked(futures, "gather")
+    _require_may_wait(found, "gather")
     if not return_exceptions:
         return [future.result() for future in found]
     return [future.exception() or future.result() for future in found]
@@ -31,7 +38,9 @@ def gather(futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) 
 
 def as_completed(futures: Iterable[ScalerFuture], timeout: float | None = None) -> Iterator[ScalerFuture]:
     """The futures as they finish; `TimeoutError` if some are not done `timeout` seconds from now."""
-    return concurrent.futures.as_completed(_checked(futures, "as_completed"), timeout)  # type: ignore[return-value]  # it gives back what it was given
+    found = _checked(futures, "as_completed")
+    _require_may_wait(found, "as_completed")
+    return concurrent.futures.as_completed(found, timeout)  # type: ignore[return-value]  # it gives back what it was given
 
 
 def wait(
@@ -40,4 +49,7 @@ def wait(
     return_when: str = concurrent.futures.ALL_COMPLETED,
 ) -> "concurrent.futures._base.DoneAndNotDoneFutures[Any]":
     """`(done, not_done)` when `return_when` holds or after `timeout` seconds, as `concurrent.futures.wait`."""
-    return concurrent.futures.wait(_checked(futures, "wait"), timeout, return_when)
+    found = _checked(futures, "wait")
+    if timeout is None or timeout > 0:
+        _require_may_wait(found, "wait")
+    return concurrent.futures.wait(found, timeout, return_when)

@@ -1,3 +1,4 @@
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,22 @@ def test_an_address_that_is_none_is_named_by_its_type():
         config(8516)
 
 
-@pytest.mark.parametrize("changed", [{"timeout_s": 0}, {"timeout_s": -1}, {"heartbeat_interval_s": 0}])
-def test_times_are_above_zero(changed: dict[str, float]):
-    with pytest.raises(ConfigurationError, match="timeout_seconds and heartbeat_interval_seconds must be above 0"):
-        config(**changed)
+@pytest.mark.parametrize("value", [0, -1, None, "x", float("nan")])
+@pytest.mark.parametrize("argument", ["timeout", "heartbeat_interval"])
+def test_times_are_numbers_above_zero(argument: str, value: object):
+    with pytest.raises(ConfigurationError, match=f"{argument}_seconds must be a number of seconds above 0, "):
+        config(**{f"{argument}_s": value})
+
+
+def test_a_timeout_may_be_for_ever_and_a_heartbeat_may_not():
+    assert config(timeout_s=math.inf).timeout_s == math.inf
+    for interval_s in (1e9, math.inf):
+        with pytest.raises(ConfigurationError, match=r"heartbeat_interval_seconds .* at most 3600, but is"):
+            config(heartbeat_interval_s=interval_s)
+
+
+@pytest.mark.parametrize("name", [5, b"x", "x" * 257, "two\nlines", "\udc80"])
+def test_a_name_is_short_printable_text(name: object):
+    with pytest.raises(ConfigurationError, match="name must be printable text of at most 256 characters") as raised:
+        config(name=name)
+    assert len(str(raised.value)) < 150

@@ -3,13 +3,16 @@
 import asyncio
 import concurrent.futures
 import pickle
+import sys
 import threading
-from concurrent.futures import CancelledError, Future
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from scaler.client.futures import ScalerFuture
+from scaler.client.waits import become_io_thread
 from scaler.ids import BatchId, Incarnation, TaskId
 from scaler.payload.values import Outcome
 
@@ -54,6 +57,11 @@ def in_a_thread(action: Any) -> threading.Thread:
     thread = threading.Thread(target=action)
     thread.start()
     return thread
+
+
+def in_a_thread_result(action: Callable[[], Any]) -> Any:
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(action).result(10)
 
 
 def test_it_is_one_of_the_standard_librarys_and_says_which_task_it_is_of(future: ScalerFuture):
@@ -201,6 +209,52 @@ def test_a_callback_may_ask_for_the_result(future: ScalerFuture):
     future.add_done_callback(lambda done: results.append(done.result()))
     future.settle(Box("value"))
     assert results == ["value"]
+
+
+@pytest.fixture
+def io_thread() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1, initializer=become_io_thread) as thread:
+        yield thread
+
+
+def test_nothing_that_a_callback_raises_ends_the_io_thread(
+    future: ScalerFuture, io_thread: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
+):
+    called: list[Any] = []
+    for callback in (lambda done: done.result(), called.append):
+        future.add_done_callback(callback)
+    io_thread.submit(future.settle, Box(error=SystemExit(3))).result(10)
+    assert called == [future]
+    assert "exception calling callback for <ScalerFuture 00000000000000ff-3-7 finished>" in caplog.text
+
+
+def test_what_a_callback_raises_to_exit_ends_other_threads(future: ScalerFuture):
+    future.add_done_callback(lambda _: sys.exit(3))
+    with pytest.raises(SystemExit):
+        future.cancel()
+
+
+@pytest.mark.parametrize("ask", [lambda future: future.result(), lambda future: future.exception(10)])
+def test_the_io_thread_does_not_wait_for_itself(
+    future: ScalerFuture, io_thread: ThreadPoolExecutor, ask: Callable[[ScalerFuture], Any]
+):
+    with pytest.raises(RuntimeError, match="would wait for itself: it was called from a done callback"):
+        io_thread.submit(ask, future).result(10)
+    with pytest.raises(TimeoutError, match="is not done after 0 s"):
+        io_thread.submit(future.result, 0).result(10)
+    future.settle(Box(1))
+    io_thread.submit(ask, future).result(10)
+
+
+# ---- in a forked child
+
+
+def test_a_future_that_is_not_ours_any_more_ends_whoever_held_its_lock_and_calls_nobody_back(future: ScalerFuture):
+    future.add_done_callback(lambda _: pytest.fail("the parent's"))
+    with future._condition:  # as a thread of the parent may have done
+        future.disown(Box(error=KeyError("the parent's")))
+        assert in_a_thread_result(future.exception).args == ("the parent's",)
+    assert concurrent.futures.wait([future], 0).not_done == set()
 
 
 # ---- with the standard library

@@ -69,6 +69,23 @@ def test_a_call_that_does_not_fit_is_told_before_it_is_sent(elements: list[Any],
     assert "[(t,) for t in …]" in str(raised.value)
 
 
+def keyword(a: Any, *, must: Any) -> Any:
+    return a, must
+
+
+@pytest.mark.parametrize(
+    "calls",
+    [
+        calls_of(call_shape(keyword), ([1],)),
+        calls_of(call_shape(one), ([1], [2])),
+        starred_calls_of(call_shape(one), [(1, 2)]),
+    ],
+)
+def test_only_where_an_element_was_a_tuple_is_it_said_how_to_wrap_one(calls: Calls):
+    with pytest.raises(TypeError, match=r"the call was made with [12] positional arguments$"):
+        sent(calls)
+
+
 def test_map_without_an_iterable_is_refused():
     with pytest.raises(TypeError, match="at least one iterable"):
         calls_of(call_shape(one), ())

@@ -87,3 +87,24 @@ def test_everybody_who_waited_for_a_client_that_left_has_an_error_of_his_own():
     first, second = (future.exception() for future in futures)
     assert first is not second
     assert [str(error) for error in (first, second)] == ["left", "left"]
+
+
+def test_in_a_forked_child_every_future_and_map_says_whose_it_is():
+    sink, mapped = SubmitSink(A, lambda _batch, _index: None), MapSink(A)
+    future = sink.add()[1]
+    for one in (sink, mapped):
+        one.disown(ClientQuitException("the parent's"))
+    assert str(future.exception()) == "the parent's"
+    with pytest.raises(ClientQuitException, match="the parent's"):
+        mapped.collect(1)
+
+
+def test_a_sink_is_awaited_until_its_last_future_is_done_or_given_up():
+    seen = []
+    sink = SubmitSink(A, lambda _batch, _index: seen.append(sink.is_awaited))
+    assert not sink.is_awaited
+    (_, first), (_, second) = sink.add(), sink.add()
+    sink.resolve(done(0, [value(1)]))
+    assert (first.done(), sink.is_awaited) == (True, True)
+    second.cancel()
+    assert seen == [False]

@@ -1,11 +1,13 @@
 import concurrent.futures
-from concurrent.futures import CancelledError
+from collections.abc import Callable
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from scaler.client.futures import ScalerFuture
 from scaler.client.waiting import as_completed, gather, wait
+from scaler.client.waits import become_io_thread
 from tests.unit.client.test_futures import Box, Origin
 
 
@@ -74,3 +76,12 @@ def test_wait_tells_who_is_done():
 def test_what_is_no_future_is_refused_with_a_word_on_map(ask: Any):
     with pytest.raises(TypeError, match=f"{ask.__name__} takes the futures that submit returns, not int; map returns"):
         list(ask([*futures(1), 5]))
+
+
+@pytest.mark.parametrize("ask", [gather, as_completed, wait])
+def test_the_io_thread_does_not_wait_for_itself(ask: Callable[..., Any]):
+    with ThreadPoolExecutor(1, initializer=become_io_thread) as io_thread:
+        with pytest.raises(RuntimeError, match=f"{ask.__name__} would wait for itself: it was called from a done"):
+            io_thread.submit(ask, futures(1, ...)).result(10)
+        io_thread.submit(ask, futures(1, 2)).result(10)
+        assert len(io_thread.submit(wait, futures(1, ...), 0).result(10).not_done) == 1

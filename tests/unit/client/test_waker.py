@@ -54,3 +54,18 @@ def test_closing_gives_every_descriptor_back():
     other = Waker()
     other.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_closed_one_is_woken_without_effect(waker: Waker):
+    descriptor = waker.fileno()
+    waker.close()
+    other = os.open(os.devnull, os.O_WRONLY)
+    if other != descriptor:
+        os.dup2(other, descriptor)
+        os.close(other)
+    try:
+        waker.wake()
+        waker.close()
+        os.fstat(descriptor)  # whose it is now keeps it
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,47 @@
+"""What other threads leave for the I/O thread: events for the ledger, and single calls that may travel together."""
+
+from collections import deque
+
+from scaler.ids import BatchId
+from scaler.ledger.events import Event as LedgerEvent
+from scaler.ledger.events import TasksAppended
+from scaler.payload.calls import MAX_COLUMN_CALLS, joined_column, single_column
+from scaler.protocol.columns import MAX_FRAME_BYTES
+
+PostedCall = tuple[BatchId, int, bytes]
+Posted = LedgerEvent | PostedCall
+
+
+def taken(posted: deque[Posted]) -> list[LedgerEvent]:
+    """Take out what was posted, in order; calls that are neighbours are joined, as far as one frame holds them."""
+    events: list[LedgerEvent] = []
+    joining: list[PostedCall] = []
+    size = 0
+    while posted:
+        item = posted.popleft()
+        if type(item) is tuple:
+            if joining and (
+                item[0] != joining[-1][0]
+                or item[1] != joining[-1][1] + 1
+                or size + len(item[2]) > MAX_FRAME_BYTES
+                or len(joining) == MAX_COLUMN_CALLS
+            ):
+                events.append(_appended(joining))
+                joining, size = [], 0
+            joining.append(item)
+            size += len(item[2])
+            continue
+        if joining:
+            events.append(_appended(joining))
+            joining, size = [], 0
+        events.append(item)  # type: ignore[arg-type]  # tuples are calls, and dealt with above
+    if joining:
+        events.append(_appended(joining))
+    return events
+
+
+def _appended(calls: list[PostedCall]) -> TasksAppended:
+    batch, lo, first = calls[0]
+    if len(calls) == 1:
+        return TasksAppended(batch, single_column(lo, first))
+    return TasksAppended(batch, joined_column(lo, [call for _, _, call in calls]))
