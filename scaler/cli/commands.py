@@ -15,6 +15,7 @@ import click
 import scaler
 from scaler.cli import options
 from scaler.cli.endings import ExitCode, exit_code
+from scaler.cli.main import parent_line
 from scaler.cli.resolve import Resolved, resolve
 from scaler.cli.settings import SECTIONS
 from scaler.errors import ConfigurationError, ScalerError
@@ -38,15 +39,24 @@ def invoke(program: str, command: str, arguments: Sequence[str]) -> int:
         click.echo(error.format_message(), err=True)
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else program
-        _complain(path, f"{error.format_message().rstrip('.')}; see '{path} --help'")
+        _give_up(path, f"{error.format_message().rstrip('.')}; see '{path} --help'", arguments)
     except click.ClickException as error:
-        _complain(program, error.format_message())
+        _give_up(program, error.format_message(), arguments)
     except ScalerError as error:
-        _complain(program, str(error))
+        _give_up(program, str(error), arguments)
         return exit_code(error)
     except (KeyboardInterrupt, click.Abort):
         return ExitCode.INTERRUPTED
     return ExitCode.BAD_INPUT
+
+
+def _give_up(program: str, text: str, arguments: Sequence[str]) -> None:
+    """Say why, to whoever started us too; a line without an end, since only what is ready says a whole one."""
+    _complain(program, text)
+    descriptor = parent_line(arguments)
+    if descriptor is not None:
+        with contextlib.suppress(OSError):
+            os.write(descriptor, " ".join(text.split()).encode())
 
 
 def _complain(program: str, text: str) -> None:

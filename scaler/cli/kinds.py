@@ -12,6 +12,8 @@ from scaler.resources import Resources, resources_from
 T_co = TypeVar("T_co", covariant=True)
 
 _YES = frozenset(("1", "true", "yes", "on"))
+#: ten years; clocks and waits can be added to that
+_LONGEST_S = 315_360_000
 _NO = frozenset(("0", "false", "no", "off"))
 
 
@@ -60,6 +62,18 @@ def _number(text: str) -> float:
     return number
 
 
+def _seconds(text: str) -> float:
+    seconds = _number(text)
+    if seconds > _LONGEST_S:
+        raise ValueError(text)
+    return seconds
+
+
+def _seconds_above_0(text: str) -> float:
+    _number_above_0(text)
+    return _seconds(text)
+
+
 def _words(text: str, separator: str) -> tuple[str, ...]:
     return tuple(word for part in text.split(separator) if (word := part.strip()))
 
@@ -102,8 +116,8 @@ TEXT = Kind("text", "TEXT", str)
 ADDRESS = Kind("an address such as tcp://host:8516, host:8516 or ipc://name", "ADDRESS", str)
 FLAG = Kind("true or false", "", _flag, (bool,), is_flag=True)
 COUNT = Kind("a whole number from 1", "N", _count, (int,))
-SECONDS = Kind("a number of seconds above 0", "SECONDS", _number_above_0, (int, float))
-SECONDS_OR_0 = Kind("a number of seconds from 0", "SECONDS", _number, (int, float))
+SECONDS = Kind("a number of seconds above 0, up to ten years", "SECONDS", _seconds_above_0, (int, float))
+SECONDS_OR_0 = Kind("a number of seconds from 0, up to ten years", "SECONDS", _seconds, (int, float))
 FILE = Kind("a path", "PATH", _path, is_path=True)
 NAMES = Kind("names, divided by commas", "NAME", lambda text: _words(text, ","), separator=",")
 FILES = Kind("paths, divided by commas", "PATH", lambda text: _words(text, ","), separator=",", is_path=True)

@@ -5,6 +5,7 @@ import select
 import signal
 import sys
 import threading
+from collections.abc import Sequence
 
 _STANDARD_DESCRIPTORS = 3
 _PARENT_OPTION = "--parent-fd"
@@ -54,7 +55,7 @@ def _end_with_parent(arguments: list[str]) -> None:
         threading.Thread(target=_await_end_of_parent, args=[descriptor], daemon=True).start()
 
 
-def parent_line(arguments: list[str]) -> int | None:
+def parent_line(arguments: Sequence[str]) -> int | None:
     """The descriptor of the line to whoever started us, if one is named; what cannot be one is told by the command."""
     if _PARENT_OPTION not in arguments[:-1]:
         return None

@@ -1,16 +1,19 @@
 """Child processes that are commands of ours: started with a line to us, ended in order, never left behind.
 
-The line is a socket pair. The child says on it, in one line of text, that it is ready (and where); when our end
-closes, because we ended in whatever way, the child ends itself.
+The line is a socket pair. The child says on it, in one line of text, that it is ready (and where), or without the end
+of a line why it gives up; when our end closes, because we ended in whatever way, the child ends itself.
 """
 
 import contextlib
 import os
+import select
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+import threading
+import weakref
+from collections.abc import Callable, Sequence
 
 from scaler.errors import SchedulerError
 
@@ -27,6 +30,7 @@ class Child:
         ours, theirs = socket.socketpair()
         self._line = ours
         self._name = arguments[0]
+        self._is_asked = False
         command = [
             sys.executable,
             # what lies in the working directory must not stand in for what we import
@@ -56,15 +60,31 @@ class Child:
         text = b""
         try:
             while not text.endswith(b"\n"):
-                data = self._line.recv(_LINE_BYTES)
+                data = self._read()
                 if not data:
-                    raise SchedulerError(
-                        f"{self._name} ended with exit code {self._process.wait()} before it was ready"
-                    )
+                    code, why = self._process.wait(), text.decode() or "see what it said on stderr"
+                    raise SchedulerError(f"{self._name} ended with exit code {code} before it was ready: {why}")
                 text += data
         except TimeoutError:
             raise SchedulerError(f"{self._name} was not ready after {timeout_s:g} s") from None
         return text.decode().strip()
+
+    def _read(self) -> bytes:
+        try:
+            return self._line.recv(_LINE_BYTES)
+        except ConnectionResetError:  # it ended before it had read what we told it
+            return b""
+
+    def watch(self, on_end: Callable[[str, int], object]) -> None:
+        """Call `on_end` in a thread, with its name and exit code, once it ends without having been asked to."""
+        # the thread must not keep the line of a child open that nobody holds any more
+        arguments = [os.pidfd_open(self.pid), weakref.ref(self), on_end]
+        threading.Thread(target=_await_end, args=arguments, daemon=True).start()
+
+    def tell_end(self, on_end: Callable[[str, int], object]) -> None:
+        """It has ended; `on_end` hears of it if it was not asked to."""
+        if not self._is_asked:
+            on_end(self._name, self._process.wait())
 
     def tell(self, text: str) -> None:
         """Say a line to the child; one that has ended does not hear it."""
@@ -73,6 +93,7 @@ class Child:
 
     def ask_to_stop(self) -> None:
         """Send SIGTERM, once the process is there."""
+        self._is_asked = True
         if self._process.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 self._process.send_signal(signal.SIGTERM)
@@ -86,3 +107,15 @@ class Child:
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         self._line.close()
+
+
+def _await_end(descriptor: int, watched: Callable[[], Child | None], on_end: Callable[[str, int], object]) -> None:
+    # signals have to wake the main thread, so no other may take them
+    signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    waiting.poll()
+    os.close(descriptor)
+    child = watched()
+    if child is not None:
+        child.tell_end(on_end)

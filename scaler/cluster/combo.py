@@ -2,11 +2,15 @@
 
 import atexit
 import contextlib
+import functools
+import math
+import operator
+import sys
 import warnings
 import weakref
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, SupportsFloat, SupportsIndex
 
 from scaler.cluster.children import Child
 from scaler.cluster.discarded import HARMLESS, REMEDIES
@@ -54,8 +58,14 @@ class SchedulerClusterCombo:
         per_worker_capabilities: Mapping[str, float] | None = None,
         **others: Any,  # Any: whatever Scaler has had for them
     ) -> None:
-        if n_workers < 0 or threads_per_worker < 1:
-            raise ConfigurationError("n_workers must be 0 or more and threads_per_worker 1 or more")
+        n_workers = _count("n_workers", n_workers, 0)
+        threads_per_worker = _count("threads_per_worker", threads_per_worker, 1)
+        _require_seconds(
+            heartbeat_interval_seconds=heartbeat_interval_seconds,
+            client_timeout_seconds=client_timeout_seconds,
+            worker_timeout_seconds=worker_timeout_seconds,
+            death_timeout_seconds=death_timeout_seconds,
+        )
         _warn_of(others)
         common = _logging(logging_paths, logging_level, logging_config_file)
         common += ["--key-file", key_file] if key_file else []
@@ -67,17 +77,25 @@ class SchedulerClusterCombo:
         worker += [f"--heartbeat-interval={heartbeat_interval_seconds}", f"--death-timeout={death_timeout_seconds}"]
         worker += _capabilities(per_worker_capabilities or {}, n_workers)
         self._children: list[Child] = []
+        self._address = self._start([scheduler, worker] if n_workers else [scheduler])
+        for child in self._children:
+            child.watch(functools.partial(report, self._address, is_protected=protected))
+
+    def _start(self, commands: Sequence[list[str]]) -> str:
+        """Start all at once, the scheduler first, and return its address when all are ready; if not, none is left."""
         _living.add(self)
         try:
-            self._children.append(Child(scheduler))
-            if n_workers:
-                self._children.append(Child(worker))
-            self._address = self._children[0].wait_ready(START_TIMEOUT_S)
-            for child in self._children[1:]:
-                child.tell(self._address)
+            for command in commands:
+                self._children.append(Child(command))
+            scheduler, *others = self._children
+            address = scheduler.wait_ready(START_TIMEOUT_S)
+            for child in others:
+                child.tell(address)
+                child.wait_ready(START_TIMEOUT_S)
         except BaseException:
             self.shutdown()
             raise
+        return address
 
     def get_address(self) -> str:
         """Where clients reach the scheduler."""
@@ -104,6 +122,25 @@ class SchedulerClusterCombo:
 
     def __repr__(self) -> str:
         return f"<SchedulerClusterCombo {self._address if self._children else 'stopped'}>"
+
+
+def _count(name: str, value: object, least: int) -> int:
+    if not isinstance(value, SupportsIndex) or (count := operator.index(value)) < least:
+        raise ConfigurationError(f"{name}: expected a whole number, {least} or more, not {value!r}")
+    return count
+
+
+def _require_seconds(**values: object) -> None:
+    for name, value in values.items():
+        if not isinstance(value, SupportsFloat) or not 0 < float(value) < math.inf:
+            raise ConfigurationError(f"{name}: expected a number of seconds above 0, not {value!r}")
+
+
+def report(address: str, name: str, exit_code: int, *, is_protected: bool) -> None:
+    """Tell of a child that has ended by itself, since its tasks seem to hang; but not where clients may end it."""
+    if exit_code or is_protected:
+        text = f"scaler: the {name} of SchedulerClusterCombo {address} has ended with exit code {exit_code}"
+        print(f"{text}; no task runs there any more", file=sys.stderr, flush=True)  # noqa: T201  # for the user
 
 
 def _logging(paths: Sequence[str], level: str | None, config_file: str | None) -> list[str]:

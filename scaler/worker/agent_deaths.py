@@ -37,7 +37,8 @@ class Deaths:
 
     def start_failed(self, worker: Worker, event: StartFailed, now: float) -> None:
         """A worker never came up."""
-        self._outbox.note("error", f"Worker[{worker.id}] could not be started: {event.text}")
+        if worker.phase is not Phase.KILLED:
+            self._outbox.note("error", f"Worker[{worker.id}] could not be started: {event.text}")
         self._pool.ended(worker, now, in_vain=True)
 
     def ended(self, worker: Worker, event: WorkerEnded, now: float) -> None:

@@ -46,13 +46,15 @@ def kill_descendants(root: int, spared: Collection[int] = ()) -> None:
     for _ in range(_ROUNDS):
         below = descendants(root, spared)
         if not below:
-            return
+            break
         for pid in below:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         if not spared:
             reap_all()
         select.select([], [], [], _ROUND_S)
+    if not spared:
+        reap_all()  # the last ones, and those that had ended before
 
 
 def reap_all() -> None:

@@ -4,7 +4,6 @@ import json
 import socket
 import subprocess
 import sys
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,8 @@ from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 
 _MESSAGE_BYTES = 4096
 _ENDING_S = 3.0
+#: so many orders to fork are out at once; those behind them can still be cancelled
+_MOST_ORDERS_OUT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,9 @@ class ZygoteProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = ours
-        self._orders: deque[tuple[bytes, tuple[int, ...]]] = deque()
+        #: descriptors of the workers that are to be forked, by number, and their names; in order
+        self._orders: dict[WorkerId, tuple[str, tuple[int, ...]]] = {}
+        self._orders_out = 0
         self._has_had_orders = False
         # -P: what lies in the working directory must not stand in for the standard library while we import it.
         command = [
@@ -85,18 +88,25 @@ class ZygoteProcess:
 
     def fork(self, worker: WorkerId, name: str, descriptors: Sequence[int]) -> None:
         """Order a worker with these descriptors; they have to stay open until it has `Forked` or failed."""
-        self._has_had_orders = True
-        self._orders.append((json.dumps({"fork": worker, "name": name}).encode(), tuple(descriptors)))
+        self._orders[worker] = name, tuple(descriptors)
         self._flush()
 
+    def cancel(self, worker: WorkerId) -> bool:
+        """Take the order for a worker back; whether it was not out yet, so that nothing will be heard of it."""
+        return self._orders.pop(worker, None) is not None
+
     def _flush(self) -> None:
-        while self._orders:
-            order, descriptors = self._orders[0]
+        while self._orders and self._orders_out < _MOST_ORDERS_OUT:
+            worker = next(iter(self._orders))
+            name, descriptors = self._orders[worker]
+            order = json.dumps({"fork": worker, "name": name}).encode()
             try:
                 send_with_descriptors(self._control, [order], descriptors)
             except (BlockingIOError, BrokenPipeError, ConnectionResetError):
                 return  # it answers what it has read, or its end is read from the same line
-            self._orders.popleft()
+            self._has_had_orders = True
+            self._orders_out += 1
+            del self._orders[worker]
 
     def receive(self) -> list[ZygoteEvent]:
         """What has happened since."""
@@ -109,7 +119,10 @@ class ZygoteProcess:
                 return events
             if not data:
                 return [*events, ZygoteEnded(self._reap())]
-            events.append(_event(json.loads(data), descriptors))
+            event = _event(json.loads(data), descriptors)
+            if not isinstance(event, Exited):
+                self._orders_out -= 1
+            events.append(event)
 
     def close(self) -> None:
         """End the zygote and all its workers; returns when it has ended."""
@@ -129,6 +142,8 @@ class ZygoteProcess:
 def _event(message: Mapping[str, int | str], descriptors: Sequence[int]) -> ZygoteEvent:
     match message:
         case {"started": int(worker), "pid": int(pid)}:
+            if not descriptors:  # and without one the number could be another process's: its line's end ends it
+                return ForkFailed(WorkerId(worker), "too many files are open here to hold it: see ulimit -n")
             return Forked(WorkerId(worker), pid, descriptors[0])
         case {"failed": int(worker), "text": str(text)}:
             return ForkFailed(WorkerId(worker), text)

@@ -29,6 +29,8 @@ SLEPT_S = 5.0
 PARTING_S = 1.0
 #: how long the agent may take to hand everything back, beyond the grace it was given
 STOPPING_S = 3.0
+#: a scheduler that is not there for so long is told of
+LONELY_S = 2.0
 
 log = logging.getLogger("scaler.worker")
 
@@ -77,6 +79,8 @@ class Loop:
         self._end: agent.End | None = None
         self._error: ScalerError | None = None
         self._stop_by: float | None = None
+        #: when to tell that there is no scheduler; None if that is told, or there is one
+        self._tell_alone_at: float | None = self._clock() + LONELY_S
 
     def serve(self) -> int:
         """Run until the agent has ended its work; the exit code. Raises why there will be no scheduler any more."""
@@ -86,12 +90,18 @@ class Loop:
                 raise self._error
             if self._end is not None:
                 self._part()
-                log.info("ClusterProcess: ended, %s", self._end.reason)
-                return self._end.exit_code
+                return self._ended(self._end)
             if self._stop_by is not None and self._clock() >= self._stop_by:
                 log.warning("ClusterProcess: ended before everything was handed back")
                 return 1
             self._sleep()
+
+    def _ended(self, end: agent.End) -> int:
+        if end.exit_code:
+            log.error("ClusterProcess: ended, %s at %s", end.reason, self._link.absence)
+        else:
+            log.info("ClusterProcess: ended, %s", end.reason)
+        return end.exit_code
 
     def stop(self, reason: str, *, at_once: bool) -> None:
         """Have the agent end everything, now or when running tasks have had their grace."""
@@ -123,6 +133,7 @@ class Loop:
         self._workers.look_around()
         if arrived or (self._link_due is not None and self._link_due <= now):
             told += self._perform_link(self._link.handle(arrived, now))
+        self._tell_alone(now)
         told += self._workers.take_events()
         own, self._own = self._own, []
         self._tell_agent([*own, *told], now)
@@ -134,6 +145,11 @@ class Loop:
             return [], []
         log.warning("the process stood still seconds=%.1f", late_s)
         return [link.Slept(late_s)], [agent.Slept(late_s)]
+
+    def _tell_alone(self, now: float) -> None:
+        if self._tell_alone_at is not None and now >= self._tell_alone_at:
+            log.warning("waiting for a scheduler at %s", self._link.absence)
+            self._tell_alone_at = None
 
     def _tell_agent(self, told: list[agent.Event], now: float) -> None:
         if not told and (self._agent_due is None or self._agent_due > now):
@@ -200,9 +216,11 @@ class Loop:
                 case link.LinkUp(epoch, resumed):
                     log.info("connected to scheduler epoch=%016x resumed=%s", epoch, resumed)
                     told.append(agent.LinkUp(epoch, resumed))
+                    self._tell_alone_at = None
                 case link.LinkDown(reason):
                     log.warning("connection lost reason=%r", reason)
                     told.append(agent.LinkDown())
+                    self._tell_alone_at = self._clock() + LONELY_S
                 case link.Dial():
                     self._dialer = self._dials.dial()
                     for descriptor in self._dialer.filenos():
@@ -226,7 +244,7 @@ class Loop:
     def _sleep(self) -> None:
         self._link_due = self._link.next_deadline()
         self._agent_due = self._agent.next_deadline()
-        due = _first(self._link_due, self._agent_due, self._workers.next_look(), self._stop_by)
+        due = _first(self._link_due, self._agent_due, self._workers.next_look(), self._stop_by, self._tell_alone_at)
         now = self._clock()
         if self._own or (self._dialer is not None and self._dialer.pending()):
             due = now

@@ -7,6 +7,9 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+#: epoll takes no more than some weeks
+LONGEST_WAIT_S = 3600.0
+
 
 class Poller:
     """Calls what belongs to a descriptor when there is something to read."""
@@ -26,8 +29,8 @@ class Poller:
             self._epoll.unregister(descriptor)
 
     def wait(self, seconds: float | None) -> None:
-        """Sleep until something can be read, at most so long, and call what belongs to it."""
-        for descriptor, _ in self._epoll.poll(-1 if seconds is None else seconds):
+        """Sleep until something can be read, at most so long or an hour, and call what belongs to it."""
+        for descriptor, _ in self._epoll.poll(-1 if seconds is None else min(seconds, LONGEST_WAIT_S)):
             action = self._actions.get(descriptor)
             if action is not None:
                 action()

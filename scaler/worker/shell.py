@@ -28,6 +28,10 @@ from scaler.worker.loop import Loop
 from scaler.worker.poller import Poller, Signals
 from scaler.worker.workers import Workers, ZygoteFacts
 
+#: what a worker takes of this process while it starts, and what everything else may take
+WORKER_DESCRIPTORS = 7
+OWN_DESCRIPTORS = 64
+
 log = logging.getLogger("scaler.worker")
 
 
@@ -41,7 +45,7 @@ def run(config: WorkerClusterConfig) -> int:
         opened.callback(signals.close)
         poller = Poller()
         opened.callback(poller.close)
-        raise_descriptor_limit()
+        require_descriptors(config.workers, raise_descriptor_limit())
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
         workers = Workers(ZygoteFacts(config.threads, name, _paths(config), environment), poller, time.monotonic)
@@ -118,12 +122,23 @@ def _has_ended(descriptor: int) -> bool:
         return True
 
 
-def raise_descriptor_limit() -> None:
-    """Allow this process as many descriptors as the system lets it have: each worker takes half a dozen."""
+def raise_descriptor_limit() -> int:
+    """Allow this process as many descriptors as the system lets it have, and tell how many that are."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < hard:
         with contextlib.suppress(ValueError, OSError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
+def require_descriptors(workers: int, limit: int) -> None:
+    """Refuse to start more workers than this process can hold."""
+    most = max(0, limit - OWN_DESCRIPTORS) // WORKER_DESCRIPTORS
+    if workers > most:
+        raise ConfigurationError(
+            f"{workers} workers are too many: each takes {WORKER_DESCRIPTORS} descriptors and 'ulimit -n' allows "
+            f"{limit}, enough for {most}; raise its hard limit, or start several worker clusters"
+        )
 
 
 def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:

@@ -127,7 +127,7 @@ class Workers:
             case Drop():
                 handle.drop(command)
             case KillWorker():
-                handle.kill()
+                return self._kill(handle)
             case RetireWorker():
                 handle.retire()
             case _:
@@ -145,6 +145,13 @@ class Workers:
         self._watch.watch(handle.stderr, lambda: self._forward(handle))
         assert self._zygote is not None
         self._zygote.fork(worker, name, handle.to_fork)
+        return None
+
+    def _kill(self, handle: WorkerHandle) -> StartFailed | None:
+        if self._zygote is not None and self._zygote.cancel(handle.worker):
+            self._discard(handle)
+            return StartFailed(handle.worker, "it was not wanted any more")
+        handle.kill()
         return None
 
     def _measure(self) -> Measured:
@@ -209,7 +216,8 @@ class Workers:
                 case ForkFailed(worker, text):
                     self._fail(self._handles[worker], text)
                 case Exited(pid, exit_code):
-                    self._end(self._by_pid.pop(pid), exit_code)
+                    if pid in self._by_pid:  # else it could not be held
+                        self._end(self._by_pid.pop(pid), exit_code)
                 case ZygoteEnded(exit_code):
                     self._lose_zygote(exit_code)
                 case _:

@@ -1,14 +1,18 @@
 """A scheduler and workers in one call: how many, with which threads, and workers that come later."""
 
+import gc
 import os
+import signal
 import threading
 import time
+import warnings
 
+import psutil
 import pytest
 
 from scaler import Client, SchedulerClusterCombo
-from scaler.errors import ConfigurationError
-from tests.integration.processes import Place, wait_until
+from scaler.errors import ConfigurationError, SchedulerError
+from tests.integration.processes import ELSEWHERE_S, STOP_S, Place, wait_until
 
 pytestmark = pytest.mark.usefixtures("place")
 
@@ -16,6 +20,10 @@ pytestmark = pytest.mark.usefixtures("place")
 def where(seconds: float) -> tuple[int, int]:
     time.sleep(seconds)
     return os.getpid(), threading.get_ident()
+
+
+def cluster_pid() -> int:
+    return psutil.Process(os.getppid()).ppid()
 
 
 def test_workers_are_processes_and_slots_are_threads(place: Place):
@@ -83,8 +91,40 @@ def test_a_combo_that_lost_its_workers_to_a_signal_can_still_be_stopped(place: P
     cluster.shutdown()
 
 
+def test_a_cluster_that_cannot_start_is_told_with_what_it_said(place: Place):
+    with pytest.raises(SchedulerError, match=r"^worker ended with exit code 2 before .* 100000 workers are too many"):
+        SchedulerClusterCombo(n_workers=100_000)
+    with pytest.raises(SchedulerError, match=r"^worker ended with exit code 2 before .*: --death-timeout: expected"):
+        SchedulerClusterCombo(n_workers=1, death_timeout_seconds=1e300)
+    assert place.processes() == []
+
+
+def test_a_combo_tells_of_workers_that_are_gone(capfd: pytest.CaptureFixture[str]):
+    said = ""
+
+    def is_told() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return "worker of" in said
+
+    with SchedulerClusterCombo(n_workers=1) as cluster, Client(address=cluster) as client:
+        os.kill(client.submit(cluster_pid).result(), signal.SIGKILL)
+        wait_until(is_told, "it is told", ELSEWHERE_S)
+    told = f"scaler: the worker of SchedulerClusterCombo {cluster.get_address()} has ended with exit code -9; "
+    assert said == f"{told}no task runs there any more\n"
+
+
+def test_a_combo_that_nobody_holds_ends_without_a_word(place: Place, capfd: pytest.CaptureFixture[str]):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        SchedulerClusterCombo(n_workers=1)
+        gc.collect()
+    place.wait_empty(STOP_S)
+    assert capfd.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("numbers", [{"n_workers": -1}, {"n_workers": 1, "threads_per_worker": 0}])
 def test_numbers_that_make_no_cluster_are_refused(place: Place, numbers: dict[str, int]):
-    with pytest.raises(ConfigurationError, match="0 or more"):
+    with pytest.raises(ConfigurationError, match="or more"):
         SchedulerClusterCombo(**numbers)
     assert place.processes() == []

@@ -1,5 +1,6 @@
 """Clients and commands that cannot connect say why, in one clear line."""
 
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -42,6 +43,32 @@ def test_a_long_wait_is_told_on_stderr(nobody: str, capfd: pytest.CaptureFixture
     with pytest.raises(DisconnectedError, match=f"no scheduler at {nobody} for 2.5 s"):
         Client(address=nobody, timeout_seconds=2.5)
     assert capfd.readouterr().err == f"scaler: waiting for a scheduler at {nobody} …\n"
+
+
+def test_a_cluster_tells_whom_it_waits_for_and_in_the_end_whom_it_missed(place: Place, nobody: str):
+    workers = place.start("scaler_worker", "-n", "1", "--death-timeout", "3", nobody)
+    workers.wait_for(f"waiting for a scheduler at {nobody} (nobody listens there)")
+    assert workers.wait() == 1
+    assert workers.out.count("waiting for") == 1
+    assert workers.out.endswith(f"ClusterProcess: ended, no scheduler for 3 s at {nobody} (nobody listens there)\n")
+
+
+@pytest.mark.parametrize("words", [("-hi", "3e6"), ("--grace", "1e8"), ("--end-time", "1e15")])
+def test_long_times_are_nothing_special(place: Place, words: tuple[str, ...]):
+    workers = place.start("scaler_worker", "-n", "1", "-ds", "3e6", *words, "ipc://nobody")
+    workers.wait_for("waiting for a scheduler")
+    assert workers.end(signal.SIGINT) == 0
+    assert workers.err == ""
+
+
+@pytest.mark.parametrize(
+    "words", [("worker", "-hi"), ("worker", "--grace"), ("scheduler", "-ct"), ("scheduler", "-wt")]
+)
+def test_times_beyond_ten_years_are_refused_in_one_line(place: Place, words: tuple[str, str]):
+    command = place.start(f"scaler_{words[0]}", words[1], "1e9", "ipc://nobody")
+    assert command.wait() == 2
+    assert "up to ten years, not '1e9'" in command.err
+    assert len(command.err.splitlines()) == 1
 
 
 def test_somebody_else_at_the_address_is_told_too(silent: str):

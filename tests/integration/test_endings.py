@@ -1,10 +1,14 @@
 """Everything ends: programs by themselves and at once, commands at a signal at any time, and nothing is left."""
 
+import os
 import random
 import signal
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import psutil
 import pytest
 
 from scaler import Client
@@ -133,6 +137,37 @@ def random_delays(seed: str) -> list[float]:
     """Moments between a program's first steps and its being at work."""
     chance = random.Random(seed)
     return sorted(chance.uniform(0.05, 2.0) for _ in range(MOMENTS))
+
+
+@pytest.mark.parametrize("moment_s", [0.0, 0.5])
+def test_many_workers_are_stopped_while_they_start(place: Place, moment_s: float):
+    workers = place.start("scaler_worker", "-n", "1000", "ipc://nobody")
+    workers.wait_for("starting 1000 workers")
+    stop_at(workers, moment_s, signal.SIGTERM)
+    assert "could not be started" not in workers.out
+
+
+def test_nothing_stays_defunct_of_a_zygote_that_was_killed_and_its_workers(place: Place):
+    _, address = place.scheduler()
+    workers = place.cluster(address, 2)
+    workers.wait_for("started pid", 2)
+    (zygote,) = place.children(workers.pid)
+    os.kill(zygote, signal.SIGKILL)
+    workers.wait_for("started pid", 4)
+    assert [one.pid for one in psutil.Process(workers.pid).children()] == place.children(workers.pid)
+
+
+@pytest.mark.parametrize(("limit", "workers"), [(128, 200), (1024, 20_000)])
+def test_more_workers_than_descriptors_allow_are_refused_in_one_line(place: Place, limit: int, workers: int):
+    command = place.script(
+        "import os, resource, sys\nresource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)\n"
+        "os.execv(sys.argv[2], sys.argv[2:])\n",
+        *(str(limit), str(Path(sys.executable).with_name("scaler_worker")), "-n", str(workers), "ipc://here"),
+    )
+    assert command.wait(STOP_S) == 2
+    assert command.err.startswith(f"scaler_worker: {workers} workers are too many: each takes 7 descriptors and ")
+    assert f"'ulimit -n' allows {limit}, enough for {(limit - 64) // 7}" in command.err
+    assert len(command.err.splitlines()) == 1
 
 
 def stop_at(command: Command, delay_s: float, number: signal.Signals) -> None:

@@ -1,4 +1,5 @@
 import warnings
+from typing import Any
 
 import pytest
 
@@ -30,6 +31,9 @@ class Recorded:
 
     def wait_ready(self, _timeout_s: float) -> str:
         return "tcp://127.0.0.1:4711"
+
+    def watch(self, _on_end: object) -> None:
+        """It does not end by itself."""
 
     def tell(self, text: str) -> None:
         self.started[-1].append(f"told {text}")
@@ -147,11 +151,46 @@ def test_what_is_begun_is_ended_when_the_rest_cannot_be(started: list[list[str]]
     assert [words[0] for words in started][2:] == ["stop", "finish"] * 2
 
 
-def test_numbers_that_make_no_sense_start_nothing(started: list[list[str]]):
-    for workers, threads in ((-1, 1), (1, 0)):
-        with pytest.raises(ConfigurationError):
-            SchedulerClusterCombo(workers, threads_per_worker=threads)
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"n_workers": -1}, "n_workers: expected a whole number, 0 or more, not -1"),
+        ({"n_workers": 1.5}, "n_workers: expected a whole number, 0 or more, not 1.5"),
+        ({"n_workers": "2"}, "n_workers: expected a whole number, 0 or more, not '2'"),
+        ({"n_workers": None}, "n_workers: expected a whole number, 0 or more, not None"),
+        ({"threads_per_worker": 0}, "threads_per_worker: expected a whole number, 1 or more, not 0"),
+        ({"heartbeat_interval_seconds": 0}, "heartbeat_interval_seconds: expected a number of seconds above 0, not 0"),
+        ({"death_timeout_seconds": -1}, "death_timeout_seconds: expected a number of seconds above 0, not -1"),
+        ({"client_timeout_seconds": "1"}, "client_timeout_seconds: expected a number of seconds above 0, not '1'"),
+        ({"worker_timeout_seconds": float("inf")}, "worker_timeout_seconds: expected a number of .* above 0, not inf"),
+    ],
+)
+def test_numbers_that_make_no_sense_start_nothing(started: list[list[str]], keywords: dict[str, Any], said: str):
+    with pytest.raises(ConfigurationError, match=f"^{said}$"):
+        SchedulerClusterCombo(**{"n_workers": 1} | keywords)
     assert started == []
+
+
+def test_the_cluster_too_has_to_say_that_it_is_ready(started: list[list[str]], monkeypatch: pytest.MonkeyPatch):
+    waited: list[str] = []
+
+    def wait_ready(_child: Recorded, _timeout_s: float) -> str:
+        waited.append(started[-1][-1])
+        return "tcp://127.0.0.1:4711"
+
+    monkeypatch.setattr(Recorded, "wait_ready", wait_ready)
+    SchedulerClusterCombo(1).shutdown()
+    assert len(waited) == 2
+    assert waited[1] == "told tcp://127.0.0.1:4711"
+
+
+def test_an_end_nobody_asked_for_is_told_in_one_line(capsys: pytest.CaptureFixture[str]):
+    for exit_code, is_protected in ((0, False), (0, True), (-9, False)):
+        combo.report("tcp://h:1", "worker", exit_code, is_protected=is_protected)
+    said = (
+        "scaler: the worker of SchedulerClusterCombo tcp://h:1 has ended with exit code {}; no task runs there any more"
+    )
+    assert capsys.readouterr().err.splitlines() == [said.format(0), said.format(-9)]
 
 
 def test_every_keyword_that_scaler_documents_is_accepted():
