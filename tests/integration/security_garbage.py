@@ -40,12 +40,15 @@ from scaler.protocol import (
     WorkerDied,
 )
 from scaler.protocol.codec import Sendable, pack
+from scaler.protocol.options import MAX_INDEX
 from tests.unit.protocol import examples
 
 _OF_OTHERS = [message for message in examples.EVERY if not isinstance(message, ClusterReady | Goodbye)]
 #: a frame that no decoder takes: every train can end with it
 NONSENSE = b"\xc1"
-_EDGES = (0, 1, 2, 3, 7, 2**16, 2**31, 2**32, 2**40, 2**53 - 1, 2**53, 2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1)
+#: such a first index and such a count still make a range
+_LARGE = MAX_INDEX // 2
+_EDGES = (0, 1, 2, 3, 7, 2**16, 2**31, 2**32, MAX_INDEX - 1, MAX_INDEX, MAX_INDEX + 1, 2**63 - 1, 2**63, 2**64 - 1)
 _LARGE = 300_000
 
 Frames = list[bytes]
@@ -196,7 +199,7 @@ class Liar:
 
     def _append(self) -> list[Frames]:
         count = self._chance.choice((1, 1, 2, 5, 100))
-        lo = self._chance.choice((self._appended, self._appended, 0, self._edge() % 2**52))
+        lo = self._chance.choice((self._appended, self._appended, 0, self._edge() % _LARGE))
         sizes = [self._chance.choice((0, 1, 30)) for _ in range(count)]
         offsets = [self._chance.choice((0, 0, 2**40))]
         for size in sizes:
@@ -231,7 +234,7 @@ class Liar:
 
     def _result(self) -> list[Frames]:
         count = self._chance.choice((1, 1, 2, 9))
-        lo = self._chance.choice((0, 0, 1, self._edge() % 2**52))
+        lo = self._chance.choice((0, 0, 1, self._edge() % _LARGE))
         base = self._chance.choice((0, 0, self._edge() % 2**62))
         ends = [base + 3 * (index + 1) for index in range(count)]
         if self._chance.random() < 0.4:
@@ -243,7 +246,7 @@ class Liar:
         return self._next(message, statuses, bytes(4 * count), _words(ends), costs, b"lie" * count)
 
     def _hold(self) -> list[Frames]:
-        running = tuple(self._edge() % 2**52 for _ in range(self._chance.choice((0, 1, 3))))
+        running = tuple(self._edge() % _LARGE for _ in range(self._chance.choice((0, 1, 3))))
         held = Held(self._batch(), self._run(), self._ranges(), running, self._ranges())
         return self._next(Holding((held,) * self._chance.choice((1, 2))))
 
@@ -305,8 +308,8 @@ class Liar:
         return FunctionId(self._chance.choice((bytes(16), bytes(range(16)), b"", b"x" * 100)))
 
     def _range(self) -> Range:
-        lo = self._chance.choice((0, 0, 1, 5, 2**40))
-        return Range(lo, lo + self._chance.choice((1, 2, 10, 2**20, 2**52)))
+        lo = self._chance.choice((0, 0, 1, 5, _LARGE))
+        return Range(lo, lo + self._chance.choice((1, 2, 10, 2**20, _LARGE)))
 
     def _ranges(self) -> tuple[Range, ...]:
         return tuple(self._range() for _ in range(self._chance.choice((0, 1, 1, 2, 3))))

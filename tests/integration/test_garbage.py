@@ -87,11 +87,11 @@ class Watched:
     """A monitor socket that somebody listens to from the start."""
 
     def __init__(self) -> None:
-        self._began = 1
+        self._began = [(b"state", True), (b"spans", True)]
 
-    def subscriptions(self) -> tuple[int, int, list[TurnedAway]]:
-        began, self._began = self._began, 0
-        return began, 0, []
+    def subscriptions(self) -> tuple[list[tuple[bytes, bool]], list[TurnedAway]]:
+        began, self._began = self._began, []
+        return began, []
 
     def publish(self, frames: Sequence[object]) -> None:
         assert len(frames) == 2
