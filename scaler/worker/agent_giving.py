@@ -15,8 +15,8 @@ from scaler.worker.agent_pool import Pool
 from scaler.worker.agent_runs import Runs
 from scaler.worker.agent_work import LOOKAHEAD_NS, Run, Ticket, Worker
 
-#: what a task costs at least, however short it is
-TASK_NS = 2_000
+#: what a task counts at least, however short it is: a ticket has a thousand at most, which keeps turns few
+TASK_NS = 1_000
 #: the work in one ticket, by p50
 TICKET_NS = 1_000_000
 #: no ticket is made smaller than this for the sake of spreading, by p50

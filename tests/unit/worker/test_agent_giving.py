@@ -116,7 +116,7 @@ def test_a_ticket_is_a_millisecond_of_work_and_all_together_twenty():
 @pytest.mark.parametrize(
     ("run_us", "expected"),
     [
-        (0, [500] * 20),  # no task counts for less than 2 µs
+        (0, [1000] * 20),  # no task counts for less than 1 µs
         (20, [45] * 20),
         (1000, [1] * 21),
         (10_000, [1] * 3),
