@@ -96,8 +96,11 @@ class Exchange:
         said = self._perform(commands, now)
         self._left = self._perform_links(self._links.handle(said, now), now) if said else []
         self._stream.tick(now)
-        self._notes.tick(now)
         return bool(self._left or self._unsayable) or self._listener.pending()
+
+    def keep_house(self, now: float) -> None:
+        """What need not be done each turn."""
+        self._notes.tick(now)
 
     def next_deadline(self) -> float | None:
         """When the next turn is due though nothing comes."""

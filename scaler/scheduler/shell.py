@@ -171,6 +171,7 @@ class Shell:
             self._keep_house_at = now + HOUSEKEEPING_S
             self._listener.refresh_keys()
             self._refusals.tick(now)
+            self._exchange.keep_house(now)
         if self._may_leave(now):
             self._loop.stop()
             return
