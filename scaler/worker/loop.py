@@ -218,7 +218,7 @@ class Loop:
                     told.append(agent.LinkUp(epoch, resumed))
                     self._tell_alone_at = None
                 case link.LinkDown(reason):
-                    log.warning("connection lost reason=%r", reason)
+                    log.info("connection lost reason=%r", reason)  # a warning follows if it does not come back
                     told.append(agent.LinkDown())
                     self._tell_alone_at = self._clock() + LONELY_S
                 case link.Dial():
