@@ -20,7 +20,7 @@ from scaler.client.posting import Posted, taken
 from scaler.client.sinks import Sink
 from scaler.client.unattended import Unattended
 from scaler.client.waits import become_io_thread, require_may_wait
-from scaler.errors import ClientQuitException, InsecureError, ProtocolError, ScalerError
+from scaler.errors import ClientQuitException, ProtocolError, ScalerError
 from scaler.ids import BatchId, Incarnation, Range
 from scaler.ledger.events import (
     Began,
@@ -39,7 +39,7 @@ from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.link.dialled import DialledConfig, DialledLink
-from scaler.net.addresses import Address, IpcAddress, parse_address
+from scaler.net.addresses import Address, needs_no_key, parse_address
 from scaler.net.descriptors import require_descriptors
 from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
@@ -367,14 +367,15 @@ def _tell(text: str) -> None:
 
 
 def _needs_no_key(config: ClientConfig, address: Address) -> bool:
-    if isinstance(address, IpcAddress):
-        return True
-    if config.insecure and not address.is_loopback and not config.insecure_off_loopback:
-        raise InsecureError(
+    return needs_no_key(
+        address,
+        insecure=config.insecure,
+        insecure_off_loopback=config.insecure_off_loopback,
+        danger=(
             f"whoever can pretend to be {address} could run code here: leave insecure=True away, or add "
             "insecure_off_loopback=True if you trust every machine on the way there"
-        )
-    return config.insecure
+        ),
+    )
 
 
 def _refusal_help(key_path: str, insecure: bool) -> str:  # noqa: FBT001  # both say where the key came from

@@ -4,7 +4,7 @@ It knows peers by name and moves no bytes. An object lives while anybody refers 
 reference goes, every holder is told to free its copy.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId
@@ -16,9 +16,13 @@ MAX_OBJECTS = 1 << 15
 Sayings = list[tuple[Incarnation, FreeObjects | ObjectLocated | ObjectsLost]]
 
 
-def _parts(names: list[ObjectId]) -> Iterator[tuple[ObjectId, ...]]:
-    """Names in as many messages as their headers want."""
-    return (tuple(names[at : at + MAX_OBJECTS]) for at in range(0, len(names), MAX_OBJECTS))
+def _sayings(kind: type[FreeObjects] | type[ObjectsLost], told: Mapping[Incarnation, list[ObjectId]]) -> Sayings:
+    """What to tell each peer of these objects, in as many messages as their headers want."""
+    return [
+        (peer, kind(tuple(names[at : at + MAX_OBJECTS])))
+        for peer, names in told.items()
+        for at in range(0, len(names), MAX_OBJECTS)
+    ]
 
 
 class _Object:
@@ -57,7 +61,7 @@ class ObjectManager:
     def held(self, peer: Incarnation, objects: Iterable[ObjectId]) -> Sayings:
         """A peer has copies now; of what is gone already it is told to free them."""
         gone = [name for name in objects if not self._hold(peer, name)]
-        return [(peer, FreeObjects(part)) for part in _parts(gone)]
+        return _sayings(FreeObjects, {peer: gone})
 
     def _hold(self, peer: Incarnation, name: ObjectId) -> bool:
         known = self._objects.get(name)
@@ -79,7 +83,7 @@ class ObjectManager:
             if not known.holders:
                 for concerned in dict.fromkeys((name.owner, *known.references)):
                     lost.setdefault(concerned, []).append(name)
-        return [(concerned, ObjectsLost(part)) for concerned, names in lost.items() for part in _parts(names)]
+        return _sayings(ObjectsLost, lost)
 
     def referred(self, peer: Incarnation, objects: Iterable[ObjectId]) -> Sayings:
         """A peer refers to these; those that are gone are lost to it."""
@@ -91,7 +95,7 @@ class ObjectManager:
             else:
                 known.references[peer] = None
                 self._note(peer, name)
-        return [(peer, ObjectsLost(part)) for part in _parts(gone)]
+        return _sayings(ObjectsLost, {peer: gone})
 
     def released(self, peer: Incarnation, objects: Iterable[ObjectId]) -> Sayings:
         """A peer refers to these no longer; what nobody refers to is freed everywhere."""
@@ -105,7 +109,7 @@ class ObjectManager:
             if not known.references:
                 for holder in self._forget(name):
                     free.setdefault(holder, []).append(name)
-        return [(holder, FreeObjects(part)) for holder, names in free.items() for part in _parts(names)]
+        return _sayings(FreeObjects, free)
 
     def located(self, peer: Incarnation, name: ObjectId, addresses: dict[Incarnation, str]) -> Sayings:
         """Tell a peer where an object is: the addresses of its holders, as far as they have one."""
@@ -137,8 +141,7 @@ class ObjectManager:
             self._unnote_one(peer, name)
             for holder in self._forget(name):
                 free.setdefault(holder, []).append(name)
-        sayings: Sayings = [(holder, FreeObjects(part)) for holder, gone in free.items() for part in _parts(gone)]
-        sayings += [(other, ObjectsLost(part)) for other, gone in lost.items() for part in _parts(gone)]
+        sayings = [*_sayings(FreeObjects, free), *_sayings(ObjectsLost, lost)]
         return [*sayings, *self.released(peer, [name for name in names if name.owner != peer])]
 
     def _forget(self, name: ObjectId) -> Iterator[Incarnation]:

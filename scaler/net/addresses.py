@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaler.errors import AddressError
+from scaler.errors import AddressError, InsecureError
 
 #: `sun_path` holds 108 bytes with its closing zero
 MAX_IPC_BYTES = 107
@@ -51,6 +51,18 @@ class IpcAddress:
 
 
 Address = TcpAddress | IpcAddress
+
+
+def needs_no_key(address: Address, *, insecure: bool, insecure_off_loopback: bool, danger: str) -> bool:
+    """Whether what goes there needs no key: the folder of an `ipc://` socket keeps others out, or it was asked for.
+
+    Raises `InsecureError`, which says `danger`, where it was asked for and others could make use of it.
+    """
+    if isinstance(address, IpcAddress):
+        return True
+    if insecure and not address.is_loopback and not insecure_off_loopback:
+        raise InsecureError(danger)
+    return insecure
 
 
 def parse_address(text: str, environment: Mapping[str, str]) -> Address:

@@ -9,18 +9,18 @@ import contextlib
 import gc
 import logging
 import os
-import resource
 from pathlib import Path
 from types import ModuleType
 
 from scaler.core.config import CoreConfig
 from scaler.core.events import Event, StopAsked
 from scaler.core.scheduler import SchedulerCore
-from scaler.errors import AddressError, ConfigurationError, InsecureError, SupersededError
+from scaler.errors import AddressError, ConfigurationError, SupersededError
 from scaler.ids import Epoch
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
-from scaler.net.addresses import Address, IpcAddress, check_private
+from scaler.net.addresses import Address, IpcAddress, check_private, needs_no_key
 from scaler.net.connection_file import SchedulerFacts, write_connection_file
+from scaler.net.descriptors import raise_descriptor_limit
 from scaler.net.keys import load_server
 from scaler.net.publisher import ZmqPublisher
 from scaler.net.versions import our_versions
@@ -203,16 +203,6 @@ class Shell:
         return is_done or now >= self._stopping_since + PARTING_S
 
 
-def raise_descriptor_limit() -> int:
-    """Allow this process as many descriptors as the system lets it have, and say how many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-            soft = hard
-    return soft
-
-
 def _remove_socket(address: str) -> None:
     """ZeroMQ leaves the file of an `ipc://` socket behind; as long as we listen there it is nobody else's."""
     if address.startswith("ipc://"):
@@ -234,14 +224,15 @@ def _uvloop() -> ModuleType:
 
 
 def _needs_no_key(config: SchedulerConfig, address: Address) -> bool:
-    if isinstance(address, IpcAddress):
-        return True
-    if config.is_insecure and not address.is_loopback and not config.is_insecure_off_loopback:
-        raise InsecureError(
+    return needs_no_key(
+        address,
+        insecure=config.is_insecure,
+        insecure_off_loopback=config.is_insecure_off_loopback,
+        danger=(
             f"{address} can be reached by others: leave --insecure away, or add --insecure-off-loopback if every "
             "machine and user of that network may run code here"
-        )
-    return config.is_insecure
+        ),
+    )
 
 
 def _curve(config: SchedulerConfig) -> Curve | None:

@@ -8,17 +8,17 @@ import gc
 import logging
 import os
 import random
-import resource
 import select
 import signal
 import socket
 import time
 from pathlib import Path
 
-from scaler.errors import ConfigurationError, InsecureError
+from scaler.errors import ConfigurationError
 from scaler.ids import Incarnation
 from scaler.link.dialled import DialledConfig, DialledLink
-from scaler.net.addresses import Address, IpcAddress, parse_address
+from scaler.net.addresses import Address, needs_no_key, parse_address
+from scaler.net.descriptors import raise_descriptor_limit
 from scaler.net.keys import KeyFile, load_key
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
@@ -122,15 +122,6 @@ def _has_ended(descriptor: int) -> bool:
         return True
 
 
-def raise_descriptor_limit() -> int:
-    """Allow this process as many descriptors as the system lets it have, and tell how many that are."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-
-
 def require_descriptors(workers: int, limit: int) -> None:
     """Refuse to start more workers than this process can hold."""
     most = max(0, limit - OWN_DESCRIPTORS) // WORKER_DESCRIPTORS
@@ -142,14 +133,15 @@ def require_descriptors(workers: int, limit: int) -> None:
 
 
 def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
-    if isinstance(address, IpcAddress):
-        return True
-    if config.insecure and not address.is_loopback and not config.insecure_off_loopback:
-        raise InsecureError(
+    return needs_no_key(
+        address,
+        insecure=config.insecure,
+        insecure_off_loopback=config.insecure_off_loopback,
+        danger=(
             f"whoever can pretend to be {address} could run code here: leave --insecure away, or add "
             "--insecure-off-loopback if you trust every machine on the way there"
-        )
-    return config.insecure
+        ),
+    )
 
 
 def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:

@@ -1,36 +1,30 @@
-"""What processes use, as the kernel counts it."""
+"""What processes use, as the system counts it."""
 
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-#: fields of /proc/PID/stat, counted from the one behind the name
-_USER_TICKS, _SYSTEM_TICKS, _RSS_PAGES = 11, 12, 21
+if TYPE_CHECKING:
+    import psutil
 
 
 class Usage:
     """CPU and memory of processes; CPU is a share of the time since they were looked at before, 0 at first."""
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        #: of each process that was looked at last: its CPU seconds, and when
-        self._before: dict[int, tuple[float, float]] = {}
+    def __init__(self) -> None:
+        #: all and only those that were looked at last
+        self._known: dict[int, psutil.Process] = {}
 
     def of(self, pids: Iterable[int]) -> dict[int, tuple[float, int]]:
         """CPU % and resident bytes of each process that exists."""
-        before, self._before = self._before, {}
+        import psutil  # noqa: PLC0415  # most clusters are never watched
+
+        known, self._known = self._known, {}
         found: dict[int, tuple[float, int]] = {}
         for pid in pids:
             try:
-                with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
-                    fields = file.read().rpartition(")")[2].split()
-            except OSError:  # it has just ended
+                process = known.get(pid) or psutil.Process(pid)
+                found[pid] = process.cpu_percent(), process.memory_info().rss
+            except psutil.Error:  # it has just ended
                 continue
-            now = self._clock()
-            cpu_s = (int(fields[_USER_TICKS]) + int(fields[_SYSTEM_TICKS])) / _TICKS_PER_S
-            self._before[pid] = cpu_s, now
-            cpu_before, then = before.get(pid, (cpu_s, now))
-            percent = 100 * (cpu_s - cpu_before) / (now - then) if now > then else 0.0
-            found[pid] = percent, int(fields[_RSS_PAGES]) * _PAGE_BYTES
+            self._known[pid] = process
         return found

@@ -83,7 +83,7 @@ class Workers:
         #: no worker is to be looked at before this; it may be too early, never too late
         self._look_at = math.inf
         self._zygote: ZygoteProcess | None = None
-        self._usage = Usage(clock)
+        self._usage = Usage()
 
     def open(self) -> None:
         """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
