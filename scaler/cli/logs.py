@@ -4,6 +4,7 @@ A fact may come with fields, as `extra={"fields": ((name, value), …)}`; every 
 """
 
 import contextlib
+import errno
 import json
 import logging
 import os
@@ -54,11 +55,16 @@ def start_logging(config: LogConfig) -> None:
 
 
 class DescriptorHandler(logging.Handler):
-    """Writes each line at once and whole; what cannot be written, since its reader has gone, is dropped."""
+    """Writes each line at once and whole; what cannot be written is dropped.
 
-    def __init__(self, descriptor: int) -> None:
+    That is told once on stderr, until a line can be written again; but not of a reader that has gone, who knows.
+    """
+
+    def __init__(self, descriptor: int, path: str) -> None:
         super().__init__()
-        self._descriptor = descriptor
+        self.descriptor = descriptor
+        self._path = path
+        self._is_failing = False
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -66,9 +72,21 @@ class DescriptorHandler(logging.Handler):
         except Exception:  # noqa: BLE001  # whatever the arguments of a line raise, as every handler does
             self.handleError(record)
             return
-        with contextlib.suppress(OSError):
+        try:
             while line:
-                line = line[os.write(self._descriptor, line) :]
+                line = line[os.write(self.descriptor, line) :]
+        except OSError as error:
+            self._tell_once(error)
+        else:
+            self._is_failing = False
+
+    def _tell_once(self, error: OSError) -> None:
+        if error.errno == errno.EPIPE or self._is_failing:
+            return
+        self._is_failing = True
+        text = f"scaler: the log {self._path} cannot be written, and lines are lost until it can: {error.strerror}\n"
+        with contextlib.suppress(OSError):
+            os.write(STANDARD["/dev/stderr"], text.encode(errors="backslashreplace"))
 
 
 class TextFormatter(logging.Formatter):
@@ -143,7 +161,7 @@ def _trace(record: logging.LogRecord) -> str:
 def _handlers(paths: tuple[str, ...], formatter: logging.Formatter) -> list[logging.Handler]:
     handlers: list[logging.Handler] = []
     for path in paths:
-        handler = DescriptorHandler(_descriptor(path))
+        handler = DescriptorHandler(_descriptor(path), path)
         handler.setFormatter(formatter)
         handlers.append(handler)
     return handlers

@@ -134,21 +134,43 @@ def test_a_log_whose_reader_has_gone_stops_nothing():
     reading, writing = os.pipe()
     os.close(reading)
     try:
-        DescriptorHandler(writing).handle(record())
+        DescriptorHandler(writing, "pipe").handle(record())
     finally:
         os.close(writing)
+
+
+def test_a_full_disk_is_told_once_and_stops_nothing(capfd: pytest.CaptureFixture[str]):
+    with Path("/dev/full").open("wb", buffering=0) as full:
+        handler = DescriptorHandler(full.fileno(), "/dev/full")
+        handler.handle(record())
+        handler.handle(record())
+    told = "scaler: the log /dev/full cannot be written, and lines are lost until it can: No space left on device\n"
+    assert capfd.readouterr() == ("", told)
+
+
+def test_a_log_that_can_be_written_again_is_told_of_when_it_fails_anew(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    with Path("/dev/full").open("wb", buffering=0) as full, (tmp_path / "log").open("wb", buffering=0) as file:
+        handler = DescriptorHandler(os.dup(full.fileno()), "log")
+        for current in (full, file, full):
+            os.dup2(current.fileno(), handler.descriptor)
+            handler.handle(record())
+        os.close(handler.descriptor)
+    assert len(capfd.readouterr().err.splitlines()) == 2
+    assert len((tmp_path / "log").read_text().splitlines()) == 1
 
 
 def test_a_log_whose_descriptor_is_closed_stops_nothing():
     reading, writing = os.pipe()
     os.close(reading)
     os.close(writing)
-    DescriptorHandler(writing).handle(record())
+    DescriptorHandler(writing, "pipe").handle(record())
 
 
 def test_a_line_longer_than_a_pipe_takes_at_once_is_written_whole(tmp_path: Path):
     with (tmp_path / "log").open("wb") as file:
-        DescriptorHandler(file.fileno()).handle(record("x" * 200_000))
+        DescriptorHandler(file.fileno(), "log").handle(record("x" * 200_000))
     assert (tmp_path / "log").stat().st_size == 200_001
 
 
