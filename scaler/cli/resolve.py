@@ -86,7 +86,7 @@ def _parsed(setting: Setting[object], text: str, where: str) -> object:
     try:
         return setting.kind.parse(text)
     except (ValueError, OverflowError):
-        raise ConfigurationError(f"{where}: expected {setting.kind.expected}, not {text!r}") from None
+        raise ConfigurationError(f"{where}: expected {setting.kind.expected}, not {text!r:.200}") from None
 
 
 def _forbid_unless_typed(setting: Setting[object], where: str) -> None:

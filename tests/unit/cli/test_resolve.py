@@ -79,14 +79,19 @@ def test_what_gives_up_safety_is_taken_from_the_command_line_alone(section: str,
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("workers", "0", "-n: expected a whole number from 1, not '0'"),
-        ("workers", "many", "-n: expected a whole number from 1, not 'many'"),
+        ("workers", "0", "-n: expected a whole number from 1 to 10000, not '0'"),
+        ("workers", "many", "-n: expected a whole number from 1 to 10000, not 'many'"),
+        ("workers", "10001", "-n: expected a whole number from 1 to 10000, not '10001'"),
+        ("threads", str(10**12), "--threads: expected a whole number from 1 to 1024, not '1000000000000'"),
+        ("threads", "1e12", "--threads: expected a whole number from 1 to 1024, not '1e12'"),
+        ("threads", "9" * 5000, f"--threads: expected a whole number from 1 to 1024, not '{'9' * 199}"),
         ("death_timeout", "0", "--death-timeout: expected a number of seconds above 0, up to ten years, not '0'"),
         ("death_timeout", "nan", "--death-timeout: expected a number of seconds above 0, up to ten years, not 'nan'"),
         ("death_timeout", "1e12", "--death-timeout: expected a number of seconds above 0, up to ten years, not '1e12'"),
         ("grace", "-1", "--grace: expected a number of seconds from 0, up to ten years, not '-1'"),
         ("grace", "1e300", "--grace: expected a number of seconds from 0, up to ten years, not '1e300'"),
-        ("resources", "gpu", "--resources: expected quantities above 0 such as gpu=2, not 'gpu'"),
+        ("resources", "gpu", "--resources: expected quantities above 0, up to 1e+12, such as gpu=2, not 'gpu'"),
+        ("resources", "a=1e13", "--resources: expected quantities above 0, up to 1e+12, such as gpu=2, not 'a=1e13'"),
         ("log_format", "xml", "--log-format: expected one of text, kv, json, not 'xml'"),
         (
             "end_time",
@@ -102,5 +107,7 @@ def test_what_cannot_be_used_is_told_with_its_place_and_what_was_expected(name: 
 
 
 def test_a_wrong_variable_is_named():
-    with pytest.raises(ConfigurationError, match=r"^SCALER_THREADS: expected a whole number from 1, not '1.5'$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^SCALER_THREADS: expected a whole number from 1 to 1024, not '1.5'$"
+    ):
         worker({}, {"SCALER_THREADS": "1.5"})
