@@ -12,6 +12,7 @@ from scaler import errors
 from scaler.cli import options, settings
 from scaler.cli.commands import COMMANDS, invoke
 from scaler.cli.endings import ExitCode, exit_code
+from scaler.cluster import children
 
 Captured = pytest.CaptureFixture[str]
 
@@ -90,6 +91,10 @@ def test_every_error_of_ours_has_an_exit_code():
     assert exit_code(errors.VersionMismatchError("")) == ExitCode.OTHER_VERSION
     assert exit_code(errors.SupersededError("")) == ExitCode.SUPERSEDED
     assert exit_code(errors.SchedulerError("")) == ExitCode.LOST
+
+
+def test_a_combo_knows_the_exit_code_of_bad_input():
+    assert children.BAD_INPUT == ExitCode.BAD_INPUT
 
 
 def test_exit_codes_are_numbered_once_and_explained():
