@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -83,6 +84,15 @@ def test_the_way_a_worker_ended_is_told(place: Place, address: str, client: Clie
         with pytest.raises(WorkerDiedError, match=text):
             client.submit(function, *arguments).result()
     assert client.submit(abs, -3).result() == 3
+
+
+def test_notes_tell_the_task_the_host_and_the_cluster(place: Place, address: str, client: Client):
+    place.cluster(address, 1, "--name", "gpus")
+    future = client.submit(int, "x")
+    error = future.exception()
+    where = f"on {socket.gethostname()} (gpus), worker 0, attempt 1"
+    assert error is not None
+    assert error.__notes__ == [f"in task {future.task_id} (int) {where}"]
 
 
 def test_what_a_killed_worker_has_started_does_not_live_on(place: Place, address: str, client: Client):
