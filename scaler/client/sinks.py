@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from scaler.payload.values import (
     load_value,
 )
 from scaler.protocol import Failure
-from scaler.protocol.columns import REFERENCE, VALUE, words
+from scaler.protocol.columns import FAILED, REFERENCE, VALUE, words
 
 
 class Sink(Protocol):
@@ -56,16 +57,17 @@ class Sink(Protocol):
 class SealedValue:
     """One outcome as it came off the wire."""
 
-    __slots__ = ("_attempts", "_data", "_status", "failed")
+    __slots__ = ("_attempts", "_data", "_status", "_task", "failed")
 
-    def __init__(self, status: int, data: bytes, attempts: int) -> None:
+    def __init__(self, status: int, data: bytes, attempts: int, task: str) -> None:
         self._attempts = attempts
+        self._task = task
         self._status = status
         self._data = data
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        return load_value(self._status, self._data, self._attempts)
+        return load_value(self._status, self._data, self._attempts, self._task)
 
 
 class SealedError:
@@ -82,11 +84,17 @@ class SealedError:
         return Outcome(None, copy.copy(self._error))
 
 
-class SubmitSink:
-    """The futures of a batch that `submit` appends to."""
+def _told(batch: BatchId, name: str, index: int) -> str:
+    """Which task it is and of what function, as workers say it of what tasks raise."""
+    return f"in task {TaskId(batch, index)} ({name})"
 
-    def __init__(self, batch: BatchId, unwant: Callable[[BatchId, int], None]) -> None:
+
+class SubmitSink:
+    """The futures of a batch that `submit` appends to; `name` is what its function is called."""
+
+    def __init__(self, batch: BatchId, name: str, unwant: Callable[[BatchId, int], None]) -> None:
         self.batch = batch
+        self._name = name
         self._unwant = unwant
         self._next_index = 0
         #: all and only futures without an outcome
@@ -119,7 +127,9 @@ class SubmitSink:
         ):
             future = take(index, None)
             if future is not None:
-                future.settle(SealedValue(status, bytes(view[start - column.base : end - column.base]), done.attempts))
+                task = _told(self.batch, self._name, index) if status == FAILED else ""
+                value = bytes(view[start - column.base : end - column.base])
+                future.settle(SealedValue(status, value, done.attempts, task))
             start = end
 
     def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
@@ -127,7 +137,8 @@ class SubmitSink:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    future.settle(SealedError(exception_from_failure(failure)))
+                    task = _told(self.batch, self._name, index)
+                    future.settle(SealedError(exception_from_failure(failure, task=task)))
 
     def began(self, ranges: Iterable[Range]) -> None:
         for lo, hi in ranges:
@@ -158,10 +169,11 @@ Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
 class MapSink:
-    """The columns of one `map`, for the one thread that waits for them."""
+    """The columns of one `map`, for the one thread that waits for them; `name` is what its function is called."""
 
-    def __init__(self, batch: BatchId) -> None:
+    def __init__(self, batch: BatchId, name: str) -> None:
         self.batch = batch
+        self._tell = functools.partial(_told, batch, name)
         self._parts: SimpleQueue[Part] = SimpleQueue()
 
     def resolve(self, done: Resolve) -> None:
@@ -192,20 +204,20 @@ class MapSink:
             missing -= self._place(part, results, failed)
         return results, sorted(failed)
 
-    @staticmethod
     def _place(
+        self,
         part: Resolve | tuple[tuple[Range, ...], Failure],
         results: list[Any],
         failed: list[int],
     ) -> int:
         if isinstance(part, Resolve):
             column = part.column
-            values, wrong = load_column(column, part.attempts)
+            values, wrong = load_column(column, part.attempts, self._tell)
             results[column.lo : column.hi] = values
             failed.extend(wrong)
             return column.count
         ranges, failure = part
         for lo, hi in ranges:
             failed.extend(range(lo, hi))
-            results[lo:hi] = [exception_from_failure(failure) for _ in range(lo, hi)]
+            results[lo:hi] = [exception_from_failure(failure, task=self._tell(index)) for index in range(lo, hi)]
         return sum(hi - lo for lo, hi in ranges)

@@ -66,6 +66,7 @@ def test_a_map_tells_of_the_death_at_its_end_and_keeps_the_rest(place: Place, ad
     with pytest.raises(WorkerDiedError, match="exited with code 3") as caught:
         client.map(leave, [(number, 7) for number in range(20)])
     results = vars(caught.value)["results"]
+    assert caught.value.__notes__[0].partition("-")[2].startswith("1-7 (leave) on ")
     assert results[:7] + results[8:] == [number for number in range(20) if number != 7]
 
 
@@ -88,11 +89,12 @@ def test_the_way_a_worker_ended_is_told(place: Place, address: str, client: Clie
 
 def test_notes_tell_the_task_the_host_and_the_cluster(place: Place, address: str, client: Client):
     place.cluster(address, 1, "--name", "gpus")
-    future = client.submit(int, "x")
-    error = future.exception()
     where = f"on {socket.gethostname()} (gpus), worker 0, attempt 1"
-    assert error is not None
-    assert error.__notes__ == [f"in task {future.task_id} (int) {where}"]
+    for function, argument in ((int, "x"), (os._exit, 3)):
+        future = client.submit(function, argument)
+        error = future.exception()
+        assert error is not None
+        assert error.__notes__ == [f"in task {future.task_id} ({function.__name__}) {where}"]
 
 
 def test_what_a_killed_worker_has_started_does_not_live_on(place: Place, address: str, client: Client):
