@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaler.errors import DeserializeObjectError, SerializationError
+from scaler.errors import SerializationError
 from scaler.ids import FunctionId, function_id
-from scaler.payload.diagnosis import unpicklable_path
+from scaler.payload.diagnosis import not_loadable, unpicklable_path
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.protocol.connection import LONGEST_LABEL
@@ -58,7 +58,7 @@ def load_function(frames: Sequence[Frame]) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = pickle.loads(b"".join(frames))  # noqa: S301  # the scheduler let only our own keys in
     except BaseException as error:
-        raise DeserializeObjectError(f"the function cannot be loaded here: {type(error).__name__}: {error}") from error
+        raise not_loadable("the function", error) from error
     return function
 
 

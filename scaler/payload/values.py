@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaler import errors
-from scaler.errors import DeserializeObjectError, ProtocolError, SerializationError
-from scaler.payload.diagnosis import unpicklable_path
+from scaler.errors import ProtocolError, SerializationError
+from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, unpicklable_path
 from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import (
@@ -65,7 +65,7 @@ def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> O
         try:
             return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
         except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
-            lost = DeserializeObjectError(f"the result cannot be loaded here: {type(error).__name__}: {error}")
+            lost = not_loadable("the result", error, FOR_CLIENTS)
             lost.__cause__ = error
             return Outcome(None, lost)
     if status in (RAISED, RAISED_RETRYABLE):

@@ -150,7 +150,10 @@ def test_the_path_is_told_of_generators_and_closures_too():
 def test_a_value_that_cannot_be_loaded_here_says_why():
     outcome = load_value(VALUE, dump_value(Stubborn()))
     assert isinstance(outcome.error, DeserializeObjectError)
-    assert str(outcome.error) == ("the result cannot be loaded here: ModuleNotFoundError: No module named 'elsewhere'")
+    assert str(outcome.error) == (
+        "the result cannot be loaded here: ModuleNotFoundError: No module named 'elsewhere'; "
+        "it has to be installed here as for the workers, or its folder named in PYTHONPATH"
+    )
     assert isinstance(outcome.error.__cause__, ModuleNotFoundError)
 
 
