@@ -3,7 +3,9 @@
 import os
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -95,6 +97,19 @@ def test_notes_tell_the_task_the_host_and_the_cluster(place: Place, address: str
         error = future.exception()
         assert error is not None
         assert error.__notes__ == [f"in task {future.task_id} ({function.__name__}) {where}"]
+
+
+@pytest.mark.parametrize("output", ["full", "closed"])
+def test_a_task_that_prints_does_not_fail_as_nobody_takes_it(place: Place, address: str, client: Client, output: str):
+    workers = place.script(
+        "import os, sys\nreading, writing = os.pipe()\nos.close(reading)\n"
+        "os.dup2(os.open('/dev/full', os.O_WRONLY) if sys.argv[1] == 'full' else writing, 1)\n"
+        "os.execv(sys.argv[2], sys.argv[2:])\n",
+        *(output, str(Path(sys.executable).with_name("scaler_worker")), "-n", "1", address),
+    )
+    assert client.map(print, ["lost"] * 3) == [None] * 3
+    assert workers.end() == 0
+    assert workers.err.count("what tasks print cannot be written") == (output == "full")
 
 
 def test_what_a_killed_worker_has_started_does_not_live_on(place: Place, address: str, client: Client):
