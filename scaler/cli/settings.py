@@ -15,6 +15,10 @@ from scaler.cluster.discarded import HARMLESS, REMEDIES
 from scaler.resources import NO_RESOURCES, Resources
 from scaler.worker.config import MOST_THREADS, MOST_WORKERS, default_workers
 
+VARIABLE_PREFIX = "SCALER_"
+#: names the file of settings
+CONFIG_VARIABLE = "SCALER_CONFIG"
+
 
 @dataclass(frozen=True)
 class Setting(Generic[T_co]):
@@ -45,7 +49,7 @@ class Setting(Generic[T_co]):
     @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables it is read from, first come first served."""
-        return (self.variable or f"SCALER_{self.name.upper()}", *self.also_read)
+        return (self.variable or f"{VARIABLE_PREFIX}{self.name.upper()}", *self.also_read)
 
     @property
     def label(self) -> str:

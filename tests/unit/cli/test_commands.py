@@ -240,6 +240,18 @@ def test_config_show_finds_the_file_by_its_variable(tmp_path: Path, capsys: Capt
     assert told(capsys) == f"scaler: {path}: worker.treads: unknown key; did you mean threads?"
 
 
+@pytest.mark.parametrize("command", ["scheduler", "worker", "config show"])
+def test_a_misspelt_variable_is_told_once_before_anything_else(
+    command: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SCALER_GRACES", "1.5")
+    words = [*command.split(), *([] if command == "config show" else ["udp://h:1"])]
+    invoke("scaler", "", words)
+    program = "scaler" if command == "config show" else f"scaler_{command}"
+    told = f"{program}: warning: the variable SCALER_GRACES means nothing; did you mean SCALER_GRACE?"
+    assert capsys.readouterr().err.splitlines()[0] == told
+
+
 # ---- what is imported
 
 HEAVY = {"asyncio", "cloudpickle", "msgspec", "psutil", "yaml", "zmq"}
