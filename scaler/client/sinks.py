@@ -117,7 +117,9 @@ class SubmitSink:
     def resolve(self, done: Resolve) -> None:
         column = done.column
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
-        view, take = memoryview(data), self._futures.pop
+        # a large result is alone, and worth no second copy
+        view = memoryview(data) if column.count > 1 else data
+        take = self._futures.pop
         start = column.base
         for index, status, end in zip(
             range(column.lo, column.hi),

@@ -27,7 +27,7 @@ class PickledFunction:
     """A function's name by content, its bytes in frames of at most 1 MiB, and what to call it in messages."""
 
     id: FunctionId
-    frames: tuple[bytes, ...]
+    frames: tuple[Frame, ...]
     name: str
 
 
@@ -69,11 +69,12 @@ def function_name(function: Any) -> str:  # Any: any callable
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)[:LONGEST_LABEL]
 
 
-def split_frames(data: bytes) -> list[bytes]:
-    """The bytes in frames as they may go on the wire."""
+def split_frames(data: bytes) -> list[Frame]:
+    """The bytes in frames as they may go on the wire, without a copy."""
     if len(data) <= MAX_FRAME_BYTES:
         return [data]
-    return [data[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
+    view = memoryview(data)
+    return [view[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
 
 
 def _pickled(data: bytes, function: Callable[..., Any]) -> PickledFunction:

@@ -3,7 +3,7 @@ from itertools import accumulate
 
 import pytest
 
-from scaler.client.sinks import MapSink, SubmitSink
+from scaler.client.sinks import MapSink, SealedValue, SubmitSink
 from scaler.errors import ClientQuitException, WorkerDiedError
 from scaler.ids import BatchId, Incarnation, Range
 from scaler.ledger.events import Resolve
@@ -76,6 +76,16 @@ def test_futures_get_their_own_outcome():
     assert [type(error) for error in errors] == [KeyError, WorkerDiedError, ClientQuitException]
     assert errors[0] is not None
     assert errors[0].__notes__ == ["note, attempt 3"]
+
+
+def test_a_result_that_is_alone_is_not_copied():
+    sink = SubmitSink(A, "square", lambda _batch, _index: None)
+    _, future = sink.add()
+    result = done(0, [value(bytes(100_000))], base=7)
+    sink.resolve(result)
+    assert isinstance(future._sealed, SealedValue)
+    assert future._sealed._data is result.column.data[0]
+    assert future.result() == bytes(100_000)
 
 
 def test_a_future_that_is_given_up_is_told_and_gets_nothing():

@@ -248,7 +248,9 @@ def test_a_large_function_is_cut_into_frames():
 
 def test_frames_join_to_the_bytes_they_were_cut_from():
     data = bytes(range(256)) * 10_000
-    assert b"".join(split_frames(data)) == data
+    frames = split_frames(data)
+    assert b"".join(frames) == data
+    assert all(isinstance(frame, memoryview) and frame.obj is data for frame in frames)
     assert split_frames(b"") == [b""]
 
 
