@@ -104,6 +104,10 @@ def test_a_file_that_is_not_there_or_no_yaml_is_one_line(tmp_path: Path):
     with pytest.raises(ConfigurationError, match=r"scaler.yaml is no YAML: .*line 2, column 1") as caught:
         read_config_file(written(tmp_path, "a: [\n"))
     assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=r"scaler.yaml is no YAML: month must be in 1..12"):
+        read_config_file(written(tmp_path, "worker: {end_time: 2026-13-01}\n"))
+    with pytest.raises(ConfigurationError, match=r"scaler.yaml is no YAML: Exceeds the limit"):
+        read_config_file(written(tmp_path, f"worker: {{threads: {'9' * 5000}}}\n"))
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match=r"bytes.yaml cannot be read: it is not UTF-8"):
         read_config_file(tmp_path / "bytes.yaml")
