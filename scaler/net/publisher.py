@@ -6,8 +6,7 @@ import zmq
 
 from scaler.net.addresses import Address
 from scaler.net.transport import Frame, TurnedAway
-from scaler.net.zap import DOMAIN, ZapDoor
-from scaler.net.zmq_listener import Curve
+from scaler.net.zap import DOMAIN, Curve, ZapDoor
 from scaler.net.zmq_sockets import Bell, bind, descriptors, readable, set_common_options
 
 #: messages kept for a reader that is slow, before the newest are dropped for it

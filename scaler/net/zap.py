@@ -1,16 +1,37 @@
 """The door of a socket that listens: ZAP answers, for each CURVE key that knocks, whether it is authorised."""
 
 from collections.abc import Collection, Mapping
+from pathlib import Path
 
 import zmq
 from zmq.utils import z85
 
-from scaler.net.keys import Authorized
+from scaler.net.keys import Authorized, KeyRing
 from scaler.net.transport import TurnedAway
 from scaler.net.zmq_sockets import readable
 
 _ENDPOINT = "inproc://zeromq.zap.01"
 DOMAIN = b"scaler"
+
+
+class Curve:
+    """The server's secret and who may connect: read from a key directory, and again on `refresh`."""
+
+    def __init__(self, directory: Path, public: bytes, secret: bytes) -> None:
+        self._ring = KeyRing(directory)
+        self.public = public
+        self.secret = secret
+        self.authorized: Mapping[bytes, Authorized] = self._ring.read()
+
+    @property
+    def problem(self) -> str:
+        """Why nobody may connect; "" if somebody may."""
+        return self._ring.problem
+
+    def refresh(self) -> bool:
+        """Look at the directory again; whether anything changed."""
+        before, self.authorized = self.authorized, self._ring.read()
+        return self.authorized != before
 
 
 class ZapDoor:

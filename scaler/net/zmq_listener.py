@@ -9,16 +9,15 @@ import contextlib
 import os
 import socket as sockets
 from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import zmq
 
 from scaler.net.addresses import Address
-from scaler.net.keys import ROLES, Authorized, KeyRing
+from scaler.net.keys import ROLES
 from scaler.net.transport import Arrived, Frame, Identity, ListenerEvent, Lost, Opened, TurnedAway
-from scaler.net.zap import DOMAIN, ZapDoor
+from scaler.net.zap import DOMAIN, Curve, ZapDoor
 from scaler.net.zmq_sockets import (
     Bell,
     Monitor,
@@ -45,21 +44,6 @@ _FAILURES: dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it uses another security mechanism, or none",
     zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "it uses another server key",
 }
-
-
-class Curve:
-    """The server's secret and who may connect: read from a key directory, and again on `refresh`."""
-
-    def __init__(self, directory: Path, public: bytes, secret: bytes) -> None:
-        self._ring = KeyRing(directory)
-        self.public = public
-        self.secret = secret
-        self.authorized: Mapping[bytes, Authorized] = self._ring.read()
-
-    def refresh(self) -> bool:
-        """Look at the directory again; whether anything changed."""
-        before, self.authorized = self.authorized, self._ring.read()
-        return self.authorized != before
 
 
 @dataclass(slots=True)

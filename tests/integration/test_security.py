@@ -135,9 +135,10 @@ def test_a_client_whose_key_is_taken_back_is_cut_off_within_a_second_and_no_othe
 
 
 def test_a_worker_cluster_whose_key_is_taken_back_ends_and_its_work_goes_elsewhere(place: Place):
-    scheduler, address = place.scheduler()
     keys = keys_of(place)
+    make_key_directory(keys)
     own_key(keys, "worker", "rented")
+    scheduler, address = place.scheduler()
     revoked = place.start("scaler_worker", "-n", "1", address, "--key-file", str(keys.parent / "rented.key"))
     revoked.wait_for("connected")
     with Client(address) as client:
@@ -266,6 +267,21 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_mend(place: Place):
         command = place.start(*words, "--key-file", str(keys))
         assert command.wait() == ExitCode.BAD_INPUT
         assert command.err == f"{words[0]}: {keys} can be read by others: chmod 700 {keys}\n"
+
+
+def test_a_scheduler_to_which_nobody_can_connect_says_so_in_one_line_and_when_it_comes_to_that(place: Place):
+    keys = place.folder / "k"
+    make_key_directory(keys)
+    authorized, elsewhere = keys / "authorized", place.folder / "elsewhere"
+    scheduler, address = place.scheduler("tcp://127.0.0.1:0", "--key-file", str(keys))
+    authorized.rename(elsewhere)
+    line = f": keys: nobody can connect: {authorized}: No such file or directory"
+    assert scheduler.wait_for("nobody can connect").endswith(line)
+    other, _ = place.scheduler("tcp://127.0.0.1:0", "--key-file", str(keys))
+    assert other.wait_for("nobody can connect").endswith(line)
+    elsewhere.rename(authorized)
+    wait_until(lambda: _connects(address, keys / "client.key"), "the keys count again")
+    assert scheduler.out.count("nobody can connect") == other.out.count("nobody can connect") == 1
 
 
 # ---- what must be typed
