@@ -1,4 +1,8 @@
-"""The socket of the monitor stream: an XPUB that knows how many listen, and drops rather than waits."""
+"""The socket of the monitor stream: an XPUB that knows whether anybody listens, and drops rather than waits.
+
+libzmq tells that a topic has lost its last reader, but also of readers that end what they never began. So the word of a
+reader is looked into by a reader of our own.
+"""
 
 from collections.abc import Sequence
 
@@ -12,6 +16,10 @@ from scaler.net.zmq_sockets import Bell, bind, descriptors, readable, set_common
 #: messages kept for a reader that is slow, before the newest are dropped for it
 _KEPT_MESSAGES = 1000
 _READERS = frozenset(("client", "operator"))
+#: of readers, those that are heard in one turn
+_MOST_WORDS = 1000
+_ENDS, _BEGINS = b"\x00", b"\x01"
+_PROBE = "inproc://probe"
 
 
 class ZmqPublisher:
@@ -30,6 +38,10 @@ class ZmqPublisher:
             self._socket.curve_server = True
             self._socket.curve_secretkey = curve.secret
             self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
+        self._socket.bind(_PROBE)
+        self._prober = self._context.socket(zmq.XSUB)
+        set_common_options(self._prober)
+        self._prober.connect(_PROBE)
         self._bell = Bell(self._socket, *([self._door.socket] if self._door else []))
         #: the socket was written to, which may have quietened its descriptor
         self._is_touched = False
@@ -49,12 +61,36 @@ class ZmqPublisher:
             return [], []
         self._is_touched = False
         turned_away = self._door.answer(self._curve.authorized) if self._door and self._curve else []
+        return self._changes(), turned_away
+
+    def _changes(self) -> list[tuple[bytes, bool]]:
         changes: list[tuple[bytes, bool]] = []
-        while readable(self._socket):
-            message = self._socket.recv(zmq.NOBLOCK)
-            if message[:1] in (b"\x00", b"\x01"):
-                changes.append((message[1:], message[:1] == b"\x01"))
-        return changes, turned_away
+        doubtful: dict[bytes, None] = {}
+        for _ in range(_MOST_WORDS):
+            if not readable(self._socket):
+                if not doubtful:
+                    return changes
+                self._probe(doubtful)
+                continue
+            frame = self._socket.recv(zmq.NOBLOCK, copy=False)
+            word, topic = frame.bytes[:1], frame.bytes[1:]
+            if not _is_of_a_reader(frame):
+                if word == _ENDS:
+                    changes.append((topic, False))
+            elif word == _BEGINS:
+                changes.append((topic, True))
+            elif word == _ENDS:
+                doubtful[topic] = None
+        self._probe(doubtful)
+        self._is_touched = True
+        return changes
+
+    def _probe(self, topics: dict[bytes, None]) -> None:
+        """Subscribe and end it: libzmq tells of the end if, and only if, nobody else subscribes to that topic."""
+        for topic in topics:
+            self._prober.send(_BEGINS + topic, zmq.NOBLOCK)
+            self._prober.send(_ENDS + topic, zmq.NOBLOCK)
+        topics.clear()
 
     def publish(self, frames: Sequence[Frame]) -> None:
         """Send to all whose subscription is a prefix of the first frame; a reader that is too slow misses it."""
@@ -64,3 +100,11 @@ class ZmqPublisher:
     def close(self) -> None:
         """Give everything back."""
         self._context.destroy(0)
+
+
+def _is_of_a_reader(frame: zmq.Frame) -> bool:
+    """Whether somebody beyond a connection said it; libzmq's own word, and our prober's, come from nowhere."""
+    try:
+        return bool(frame.get("Peer-Address"))
+    except zmq.ZMQError:
+        return False

@@ -13,6 +13,7 @@ import zmq
 from scaler import Client
 from scaler.net.keys import read_key_file
 from scaler.scheduler.stream import DELTA_EVERY_S
+from tests.contract.zmtp import raw_peer
 from tests.integration.processes import PATIENCE_S, ROOT, Command, Place, wait_until
 
 Message = tuple[str, str, int, float, Any]  # Any: whatever a table holds
@@ -199,6 +200,33 @@ def test_nothing_is_computed_or_published_while_nobody_listens(place: Place):
         assert set(place.lines("noted")) == {"computed", "published"}
         settled = _settled(place)
         client.map(abs, range(1000))
+        wait_until_later(1.5 * DELTA_EVERY_S)
+        assert len(place.lines("noted")) == settled
+
+
+def test_who_unsubscribes_from_what_it_never_read_ends_it_for_nobody_else(place: Place):
+    scheduler, address = place.scheduler()
+    place.cluster(address, 1)
+    monitor = monitor_of(scheduler)
+    with reading(monitor, "state") as reader, raw_peer(monitor, "SUB") as stray, Client(address):
+        reader.until("snapshot")
+        for _ in range(3):
+            stray.say(b"\x00state")
+            for _ in range(2):  # the numbers of tasks and messages change with every second
+                assert reader.next()[0] == "state"
+
+
+def test_nothing_is_computed_for_readers_that_stay_and_have_unsubscribed(place: Place):
+    scheduler = place.script(NOTED, str(ROOT), place.path("noted"), "scheduler", "tcp://127.0.0.1:0")
+    scheduler.wait_for("listening on ")
+    monitor = monitor_of(scheduler)
+    with raw_peer(monitor, "SUB") as one, raw_peer(monitor, "SUB") as other:
+        for peer in (one, other):
+            peer.say(b"\x01state")
+        wait_until(lambda: place.lines("noted"), "somebody is heard")
+        for peer in (one, other, one):
+            peer.say(b"\x00state")
+        settled = _settled(place)
         wait_until_later(1.5 * DELTA_EVERY_S)
         assert len(place.lines("noted")) == settled
 
