@@ -181,7 +181,10 @@ class Shell:
         self._arm(now, at_once=is_more)
 
     def _keep_house(self, now: float) -> None:
-        self._listener.refresh_keys()
+        if self._curve is not None:
+            self._curve.refresh()
+        self._listener.keep_house()
+        self._publisher.keep_house()
         self._refusals.tick(now)
         self._exchange.keep_house(now)
         problem = self._curve.problem if self._curve is not None else ""

@@ -158,9 +158,33 @@ def test_over_tcp_nothing_is_told_to_a_worker_or_to_who_has_no_key(place: Place)
         reading(monitor, "", key_file=keys / "client.key") as client,
     ):
         assert client.next()[1] == "snapshot"
-        scheduler.wait_for("refused address=127.0.0.1 reason='a worker key may not enter here' socket=monitor")
+        line = scheduler.wait_for("reason='a worker key may not enter here' socket=monitor")
+        assert ": refused address=127.0.0.1:" in line
         assert worker.is_silent(0.0)
         assert stranger.is_silent(0.0)
+
+
+def test_a_reader_whose_key_is_taken_back_reads_no_more_and_the_others_read_on(place: Place):
+    scheduler, address = place.scheduler("ipc://here", "--monitor-address", "tcp://127.0.0.1:0")
+    place.cluster(address, 1)
+    keys = place.folder / "c" / "scaler" / "keys"
+    monitor = monitor_of(scheduler)
+    with (
+        reading(monitor, "state", key_file=keys / "operator.key") as operator,
+        reading(monitor, "state", key_file=keys / "client.key") as client,
+        Client(address),
+    ):
+        operator.until("snapshot")
+        client.until("snapshot")
+        (keys / "authorized" / "operator.pub").unlink()
+        line = scheduler.wait_for("reason='its key is not authorised' socket=monitor")
+        assert ": refused address=127.0.0.1:" in line
+        client.until("snapshot")
+        while not operator.is_silent(0.0):
+            operator.next()
+        client.next()
+        client.next()
+        assert operator.is_silent(0.0)
 
 
 #: a scheduler that writes down whenever it looks at its tables, and whenever it publishes

@@ -10,7 +10,9 @@ import pytest
 import zmq
 
 from scaler.net.addresses import Address, IpcAddress, TcpAddress
+from scaler.net.carriers import PATIENCE
 from scaler.net.publisher import ZmqPublisher
+from scaler.net.transport import TurnedAway
 from tests.contract.zmtp import PATIENCE_S, raw_peer
 
 Change = tuple[bytes, bool]
@@ -38,6 +40,13 @@ class Stream:
         found = self.changes.index(change)
         before, self.changes = self.changes[:found], self.changes[found + 1 :]
         return before
+
+
+@pytest.fixture
+def over_tcp() -> Iterator[Stream]:
+    publisher = ZmqPublisher(TcpAddress("127.0.0.1", 0), None)
+    yield Stream(publisher)
+    publisher.close()
 
 
 @pytest.fixture(params=["tcp", "ipc"])
@@ -122,3 +131,42 @@ def test_of_many_words_some_are_left_for_the_next_turn_and_none_is_lost(stream: 
         assert set(stream.until((b"end", True))) == {(b"spans", True)}
         stray.say(b"\x00spans")
         assert stream.until((b"spans", False)) == []
+
+
+def test_who_talks_more_than_a_reader_has_to_is_cut_off_and_told_of_once(over_tcp: Stream):
+    publisher = over_tcp.publisher
+    told: list[TurnedAway] = []
+
+    def keep_house() -> None:
+        publisher.keep_house()
+        told.extend(publisher.subscriptions()[1])
+
+    with reading(over_tcp, b"state") as reader, raw_peer(over_tcp.address, "SUB") as talker:
+        for _ in range(15):
+            talker.say_part(bytes((7,)) * (1 << 20))
+        for _ in range(2 * PATIENCE):
+            keep_house()
+        assert told == []
+        with contextlib.suppress(OSError):
+            for _ in range(2):
+                talker.say_part(bytes((7,)) * (1 << 20))
+        by = time.monotonic() + PATIENCE_S
+        while not told:
+            assert time.monotonic() < by
+            keep_house()
+        assert talker.is_cut_off()
+        for _ in range(2 * PATIENCE):
+            keep_house()
+        (one,) = told
+        assert one.reason == "it sent more than 16 MiB, and readers have to read"
+        assert one.address.startswith("127.0.0.1:")
+        publisher.publish([b"state", b"goes on"])
+        assert reader.poll(PATIENCE_S * 1000)
+
+
+def test_nobody_is_turned_away_where_no_key_is_needed(stream: Stream):
+    with reading(stream, b"state"), raw_peer(stream.address, "SUB"):
+        for _ in range(2 * PATIENCE):
+            stream.publisher.keep_house()
+    assert stream.until((b"state", False)) == []
+    assert stream.publisher.subscriptions()[1] == []
