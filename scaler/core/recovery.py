@@ -257,7 +257,7 @@ class Recovery:
 
     def _claim_begun(self, batch: Batch, run: Run, lo: int, hi: int, unwanted: RangeSet, *, is_finished: bool) -> None:
         for span in batch.spans.within(lo, hi):
-            if span.state in ENDED or span.state is State.CANCELLING or span.run is run:
+            if span.state in ENDED or span.state is State.CANCELLING or span.run is run or run.id in span.counts.tried:
                 continue
             unwanted.remove(span.lo, span.hi)
             if is_finished and span.state is State.HELD:

@@ -193,13 +193,14 @@ class Reports:
         if not options.retries:
             return None
         if status == RAISED_RETRYABLE:
-            again, charged = counts.raised, counts._replace(began=counts.began + 1, raised=counts.raised + 1)
+            again, charged = counts.raised, counts._replace(raised=counts.raised + 1)
         elif status == FAILED and decode_failure(b"".join(column.slice(index, index + 1).data)).cause in _CHARGED:
-            again, charged = counts.died, counts._replace(began=counts.began + 1, died=counts.died + 1)
+            again, charged = counts.died, counts._replace(died=counts.died + 1)
         else:
             return None
         if again >= options.retries:
             return None
+        charged = charged._replace(began=counts.began + 1, tried=(*counts.tried, piece.run.id))
         return charged, min(MAX_DELAY_S, options.retry_delay_s * 2.0 ** min(again, 32))
 
     def _end_claimed(self, piece: _Piece, span: Span, bad: list[int], now: float) -> int:
