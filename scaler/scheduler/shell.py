@@ -18,6 +18,7 @@ from scaler.core.scheduler import SchedulerCore
 from scaler.errors import AddressError, ConfigurationError, SupersededError
 from scaler.ids import Epoch
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
+from scaler.link.link import WINDOW_BYTES
 from scaler.net.addresses import Address, IpcAddress, check_private, needs_no_key
 from scaler.net.connection_file import SchedulerFacts, write_connection_file
 from scaler.net.descriptors import raise_descriptor_limit
@@ -103,10 +104,14 @@ class Shell:
                     "worker": config.worker_timeout_s,
                 },
                 most_peers=int(raise_descriptor_limit() * PEERS_SHARE),
+                window_bytes=WINDOW_BYTES,
             )
         )
         core = SchedulerCore(
-            CoreConfig(is_protected=config.is_protected, client_timeout_s=config.client_timeout_s), epoch
+            CoreConfig(
+                is_protected=config.is_protected, client_timeout_s=config.client_timeout_s, window_bytes=WINDOW_BYTES
+            ),
+            epoch,
         )
         stream = MonitorStream(publisher, lambda: core_tables(core))
         self._exchange = Exchange(listener, self._links, core, stream, self._refusals)

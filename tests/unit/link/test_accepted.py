@@ -2,8 +2,9 @@
 
 import pytest
 
-from scaler.link.accepted import AWAY_S, GREETING_S
+from scaler.link.accepted import AWAY_S, GREETING_S, AcceptedConfig, AcceptedLinks
 from scaler.link.events import (
+    AwaitRoom,
     ConnectionEnded,
     ConnectionOpened,
     CutConnection,
@@ -14,6 +15,7 @@ from scaler.link.events import (
     Joined,
     OutgoingTo,
     Refused,
+    RoomFound,
     Superseded,
     TransmitOn,
 )
@@ -23,6 +25,7 @@ from scaler.protocol import Heartbeat, ResendFrom
 from tests.unit.link.examples import (
     ANN,
     BOB,
+    EPOCH,
     OTHERS,
     TAGS,
     VERSIONS,
@@ -168,6 +171,31 @@ def test_room_shrinks_with_what_is_not_acknowledged():
     before = links.links.room_bytes(ANN)
     links.tell(OutgoingTo(ANN, TAGS, (bytes(1000),)))
     assert before - links.links.room_bytes(ANN) == links.links.backlog_bytes(ANN)
+
+
+def test_room_that_is_awaited_is_told_of_once_and_before_what_may_use_it():
+    links = standing()
+    room = links.links.room_bytes(ANN)
+    assert links.tell(AwaitRoom(ANN, room)) == [RoomFound(ANN, room)]
+    said = links.tell(OutgoingTo(ANN, TAGS), OutgoingTo(ANN, TAGS), AwaitRoom(ANN, room))
+    assert said == [TransmitOn(1, 1, 0, TAGS, ()), TransmitOn(1, 2, 0, TAGS, ())]
+    assert links.tell(arrived(1, 1, 1, close(1))) == [DeliverFrom(ANN, close(1), ())]
+    assert links.tell(arrived(1, 2, 2, close(2))) == [RoomFound(ANN, room), DeliverFrom(ANN, close(2), ())]
+    assert links.tell(arrived(1, 3, 2, close(3))) == [DeliverFrom(ANN, close(3), ())]
+
+
+def test_nobody_is_told_of_the_room_of_a_link_that_has_ended():
+    links = standing()
+    assert links.tell(OutgoingTo(ANN, TAGS), AwaitRoom(ANN, links.links.room_bytes(ANN)), EndLink(ANN, ""))[1:] == []
+    assert links.tell(opened(2), hello(2)) == [answer(2), joined()]
+    assert links.tell(AwaitRoom(BOB, 0)) == []
+
+
+def test_a_window_may_be_smaller():
+    silence_s = {"client": 60.0, "operator": 60.0, "worker": 30.0}
+    links = AcceptedLinks(AcceptedConfig(EPOCH, 2, VERSIONS, silence_s, window_bytes=1000))
+    links.handle([opened(1), hello(1)], 0.0)
+    assert links.room_bytes(ANN) == 1000
 
 
 def test_a_heartbeat_is_answered_by_one():
