@@ -18,6 +18,7 @@ from scaler.core.scheduler import SchedulerCore
 from scaler.errors import AddressError, ConfigurationError, SupersededError
 from scaler.ids import Epoch
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
+from scaler.link.link import WINDOW_BYTES
 from scaler.net.addresses import Address, IpcAddress, check_private, needs_no_key
 from scaler.net.connection_file import SchedulerFacts, write_connection_file
 from scaler.net.descriptors import raise_descriptor_limit
@@ -97,21 +98,12 @@ class Shell:
         self._key_problem = ""
         epoch = Epoch(int.from_bytes(os.urandom(8)) or 1)
         self._refusals = Refusals(log.warning)
-        self._links = AcceptedLinks(
-            AcceptedConfig(
-                epoch=epoch,
-                generation=0,
-                versions=our_versions(),
-                silence_s={
-                    "client": config.client_timeout_s,
-                    "operator": config.client_timeout_s,
-                    "worker": config.worker_timeout_s,
-                },
-                most_peers=int(raise_descriptor_limit() * PEERS_SHARE),
-            )
-        )
+        self._links = AcceptedLinks(_accepted(config, epoch))
         core = SchedulerCore(
-            CoreConfig(is_protected=config.is_protected, client_timeout_s=config.client_timeout_s), epoch
+            CoreConfig(
+                is_protected=config.is_protected, client_timeout_s=config.client_timeout_s, window_bytes=WINDOW_BYTES
+            ),
+            epoch,
         )
         stream = MonitorStream(publisher, lambda: core_tables(core))
         self._exchange = Exchange(listener, self._links, core, stream, self._refusals)
@@ -216,6 +208,21 @@ class Shell:
             return False
         is_done = self._exchange.stopped is not None and self._links.is_settled()
         return is_done or now >= self._stopping_since + PARTING_S
+
+
+def _accepted(config: SchedulerConfig, epoch: Epoch) -> AcceptedConfig:
+    return AcceptedConfig(
+        epoch=epoch,
+        generation=0,
+        versions=our_versions(),
+        silence_s={
+            "client": config.client_timeout_s,
+            "operator": config.client_timeout_s,
+            "worker": config.worker_timeout_s,
+        },
+        most_peers=int(raise_descriptor_limit() * PEERS_SHARE),
+        window_bytes=WINDOW_BYTES,
+    )
 
 
 def _remove_socket(address: str) -> None:
