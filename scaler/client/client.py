@@ -18,6 +18,7 @@ from scaler.client.config import ClientConfig, client_config
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
 from scaler.client.mapping import Calls, calls_of, starred_calls_of
+from scaler.client.posting import PostedColumn
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink, Sink, SubmitSink
 from scaler.client.waits import require_may_wait
@@ -32,6 +33,7 @@ from scaler.ledger.events import (
 )
 from scaler.payload.calls import columns, pickle_call
 from scaler.payload.functions import PickledFunction, pickle_function
+from scaler.payload.inputs import collecting
 from scaler.protocol import BatchOptions
 
 #: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
@@ -97,12 +99,12 @@ class Client:
         self._require_open()
         call_shape(fn).check(args, kwargs)
         function = pickle_function(fn)
-        call = pickle_call(args, kwargs)
+        call, futures = self._pickle(args, kwargs)
         with self._io.lock:
             self._require_open()
             sink = self._open_sink(function, BatchOptions(name=function.name))
             index, future = sink.add()
-            self._io.post_call(sink.batch, index, call)
+            self._io.post_call(sink.batch, index, call, futures)
         if self._io.is_over:  # it may have told the sink so before this future was in it
             sink.abort(self._io.error)
         return future
@@ -161,8 +163,12 @@ class Client:
         size = 0
         try:
             elements, as_calls = calls
-            for column in columns(elements, 0, as_calls):
-                self._io.post(TasksAppended(sink.batch, column))
+            for column, futures in columns(elements, 0, as_calls):
+                if futures:
+                    self._require_own(future for among in futures.values() for future in among)
+                    self._io.post(PostedColumn(sink.batch, column, futures))
+                else:
+                    self._io.post(TasksAppended(sink.batch, column))
                 size = column.hi
             self._io.post(BatchClosed(sink.batch))
             results, failed = sink.collect(size)
@@ -176,6 +182,20 @@ class Client:
             error.results = results
             raise error
         return results
+
+    def _pickle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, tuple[ScalerFuture, ...]]:
+        """A call in bytes, and the futures among its arguments."""
+        with collecting() as found:
+            call = pickle_call(args, kwargs)
+        futures = found.take()
+        if futures:
+            self._require_own(futures)
+        return call, futures
+
+    def _require_own(self, futures: Iterable[ScalerFuture]) -> None:
+        for future in futures:
+            if future.task.batch.owner != self._incarnation:
+                raise ValueError(f"{future!r} is a future of another client, whose scheduler has it: pass its result()")
 
     # ---- batches
 

@@ -116,6 +116,8 @@ class Reports:
                 part = column.slice(first, last)
                 answer = Results(batch.id, first, last, part.base, message.place, attempts)
                 self._outbox.send(batch.owner, answer, part.frames())
+                if batch.wanted:
+                    self._outcomes.dependents.finished(batch, part)
             self._outcomes.settle(batch)
         self.running(cluster, message.running, now)
 
