@@ -13,9 +13,10 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from scaler.client import waiting
+from scaler.client import dask_graphs, waiting
 from scaler.client.config import ClientConfig, client_config
 from scaler.client.futures import ScalerFuture
+from scaler.client.graphs import submit_graph
 from scaler.client.io_thread import IoThread, living
 from scaler.client.mapping import Calls, calls_of, starred_calls_of
 from scaler.client.posting import PostedColumn
@@ -53,6 +54,9 @@ class Client:
     answered. Threads may share a client; a forked child may not use it.
     A client that nobody holds any more leaves when its tasks are done.
     """
+
+    #: dask asks it of whatever it is given for a scheduler; our calls block, their futures can be awaited
+    asynchronous = False
 
     def __init__(
         self,
@@ -136,6 +140,32 @@ class Client:
             starred_calls_of(call_shape(fn), iterable),
             return_exceptions=return_exceptions,
         )
+
+    def get(self, graph: Any, keys: Any, block: bool = True) -> Any:  # noqa: FBT001, FBT002  # positional in the API users bring along
+        """The values of the keys of a graph, as a dict in the order of the keys; with `block` False, their futures.
+
+        A graph maps keys to data or to `(callable, argument, …)`, where an argument that is a key stands for its value
+        and any other for itself. Only what the keys need is run. A cycle or an unknown key is a `GraphError` before
+        anything runs. For a graph of dask's, keys may be in lists, and the values are returned in the same lists.
+        """
+        if dask_graphs.is_dask(graph, keys):
+            futures = dask_graphs.submit_keys(self._submit_positional, graph, keys)
+            return dask_graphs.results(futures) if block else futures
+        found = submit_graph(self._submit_positional, graph, keys)
+        if not block:
+            return {
+                key: value if isinstance(value, ScalerFuture) else self.submit(_itself, value)
+                for key, value in found.items()
+            }
+        return {key: value.result() if isinstance(value, ScalerFuture) else value for key, value in found.items()}
+
+    def compute(self, *collections: Any, optimize_graph: bool = True) -> ScalerFuture | list[ScalerFuture]:
+        """Compute dask collections; the future of the result of one, or a list of them for several."""
+        futures = dask_graphs.submit_collections(self._submit_positional, collections, optimize_graph=optimize_graph)
+        return futures[0] if len(futures) == 1 else futures
+
+    def _submit_positional(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> ScalerFuture:
+        return self.submit(fn, *args)
 
     def gather(self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
         """The results of the futures in their order; see `scaler.gather`."""
@@ -259,6 +289,10 @@ class Client:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reconnect, (type(self), self._profiling, self._config)
+
+
+def _itself(value: Any) -> Any:  # Any: data of a graph
+    return value
 
 
 def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Client:  # noqa: FBT001  # pickled by position
