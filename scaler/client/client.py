@@ -13,11 +13,13 @@ from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from scaler.client import waiting
+from scaler.client import dask_graphs, waiting
 from scaler.client.config import ClientConfig, client_config
 from scaler.client.futures import ScalerFuture
+from scaler.client.graphs import submit_graph
 from scaler.client.io_thread import IoThread, living
 from scaler.client.mapping import Calls, calls_of, starred_calls_of
+from scaler.client.posting import PostedColumn
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink, Sink, SubmitSink
 from scaler.client.waits import require_may_wait
@@ -32,6 +34,7 @@ from scaler.ledger.events import (
 )
 from scaler.payload.calls import columns, pickle_call
 from scaler.payload.functions import PickledFunction, pickle_function
+from scaler.payload.inputs import collecting
 from scaler.protocol import BatchOptions
 
 #: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
@@ -51,6 +54,9 @@ class Client:
     answered. Threads may share a client; a forked child may not use it.
     A client that nobody holds any more leaves when its tasks are done.
     """
+
+    #: dask asks it of whatever it is given for a scheduler; our calls block, their futures can be awaited
+    asynchronous = False
 
     def __init__(
         self,
@@ -97,12 +103,12 @@ class Client:
         self._require_open()
         call_shape(fn).check(args, kwargs)
         function = pickle_function(fn)
-        call = pickle_call(args, kwargs)
+        call, futures = self._pickle(args, kwargs)
         with self._io.lock:
             self._require_open()
             sink = self._open_sink(function, BatchOptions(name=function.name))
             index, future = sink.add()
-            self._io.post_call(sink.batch, index, call)
+            self._io.post_call(sink.batch, index, call, futures)
         if self._io.is_over:  # it may have told the sink so before this future was in it
             sink.abort(self._io.error)
         return future
@@ -135,6 +141,32 @@ class Client:
             return_exceptions=return_exceptions,
         )
 
+    def get(self, graph: Any, keys: Any, block: bool = True) -> Any:  # noqa: FBT001, FBT002  # positional in the API users bring along
+        """The values of the keys of a graph, as a dict in the order of the keys; with `block` False, their futures.
+
+        A graph maps keys to data or to `(callable, argument, …)`, where an argument that is a key stands for its value
+        and any other for itself. Only what the keys need is run. A cycle or an unknown key is a `GraphError` before
+        anything runs. For a graph of dask's, keys may be in lists, and the values are returned in the same lists.
+        """
+        if dask_graphs.is_dask(graph, keys):
+            futures = dask_graphs.submit_keys(self._submit_positional, graph, keys)
+            return dask_graphs.results(futures) if block else futures
+        found = submit_graph(self._submit_positional, graph, keys)
+        if not block:
+            return {
+                key: value if isinstance(value, ScalerFuture) else self.submit(_itself, value)
+                for key, value in found.items()
+            }
+        return {key: value.result() if isinstance(value, ScalerFuture) else value for key, value in found.items()}
+
+    def compute(self, *collections: Any, optimize_graph: bool = True) -> ScalerFuture | list[ScalerFuture]:
+        """Compute dask collections; the future of the result of one, or a list of them for several."""
+        futures = dask_graphs.submit_collections(self._submit_positional, collections, optimize_graph=optimize_graph)
+        return futures[0] if len(futures) == 1 else futures
+
+    def _submit_positional(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> ScalerFuture:
+        return self.submit(fn, *args)
+
     def gather(self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
         """The results of the futures in their order; see `scaler.gather`."""
         return waiting.gather(futures, return_exceptions=return_exceptions)
@@ -161,8 +193,12 @@ class Client:
         size = 0
         try:
             elements, as_calls = calls
-            for column in columns(elements, 0, as_calls):
-                self._io.post(TasksAppended(sink.batch, column))
+            for column, futures in columns(elements, 0, as_calls):
+                if futures:
+                    self._require_own(future for among in futures.values() for future in among)
+                    self._io.post(PostedColumn(sink.batch, column, futures))
+                else:
+                    self._io.post(TasksAppended(sink.batch, column))
                 size = column.hi
             self._io.post(BatchClosed(sink.batch))
             results, failed = sink.collect(size)
@@ -176,6 +212,20 @@ class Client:
             error.results = results
             raise error
         return results
+
+    def _pickle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, tuple[ScalerFuture, ...]]:
+        """A call in bytes, and the futures among its arguments."""
+        with collecting() as found:
+            call = pickle_call(args, kwargs)
+        futures = found.take()
+        if futures:
+            self._require_own(futures)
+        return call, futures
+
+    def _require_own(self, futures: Iterable[ScalerFuture]) -> None:
+        for future in futures:
+            if future.task.batch.owner != self._incarnation:
+                raise ValueError(f"{future!r} is a future of another client, whose scheduler has it: pass its result()")
 
     # ---- batches
 
@@ -239,6 +289,10 @@ class Client:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reconnect, (type(self), self._profiling, self._config)
+
+
+def _itself(value: Any) -> Any:  # Any: data of a graph
+    return value
 
 
 def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Client:  # noqa: FBT001  # pickled by position

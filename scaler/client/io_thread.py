@@ -16,7 +16,8 @@ from collections import deque
 
 from scaler.client import waker
 from scaler.client.config import ClientConfig
-from scaler.client.posting import Posted, taken
+from scaler.client.futures import ScalerFuture
+from scaler.client.posting import Posted, PostedColumn, taken
 from scaler.client.sinks import Sink
 from scaler.client.unattended import Unattended
 from scaler.client.waits import become_io_thread, require_may_wait
@@ -146,15 +147,15 @@ class IoThread:
         """Nobody waits for outcomes of this batch any more."""
         self._sinks.pop(batch, None)
 
-    def post(self, *events: LedgerEvent) -> None:
+    def post(self, *events: LedgerEvent | PostedColumn) -> None:
         """Tell the ledger, in order."""
         self._posted.extend(events)
         if self._asleep:
             self._waker.wake()
 
-    def post_call(self, batch: BatchId, index: int, call: bytes) -> None:
-        """Tell the ledger of one more call; neighbours that wait together travel together."""
-        self._posted.append((batch, index, call))
+    def post_call(self, batch: BatchId, index: int, call: bytes, futures: tuple[ScalerFuture, ...] = ()) -> None:
+        """Tell the ledger of one more call and the futures in it; neighbours that wait together travel together."""
+        self._posted.append((batch, index, call, futures))
         if self._asleep:
             self._waker.wake()
 

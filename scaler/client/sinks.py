@@ -69,6 +69,9 @@ class SealedValue:
     def open(self) -> Outcome:
         return load_value(self._status, self._data, self._attempts, self._task)
 
+    def pickled(self) -> bytes | None:
+        return self._data if self._status == VALUE else None
+
 
 class SealedError:
     """An outcome that is an error of ours; each who asks has one of his own, since raising it changes it."""
@@ -82,6 +85,9 @@ class SealedError:
 
     def open(self) -> Outcome:
         return Outcome(None, copy.copy(self._error))
+
+    def pickled(self) -> bytes | None:
+        return None
 
 
 def _told(batch: BatchId, name: str, index: int) -> str:

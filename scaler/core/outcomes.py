@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from scaler.core.batches import Batch
+from scaler.core.dependents import Dependents
 from scaler.core.lifecycle import AT_REST, ENDED, State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outbox import cut
@@ -26,13 +27,17 @@ class Outcomes:
         self._clients = managers.clients
         self._functions = managers.functions
         self._outbox = managers.outbox
+        self.dependents = Dependents(managers.tasks, managers.outbox, self.ready)
 
     # ---- ends
 
     def tell_failed(self, batch: Batch, ranges: Iterable[tuple[int, int]], failure: Failure) -> None:
         """Tell a client that tasks ended without a result."""
-        for part in cut(joined(ranges)):
+        ended = joined(ranges)
+        for part in cut(ended):
             self._outbox.send(batch.owner, TasksFailed(batch.id, part, failure))
+        if batch.wanted:
+            self.dependents.failed(batch, ended, failure)
 
     def fail(self, batch: Batch, lo: int, hi: int, trigger: Trigger, failure: Failure) -> None:
         """[lo, hi) of one span failed for a reason the scheduler knows."""

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from scaler.core.batches import Batch
+from scaler.core.inputs import sendable
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
@@ -11,6 +12,7 @@ from scaler.core.spans import Span, Wait
 from scaler.core.workers import Cluster
 from scaler.ids import FunctionId
 from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
+from scaler.protocol.columns import Frame
 
 
 class Placement:
@@ -176,17 +178,23 @@ class Placement:
             return
         lo, hi = span.lo, min(span.hi, span.lo + count)
         load = cluster.load
+        inputs: tuple[Frame, ...] = ()
+        if batch.needs:
+            hi, inputs = sendable(batch, lo, hi)
         column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
         if column is None:
             self._ask_arguments(batch, span)
             return
+        if inputs and column.hi < hi:
+            _, inputs = sendable(batch, lo, column.hi)
         if cluster.is_new_function(batch.function):
             size_bytes = sum(len(frame) for frame in frames)
             self._outbox.send(cluster.peer, DefineFunction(batch.function, size_bytes), frames)
-        run = self._tasks.new_run(batch, lo, column.hi, load, column.size_bytes)
+        size_bytes = column.size_bytes + sum(map(len, inputs)) if inputs else column.size_bytes
+        run = self._tasks.new_run(batch, lo, column.hi, load, size_bytes)
         self._tasks.advance(batch, lo, column.hi, Trigger.PLACE, run=run)
-        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options)
-        self._outbox.send(cluster.peer, message, column.frames())
+        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options, len(inputs))
+        self._outbox.send(cluster.peer, message, column.frames() + inputs)
         cluster.is_alone = known.key.needs.alone
         known.pass_turn(lane)
         self._queue.classes.move_to_end(known.key)

@@ -121,6 +121,8 @@ class Reports:
             for first, last, attempts in piece.forward:
                 part = column.slice(first, last)
                 self._flow.send(Results(batch.id, first, last, part.base, message.place, attempts), part.frames())
+                if batch.wanted:
+                    self._outcomes.dependents.finished(batch, part)
             if piece.is_kept:
                 self._flow.keep(batch, message, frames)
             self._outcomes.settle(batch)
@@ -177,6 +179,8 @@ class Reports:
             piece.is_kept = True
             if span.state is not State.KEPT:
                 self._tasks.advance(piece.batch, lo, hi, Trigger.KEEP, run=piece.run)
+                if piece.batch.wanted:  # who needs it does not wait for a client that does not read
+                    self._outcomes.dependents.finished(piece.batch, piece.column.slice(lo, hi))
         if piece.batch.rivals:
             self._outcomes.beat_rivals(piece.batch, lo, hi, piece.run)
 

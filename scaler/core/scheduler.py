@@ -54,6 +54,7 @@ from scaler.protocol import (
     FromCluster,
     Goodbye,
     Holding,
+    InputKnown,
     LocateObject,
     NeedFunction,
     ObjectChunk,
@@ -175,6 +176,8 @@ class SchedulerCore:
                 requests.open(client, message)
             case CloseBatch():
                 requests.close(client, message)
+            case InputKnown():
+                requests.input_known(client, message, frames)
             case DefineFunction():
                 requests.define(message, frames)
             case CancelTasks():
@@ -276,6 +279,7 @@ class SchedulerCore:
         managers = self.managers
         self._recovery.release(now)
         self._end_backoffs(now)
+        self._outcomes.dependents.tell()
         self._placement.place(now)
         self._retraction.balance(now)
         self._flow.tick(now)

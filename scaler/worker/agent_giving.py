@@ -135,7 +135,8 @@ class Giving:
         ticket = Ticket(TicketId(self._tickets), run, lo, hi, cost_ns)
         worker.give(ticket, now)
         column = run.column.slice(lo, hi)
-        self._outbox.order(Give(worker.id, ticket.id, run.id, run.function, run.options, column, run.batch))
+        inputs = run.input_frames(lo, hi)
+        self._outbox.order(Give(worker.id, ticket.id, run.id, run.function, run.options, column, run.batch, inputs))
 
     def _try_suspects(self, now: float) -> None:
         """Run suspects again, each on a worker that has nothing else."""

@@ -9,7 +9,8 @@ from collections import OrderedDict
 from scaler.core.runtimes import RunTimes
 from scaler.ids import FunctionId, TicketId, WorkerId
 from scaler.protocol import RunSpan
-from scaler.protocol.columns import ArgumentColumn, words
+from scaler.protocol.columns import ArgumentColumn, Frame, words
+from scaler.protocol.inputs import Inputs
 from scaler.ranges import RangeSet
 from scaler.worker.agent_events import SlotView
 from scaler.worker.agent_results import KeptResults
@@ -27,11 +28,11 @@ class Run:
     """One sending of a slice of a batch: every task of it is queued, out, or answered for."""
 
     __slots__ = (
-        "batch", "cancelled", "column", "function", "has_ended", "has_function", "hi", "id", "is_forgotten", "kept",
-        "lo", "offsets", "options", "out", "queued", "timed_out", "times",
+        "batch", "cancelled", "column", "function", "has_ended", "has_function", "hi", "id", "inputs", "is_forgotten",
+        "kept", "lo", "offsets", "options", "out", "queued", "timed_out", "times",
     )  # fmt: skip
 
-    def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
+    def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes, inputs: Inputs | None = None) -> None:
         self.id = message.run
         self.batch = message.batch
         self.function = message.function
@@ -40,6 +41,8 @@ class Run:
         self.hi = message.hi
         self.column = column
         self.offsets = words(column.offsets)
+        #: what its calls need of other tasks
+        self.inputs = inputs
         self.times = times
         self.has_function = False
         #: not given to any worker
@@ -60,11 +63,17 @@ class Run:
         """Every task of it has been answered for: the arguments are needed no more."""
         self.has_ended = True
         self.column = _NOTHING
+        self.inputs = None
         self.offsets = _NO_WORDS
 
     def size_bytes(self, lo: int, hi: int) -> int:
         """What the calls of [lo, hi) take in a ticket."""
-        return self.offsets[hi - self.lo] - self.offsets[lo - self.lo] + 8 * (hi - lo)
+        size = self.offsets[hi - self.lo] - self.offsets[lo - self.lo] + 8 * (hi - lo)
+        return size if self.inputs is None else size + self.inputs.size_bytes(lo - self.lo, hi - self.lo)
+
+    def input_frames(self, lo: int, hi: int) -> tuple[Frame, ...]:
+        """The values of other tasks that the calls of [lo, hi) need."""
+        return () if self.inputs is None else self.inputs.slice(lo - self.lo, hi - self.lo)
 
 
 class Ticket:

@@ -11,9 +11,11 @@ from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import function_name
+from scaler.payload.inputs import opener
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
-from scaler.protocol.columns import RAISED, VALUE, words
+from scaler.protocol.columns import RAISED, VALUE, Frame, words
+from scaler.protocol.inputs import Inputs
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import TicketPacket, send_result
@@ -78,6 +80,10 @@ class Slot:
     def _run_calls(self, function: Callable[..., Any], ticket: TicketPacket, now: int) -> int:
         """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
         content = memoryview(ticket.content)
+        open_call: Callable[[Frame], Any] = load  # Any: users' values
+        if ticket.input_bytes:
+            at = len(content) - ticket.input_bytes
+            open_call, content = opener(Inputs(ticket.count, content[at:])), content[:at]
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
@@ -93,7 +99,7 @@ class Slot:
             try:
                 try:
                     inside[0] = True
-                    call = load(data[start:stop])
+                    call = open_call(data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
                     result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
                     inside[0] = False

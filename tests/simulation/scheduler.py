@@ -112,10 +112,14 @@ class Scheduler:
         self._wake.ask(first(self.links.next_deadline(), self._core_due))
 
     def _check_room(self) -> None:
-        """Of the results that a link keeps no more than one message has found no room in its window."""
+        """Of the results that a link keeps no more than one message has found no room in its window.
+
+        Those without a place are failures passed on to tasks that need what failed: no cluster has them.
+        """
         for peer in self.links._peers.values():
             link = peer.link
-            results = [packet for packet in (*link._unacked, *link._waiting) if type(packet.message) is Results]
+            packets = (*link._unacked, *link._waiting)
+            results = [one for one in packets if type(one.message) is Results and one.message.place]
             last = _message_of(results[-1].frames) if results else None
             before = sum(packet.size_bytes for packet in results if _message_of(packet.frames) is not last)
             assert before < self._world.window_bytes, (

@@ -102,9 +102,21 @@ class Verdicts:
 
     # ---- answers
 
-    def judge(self, call: bytes, answer: str) -> str | None:
-        """Why a task must not have this answer, or None if it may."""
-        task = self._workload.tasks[call]
+    def judge(self, call: bytes, answer: str, origin: bytes) -> str | None:
+        """Why a task must not have this answer, or None if it may: for itself, or for one that it needs.
+
+        `origin` is the call that raised, where something was raised.
+        """
+        problem = None
+        for task in self._workload.origins(self._workload.tasks[call]):
+            if not origin or task.call == origin:
+                why = self._judge_own(task, answer)
+                if why is None:
+                    return None
+                problem = problem or why
+        return problem or f"{origin!r} is nothing it needs"
+
+    def _judge_own(self, task: Task, answer: str) -> str | None:
         options = task.options
         match answer:
             case "raised":
@@ -118,6 +130,8 @@ class Verdicts:
             case Cause.VANISHED:
                 vanished = sum(begin.cluster in self._given_up for begin in task.begins)
                 return None if vanished >= VANISH_LIMIT else f"{vanished} clusters vanished under it"
+            case Cause.CANCELLED:
+                return None if task.cancelled_at is not None else "nobody cancelled it"
             case Cause.UNKNOWN_TAG:
                 # a new scheduler knows only the tags of the clusters that have come back
                 known_since = self._tags.get(options.tag or "")
