@@ -96,6 +96,13 @@ def _moment(text: str) -> float:
         return datetime.datetime.fromisoformat(text.strip()).timestamp()
 
 
+def _preload(text: str) -> str:
+    from scaler.worker.preload import parse_preload  # noqa: PLC0415  # few have one
+
+    parse_preload(text)
+    return text.strip()
+
+
 def _path(text: str) -> Path:
     return Path(text).expanduser()
 
@@ -129,6 +136,7 @@ MOMENT = Kind(
     _moment,
     (int, float, str, datetime.datetime),
 )
+PRELOAD = Kind("module:function or module:function('a', k=1)", "CALL", _preload)
 LEVEL = _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMAT = _one_of("text", "kv", "json")
 EVENT_LOOP = _one_of("builtin", "uvloop")

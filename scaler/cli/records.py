@@ -63,6 +63,8 @@ def worker_config(
         insecure=found[settings.INSECURE],
         insecure_off_loopback=found[settings.INSECURE_OFF_LOOPBACK],
         python_path=found[settings.PYTHON_PATH],
+        preload=found[settings.PRELOAD] or "",
+        max_tasks_per_worker=found[settings.MAX_TASKS_PER_WORKER],
         parent_fd=parent_fd,
         environment=environment,
     )

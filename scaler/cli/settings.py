@@ -213,6 +213,20 @@ PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "the working directory alone",
 )
 
+PRELOAD: Setting[str | None] = Setting(
+    "preload",
+    kinds.PRELOAD,
+    None,
+    "What every worker calls before its first task, as module:function or module:function('a', k=1).",
+)
+MAX_TASKS_PER_WORKER: Setting[int | None] = Setting(
+    "max_tasks_per_worker",
+    kinds.COUNT,
+    None,
+    "After so many tasks a worker makes room for a new one.",
+    "as many as there are",
+)
+
 # ---- the tables
 
 SCHEDULER: Table = (
@@ -237,6 +251,8 @@ WORKER: Table = (
     GRACE,
     END_TIME,
     PYTHON_PATH,
+    PRELOAD,
+    MAX_TASKS_PER_WORKER,
     *SHARED,
 )
 SECTIONS = {"scheduler": SCHEDULER, "worker": WORKER}

@@ -134,6 +134,7 @@ class Agent:
                 self._deaths.ended(self._pool.workers[event.worker], event, now)
             case StartFailed():
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
+                self._ending.start_failed(event, now)
             case LinkUp():
                 self._linked(event, now)
             case LinkDown():
@@ -203,6 +204,7 @@ class Agent:
         self._balance.level(now)
         self._telling.tell(now)
         self._statistics.tick(now)
+        self._pool.start_missing(now)
         self._pool.ask()
         commands = self._outbox.take(self._greeting.greet(now))
         return [*commands, *self._ending.part()] if self._ending.has_ended else commands

@@ -32,7 +32,7 @@ class Received(Struct, frozen=True):
 
 
 class WorkerStarted(Struct, frozen=True):
-    """A worker asked for by `StartWorker` can take tickets now."""
+    """A worker asked for by `StartWorker` has done what comes before the first ticket, and can take tickets now."""
 
     worker: WorkerId
     pid: int
@@ -89,10 +89,11 @@ class WorkerEnded(Struct, frozen=True):
 
 
 class StartFailed(Struct, frozen=True):
-    """A worker asked for did not come up; `text` says why."""
+    """A worker asked for did not come up; `text` says why, `in_preload` that it ended in what it has to call first."""
 
     worker: WorkerId
     text: str
+    in_preload: bool = False
 
 
 class StopAsked(Struct, frozen=True):
@@ -233,7 +234,7 @@ class Note(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """All is handed back and every worker is gone: the process ends with this code."""
+    """All is handed back and every worker is gone: the process ends with this code; 1 is for want of a scheduler."""
 
     exit_code: int
     reason: str

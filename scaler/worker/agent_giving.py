@@ -58,7 +58,8 @@ class Giving:
         pool = self._pool
         while pool.idle and (run := self._next(now)) is not None:
             worker = next(iter(pool.idle.values()))
-            self._give(worker, run, max(1, self._fitting(worker, run, worker.threads)), now)
+            count = max(1, min(self._fitting(worker, run, worker.threads), worker.budget))
+            self._give(worker, run, count, now)
             self._queue.pass_turn(run)
         if pool.hungry and self._queue.tasks:
             self._look_ahead(now)
@@ -89,7 +90,7 @@ class Giving:
         share = -(-queue.tasks // (2 * self._pool.slots))
         given = 0
         while given < share and run.queued:
-            count = self._fitting(worker, run, moving)
+            count = min(self._fitting(worker, run, moving), worker.budget)
             if not count:
                 break
             given += self._give(worker, run, count, now)

@@ -125,21 +125,43 @@ class Phase(enum.Enum):
     KILLED = "killed"
 
 
+#: with a future
+ALIVE = (Phase.STARTING, Phase.READY)
+
+
+class Seat:
+    """A place for a worker, which one takes after another; the next may come before the one before it has ended."""
+
+    __slots__ = ("is_up", "members", "name")
+
+    def __init__(self, name: str) -> None:
+        #: what workers in it are called, if anything
+        self.name = name
+        #: those that have not ended, oldest first; together they run no more tasks at once than one has threads
+        self.members: list[Worker] = []
+        #: whether it is offered: a worker was ready in it, and if it is not now, another comes as planned
+        self.is_up = False
+
+    @property
+    def is_vacant(self) -> bool:
+        """Whether another worker is needed in it."""
+        return not any(worker.phase is Phase.KILLED or worker.will_take for worker in self.members)
+
+
 class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left",
-        "looked_at", "name", "phase", "pid", "place", "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "done", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left",
+        "lent", "looked_at", "most", "phase", "pid", "place", "seat", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
-    def __init__(self, worker: WorkerId, name: str, threads: int, cluster: str, now: float) -> None:
+    def __init__(self, worker: WorkerId, seat: Seat, threads: int, cluster: str, now: float, most: int) -> None:
         self.id = worker
-        #: what it was given to be called, if anything
-        self.name = name
+        self.seat = seat
         self.pid = 0
         self.threads = threads
-        self.place = f"{cluster}, worker {name or worker}"
+        self.place = f"{cluster}, worker {seat.name or worker}"
         self.phase = Phase.STARTING
         self.slots = [Slot() for _ in range(threads)]
         #: given and not finished, in the order given
@@ -158,14 +180,34 @@ class Worker:
         self.has_cancelled = False
         #: a result of it was harvested
         self.has_run = False
+        #: tasks it may run in its life, and how many of them it has run
+        self.most = most
+        self.done = 0
+        #: tickets of the others in its seat
+        self.lent = 0
         self.started_at = now
         self.given_at = now
         self.looked_at = now
 
     @property
     def free(self) -> int:
-        """Slots without a ticket; never below zero."""
-        return max(0, self.threads - len(self.tickets))
+        """Slots without a ticket, in its whole seat; never below zero."""
+        return max(0, self.threads - self.lent - len(self.tickets))
+
+    @property
+    def budget(self) -> int:
+        """How many tasks it may be given still."""
+        return self.most - self.done - self.left
+
+    @property
+    def will_take(self) -> bool:
+        """Whether it can be given tasks, now or once it has started."""
+        return self.phase in ALIVE and self.budget > 0
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it has run all it may."""
+        return self.done >= self.most and not self.tickets
 
     @property
     def is_backed_up(self) -> bool:
@@ -194,6 +236,7 @@ class Worker:
         """The tasks of a ticket below `hi` have an outcome."""
         count = hi - ticket.next
         ticket.next = hi
+        self.done += count
         self._less(ticket, count)
 
     def cut(self, ticket: Ticket, at: int) -> None:

@@ -35,6 +35,8 @@ class WorkerClusterConfig:
     insecure: bool = False
     insecure_off_loopback: bool = False
     python_path: tuple[str, ...] = ()
+    preload: str = ""
+    max_tasks_per_worker: int | None = None
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
 

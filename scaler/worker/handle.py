@@ -19,7 +19,7 @@ from scaler.worker.agent_events import (
     TookBack,
     WorkerEnded,
 )
-from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, Board, make_board_file, parts, word
+from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, PRELOADED, TARGET, Board, make_board_file, parts, word
 from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 from scaler.worker.looks import Looks
 from scaler.worker.ring import Entries, RingReader
@@ -37,6 +37,8 @@ class WorkerHandle:
         self.worker = worker
         self.pid = 0
         self.looks = Looks()
+        #: whether it was told that it can take tickets
+        self.is_announced = False
         self._pid_descriptor: int | None = None
         self._is_unwanted = False
         ours, theirs = line_pair()
@@ -63,6 +65,10 @@ class WorkerHandle:
         self._close_fork_only()
         if self._is_unwanted:
             self.kill()
+
+    def has_preloaded(self) -> bool:
+        """Whether it has done what comes before its first task."""
+        return bool(self._board.slots[0].words[PRELOADED])
 
     def _close_fork_only(self) -> None:
         while self._fork_only:
@@ -190,6 +196,10 @@ class WorkerHandle:
             return None
         self._tail = (self._tail + data)[-STDERR_TAIL_BYTES:]
         return data
+
+    def last_words(self) -> str:
+        """The last line it wrote to stderr: of an exception, what it is."""
+        return self._tail.decode(errors="replace").rstrip().rpartition("\n")[2]
 
     def ended(self, exit_code: int, now: float) -> list[Event]:
         """The process is gone: what it has left behind, in order."""

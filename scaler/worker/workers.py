@@ -9,8 +9,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from scaler.ids import WorkerId
@@ -32,6 +31,7 @@ from scaler.worker.agent_events import (
     WorkerStarted,
 )
 from scaler.worker.descendants import become_subreaper, kill_descendants
+from scaler.worker.facts import ZygoteFacts
 from scaler.worker.handle import WorkerHandle
 from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
 from scaler.worker.usage import Usage
@@ -60,16 +60,6 @@ class Watch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ZygoteFacts:
-    """What every zygote of this cluster is started with."""
-
-    threads: int
-    place: str
-    paths: Sequence[str]
-    environment: Mapping[str, str]
-
-
 class Workers:
     """The workers, by number; `take_events` tells what they did since it was last called."""
 
@@ -90,8 +80,7 @@ class Workers:
         if self._zygote is not None:
             return
         become_subreaper()
-        facts = self._facts
-        self._zygote = ZygoteProcess(facts.threads, facts.place, facts.paths, facts.environment)
+        self._zygote = ZygoteProcess(self._facts)
         self._watch.watch(self._zygote.fileno(), self._hear_zygote)
 
     def take_events(self) -> list[Event]:
@@ -137,7 +126,7 @@ class Workers:
     def _start(self, worker: WorkerId, name: str) -> StartFailed | None:
         try:
             self.open()
-            handle = WorkerHandle(worker, self._facts.threads)
+            handle = WorkerHandle(worker, self._facts.workers.threads)
         except OSError as error:
             return StartFailed(worker, f"the system does not allow it: {error}")
         self._handles[worker] = handle
@@ -163,7 +152,14 @@ class Workers:
 
     def _called(self, handle: WorkerHandle) -> None:
         handle.clear_poke()
+        self._announce(handle)
         self._look(handle, was_called=True)
+
+    def _announce(self, handle: WorkerHandle) -> None:
+        """Tell once of a worker that can take tickets: it runs, and has done what comes before the first."""
+        if handle.pid and not handle.is_announced and (handle.has_preloaded() or not self._facts.workers.preload):
+            handle.is_announced = True
+            self._events.append(WorkerStarted(handle.worker, handle.pid))
 
     def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
         harvested = handle.look(self._clock(), was_called=was_called)
@@ -212,7 +208,7 @@ class Workers:
                     handle = self._handles[worker]
                     handle.forked(pid, descriptor)
                     self._by_pid[pid] = handle
-                    self._events.append(WorkerStarted(worker, pid))
+                    self._announce(handle)
                 case ForkFailed(worker, text):
                     self._fail(self._handles[worker], text)
                 case Exited(pid, exit_code):
@@ -223,14 +219,18 @@ class Workers:
                 case _:
                     assert_never(event)
 
-    def _fail(self, handle: WorkerHandle, text: str) -> None:
+    def _fail(self, handle: WorkerHandle, text: str, *, in_preload: bool = False) -> None:
         self._discard(handle)
-        self._events.append(StartFailed(handle.worker, text))
+        self._events.append(StartFailed(handle.worker, text, in_preload))
 
     def _end(self, handle: WorkerHandle, exit_code: int) -> None:
         for _ in range(_LAST_READS):
             if not self._forward(handle):
                 break
+        if not handle.is_announced:
+            words = handle.last_words() or f"its process ended with {exit_code}"
+            self._fail(handle, f"--preload {self._facts.workers.preload}: {words}", in_preload=True)
+            return
         self._events += handle.ended(exit_code, self._clock())
         self._discard(handle)
 

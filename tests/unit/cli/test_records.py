@@ -82,6 +82,8 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         "grace": ["6"],
         "end_time": ["7"],
         "python_path": ["/p"],
+        "preload": [" m:f('a') "],
+        "max_tasks_per_worker": ["9"],
         "key_file": ["/k"],
         "insecure": True,
         "insecure_off_loopback": True,
@@ -102,9 +104,16 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         insecure=True,
         insecure_off_loopback=True,
         python_path=("/p",),
+        preload="m:f('a')",
+        max_tasks_per_worker=9,
         parent_fd=8,
         environment={},
     )
+
+
+def test_what_cannot_be_called_is_no_preload():
+    with pytest.raises(ConfigurationError, match=r"--preload: expected module:function or .*, not 'module'"):
+        worker({"address": ["h:1"], "preload": ["module"]})
 
 
 def test_a_worker_cluster_has_as_many_workers_as_it_may_use_cpus():
