@@ -13,6 +13,14 @@ def resources_from(quantities: Mapping[str, float] | None) -> Resources:
     return tuple(sorted((name, float(amount)) for name, amount in (quantities or {}).items() if amount))
 
 
+def bytes_text(size_bytes: float) -> str:
+    """A size as people write it, decimal: 512 MB, 1.5 GB."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.3g} {unit}"
+    return f"{size_bytes:.0f} bytes"
+
+
 def fits(wanted: Resources, offered: Resources) -> bool:
     """Whether an offer holds at least what is wanted of every name."""
     have = dict(offered)

@@ -65,6 +65,7 @@ def worker_config(
         python_path=found[settings.PYTHON_PATH],
         preload=found[settings.PRELOAD] or "",
         max_tasks_per_worker=found[settings.MAX_TASKS_PER_WORKER],
+        memory_limit_bytes=found[settings.MEMORY_LIMIT],
         parent_fd=parent_fd,
         environment=environment,
     )

@@ -205,6 +205,12 @@ END_TIME: Setting[float | None] = Setting(
     "never",
     also_read=("SLURM_JOB_END_TIME",),
 )
+MEMORY_LIMIT: Setting[int | None] = Setting(
+    "memory_limit",
+    kinds.WORKER_MEMORY,
+    None,
+    "What a worker and its processes may use, such as 500M or 2G: the task that passes it fails.",
+)
 PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "python_path",
     kinds.FOLDERS,
@@ -250,6 +256,7 @@ WORKER: Table = (
     DEATH_TIMEOUT,
     GRACE,
     END_TIME,
+    MEMORY_LIMIT,
     PYTHON_PATH,
     PRELOAD,
     MAX_TASKS_PER_WORKER,

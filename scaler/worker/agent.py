@@ -37,6 +37,7 @@ from scaler.worker.agent_events import (
     LinkDown,
     LinkUp,
     Measured,
+    MemoryPassed,
     Received,
     Slept,
     StartFailed,
@@ -75,7 +76,7 @@ class Agent:
         self._telling = Telling(pool, outbox)
         self._stops = Stops(runs, pool, giving, balance, outbox)
         self._retracts = Retracts(runs, pool, outbox)
-        self._deaths = Deaths(runs, pool, giving, outbox)
+        self._deaths = Deaths(config, runs, pool, giving, outbox)
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
         self._statistics = Statistics(config, runs, pool, outbox)
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
@@ -144,6 +145,9 @@ class Agent:
                 self._ending.stop(event.grace_s, event.reason, now)
             case Measured():
                 self._statistics.measured(event)
+            case MemoryPassed():
+                if (worker := self._pool.workers.get(event.worker)) is not None:
+                    self._deaths.memory_passed(worker, event)
             case Slept():
                 self._ending.slept(event.seconds)
             case _:

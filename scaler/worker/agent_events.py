@@ -111,6 +111,13 @@ class Measured(Struct, frozen=True):
     workers: tuple[tuple[WorkerId, int, float, int], ...] = ()
 
 
+class MemoryPassed(Struct, frozen=True):
+    """A worker and its processes use more memory than they may, and stand still until it is killed."""
+
+    worker: WorkerId
+    used_bytes: int
+
+
 class Slept(Struct, frozen=True):
     """The shell woke this much later than it asked for."""
 
@@ -128,6 +135,7 @@ Event = (
     | StartFailed
     | StopAsked
     | Measured
+    | MemoryPassed
     | Slept
 )
 

@@ -34,6 +34,7 @@ class AgentConfig:
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
     max_tasks_per_worker: int | None = None
+    memory_limit_bytes: int | None = None
 
 
 class Pool:

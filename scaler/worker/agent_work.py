@@ -152,8 +152,9 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "done", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left",
-        "lent", "looked_at", "most", "phase", "pid", "place", "seat", "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "done", "excess_bytes", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id",
+        "is_alone", "left", "lent", "looked_at", "most", "phase", "pid", "place", "seat", "slots", "started_at",
+        "threads", "tickets",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerId, seat: Seat, threads: int, cluster: str, now: float, most: int) -> None:
@@ -185,6 +186,8 @@ class Worker:
         self.done = 0
         #: tickets of the others in its seat
         self.lent = 0
+        #: what memory it used when it was killed for that; 0 if it was not
+        self.excess_bytes = 0
         self.started_at = now
         self.given_at = now
         self.looked_at = now

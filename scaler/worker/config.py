@@ -37,6 +37,7 @@ class WorkerClusterConfig:
     python_path: tuple[str, ...] = ()
     preload: str = ""
     max_tasks_per_worker: int | None = None
+    memory_limit_bytes: int | None = None
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
 

@@ -39,6 +39,9 @@ class WorkerHandle:
         self.looks = Looks()
         #: whether it was told that it can take tickets
         self.is_announced = False
+        #: when to see what memory it uses, and what that was when it passed its limit
+        self.memory_due = 0.0
+        self.excess_bytes = 0
         self._pid_descriptor: int | None = None
         self._is_unwanted = False
         ours, theirs = line_pair()
@@ -107,6 +110,14 @@ class WorkerHandle:
         self._board.slots[command.slot].words[TARGET] = word(command.ticket, offset + 1)
         self._signal(signal.SIGUSR1)
 
+    def stop(self) -> None:
+        """Have it stand still."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it at once; the zygote ends what it started."""
         self._is_unwanted = True
@@ -122,6 +133,11 @@ class WorkerHandle:
                 signal.pidfd_send_signal(self._pid_descriptor, number)
 
     # ---- what it has done
+
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its process may be doing something: it starts, or has something to do, and is not to end."""
+        return bool(self.pid) and not self._is_unwanted and (not self.is_announced or self.looks.due is not None)
 
     def clear_poke(self) -> None:
         """The call is heard."""

@@ -50,7 +50,8 @@ def run(config: WorkerClusterConfig) -> int:
         require_descriptors(config.workers, raise_descriptor_limit())
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
-        workers = Workers(_zygote_facts(config, name, environment), poller, time.monotonic)
+        facts = _zygote_facts(config, name, environment)
+        workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes)
         opened.callback(workers.close)
         if not config.address:
             workers.open()
@@ -188,4 +189,5 @@ def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
         ends_at=None if left_s is None else time.monotonic() + left_s,
         worker_names=config.worker_names,
         max_tasks_per_worker=config.max_tasks_per_worker,
+        memory_limit_bytes=config.memory_limit_bytes,
     )

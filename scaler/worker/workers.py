@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from scaler.ids import WorkerId
+from scaler.resources import bytes_text
 from scaler.worker.agent_events import (
     Define,
     Drop,
@@ -34,6 +35,7 @@ from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.facts import ZygoteFacts
 from scaler.worker.handle import WorkerHandle
 from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
+from scaler.worker.memory import MemoryWatch
 from scaler.worker.usage import Usage
 
 WorkerCommand = (
@@ -63,7 +65,9 @@ class Watch(Protocol):
 class Workers:
     """The workers, by number; `take_events` tells what they did since it was last called."""
 
-    def __init__(self, facts: ZygoteFacts, watch: Watch, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, facts: ZygoteFacts, watch: Watch, clock: Callable[[], float], memory_limit_bytes: int | None = None
+    ) -> None:
         self._facts = facts
         self._watch = watch
         self._clock = clock
@@ -74,6 +78,7 @@ class Workers:
         self._look_at = math.inf
         self._zygote: ZygoteProcess | None = None
         self._usage = Usage()
+        self._memory = MemoryWatch(memory_limit_bytes, clock) if memory_limit_bytes else None
 
     def open(self) -> None:
         """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
@@ -101,6 +106,7 @@ class Workers:
             case Give():
                 handle.give(command, self._clock())
                 self._note_look(handle)
+                self._note_memory(handle)
             case TakeBack():
                 return handle.take_back()
             case Look():
@@ -172,12 +178,19 @@ class Workers:
         if due is not None and due < self._look_at:
             self._look_at = due
 
+    def _note_memory(self, handle: WorkerHandle) -> None:
+        if self._memory is not None:
+            self._memory.given(handle)
+
     def next_look(self) -> float | None:
         """When `look_around` is due."""
-        return None if self._look_at == math.inf else self._look_at
+        due = self._look_at if self._memory is None else min(self._look_at, self._memory.due)
+        return None if due == math.inf else due
 
     def look_around(self) -> None:
         """Look at the workers whose time has come."""
+        if self._memory is not None:
+            self._events += self._memory.look(self._handles.values())
         now = self._clock()
         if now < self._look_at:
             return
@@ -209,6 +222,7 @@ class Workers:
                     handle.forked(pid, descriptor)
                     self._by_pid[pid] = handle
                     self._announce(handle)
+                    self._note_memory(handle)
                 case ForkFailed(worker, text):
                     self._fail(self._handles[worker], text)
                 case Exited(pid, exit_code):
@@ -228,7 +242,9 @@ class Workers:
             if not self._forward(handle):
                 break
         if not handle.is_announced:
-            words = handle.last_words() or f"its process ended with {exit_code}"
+            words = handle.last_words() or f"it ended with {exit_code}"
+            if handle.excess_bytes:
+                words = f"it passed the memory limit: it used {bytes_text(handle.excess_bytes)}"
             self._fail(handle, f"--preload {self._facts.workers.preload}: {words}", in_preload=True)
             return
         self._events += handle.ended(exit_code, self._clock())

@@ -82,6 +82,7 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         "grace": ["6"],
         "end_time": ["7"],
         "python_path": ["/p"],
+        "memory_limit": ["1.5G"],
         "preload": [" m:f('a') "],
         "max_tasks_per_worker": ["9"],
         "key_file": ["/k"],
@@ -104,11 +105,32 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         insecure=True,
         insecure_off_loopback=True,
         python_path=("/p",),
+        memory_limit_bytes=1_500_000_000,
         preload="m:f('a')",
         max_tasks_per_worker=9,
         parent_fd=8,
         environment={},
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("500M", 500_000_000),
+        ("2 gb", 2_000_000_000),
+        ("2Gi", 2 << 30),
+        ("300MiB", 300 << 20),
+        ("0.5T", 500_000_000_000),
+    ],
+)
+def test_sizes_are_decimal_unless_they_say_otherwise(text: str, size_bytes: int):
+    assert worker({"address": ["h:1"], "memory_limit": [text]}).memory_limit_bytes == size_bytes
+
+
+@pytest.mark.parametrize("text", ["2", "2000000000", "0G", "G", "-1G", "1P", "63M", "1e3M", "infG", "2 G B"])
+def test_a_size_without_a_unit_or_too_small_for_a_worker_is_refused(text: str):
+    with pytest.raises(ConfigurationError, match=r"--memory-limit: expected a size from 64M, such as 500M, 2G or 2Gi"):
+        worker({"address": ["h:1"], "memory_limit": [text]})
 
 
 def test_what_cannot_be_called_is_no_preload():
