@@ -56,7 +56,7 @@ class Giving:
         if self.suspects:
             self._try_suspects(now)
         pool = self._pool
-        while pool.idle and (run := self._next(now)) is not None:
+        while pool.idle and pool.room > 0 and (run := self._next(now)) is not None:
             worker = next(iter(pool.idle.values()))
             count = max(1, min(self._fitting(worker, run, worker.threads), worker.budget))
             self._give(worker, run, count, now)
@@ -75,7 +75,9 @@ class Giving:
 
     def _look_ahead(self, now: float) -> None:
         """Deal out shares of the queue, one worker after another, until all have enough or nothing is left."""
-        hungry = [(worker, moving) for worker in self._pool.hungry.values() if (moving := worker.moving(now))]
+        room = self._pool.room
+        able = [worker for worker in self._pool.hungry.values() if room or not worker.free]
+        hungry = [(worker, moving) for worker in able if (moving := worker.moving(now))]
         while hungry:
             fed = []
             for worker, moving in hungry:
@@ -141,7 +143,7 @@ class Giving:
     def _try_suspects(self, now: float) -> None:
         """Run suspects again, each on a worker that has nothing else."""
         for worker in list(self._pool.idle.values()):
-            if not self.suspects:
+            if not self.suspects or self._pool.room <= 0:
                 return
             if not worker.tickets:
                 run, index = self.suspects.popleft()

@@ -44,6 +44,9 @@ class Pool:
         self._config = config
         self._outbox = outbox
         self.workers: dict[WorkerId, Worker] = {}
+        #: slots there are for tasks that run, and how many workers have work for
+        self._nominal = config.workers * config.threads
+        self._occupied = 0
         #: seats that are offered: all and only those with `is_up`
         self.ready = 0
         #: all and only workers with a slot that has no ticket: one that has run something came to the front, since what
@@ -74,6 +77,11 @@ class Pool:
         """How many tasks can run at once."""
         return self.ready * self._config.threads
 
+    @property
+    def room(self) -> int:
+        """How many more tasks can begin now, however many workers there are; never below zero."""
+        return self._nominal - self._occupied
+
     def busy(self) -> Iterator[Worker]:
         """The workers that have tickets."""
         return (worker for worker in self.workers.values() if worker.tickets)
@@ -89,7 +97,6 @@ class Pool:
             self._next += 1
             self.workers[worker.id] = worker
             seat.members.append(worker)
-            self._share(seat)
             self._outbox.order(StartWorker(worker.id, seat.name))
 
     def started(self, worker: Worker, pid: int, now: float) -> None:
@@ -114,7 +121,6 @@ class Pool:
         del self.workers[worker.id]
         seat.members.remove(worker)
         self._see_whether_up(seat)
-        self._share(seat)
         self._to_take_back.pop(worker.id, None)
         self._to_look.pop(worker.id, None)
         self.asked_back.pop(worker.id, None)
@@ -160,36 +166,33 @@ class Pool:
         if seat.is_vacant != (seat in self._vacant):
             (self._vacant.append if seat.is_vacant else self._vacant.remove)(seat)
 
-    def _share(self, seat: Seat) -> None:
-        """See what the workers of a seat leave to each other."""
-        tickets = sum(len(member.tickets) for member in seat.members)
-        for member in seat.members:
-            member.lent = tickets - len(member.tickets)
-            self._index(member)
-
     # ---- what they can take
 
     def note(self, worker: Worker) -> None:
         """What a worker has to do has changed."""
-        if len(worker.seat.members) > 1:
-            self._share(worker.seat)
-        else:
-            self._index(worker)
+        self._count(worker)
+        self._index(worker)
         if worker.most < _ENDLESS:
             if worker.is_spent and worker.phase is Phase.READY:
                 self.retire(worker)
             self._tend(worker.seat)
 
+    def _count(self, worker: Worker) -> None:
+        """Keep the sum over all workers true."""
+        now = min(len(worker.tickets), worker.threads) if worker.phase in ALIVE else 0
+        self._occupied += now - worker.counted
+        worker.counted = now
+
     def _index(self, worker: Worker) -> None:
         name = worker.id
         can_take = worker.phase is Phase.READY and not worker.is_alone and worker.budget > 0
-        if can_take and len(worker.tickets) + worker.lent < worker.threads:
+        if can_take and len(worker.tickets) < worker.threads:
             if name not in self.idle:
                 self.idle[name] = worker
                 self.idle.move_to_end(name, last=not worker.has_run)
         else:
             self.idle.pop(name, None)
-        if can_take and not worker.lent and worker.ahead_ns < worker.threads * LOOKAHEAD_NS:
+        if can_take and worker.ahead_ns < worker.threads * LOOKAHEAD_NS:
             self.hungry[name] = worker
         else:
             self.hungry.pop(name, None)
@@ -240,7 +243,7 @@ class Pool:
             assert worker.budget >= 0
             assert not (is_ready and worker.is_spent)
             assert (name in self.idle) == (can_take and worker.free > 0)
-            assert name not in self.hungry or (can_take and not worker.lent)
+            assert name not in self.hungry or can_take
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)
             assert all(ticket.run.function in worker.functions for ticket in worker.tickets.values())
         assert not self._to_take_back
@@ -248,9 +251,10 @@ class Pool:
 
     def _check_seats(self) -> None:
         assert self.ready == sum(seat.is_up for seat in self.seats)
+        assert self.room >= 0
+        alive = [worker for worker in self.workers.values() if worker.phase in ALIVE]
+        assert self._occupied == sum(min(len(worker.tickets), worker.threads) for worker in alive)
         assert sorted(self.workers) == sorted(member.id for seat in self.seats for member in seat.members)
         for seat in self.seats:
             assert not seat.is_up or any(member.phase is not Phase.KILLED for member in seat.members)
             assert self.is_closed or seat.is_vacant == (seat in self._vacant)
-            tickets = [len(member.tickets) for member in seat.members]
-            assert [member.lent for member in seat.members] == [sum(tickets) - count for count in tickets]

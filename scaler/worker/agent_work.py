@@ -137,7 +137,7 @@ class Seat:
     def __init__(self, name: str) -> None:
         #: what workers in it are called, if anything
         self.name = name
-        #: those that have not ended, oldest first; together they run no more tasks at once than one has threads
+        #: those that have not ended, oldest first
         self.members: list[Worker] = []
         #: whether it is offered: a worker was ready in it, and if it is not now, another comes as planned
         self.is_up = False
@@ -152,9 +152,9 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "done", "excess_bytes", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id",
-        "is_alone", "left", "lent", "looked_at", "most", "phase", "pid", "place", "seat", "slots", "started_at",
-        "threads", "tickets",
+        "ahead_ns", "counted", "done", "excess_bytes", "functions", "given_at", "has_cancelled", "has_run",
+        "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid", "place", "seat", "slots",
+        "started_at", "threads", "tickets",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerId, seat: Seat, threads: int, cluster: str, now: float, most: int) -> None:
@@ -184,8 +184,8 @@ class Worker:
         #: tasks it may run in its life, and how many of them it has run
         self.most = most
         self.done = 0
-        #: tickets of the others in its seat
-        self.lent = 0
+        #: its slots with work, as the pool has counted them
+        self.counted = 0
         #: what memory it used when it was killed for that; 0 if it was not
         self.excess_bytes = 0
         self.started_at = now
@@ -194,8 +194,8 @@ class Worker:
 
     @property
     def free(self) -> int:
-        """Slots without a ticket, in its whole seat; never below zero."""
-        return max(0, self.threads - self.lent - len(self.tickets))
+        """Slots without a ticket; never below zero."""
+        return max(0, self.threads - len(self.tickets))
 
     @property
     def budget(self) -> int:
