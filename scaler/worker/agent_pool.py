@@ -162,7 +162,12 @@ class Pool:
         seat.is_up = is_up
 
     def _tend(self, seat: Seat) -> None:
-        """See whether a seat needs another worker."""
+        """See whether a seat needs another worker, or one fewer."""
+        for worker in list(seat.members):
+            last = seat.members[-1]
+            is_superseded = worker is not last and last.phase is Phase.READY
+            if worker.phase is Phase.READY and not worker.tickets and (worker.is_spent or is_superseded):
+                self.retire(worker)
         if seat.is_vacant != (seat in self._vacant):
             (self._vacant.append if seat.is_vacant else self._vacant.remove)(seat)
 
@@ -173,8 +178,6 @@ class Pool:
         self._count(worker)
         self._index(worker)
         if worker.most < _ENDLESS:
-            if worker.is_spent and worker.phase is Phase.READY:
-                self.retire(worker)
             self._tend(worker.seat)
 
     def _count(self, worker: Worker) -> None:
@@ -242,6 +245,7 @@ class Pool:
             assert not worker.is_alone or len(worker.tickets) == 1
             assert worker.budget >= 0
             assert not (is_ready and worker.is_spent)
+            assert worker is worker.seat.members[-1] or worker.tickets or not is_ready or worker.budget > 0
             assert (name in self.idle) == (can_take and worker.free > 0)
             assert name not in self.hungry or can_take
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)

@@ -76,19 +76,19 @@ def test_no_worker_is_given_more_than_it_may_run_however_short_that_is():
     commands = cluster.hear(run_span(1, 0, 1000))
     assert tickets(commands) == [(0, 0, 45), (0, 45, 90), (0, 90, 100)]
     assert commands[-1] == StartWorker(W1)
-    assert tickets(cluster.tell(WorkerStarted(W1, 101))) == []
+    assert cluster.tell(WorkerStarted(W1, 101)) == [started(1, 101)]
 
 
-def test_what_is_taken_back_of_its_last_tasks_it_may_run_after_all():
+def test_what_is_taken_back_of_its_last_tasks_is_for_the_next_worker():
     cluster = seasoned(run_us=20, max_tasks_per_worker=116)
     cluster.hear(run_span(1, 0, 100))
     cluster.tell(WorkerStarted(W1, 101))
     assert TakeBack(W0) in cluster.tell(harvested(0, slots=(runs(17, 0, 0.0),)), at=0.03)
-    commands = cluster.tell(TookBack(W0, (TicketId(18), TicketId(19))))
+    commands = cluster.tell(TookBack(W0, tuple(TicketId(ticket) for ticket in range(18, 24))))
     assert tickets(commands) == []
     commands = cluster.tell(harvested(0, piece(17, 0, 45, 20), slots=(rests(17, 45),)), at=0.04)
-    assert {worker for worker, _, _ in tickets(commands)} == {0}
-    assert RetireWorker(W0) not in commands
+    assert commands[0] == RetireWorker(W0)
+    assert tickets(commands) == [(1, 45, 73), (1, 73, 87), (1, 87, 94), (1, 94, 97), (1, 97, 99), (1, 99, 100)]
 
 
 def test_the_slots_that_a_retiring_worker_leaves_free_are_used_and_no_more():
