@@ -60,11 +60,15 @@ class Piece(Struct, frozen=True):
 
 
 class Harvested(Struct, frozen=True):
-    """A worker's ring was emptied, and then its slots looked at: `pieces` in order by slot, `slots` one each."""
+    """A worker's ring was emptied, and then its slots looked at: `pieces` in order by slot, `slots` one each.
+
+    `stacks` are those that were asked for by `Dump` and are there now, by slot.
+    """
 
     worker: WorkerId
     pieces: tuple[Piece, ...]
     slots: tuple[SlotView, ...]
+    stacks: tuple[tuple[int, str], ...] = ()
 
 
 class TookBack(Struct, frozen=True):
@@ -229,6 +233,13 @@ class Interrupt(Struct, frozen=True):
     index: int
 
 
+class Dump(Struct, frozen=True):
+    """Have a worker write down where the task in a slot is; told by a later `Harvested`."""
+
+    worker: WorkerId
+    slot: int
+
+
 class Measure(Struct, frozen=True):
     """See what the cluster's process and its workers use; answered by `Measured` (in the same turn)."""
 
@@ -260,6 +271,7 @@ Command = (
     | Limit
     | Look
     | Interrupt
+    | Dump
     | Measure
     | Note
     | End

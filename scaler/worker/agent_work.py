@@ -28,7 +28,7 @@ class Run:
 
     __slots__ = (
         "batch", "cancelled", "column", "function", "has_ended", "has_function", "hi", "id", "is_forgotten", "kept",
-        "lo", "offsets", "options", "out", "queued", "timed_out", "times",
+        "lo", "offsets", "options", "out", "queued", "stacks", "timed_out", "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
@@ -50,6 +50,8 @@ class Run:
         self.cancelled = RangeSet()
         #: of those out: interrupted as they ran too long
         self.timed_out = RangeSet()
+        #: where some of those were, by index
+        self.stacks: dict[int, str] = {}
         #: nobody hears of this run again
         self.is_forgotten = False
         #: every task of it has been answered for

@@ -22,6 +22,7 @@ BEGUN_AT = 1  #: when it began, in ns of the monotonic clock
 ENDED = 2  #: the ticket it left last, and the offset behind the last task it ran of it
 COMMITTED = 3  #: entries finished since the start; written last, so what it counts is there
 PRELOADED = 4  #: 1 once what comes before the first task is done; in the first slot alone
+THREAD = 5  #: the number of its thread, as stacks name it
 LIMIT = 8  #: ticket and offset from which on nothing may begin
 TARGET = 9  #: what CURRENT has to be for an interrupt to be meant for it
 TAKEN = 10  #: entries the cluster has emptied

@@ -9,6 +9,7 @@ from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ResultColumn
 from scaler.worker.agent_events import (
     Define,
     Drop,
+    Dump,
     Event,
     Give,
     Harvested,
@@ -19,10 +20,23 @@ from scaler.worker.agent_events import (
     TookBack,
     WorkerEnded,
 )
-from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, PRELOADED, TARGET, Board, make_board_file, parts, word
+from scaler.worker.board import (
+    BEGUN_AT,
+    CURRENT,
+    ENDED,
+    LIMIT,
+    PRELOADED,
+    TARGET,
+    THREAD,
+    Board,
+    make_board_file,
+    parts,
+    word,
+)
 from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 from scaler.worker.looks import Looks
 from scaler.worker.ring import Entries, RingReader
+from scaler.worker.stacks import Stacks
 from scaler.worker.tickets import Tickets
 
 #: of what a worker wrote to stderr, so much is kept for the error that tells of its death
@@ -57,8 +71,9 @@ class WorkerHandle:
         self.stderr, stderr_end = os.pipe()
         os.set_blocking(self.stderr, False)
         self._tail = b""
+        self._stacks = Stacks()
         #: what goes with the order to fork
-        self.to_fork = (theirs.fileno(), board_file, self.poke, stderr_end)
+        self.to_fork = (theirs.fileno(), board_file, self.poke, stderr_end, self._stacks.fileno())
         self._fork_only: list[int] = [board_file, stderr_end]
 
     def forked(self, pid: int, pid_descriptor: int) -> None:
@@ -110,6 +125,11 @@ class WorkerHandle:
         self._board.slots[command.slot].words[TARGET] = word(command.ticket, offset + 1)
         self._signal(signal.SIGUSR1)
 
+    def dump(self, command: Dump) -> None:
+        """Have it write down where the task in a slot is."""
+        self._stacks.want(command.slot, self._board.slots[command.slot].words[THREAD])
+        self._signal(signal.SIGUSR2)
+
     def stop(self) -> None:
         """Have it stand still."""
         self._signal(signal.SIGSTOP)
@@ -149,10 +169,11 @@ class WorkerHandle:
         self.line.flush()
         pieces, seen = self._empty_ring()
         views = tuple(self._view(number, tickets) for number, tickets in enumerate(seen))
-        self.is_news = bool(pieces) or views != self._views
+        stacks = self._stacks.take()
+        self.is_news = bool(pieces) or bool(stacks) or views != self._views
         self._views = views
         self.looks.looked(now, is_idle=self._is_idle(), is_news=self.is_news or was_called)
-        return Harvested(self.worker, tuple(pieces), views)
+        return Harvested(self.worker, tuple(pieces), views, stacks)
 
     def _is_idle(self) -> bool:
         """Whether nothing will happen before it is given something: whatever it had is done, and harvested."""
@@ -229,6 +250,7 @@ class WorkerHandle:
         self._close_fork_only()
         self.line.close()
         self._board.close()
+        self._stacks.close()
         os.close(self.poke)
         os.close(self.stderr)
         if self._pid_descriptor is not None:

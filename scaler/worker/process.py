@@ -29,7 +29,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker is told when it is forked; `line`, `board`, `poke` and `stderr` are descriptors."""
+    """What a worker is told when it is forked; the last but one, from `line` on, are descriptors."""
 
     facts: WorkerFacts
     place: str
@@ -37,6 +37,7 @@ class WorkerSetup:
     board: int
     poke: int
     stderr: int
+    stacks: int
     parent: int
 
 
@@ -73,7 +74,7 @@ def _settle_in(setup: WorkerSetup) -> None:
     os.dup2(setup.stderr, 2)
     os.close(setup.stderr)
     faulthandler.enable(2)
-    faulthandler.register(signal.SIGUSR2, 2, all_threads=True)
+    faulthandler.register(signal.SIGUSR2, setup.stacks, all_threads=True)
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()

@@ -31,7 +31,7 @@ from scaler.worker.poller import Poller, Signals
 from scaler.worker.workers import Workers
 
 #: what a worker takes of this process while it starts, and what everything else may take
-WORKER_DESCRIPTORS = 7
+WORKER_DESCRIPTORS = 8
 OWN_DESCRIPTORS = 64
 
 log = logging.getLogger("scaler.worker")

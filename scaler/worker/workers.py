@@ -17,6 +17,7 @@ from scaler.resources import bytes_text
 from scaler.worker.agent_events import (
     Define,
     Drop,
+    Dump,
     Event,
     Give,
     Interrupt,
@@ -39,7 +40,18 @@ from scaler.worker.memory import MemoryWatch
 from scaler.worker.usage import Usage
 
 WorkerCommand = (
-    StartWorker | KillWorker | RetireWorker | Define | Drop | Give | TakeBack | Limit | Interrupt | Look | Measure
+    StartWorker
+    | KillWorker
+    | RetireWorker
+    | Define
+    | Drop
+    | Give
+    | TakeBack
+    | Limit
+    | Interrupt
+    | Dump
+    | Look
+    | Measure
 )
 #: looks that are due so soon are done with those that are due now
 TOGETHER_S = 0.001
@@ -117,6 +129,8 @@ class Workers:
                 handle.limit(command)
             case Interrupt():
                 handle.interrupt(command)
+            case Dump():
+                handle.dump(command)
             case Define():
                 handle.define(command)
             case Drop():

@@ -182,6 +182,8 @@ class SimWorkers:
                 self.workers[worker].functions.discard(function)
             case agent.Interrupt(worker, slot, ticket, index):
                 self._interrupt(self.workers[worker], slot, ticket, index)
+            case agent.Dump():
+                return []
             case agent.Say() | agent.Note() | agent.End():
                 raise AssertionError(command)
         return []
