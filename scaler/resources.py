@@ -6,6 +6,8 @@ from collections.abc import Mapping
 Resources = tuple[tuple[str, float], ...]
 
 NO_RESOURCES: Resources = ()
+#: the resource of which each task sees its own
+GPU = "gpu"
 
 
 def resources_from(quantities: Mapping[str, float] | None) -> Resources:

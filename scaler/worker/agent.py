@@ -46,6 +46,7 @@ from scaler.worker.agent_events import (
     WorkerEnded,
     WorkerStarted,
 )
+from scaler.worker.agent_fitting import Fitting
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_greeting import Greeting
@@ -70,7 +71,7 @@ class Agent:
         self._functions = functions = Functions(outbox)
         self._runs = runs = Runs(functions, outbox)
         self._pool = pool = Pool(config, outbox)
-        self._giving = giving = Giving(runs, pool, functions, outbox)
+        self._giving = giving = Giving(runs, pool, Fitting(config.devices, pool), functions, outbox)
         self._balance = balance = Balance(runs, pool, outbox)
         self._harvest = Harvest(runs, pool)
         self._telling = Telling(pool, outbox)

@@ -47,7 +47,15 @@ class Deaths:
         """A worker never came up."""
         if worker.phase is not Phase.KILLED or worker.excess_bytes:
             self._outbox.note("error", f"Worker[{worker.id}] could not be started: {event.text}")
+        self._put_back(worker)
         self._pool.ended(worker, now, in_vain=True)
+
+    def _put_back(self, worker: Worker) -> None:
+        """What a worker has not begun is to be run by others."""
+        for ticket in list(worker.tickets.values()):
+            lo, hi = ticket.next, ticket.hi
+            worker.cut(ticket, lo)
+            self._runs.put_back(ticket.run, lo, hi)
 
     def ended(self, worker: Worker, event: WorkerEnded, now: float) -> None:
         """A worker is gone; its results were taken in before."""
@@ -59,10 +67,7 @@ class Deaths:
             self._tell(worker, event)
         for ticket, index in running:
             self._split_off(worker, ticket, index)
-        for ticket in list(worker.tickets.values()):
-            lo, hi = ticket.next, ticket.hi
-            worker.cut(ticket, lo)
-            self._runs.put_back(ticket.run, lo, hi)
+        self._put_back(worker)
         is_vain = not was_asked and not worker.has_run and not running and now < worker.started_at + VAIN_S
         self._pool.ended(worker, now, in_vain=is_vain)
         for ticket, index in running:

@@ -154,10 +154,14 @@ class Say(Struct, frozen=True):
 
 
 class StartWorker(Struct, frozen=True):
-    """Fork a worker, to be called `name` ("" for its number); answered by `WorkerStarted` or `StartFailed`."""
+    """Fork a worker, to be called `name` ("" for its number); answered by `WorkerStarted` or `StartFailed`.
+
+    `devices` are the GPUs it is to see, as CUDA takes them; None leaves that as it is. Tickets may follow at once.
+    """
 
     worker: WorkerId
     name: str = ""
+    devices: str | None = None
 
 
 class KillWorker(Struct, frozen=True):

@@ -3,6 +3,7 @@
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scaler.ids import WorkerId
 from scaler.resources import NO_RESOURCES, Resources
@@ -35,6 +36,13 @@ class AgentConfig:
     worker_names: tuple[str, ...] = ()
     max_tasks_per_worker: int | None = None
     memory_limit_bytes: int | None = None
+    devices: tuple[str, ...] = ()
+
+
+def _shares(devices: tuple[str, ...], seats: int) -> list[tuple[str, ...]]:
+    """The devices dealt out to seats, as evenly as can be."""
+    ends = [len(devices) * number // seats for number in range(seats + 1)]
+    return [devices[lo:hi] for lo, hi in pairwise(ends)]
 
 
 class Pool:
@@ -63,7 +71,8 @@ class Pool:
         self.asked_back: dict[WorkerId, None] = {}
         self._next = 0
         names = config.worker_names + ("",) * max(0, config.workers - len(config.worker_names))
-        self.seats = [Seat(name) for name in names[: config.workers]]
+        shares = _shares(config.devices, config.workers)
+        self.seats = [Seat(name, share) for name, share in zip(names[: config.workers], shares, strict=True)]
         #: all and only seats that need another worker, and when they are to get one
         self._vacant = deque(self.seats)
         self._start_at = 0.0
@@ -90,14 +99,30 @@ class Pool:
 
     def start_missing(self, now: float) -> None:
         """Have workers started for the seats that need one, if their time has come."""
-        while self._vacant and not self.is_closed and now >= self._start_at:
-            seat = self._vacant.popleft()
-            most = self._config.max_tasks_per_worker or _ENDLESS
-            worker = Worker(WorkerId(self._next), seat, self._config.threads, self._config.name, now, most)
-            self._next += 1
-            self.workers[worker.id] = worker
-            seat.members.append(worker)
-            self._outbox.order(StartWorker(worker.id, seat.name))
+        while self._vacant and self.may_replace(now):
+            self._start(self._vacant.popleft(), now)
+
+    def may_replace(self, now: float) -> bool:
+        """Whether a worker may be started now."""
+        return not self.is_closed and now >= self._start_at
+
+    def replace(self, worker: Worker, now: float) -> Worker:
+        """Have another worker started in the seat of one that has no tickets; it may be given some already."""
+        worker.most = worker.done
+        self._tend(worker.seat)
+        self._vacant.remove(worker.seat)
+        return self._start(worker.seat, now)
+
+    def _start(self, seat: Seat, now: float) -> Worker:
+        config = self._config
+        most = config.max_tasks_per_worker or _ENDLESS
+        worker = Worker(WorkerId(self._next), seat, config.threads, config.name, now, most)
+        self._next += 1
+        self.workers[worker.id] = worker
+        seat.members.append(worker)
+        devices = ",".join(seat.devices) if config.devices else None
+        self._outbox.order(StartWorker(worker.id, seat.name, devices))
+        return worker
 
     def started(self, worker: Worker, pid: int, now: float) -> None:
         """A worker can take tickets."""
@@ -177,7 +202,7 @@ class Pool:
         """What a worker has to do has changed."""
         self._count(worker)
         self._index(worker)
-        if worker.most < _ENDLESS:
+        if worker.most < _ENDLESS or self._config.devices:
             self._tend(worker.seat)
 
     def _count(self, worker: Worker) -> None:

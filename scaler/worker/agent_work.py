@@ -11,6 +11,7 @@ from scaler.ids import FunctionId, TicketId, WorkerId
 from scaler.protocol import RunSpan
 from scaler.protocol.columns import ArgumentColumn, words
 from scaler.ranges import RangeSet
+from scaler.resources import GPU
 from scaler.worker.agent_events import SlotView
 from scaler.worker.agent_results import KeptResults
 
@@ -27,8 +28,8 @@ class Run:
     """One sending of a slice of a batch: every task of it is queued, out, or answered for."""
 
     __slots__ = (
-        "batch", "cancelled", "column", "function", "has_ended", "has_function", "hi", "id", "is_forgotten", "kept",
-        "lo", "offsets", "options", "out", "queued", "stacks", "timed_out", "times",
+        "batch", "cancelled", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "is_forgotten",
+        "kept", "lo", "offsets", "options", "out", "queued", "stacks", "timed_out", "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
@@ -36,6 +37,8 @@ class Run:
         self.batch = message.batch
         self.function = message.function
         self.options = message.options
+        #: how many devices a task of it is to see, or which part of one
+        self.gpus = dict(message.options.resources).get(GPU, 0.0)
         self.lo = message.lo
         self.hi = message.hi
         self.column = column
@@ -134,11 +137,13 @@ ALIVE = (Phase.STARTING, Phase.READY)
 class Seat:
     """A place for a worker, which one takes after another; the next may come before the one before it has ended."""
 
-    __slots__ = ("is_up", "members", "name")
+    __slots__ = ("devices", "is_up", "members", "name")
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, devices: tuple[str, ...]) -> None:
         #: what workers in it are called, if anything
         self.name = name
+        #: the devices that the next worker in it is to see
+        self.devices = devices
         #: those that have not ended, oldest first
         self.members: list[Worker] = []
         #: whether it is offered: a worker was ready in it, and if it is not now, another comes as planned
@@ -154,7 +159,7 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "counted", "done", "excess_bytes", "functions", "given_at", "has_cancelled", "has_run",
+        "ahead_ns", "counted", "devices", "done", "excess_bytes", "functions", "given_at", "has_cancelled", "has_run",
         "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid", "place", "seat", "slots",
         "started_at", "threads", "tickets",
     )  # fmt: skip
@@ -162,6 +167,8 @@ class Worker:
     def __init__(self, worker: WorkerId, seat: Seat, threads: int, cluster: str, now: float, most: int) -> None:
         self.id = worker
         self.seat = seat
+        #: the devices it sees; where its seat has others meanwhile it takes nothing more
+        self.devices = seat.devices
         self.pid = 0
         self.threads = threads
         self.place = f"{cluster}, worker {seat.name or worker}"
@@ -202,7 +209,7 @@ class Worker:
     @property
     def budget(self) -> int:
         """How many tasks it may be given still."""
-        return self.most - self.done - self.left
+        return self.most - self.done - self.left if self.devices == self.seat.devices else 0
 
     @property
     def will_take(self) -> bool:
@@ -210,9 +217,15 @@ class Worker:
         return self.phase in ALIVE and self.budget > 0
 
     @property
+    def is_replaceable(self) -> bool:
+        """Whether it has nothing to do, and its seat has no other worker that has or will have."""
+        others = (other for other in self.seat.members if other is not self)
+        return not self.tickets and all(other.phase is Phase.RETIRING for other in others)
+
+    @property
     def is_spent(self) -> bool:
         """Whether it has run all it may."""
-        return self.done >= self.most and not self.tickets
+        return not self.tickets and not self.budget
 
     @property
     def is_backed_up(self) -> bool:

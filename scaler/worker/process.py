@@ -29,10 +29,11 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker is told when it is forked; the last but one, from `line` on, are descriptors."""
+    """What a worker is told when it is forked; from `line` to `stacks` it is descriptors."""
 
     facts: WorkerFacts
     place: str
+    devices: str | None
     line: int
     board: int
     poke: int
@@ -79,6 +80,8 @@ def _settle_in(setup: WorkerSetup) -> None:
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
     _limit_threads(setup.facts.threads)
+    if setup.devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = setup.devices
     # What users' code finds under this name is theirs alone.
     sys.modules["__main__"] = types.ModuleType("__main__")
 

@@ -190,4 +190,5 @@ def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
         worker_names=config.worker_names,
         max_tasks_per_worker=config.max_tasks_per_worker,
         memory_limit_bytes=config.memory_limit_bytes,
+        devices=config.devices,
     )

@@ -110,7 +110,7 @@ class Workers:
     def perform(self, command: WorkerCommand) -> Event | None:
         """Do it; returns what is to be told in the same turn."""
         if isinstance(command, StartWorker):
-            return self._start(command.worker, command.name)
+            return self._start(command)
         if isinstance(command, Measure):
             return self._measure()
         handle = self._handles[command.worker]
@@ -143,7 +143,8 @@ class Workers:
                 assert_never(command)
         return None
 
-    def _start(self, worker: WorkerId, name: str) -> StartFailed | None:
+    def _start(self, command: StartWorker) -> StartFailed | None:
+        worker = command.worker
         try:
             self.open()
             handle = WorkerHandle(worker, self._facts.workers.threads)
@@ -153,7 +154,7 @@ class Workers:
         self._watch.watch(handle.poke, lambda: self._called(handle))
         self._watch.watch(handle.stderr, lambda: self._forward(handle))
         assert self._zygote is not None
-        self._zygote.fork(worker, name, handle.to_fork)
+        self._zygote.fork(worker, command.name, command.devices, handle.to_fork)
         return None
 
     def _kill(self, handle: WorkerHandle) -> StartFailed | None:

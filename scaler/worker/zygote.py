@@ -81,7 +81,7 @@ class Zygote:
         worker = int(order["fork"])
         line, board, poke, stderr, stacks = descriptors
         place = f"{self._facts.place}, worker {order['name'] or worker}"
-        setup = WorkerSetup(self._facts, place, line, board, poke, stderr, stacks, os.getpid())
+        setup = WorkerSetup(self._facts, place, order["devices"], line, board, poke, stderr, stacks, os.getpid())
         try:
             pid = os.fork()
         except OSError as error:

@@ -97,6 +97,7 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         worker_names=("x", "y"),
         tags=("a",),
         resources=(("gpu", 1.0),),
+        devices=("0",),
         heartbeat_interval_s=4.0,
         death_timeout_s=5.0,
         grace_s=6.0,
@@ -131,6 +132,31 @@ def test_sizes_are_decimal_unless_they_say_otherwise(text: str, size_bytes: int)
 def test_a_size_without_a_unit_or_too_small_for_a_worker_is_refused(text: str):
     with pytest.raises(ConfigurationError, match=r"--memory-limit: expected a size from 64M, such as 500M, 2G or 2Gi"):
         worker({"address": ["h:1"], "memory_limit": [text]})
+
+
+@pytest.mark.parametrize(
+    ("amount", "seen", "expected"),
+    [
+        ("gpu=2", None, ("0", "1")),
+        ("gpu=1.5", None, ("0", "1")),
+        ("gpu=2", "3, 5,7", ("3", "5")),
+        ("gpu=1", "GPU-8932f937", ("GPU-8932f937",)),
+        ("disk=2", "3", ()),
+        ("disk=2", None, ()),
+    ],
+)
+def test_gpus_are_those_that_this_process_sees(amount: str, seen: str | None, expected: tuple[str, ...]):
+    environment = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
+    found = resolve("worker", {"address": ["h:1"], "resources": [amount]}, environment)
+    assert worker_config(found, environment, lambda: None, None).devices == expected
+
+
+@pytest.mark.parametrize("seen", ["", "0", "0,-1,1"])
+def test_more_gpus_than_this_process_sees_cannot_be_offered(seen: str):
+    environment = {"CUDA_VISIBLE_DEVICES": seen}
+    found = resolve("worker", {"address": ["h:1"], "resources": ["gpu=2"]}, environment)
+    with pytest.raises(ConfigurationError, match=r"--resources: there are not 2 GPUs here: CUDA_VISIBLE_DEVICES is"):
+        worker_config(found, environment, lambda: None, None)
 
 
 def test_what_cannot_be_called_is_no_preload():
