@@ -174,8 +174,8 @@ class SimWorkers:
             case agent.StartWorker(worker, _, devices):
                 self._pids += 1
                 seen = tuple(devices.split(",")) if devices else ()
-                self.workers[worker] = SimWorker(worker, self._pids, self._slots, seen)
-                self._clock.after(START_S, lambda: self._start(self.workers[worker]))
+                starting = self.workers[worker] = SimWorker(worker, self._pids, self._slots, seen)
+                self._clock.after(START_S, lambda: self._start(starting))
             case agent.KillWorker(worker):
                 if self.workers[worker].is_up:  # one that has not started is killed when it has
                     self.workers[worker].killed = True
