@@ -209,12 +209,32 @@ END_TIME: Setting[float | None] = Setting(
     "never",
     also_read=("SLURM_JOB_END_TIME",),
 )
+MEMORY_LIMIT: Setting[int | None] = Setting(
+    "memory_limit",
+    kinds.WORKER_MEMORY,
+    None,
+    "What a worker and its processes may use, such as 500M or 2G: the task that passes it fails.",
+)
 PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "python_path",
     kinds.FOLDERS,
     (),
     "Where tasks look for modules first; may be repeated.",
     "the working directory alone",
+)
+
+PRELOAD: Setting[str | None] = Setting(
+    "preload",
+    kinds.PRELOAD,
+    None,
+    "What every worker calls before its first task, as module:function or module:function('a', k=1).",
+)
+MAX_TASKS_PER_WORKER: Setting[int | None] = Setting(
+    "max_tasks_per_worker",
+    kinds.count(1_000_000_000),
+    None,
+    "After so many tasks a worker makes room for a new one.",
+    "as many as there are",
 )
 
 # ---- the tables
@@ -240,7 +260,10 @@ WORKER: Table = (
     DEATH_TIMEOUT,
     GRACE,
     END_TIME,
+    MEMORY_LIMIT,
     PYTHON_PATH,
+    PRELOAD,
+    MAX_TASKS_PER_WORKER,
     *SHARED,
 )
 SECTIONS = {"scheduler": SCHEDULER, "worker": WORKER}

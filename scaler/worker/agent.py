@@ -37,6 +37,7 @@ from scaler.worker.agent_events import (
     LinkDown,
     LinkUp,
     Measured,
+    MemoryPassed,
     Received,
     Slept,
     StartFailed,
@@ -45,6 +46,7 @@ from scaler.worker.agent_events import (
     WorkerEnded,
     WorkerStarted,
 )
+from scaler.worker.agent_fitting import Fitting
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_greeting import Greeting
@@ -69,13 +71,13 @@ class Agent:
         self._functions = functions = Functions(outbox)
         self._runs = runs = Runs(functions, outbox)
         self._pool = pool = Pool(config, outbox)
-        self._giving = giving = Giving(runs, pool, functions, outbox)
+        self._giving = giving = Giving(runs, pool, Fitting(config.devices, pool), functions, outbox)
         self._balance = balance = Balance(runs, pool, outbox)
         self._harvest = Harvest(runs, pool)
         self._telling = Telling(pool, outbox)
         self._stops = Stops(runs, pool, giving, balance, outbox)
         self._retracts = Retracts(runs, pool, outbox)
-        self._deaths = Deaths(runs, pool, giving, outbox)
+        self._deaths = Deaths(config, runs, pool, giving, outbox)
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
         self._statistics = Statistics(config, runs, pool, outbox)
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
@@ -134,6 +136,7 @@ class Agent:
                 self._deaths.ended(self._pool.workers[event.worker], event, now)
             case StartFailed():
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
+                self._ending.start_failed(event, now)
             case LinkUp():
                 self._linked(event, now)
             case LinkDown():
@@ -143,6 +146,9 @@ class Agent:
                 self._ending.stop(event.grace_s, event.reason, now)
             case Measured():
                 self._statistics.measured(event)
+            case MemoryPassed():
+                if (worker := self._pool.workers.get(event.worker)) is not None:
+                    self._deaths.memory_passed(worker, event)
             case Slept():
                 self._ending.slept(event.seconds)
             case _:
@@ -203,6 +209,7 @@ class Agent:
         self._balance.level(now)
         self._telling.tell(now)
         self._statistics.tick(now)
+        self._pool.start_missing(now)
         self._pool.ask()
         commands = self._outbox.take(self._greeting.greet(now))
         return [*commands, *self._ending.part()] if self._ending.has_ended else commands

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,7 +17,7 @@ from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
 from scaler.protocol.columns import RAISED, VALUE, Frame, words
 from scaler.protocol.inputs import Inputs
-from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard
+from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import TicketPacket, send_result
 from scaler.worker.ring import RingWriter
@@ -47,6 +48,7 @@ class Slot:
     def run(self) -> None:
         """Until the line ends."""
         inbox, ring = self._inbox, self._ring
+        self._words[THREAD] = threading.get_ident()
         while True:
             try:
                 ticket = inbox.next_now()
