@@ -214,6 +214,41 @@ class Client:
         """`(done, not_done)` as `concurrent.futures.wait` gives them; see `scaler.wait`."""
         return waiting.wait(futures, timeout, return_when)
 
+    def cancel(self, futures: ScalerFuture | Iterable[ScalerFuture]) -> None:
+        """Cancel these, also those that run: they are interrupted, or their worker process is killed.
+
+        Each future is cancelled at once, and the slot of a running task is free again within a second. What is done
+        stays as it is.
+        """
+        self._require_open()
+        for future in waiting.ours(futures, "cancel"):
+            future.give_up()
+
+    def failed(self) -> list[ScalerFuture]:
+        """The futures of this client that failed, were not submitted anew by `retry`, and are still held by you."""
+        self._require_open()
+        return self._io.failures.all()
+
+    def retry(self, futures: ScalerFuture | Iterable[ScalerFuture]) -> list[ScalerFuture]:
+        """Submit those of these anew that failed, as they were submitted; a new future for each, in order."""
+        self._require_open()
+        anew = []
+        for future in waiting.ours(futures, "retry"):
+            again = future.again
+            if again is not None:
+                function = PickledFunction(again.function, again.frames, again.options.name)
+                anew.append(self._append(function, again.options, b"".join(again.columns[0].data)))
+                self._io.failures.remove(future)
+        return anew
+
+    def wait_for_workers(self, timeout: float | None = None) -> None:
+        """Wait until at least one worker can take tasks; `TimeoutError` after `timeout` seconds."""
+        require_may_wait("wait_for_workers")
+        self._require_open()
+        if not self._io.news.workers_ready.wait(timeout):
+            raise TimeoutError(f"no worker was ready at {self._config.address} within {timeout:g} s")
+        self._require_open()
+
     def _run(self, fn: Callable[..., Any], calls: Calls, given: TaskOptions, *, return_exceptions: bool) -> list[Any]:
         require_may_wait("map")
         self._require_open()

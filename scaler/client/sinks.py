@@ -72,8 +72,9 @@ class SealedValue:
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        label = self._facts.label(self._index) if self.failed else ""
-        return load_value(self._status, self._data, self._facts.attempts, label)
+        facts = self._facts
+        label = facts.label(self._index) if self.failed else ""
+        return load_value(self._status, self._data, facts.attempts, label, facts.host)
 
 
 class SealedError:
@@ -267,7 +268,7 @@ class MapSink:
     ) -> int:
         if isinstance(part, Resolve):
             column = part.column
-            values, wrong = load_column(column, part.attempts, self._label)
+            values, wrong = load_column(column, part.attempts, self._label, part.host)
             results[column.lo : column.hi] = values
             failed.extend(wrong)
             return column.count
