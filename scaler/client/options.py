@@ -14,8 +14,8 @@ from typing import Any, TypedDict
 
 from scaler.protocol import BatchOptions
 from scaler.protocol.connection import LONGEST_LABEL
-from scaler.protocol.options import LEAST_AMOUNT, MOST_AMOUNT, MOST_RESOURCES
-from scaler.resources import NO_RESOURCES, Resources, resources_from
+from scaler.protocol.options import LEAST_AMOUNT, MOST_RESOURCES
+from scaler.resources import MOST_AMOUNT, NO_RESOURCES, Resources, resources_from
 
 ExceptionTypes = tuple[type[BaseException], ...]
 Capabilities = Mapping[str, Any]  # Any: an amount, -1 or None

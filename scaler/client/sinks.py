@@ -4,12 +4,13 @@
 """
 
 import copy
+import functools
 import time
 from collections.abc import Iterable
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from scaler.client.facts import Facts, task_label
+from scaler.client.facts import Facts, told
 from scaler.client.futures import ScalerFuture, Sealed
 from scaler.errors import ClientQuitException, ScalerError
 from scaler.ids import BatchId, Range, TaskId
@@ -21,7 +22,7 @@ from scaler.payload.values import (
     load_value,
 )
 from scaler.protocol import Failure
-from scaler.protocol.columns import REFERENCE, VALUE, words
+from scaler.protocol.columns import FAILED, REFERENCE, VALUE, words
 
 
 class Sink(Protocol):
@@ -72,9 +73,8 @@ class SealedValue:
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        facts = self._facts
-        label = facts.label(self._index) if self.failed else ""
-        return load_value(self._status, self._data, facts.attempts, label, facts.host)
+        task = self._facts.told(self._index) if self._status == FAILED else ""
+        return load_value(self._status, self._data, self._facts.attempts, task)
 
 
 class SealedError:
@@ -153,7 +153,9 @@ class SubmitSink:
     def resolve(self, done: Resolve) -> None:
         column, facts = done.column, Facts.of_results(done, self._name, time.monotonic())
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
-        view, take = memoryview(data), self._futures.pop
+        # a large result is alone, and worth no second copy
+        view = memoryview(data) if column.count > 1 else data
+        take = self._futures.pop
         start = column.base
         for index, status, end in zip(
             range(column.lo, column.hi),
@@ -174,7 +176,7 @@ class SubmitSink:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    error = exception_from_failure(failure, label=facts.label(index))
+                    error = exception_from_failure(failure, task=facts.told(index))
                     self._hand_over(future, SealedError(error), facts, again)
         self._settle()
 
@@ -219,11 +221,11 @@ Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
 class MapSink:
-    """The columns of one `map`, for the one thread that waits for them."""
+    """The columns of one `map`, for the one thread that waits for them; `name` is what its function is called."""
 
     def __init__(self, batch: BatchId, name: str) -> None:
         self.batch = batch
-        self._name = name
+        self._tell = functools.partial(told, batch, name)
         self._parts: SimpleQueue[Part] = SimpleQueue()
 
     def resolve(self, done: Resolve) -> None:
@@ -257,9 +259,6 @@ class MapSink:
             missing -= self._place(part, results, failed)
         return results, sorted(failed)
 
-    def _label(self, index: int) -> str:
-        return task_label(self.batch, index, self._name)
-
     def _place(
         self,
         part: Resolve | tuple[tuple[Range, ...], Failure],
@@ -268,12 +267,12 @@ class MapSink:
     ) -> int:
         if isinstance(part, Resolve):
             column = part.column
-            values, wrong = load_column(column, part.attempts, self._label, part.host)
+            values, wrong = load_column(column, part.attempts, self._tell)
             results[column.lo : column.hi] = values
             failed.extend(wrong)
             return column.count
         ranges, failure = part
         for lo, hi in ranges:
             failed.extend(range(lo, hi))
-            results[lo:hi] = [exception_from_failure(failure, label=self._label(index)) for index in range(lo, hi)]
+            results[lo:hi] = [exception_from_failure(failure, task=self._tell(index)) for index in range(lo, hi)]
         return sum(hi - lo for lo, hi in ranges)

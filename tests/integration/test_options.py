@@ -248,7 +248,7 @@ def test_name_is_what_messages_call_the_task(place: Place, address: str, client:
     future = client.submit(fail_until, place.path("runs"), 9, ValueError, "x", name="step one")
     error = future.exception()
     assert error is not None
-    where = f"on works, worker 0 ({socket.gethostname()}), attempt 1"
+    where = f"on {socket.gethostname()} (works), worker 0, attempt 1"
     assert error.__notes__[-1] == f"in task {future.task_id} (step one) {where}"
     with pytest.raises(ValueError, match="y") as caught:
         client.map(fail_until, [(place.path("more"), 9, ValueError, "y")], name="step two")
