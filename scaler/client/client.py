@@ -13,8 +13,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from msgspec.structs import replace
+
 from scaler.client import waiting
 from scaler.client.config import ClientConfig, client_config
+from scaler.client.everywhere import MOST_URGENT, run_on_workers
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
 from scaler.client.mapping import Calls, calls_of, starred_calls_of
@@ -240,6 +243,19 @@ class Client:
                 anew.append(self._append(function, again.options, b"".join(again.columns[0].data)))
                 self._io.failures.remove(future)
         return anew
+
+    def run_on_workers(self, fn: Callable[[], Any], tag: str | None = None) -> None:
+        """Call `fn()` once on every worker, or on every worker with a tag, and return when all are done.
+
+        It goes before tasks that wait, and behind those that run; while there is no worker it waits for one. A worker
+        that comes later need not call it, one that dies before it has begun is not waited for. What `fn` returns is
+        dropped; when it raises, or takes its worker down, the first failure is raised once all are done.
+        """
+        require_may_wait("run_on_workers")
+        self._require_open()
+        call_shape(fn).check((), {})
+        function, options = self._prepare(fn, {"tag": tag, "retries": 0, "priority": MOST_URGENT})
+        run_on_workers(self._io, self._next_batch(), function, replace(options, everywhere=True))
 
     def wait_for_workers(self, timeout: float | None = None) -> None:
         """Wait until at least one worker can take tasks; `TimeoutError` after `timeout` seconds."""

@@ -12,6 +12,7 @@ _WAITS = {
     Wait.FUNCTION: "its function is on the way from its client",
     Wait.BACKOFF: "it failed and waits before its next attempt",
     Wait.INPUTS: "it waits for tasks or objects among its arguments",
+    Wait.WORKERS: "every worker runs it once",
 }
 _STANDS = {
     State.HELD: "the scheduler was restarted and waits for a cluster that may have it",

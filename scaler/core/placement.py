@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from scaler.core.batches import Batch
+from scaler.core.everywhere import Everywhere
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
@@ -16,7 +17,8 @@ from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
 class Placement:
     """Gives queued tasks to clusters with room."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes) -> None:
+    def __init__(self, managers: Managers, outcomes: Outcomes, everywhere: Everywhere) -> None:
+        self._everywhere = everywhere
         self._config = managers.config
         self._tasks = managers.tasks
         self._queue = managers.tasks.queue
@@ -97,7 +99,7 @@ class Placement:
             count = self._allowance(cluster, known, lane, shares[known], now)
             if count > 0:
                 before = known.tasks
-                self._give(cluster, known, lane, -(-count // sharers))
+                self._give(cluster, known, lane, -(-count // sharers), now)
                 shares[known] -= before - known.tasks
             else:
                 passed.add(known)
@@ -164,7 +166,7 @@ class Placement:
 
     # ---- giving
 
-    def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int) -> None:
+    def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int, now: float) -> None:
         """Send the first tasks of a lane, one slice of one chunk, or ask their client for what is missing."""
         batch = self._tasks.by_serial[lane.serial]
         span = batch.spans.at(lane.first)
@@ -179,6 +181,9 @@ class Placement:
         column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
         if column is None:
             self._ask_arguments(batch, span)
+            return
+        if batch.options.everywhere:
+            self._everywhere.begin(batch, column.slice(lo, lo + 1), frames, now)
             return
         if cluster.is_new_function(batch.function):
             size_bytes = sum(len(frame) for frame in frames)

@@ -180,7 +180,7 @@ class Requests:
 
 def check_served(options: BatchOptions) -> None:
     """Refuse options that no part of this scheduler honours: better told than ignored."""
-    for name, value in (("parent", options.parent), ("everywhere", options.everywhere), ("durable", options.durable)):
+    for name, value in (("parent", options.parent), ("durable", options.durable)):
         if value:
             raise ProtocolError(f"the option {name} is not served by this version")
     for name, amount in options.resources:

@@ -78,6 +78,10 @@ class Pool:
         """The workers that have tickets."""
         return (worker for worker in self.workers.values() if worker.tickets)
 
+    def callers(self) -> list[Worker]:
+        """The workers that have calls to make themselves and can take tickets."""
+        return [worker for worker in self.workers.values() if worker.calls and worker.phase is Phase.READY]
+
     # ---- lives
 
     def start_missing(self, now: float) -> None:
@@ -148,7 +152,7 @@ class Pool:
     def note(self, worker: Worker) -> None:
         """What a worker has to do has changed."""
         name = worker.id
-        can_take = worker.phase is Phase.READY and not worker.is_alone
+        can_take = worker.phase is Phase.READY and not worker.is_alone and not worker.calls
         if can_take and len(worker.tickets) < worker.threads:
             if name not in self.idle:
                 self.idle[name] = worker
@@ -205,7 +209,7 @@ class Pool:
             )
             assert all(ticket.next < ticket.hi for ticket in worker.tickets.values())
             assert not worker.is_alone or len(worker.tickets) == 1
-            assert (name in self.idle) == (is_ready and not worker.is_alone and worker.free > 0)
+            assert (name in self.idle) == (is_ready and not worker.is_alone and not worker.calls and worker.free > 0)
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)
             assert all(ticket.run.function in worker.functions for ticket in worker.tickets.values())
         assert not self._to_take_back

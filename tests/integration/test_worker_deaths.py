@@ -93,7 +93,7 @@ def test_notes_tell_the_task_the_host_and_the_cluster(place: Place, address: str
     place.cluster(address, 1, "--name", "gpus")
     where = f"on {socket.gethostname()} (gpus), worker 0, attempt 1"
     for function, argument in ((int, "x"), (os._exit, 3)):
-        future = client.submit(function, argument)
+        future = client.submit(function, argument, retries=0)
         error = future.exception()
         assert error is not None
         assert error.__notes__ == [f"in task {future.task_id} ({function.__name__}) {where}"]
