@@ -79,8 +79,9 @@ class Pool:
         return (worker for worker in self.workers.values() if worker.tickets)
 
     def callers(self) -> list[Worker]:
-        """The workers that have calls to make themselves and can take tickets."""
-        return [worker for worker in self.workers.values() if worker.calls and worker.phase is Phase.READY]
+        """The workers that have calls to make themselves, and nothing that they have to do alone."""
+        ready = (worker for worker in self.workers.values() if worker.phase is Phase.READY)
+        return [worker for worker in ready if worker.calls and not worker.is_alone]
 
     # ---- lives
 
