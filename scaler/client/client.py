@@ -254,8 +254,8 @@ class Client:
         require_may_wait("run_on_workers")
         self._require_open()
         call_shape(fn).check((), {})
-        function, options = self._prepare(fn, {"tag": tag, "retries": 0, "priority": MOST_URGENT})
-        run_on_workers(self._io, self._next_batch(), function, replace(options, everywhere=True))
+        _, options = self._prepare(fn, {"tag": tag, "retries": 0, "priority": MOST_URGENT})
+        run_on_workers(self._io, self._next_batch(), fn, replace(options, everywhere=True))
 
     def wait_for_workers(self, timeout: float | None = None) -> None:
         """Wait until at least one worker can take tasks; `TimeoutError` after `timeout` seconds."""
