@@ -59,6 +59,14 @@ class Flow:
             way.asked_at = now
         return way.room_bytes > 0
 
+    def may_send(self, peer: Incarnation) -> bool:
+        """Whether a client has room for what comes from no run; if not, its link is waited for."""
+        client = self._clients.clients.get(peer)
+        if client is None or client.way.room_bytes > 0:
+            return True
+        self._await(peer, client.way)
+        return False
+
     def send(self, message: Results, frames: tuple[Frame, ...]) -> None:
         """Send results to their client."""
         peer = message.batch.owner

@@ -26,6 +26,7 @@ from scaler.protocol.client_messages import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     WorkersReady,
 )
 from scaler.protocol.cluster_messages import (
@@ -126,6 +127,7 @@ ToClient = (
     | ShutdownAnswer
     | Explanation
     | WorkersReady
+    | TasksWait
     | Goodbye
     | ObjectLocated
     | ObjectChunk
@@ -217,6 +219,7 @@ __all__ = [
     "Taken",
     "TasksBegan",
     "TasksFailed",
+    "TasksWait",
     "ToClient",
     "ToCluster",
     "ToScheduler",

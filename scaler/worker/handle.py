@@ -105,7 +105,9 @@ class WorkerHandle:
     def give(self, command: Give, now: float) -> None:
         """Send a ticket down."""
         self._tickets.give(command.ticket, command.column.lo)
-        packet = ticket_packet(command.ticket, command.function, command.batch, command.column, command.inputs)
+        packet = ticket_packet(
+            command.ticket, command.function, command.batch, command.column, command.options.name, command.inputs
+        )
         self.line.send(*packet)
         self.looks.given(now)
 
