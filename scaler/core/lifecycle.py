@@ -49,6 +49,8 @@ class Trigger(enum.Enum):
 LIVE = frozenset((State.ASSIGNED, State.RETRACTING, State.RUNNING, State.CANCELLING))
 #: These end with the acknowledgement of the ledger.
 ENDED = frozenset((State.DONE, State.FAILED, State.CANCELLED))
+#: These do not run again.
+OVER = ENDED | {State.CANCELLING}
 
 
 def _to(*states: State) -> frozenset[State]:

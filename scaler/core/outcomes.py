@@ -28,7 +28,7 @@ class Outcomes:
         self._clients = managers.clients
         self._functions = managers.functions
         self._outbox = managers.outbox
-        self.dependents = Dependents(managers.tasks, managers.outbox, self.ready)
+        self.dependents = Dependents(managers.tasks, managers.outbox, self.ready, self.tell_failed)
 
     # ---- ends
 
@@ -169,10 +169,12 @@ class Outcomes:
             self._tasks.settle_run(run)
 
     def adopt(self, batch: Batch, lo: int, hi: int) -> None:
-        """Of what was just queued of [lo, hi), a cluster that has it already keeps it."""
+        """Of what was just queued of [lo, hi), a cluster that has it already keeps it; what lacks inputs waits."""
         for run in list(batch.rivals):
             for part in run.claims.within(lo, hi):
                 for span in batch.spans.within(*part):
                     if span.state is State.QUEUED:
                         self._tasks.advance(batch, span.lo, span.hi, Trigger.CLAIM, to=State.RUNNING, run=run)
                         self.void_claims(batch, run, span.lo, span.hi)
+        if batch.needs:
+            self.dependents.queued(batch, lo, hi)

@@ -117,7 +117,7 @@ class Reports:
                 answer = Results(batch.id, first, last, part.base, message.place, attempts)
                 self._outbox.send(batch.owner, answer, part.frames())
                 if batch.wanted:
-                    self._outcomes.dependents.finished(batch, part)
+                    self._outcomes.dependents.finished(batch, part, attempts)
             self._outcomes.settle(batch)
         self.running(cluster, message.running, now)
 
