@@ -33,7 +33,7 @@ from scaler.ledger.events import (
 )
 from scaler.payload.calls import columns, pickle_call
 from scaler.payload.functions import PickledFunction, pickle_function
-from scaler.payload.inputs import collecting
+from scaler.payload.inputs import Found
 from scaler.protocol import BatchOptions
 
 #: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
@@ -185,7 +185,7 @@ class Client:
 
     def _pickle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, tuple[ScalerFuture, ...]]:
         """A call in bytes, and the futures among its arguments."""
-        with collecting() as found:
+        with Found() as found:
             call = pickle_call(args, kwargs)
         futures = found.take()
         if futures:

@@ -11,15 +11,17 @@ from typing import Any, Protocol
 from scaler.client.futures import ScalerFuture
 from scaler.errors import ScalerError
 from scaler.ids import BatchId, Range, TaskId
-from scaler.ledger.events import Resolve
+from scaler.ledger.events import KnownOutcome, Resolve
+from scaler.payload.inputs import INLINE_BYTES
 from scaler.payload.values import (
     Outcome,
     exception_from_failure,
     load_column,
     load_value,
 )
-from scaler.protocol import Failure
-from scaler.protocol.columns import REFERENCE, VALUE, words
+from scaler.protocol import Cause, Failure
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, REFERENCE, VALUE, frames_of, words
 
 
 class Sink(Protocol):
@@ -67,8 +69,31 @@ class SealedValue:
     def open(self) -> Outcome:
         return load_value(self._status, self._data, self._attempts)
 
-    def pickled(self) -> bytes | None:
-        return self._data if self._status == VALUE else None
+    def inline(self) -> bytes | None:
+        return self._data if self._status == VALUE and len(self._data) <= INLINE_BYTES else None
+
+    def outcome(self) -> KnownOutcome:
+        return KnownOutcome(self._status, frames_of(self._data), self._attempts)
+
+
+class SealedFailure:
+    """A failure that the scheduler told; each who asks has an exception of his own, since raising it changes it."""
+
+    __slots__ = ("_failure",)
+
+    failed = True
+
+    def __init__(self, failure: Failure) -> None:
+        self._failure = failure
+
+    def open(self) -> Outcome:
+        return Outcome(None, exception_from_failure(self._failure))
+
+    def inline(self) -> bytes | None:
+        return None
+
+    def outcome(self) -> KnownOutcome:
+        return KnownOutcome(FAILED, (encode_failure(self._failure),))
 
 
 class SealedError:
@@ -84,8 +109,11 @@ class SealedError:
     def open(self) -> Outcome:
         return Outcome(None, copy.copy(self._error))
 
-    def pickled(self) -> bytes | None:
+    def inline(self) -> bytes | None:
         return None
+
+    def outcome(self) -> KnownOutcome:
+        return SealedFailure(Failure(Cause.CANCELLED, str(self._error))).outcome()
 
 
 class SubmitSink:
@@ -97,6 +125,8 @@ class SubmitSink:
         self._next_index = 0
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}
+        #: the bytes of the last error: tasks that need one that failed fail with the same
+        self._error = b""
 
     def add(self) -> tuple[int, ScalerFuture]:
         """The next index and its future; the caller holds the client's lock."""
@@ -125,15 +155,22 @@ class SubmitSink:
         ):
             future = take(index, None)
             if future is not None:
-                future.settle(SealedValue(status, bytes(view[start - column.base : end - column.base]), done.attempts))
+                value = bytes(view[start - column.base : end - column.base])
+                future.settle(SealedValue(status, value if status == VALUE else self._once(value), done.attempts))
             start = end
+
+    def _once(self, error: bytes) -> bytes:
+        """An error's bytes, in memory once for all that fail alike."""
+        if error != self._error:
+            self._error = error
+        return self._error
 
     def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
         for lo, hi in ranges:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    future.settle(SealedError(exception_from_failure(failure)))
+                    future.settle(SealedFailure(failure))
 
     def began(self, ranges: Iterable[Range]) -> None:
         for lo, hi in ranges:

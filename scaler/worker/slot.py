@@ -10,10 +10,10 @@ from scaler.errors import DeserializeObjectError, TaskExceptionNotSerializableEr
 from scaler.payload.bare import dump, load
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import function_name
-from scaler.payload.inputs import opener
+from scaler.payload.inputs import Opener
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
-from scaler.protocol.columns import RAISED, VALUE, Frame, words
+from scaler.protocol.columns import RAISED, VALUE, words
 from scaler.protocol.inputs import Inputs
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard
 from scaler.worker.inbox import Inbox
@@ -79,10 +79,10 @@ class Slot:
     def _run_calls(self, function: Callable[..., Any], ticket: TicketPacket, now: int) -> int:
         """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
         content = memoryview(ticket.content)
-        open_call: Callable[[Frame], Any] = load  # Any: users' values
+        opener: Opener | None = None
         if ticket.input_bytes:
             at = len(content) - ticket.input_bytes
-            open_call, content = opener(Inputs(ticket.count, content[at:])), content[:at]
+            opener, content = Opener(Inputs(ticket.count, content[at:])), content[:at]
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
@@ -98,7 +98,7 @@ class Slot:
             try:
                 try:
                     inside[0] = True
-                    call = open_call(data[start:stop])
+                    call = load(data[start:stop]) if opener is None else opener.open(who - first, data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
                     result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
                     inside[0] = False

@@ -22,6 +22,7 @@ from tests.simulation.world import World
 #: raised names the call that raised it.
 Judge = Callable[[bytes, str, bytes], str | None]
 
+_GIVEN_UP = ledger.KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "given up")),))
 #: a client that leaves waits so long for its goodbye to arrive
 LEAVING_S = 0.1
 
@@ -136,7 +137,7 @@ class Client(Dialling):
 
     def _give_up(self, batch: BatchId, index: int) -> None:
         self.answers[batch, index] = "cancelled"
-        self._outcomes[batch, index] = FAILED, (encode_failure(Failure(Cause.CANCELLED, "given up")),)
+        self._outcomes[batch, index] = _GIVEN_UP
 
     @property
     def is_done(self) -> bool:
@@ -180,7 +181,7 @@ class Client(Dialling):
     def _resolved(self, batch: BatchId, column: ResultColumn) -> None:
         calls = self._calls[batch]
         for index, status, data in results_of(column):
-            self._outcomes[batch, index] = status, (data,)
+            self._outcomes[batch, index] = ledger.KnownOutcome(status, (data,))
             if status == VALUE:
                 assert data == value_of(calls[index]), f"{batch} {index} was answered {data!r}"
                 self._note(batch, index, "value", data)
@@ -193,7 +194,7 @@ class Client(Dialling):
                 self._judged(batch, index, "raised" if status == RAISED else "retryable", data, origin)
 
     def _failed(self, batch: BatchId, index: int, failure: Failure) -> None:
-        self._outcomes[batch, index] = FAILED, (encode_failure(failure),)
+        self._outcomes[batch, index] = ledger.KnownOutcome(FAILED, (encode_failure(failure),))
         self._judged(batch, index, failure.cause.value, failure)
 
     def _judged(self, batch: BatchId, index: int, answer: str, what: object, origin: bytes = b"") -> None:
