@@ -158,7 +158,7 @@ class Client:
         require_may_wait("map")
         self._require_open()
         function = pickle_function(fn)
-        sink = MapSink(self._next_batch())
+        sink = MapSink(self._next_batch(), function.name)
         self._announce(sink, function, BatchOptions(name=function.name))
         size = 0
         try:
@@ -211,7 +211,7 @@ class Client:
         key = (function.id, options)
         sink = self._open.get(key)
         if sink is None:
-            sink = self._open[key] = SubmitSink(self._count_batch(), self._io.unwant)
+            sink = self._open[key] = SubmitSink(self._count_batch(), function.name, self._io.unwant)
             self._announce(sink, function, options)
             if len(self._open) > OPEN_BATCHES:
                 _, oldest = self._open.popitem(last=False)

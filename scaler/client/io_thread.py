@@ -323,6 +323,8 @@ class IoThread:
                     self._linked.set()
                 case link_events.LinkDown():
                     ledger_events.append(LinkDown())
+                case link_events.Advised(text):
+                    _tell(text)
                 case link_events.GaveUp(error):
                     self._error = self._error or error
                     return False

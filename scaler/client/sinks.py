@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 from collections.abc import Callable, Iterable
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -58,16 +59,17 @@ class Sink(Protocol):
 class SealedValue:
     """One outcome as it came off the wire."""
 
-    __slots__ = ("_attempts", "_data", "_status", "failed")
+    __slots__ = ("_attempts", "_data", "_status", "_task", "failed")
 
-    def __init__(self, status: int, data: bytes, attempts: int) -> None:
+    def __init__(self, status: int, data: bytes, attempts: int, task: str = "") -> None:
         self._attempts = attempts
+        self._task = task
         self._status = status
         self._data = data
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        return load_value(self._status, self._data, self._attempts)
+        return load_value(self._status, self._data, self._attempts, self._task)
 
     def inline(self) -> bytes | None:
         return self._data if self._status == VALUE and len(self._data) <= INLINE_BYTES else None
@@ -79,15 +81,16 @@ class SealedValue:
 class SealedFailure:
     """A failure that the scheduler told; each who asks has an exception of his own, since raising it changes it."""
 
-    __slots__ = ("_failure",)
+    __slots__ = ("_failure", "_task")
 
     failed = True
 
-    def __init__(self, failure: Failure) -> None:
+    def __init__(self, failure: Failure, task: str = "") -> None:
         self._failure = failure
+        self._task = task
 
     def open(self) -> Outcome:
-        return Outcome(None, exception_from_failure(self._failure))
+        return Outcome(None, exception_from_failure(self._failure, task=self._task))
 
     def inline(self) -> bytes | None:
         return None
@@ -116,11 +119,17 @@ class SealedError:
         return SealedFailure(Failure(Cause.CANCELLED, str(self._error))).outcome()
 
 
-class SubmitSink:
-    """The futures of a batch that `submit` appends to."""
+def _told(batch: BatchId, name: str, index: int) -> str:
+    """Which task it is and of what function, as workers say it of what tasks raise."""
+    return f"in task {TaskId(batch, index)} ({name})"
 
-    def __init__(self, batch: BatchId, unwant: Callable[[BatchId, int], None]) -> None:
+
+class SubmitSink:
+    """The futures of a batch that `submit` appends to; `name` is what its function is called."""
+
+    def __init__(self, batch: BatchId, name: str, unwant: Callable[[BatchId, int], None]) -> None:
         self.batch = batch
+        self._name = name
         self._unwant = unwant
         self._next_index = 0
         #: all and only futures without an outcome
@@ -145,7 +154,9 @@ class SubmitSink:
     def resolve(self, done: Resolve) -> None:
         column = done.column
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
-        view, take = memoryview(data), self._futures.pop
+        # a large result is alone, and worth no second copy
+        view = memoryview(data) if column.count > 1 else data
+        take = self._futures.pop
         start = column.base
         for index, status, end in zip(
             range(column.lo, column.hi),
@@ -156,7 +167,9 @@ class SubmitSink:
             future = take(index, None)
             if future is not None:
                 value = bytes(view[start - column.base : end - column.base])
-                future.settle(SealedValue(status, value if status == VALUE else self._once(value), done.attempts))
+                task = _told(self.batch, self._name, index) if status == FAILED else ""
+                value = value if status == VALUE else self._once(value)
+                future.settle(SealedValue(status, value, done.attempts, task))
             start = end
 
     def _once(self, error: bytes) -> bytes:
@@ -170,7 +183,7 @@ class SubmitSink:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    future.settle(SealedFailure(failure))
+                    future.settle(SealedFailure(failure, _told(self.batch, self._name, index)))
 
     def began(self, ranges: Iterable[Range]) -> None:
         for lo, hi in ranges:
@@ -201,10 +214,11 @@ Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
 class MapSink:
-    """The columns of one `map`, for the one thread that waits for them."""
+    """The columns of one `map`, for the one thread that waits for them; `name` is what its function is called."""
 
-    def __init__(self, batch: BatchId) -> None:
+    def __init__(self, batch: BatchId, name: str) -> None:
         self.batch = batch
+        self._tell = functools.partial(_told, batch, name)
         self._parts: SimpleQueue[Part] = SimpleQueue()
 
     def resolve(self, done: Resolve) -> None:
@@ -235,20 +249,20 @@ class MapSink:
             missing -= self._place(part, results, failed)
         return results, sorted(failed)
 
-    @staticmethod
     def _place(
+        self,
         part: Resolve | tuple[tuple[Range, ...], Failure],
         results: list[Any],
         failed: list[int],
     ) -> int:
         if isinstance(part, Resolve):
             column = part.column
-            values, wrong = load_column(column, part.attempts)
+            values, wrong = load_column(column, part.attempts, self._tell)
             results[column.lo : column.hi] = values
             failed.extend(wrong)
             return column.count
         ranges, failure = part
         for lo, hi in ranges:
             failed.extend(range(lo, hi))
-            results[lo:hi] = [exception_from_failure(failure) for _ in range(lo, hi)]
+            results[lo:hi] = [exception_from_failure(failure, task=self._tell(index)) for index in range(lo, hi)]
         return sum(hi - lo for lo, hi in ranges)

@@ -16,24 +16,29 @@ from scaler.core.tasks import TaskManager
 from scaler.ids import Range, TaskId
 from scaler.protocol import Failure, NeedInputs, Results
 from scaler.protocol.codec import decode_failure, encode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, ResultColumn
+from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 from scaler.protocol.options import MAX_RANGES
 from scaler.ranges import joined, members_within
 
 
 class Dependents:
-    """Moves tasks as those they need end; `ready` queues a range of them, `tell_failed` tells of failed ranges."""
+    """Moves tasks as those they need end.
+
+    `send` sends results to their client, `ready` queues a range of tasks, `tell_failed` tells of failed ranges.
+    """
 
     def __init__(
         self,
         tasks: TaskManager,
         outbox: Outbox,
+        send: Callable[[Results, tuple[Frame, ...]], None],
         ready: Callable[[Batch, int, int], None],
         tell_failed: Callable[[Batch, Iterable[tuple[int, int]], Failure], None],
     ) -> None:
         self._tasks = tasks
         self._outbox = outbox
+        self._send = send
         self._ready = ready
         self._tell_failed = tell_failed
         #: inputs that ended so in this turn, and whose users have not been told
@@ -72,9 +77,9 @@ class Dependents:
         if needed is not None:
             self._ended.append((needed, outcome))
 
-    def finished(self, batch: Batch, column: ResultColumn, attempts: int) -> None:
-        """These outcomes are on the way to their client, after so many attempts."""
-        for index in members_within(batch.wanted, column.lo, column.hi):
+    def finished(self, batch: Batch, column: ResultColumn, lo: int, hi: int, attempts: int) -> None:
+        """[lo, hi) of a column are the outcomes of these tasks, whenever their client has room for them."""
+        for index in members_within(batch.wanted, lo, hi):
             self._ended.append((batch.wanted[index], Outcome(*column.one(index), attempts)))
 
     def failed(self, batch: Batch, ranges: Iterable[tuple[int, int]], failure: Failure) -> None:
@@ -134,6 +139,6 @@ class Dependents:
             for first in range(lo, hi, most):
                 last = min(hi, first + most)
                 answer = Results(batch.id, first, last, 0, attempts=outcome.attempts)
-                self._outbox.send(batch.owner, answer, column.slice(0, last - first).frames())
+                self._send(answer, column.slice(0, last - first).frames())
             for index in members_within(batch.wanted, lo, hi):
                 self._ended.append((batch.wanted[index], outcome))

@@ -43,6 +43,7 @@ class Placement:
             self._timers.place_at = None
             for known in classes.values():
                 known.is_starved = False
+        self._sort_out(now)
         if not classes:
             return
         if all(known.is_starved for known in classes.values()):
@@ -51,7 +52,7 @@ class Placement:
             candidates = self._everyone()
         self._offered.clear()
         for cluster in candidates:
-            if not self._queue.tasks:
+            if self._queue.is_dry:
                 break
             self._fill(cluster, now)
         self._queue.sweep()
@@ -60,6 +61,23 @@ class Placement:
             if known.key.needs.alone:
                 self._reserve(known, now)
         self._workers.refresh()
+
+    def _sort_out(self, now: float) -> None:
+        """Set the classes aside that no connected cluster could take, and bring back those that one can take now.
+
+        Asked are only classes that are new or were woken, unless offers have changed.
+        """
+        workers, queue = self._workers, self._queue
+        queue.sweep()
+        anew = workers.offering_anew
+        if anew and queue.aside:
+            queue.bring_back(lambda key: any(cluster.offers(key, now) for cluster in anew))
+        asked = [key for key, known in queue.classes.items() if workers.has_offered_more or not known.is_starved]
+        for key in asked:
+            if not workers.is_offered(key, now):
+                queue.set_aside(key)
+        anew.clear()
+        workers.has_offered_more = False
 
     def _everyone(self) -> Iterator[Cluster]:
         """Every cluster with room, the longest idle first."""

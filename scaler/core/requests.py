@@ -37,6 +37,7 @@ from scaler.protocol.connection import LONGEST_TEXT
 from scaler.protocol.inputs import Dependencies, read_dependencies, split_off
 from scaler.protocol.options import MAX_INDEX
 from scaler.ranges import members_within
+from scaler.resources import MOST_AMOUNT
 
 
 class Requests:
@@ -209,9 +210,9 @@ def check_served(options: BatchOptions) -> None:
         if value:
             raise ProtocolError(f"the option {name} is not served by this version")
     for name, amount in options.resources:
-        if not _LEAST_AMOUNT <= amount <= _MOST_AMOUNT:
+        if not _LEAST_AMOUNT <= amount <= MOST_AMOUNT:
             raise ProtocolError(f"{amount} of resource {name!r} is nothing to count with")
 
 
-_LEAST_AMOUNT, _MOST_AMOUNT = 1e-6, 1e12
+_LEAST_AMOUNT = 1e-6
 _TAGS_SHOWN = 32

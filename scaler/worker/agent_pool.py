@@ -32,6 +32,12 @@ class AgentConfig:
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """Where its tasks run, for people: the host, and the cluster unless its name tells no more than the host."""
+        tells_host = self.name in {self.host, f"{self.host}-{self.pid}"}
+        return self.name if tells_host else f"{self.host} ({self.name})"
+
 
 class Pool:
     """All workers that have been asked for and have not ended, by number."""
@@ -81,7 +87,7 @@ class Pool:
                 worker = WorkerId(self._next)
                 self._next += 1
                 name = self._free_names.popleft() if self._free_names else ""
-                self.workers[worker] = Worker(worker, name, self._config.threads, self._config.name, now)
+                self.workers[worker] = Worker(worker, name, self._config.threads, self._config.place, now)
                 self._outbox.order(StartWorker(worker, name))
             self._missing = 0
 

@@ -142,13 +142,13 @@ class Worker:
         "looked_at", "name", "phase", "pid", "place", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
-    def __init__(self, worker: WorkerId, name: str, threads: int, cluster: str, now: float) -> None:
+    def __init__(self, worker: WorkerId, name: str, threads: int, place: str, now: float) -> None:
         self.id = worker
         #: what it was given to be called, if anything
         self.name = name
         self.pid = 0
         self.threads = threads
-        self.place = f"{cluster}, worker {name or worker}"
+        self.place = f"{place}, worker {name or worker}"
         self.phase = Phase.STARTING
         self.slots = [Slot() for _ in range(threads)]
         #: given and not finished, in the order given

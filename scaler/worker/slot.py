@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scaler.errors import DeserializeObjectError, TaskExceptionNotSerializableError
+from scaler.errors import TaskExceptionNotSerializableError
 from scaler.payload.bare import dump, load
+from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import function_name
 from scaler.payload.inputs import Opener
@@ -124,8 +125,7 @@ class Slot:
         call: Any,  # Any: the users' values, or that they could not be read
     ) -> bytes:
         if call is _UNREAD and not isinstance(error, Interrupted):
-            text = f"the arguments cannot be loaded here: {type(error).__name__}: {error}"
-            error = DeserializeObjectError(text).with_traceback(error.__traceback__)
+            error = not_loadable("the arguments", error).with_traceback(error.__traceback__)
         owner, n = ticket.batch
         name = function_name(function)
         note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({name}) on {self._place}"

@@ -15,7 +15,7 @@ from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, Arg
 from tests.simulation.dialling import Dialling
 from tests.simulation.plan import CODES
 from tests.simulation.workers import results_of
-from tests.simulation.workload import error_of, value_of
+from tests.simulation.workload import error_of, raised_by, value_of
 from tests.simulation.world import World
 
 #: Says why an answer to a call, "raised", "retryable" or the cause of a failure, is not permitted, or nothing; what is
@@ -189,7 +189,7 @@ class Client(Dialling):
                 self._failed(batch, index, decode_failure(data))
             else:
                 assert status in (RAISED, RAISED_RETRYABLE), f"{batch} {index} ended with status {status}"
-                origin = data[1:]
+                origin = raised_by(data)
                 assert data == error_of(origin), f"{batch} {index} raised {data!r}"
                 self._judged(batch, index, "raised" if status == RAISED else "retryable", data, origin)
 

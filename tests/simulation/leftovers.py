@@ -55,7 +55,7 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
         yield f"inputs {list(tasks.inputs._by_task)}"
     if tasks.runs:
         yield f"runs {list(tasks.runs)}"
-    if tasks.queue.tasks or tasks.queue.classes:
+    if tasks.queue.tasks or tasks.queue.classes or tasks.queue.aside:
         yield "queue entries"
     if any(tasks.tasks_in.values()):
         yield f"counted tasks {tasks.tasks_in}"
@@ -78,5 +78,7 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
         yield "claims"
     if any(record.users or record.asking for record in managers.functions._functions.values()):
         yield "users of functions"
+    if any(client.way.kept or client.way.asked_bytes for client in managers.clients.clients.values()):
+        yield "results that were left behind"
     if any(client.batches for client in managers.clients.clients.values()):
         yield "batches of clients"
