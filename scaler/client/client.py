@@ -48,7 +48,7 @@ from scaler.ledger.events import (
 )
 from scaler.payload.calls import columns, pickle_call
 from scaler.payload.functions import PickledFunction, function_name, pickle_function
-from scaler.payload.inputs import collecting
+from scaler.payload.inputs import Found
 from scaler.protocol import BatchOptions, ShutdownAnswer
 from scaler.resources import unknown_tag
 
@@ -331,7 +331,7 @@ class Client:
 
     def _pickle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, tuple[ScalerFuture, ...]]:
         """A call in bytes, and the futures among its arguments."""
-        with collecting() as found:
+        with Found() as found:
             call = pickle_call(args, kwargs)
         futures = found.take()
         if futures:

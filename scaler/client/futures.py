@@ -22,18 +22,18 @@ from typing import Any, Protocol
 from scaler.client.facts import Facts, ProfilingInfo
 from scaler.client.waits import is_io_thread, require_may_wait
 from scaler.ids import TaskId
-from scaler.ledger.events import Again
+from scaler.ledger.events import Again, KnownOutcome
 from scaler.payload import inputs
-from scaler.payload.functions import split_frames
-from scaler.payload.values import Outcome, dump_outcome
+from scaler.payload.values import Outcome
 from scaler.protocol import Cause, Failure
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, VALUE, Frame
+from scaler.protocol.columns import FAILED
 
 _CHANGES = threading.Lock()
 # so that a forked child finds it free, and whole futures
 os.register_at_fork(before=_CHANGES.acquire, after_in_parent=_CHANGES.release, after_in_child=_CHANGES.release)
 _MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))
+_CANCELLED = KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),))
 _DONE = frozenset((CANCELLED_AND_NOTIFIED, FINISHED))
 
 
@@ -46,8 +46,12 @@ class Sealed(Protocol):
         """The value or the exception; threads that ask at the same time may each call it."""
         ...
 
-    def pickled(self) -> bytes | None:
-        """The bytes of the value, if it is one."""
+    def inline(self) -> bytes | None:
+        """The bytes of the value, if it is one and small enough to go in every call that needs it."""
+        ...
+
+    def outcome(self) -> KnownOutcome:
+        """The same for the tasks that need it, as it came; runs no code of users."""
         ...
 
 
@@ -74,6 +78,11 @@ class ScalerFuture(Future[Any]):
     first asks for it.
     """
 
+    #: a call that needs it was pickled while its value was not to be had, or large
+    _is_input = False
+    #: what was sealed, once it is opened, if other tasks may need it as it came: it is an input, or it failed
+    _kept: Sealed | None = None
+
     def __init__(self, origin: Origin, index: int) -> None:
         # The base class's own initialiser is left out on purpose: it would make the condition at once.
         self._origin = origin
@@ -97,12 +106,18 @@ class ScalerFuture(Future[Any]):
         return self.__dict__[name]
 
     def __reduce__(self) -> str | tuple[Any, ...]:  # Any: as the base class declares it
-        """Among the arguments of a call a future stands for its value; elsewhere it cannot be pickled."""
-        sealed = self._sealed
-        if self._state != FINISHED or (self._exception if sealed is None else sealed.failed):
-            return inputs.stand_in(self)
-        data = sealed.pickled() if sealed is not None else None
-        return inputs.stand_in_for_value(self.result()) if data is None else inputs.stand_in_for_pickled(data)
+        """Among the arguments of a call a future stands for its value; elsewhere it cannot be pickled.
+
+        One that was opened stands for that very object as it is now, like any other argument.
+        """
+        with _CHANGES:
+            sealed = self._sealed
+            data = sealed.inline() if sealed is not None else None
+            is_opened = self._state == FINISHED and sealed is None and self._exception is None
+            self._is_input |= data is None and not is_opened
+        if is_opened:
+            return inputs.stand_in_for_value(self._result)
+        return inputs.stand_in(self) if data is None else inputs.stand_in_for_pickled(data)
 
     def __repr__(self) -> str:
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
@@ -198,6 +213,8 @@ class ScalerFuture(Future[Any]):
         outcome = sealed.open()
         with _CHANGES:
             if self._sealed is not None:
+                if self._is_input or outcome.error is not None:
+                    self._kept = self._sealed
                 self._result, self._exception, self._sealed = (
                     outcome.value,
                     outcome.error,
@@ -234,17 +251,13 @@ class ScalerFuture(Future[Any]):
                     raise
                 LOGGER.exception("exception calling callback for %r", self)
 
-    def outcome(self) -> tuple[int, tuple[Frame, ...]] | None:
-        """What became of the task, as status and bytes for other tasks that need it; None while it is not done."""
-        if self._state not in _DONE:
-            return None
-        if self._state != FINISHED:
-            return FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),)
-        sealed = self._sealed
-        if sealed is not None and (data := sealed.pickled()) is not None:
-            return VALUE, tuple(split_frames(data))
-        status, data = dump_outcome(self._exception if sealed is None else sealed.open().error, self._result)
-        return status, tuple(split_frames(data))
+    def outcome(self) -> KnownOutcome | None:
+        """What became of the task, as it came, for a call whose bytes do not have it; None while it is not done."""
+        with _CHANGES:
+            if self._state == CANCELLED_AND_NOTIFIED:
+                return _CANCELLED
+            sealed = self._sealed or self._kept
+        return sealed.outcome() if sealed is not None else None
 
     # ---- in a forked child
 

@@ -14,15 +14,17 @@ from scaler.client.facts import Facts, told
 from scaler.client.futures import ScalerFuture, Sealed
 from scaler.errors import ClientQuitException, ScalerError
 from scaler.ids import BatchId, Range, TaskId
-from scaler.ledger.events import Again, Resolve
+from scaler.ledger.events import Again, KnownOutcome, Resolve
+from scaler.payload.inputs import INLINE_BYTES
 from scaler.payload.values import (
     Outcome,
     exception_from_failure,
     load_column,
     load_value,
 )
-from scaler.protocol import Failure
-from scaler.protocol.columns import FAILED, REFERENCE, VALUE, words
+from scaler.protocol import Cause, Failure
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, REFERENCE, VALUE, frames_of, words
 
 
 class Sink(Protocol):
@@ -76,8 +78,32 @@ class SealedValue:
         task = self._facts.told(self._index) if self._status == FAILED else ""
         return load_value(self._status, self._data, self._facts.attempts, task)
 
-    def pickled(self) -> bytes | None:
-        return self._data if self._status == VALUE else None
+    def inline(self) -> bytes | None:
+        return self._data if self._status == VALUE and len(self._data) <= INLINE_BYTES else None
+
+    def outcome(self) -> KnownOutcome:
+        return KnownOutcome(self._status, frames_of(self._data), self._facts.attempts)
+
+
+class SealedFailure:
+    """A failure that the scheduler told; each who asks has an exception of his own, since raising it changes it."""
+
+    __slots__ = ("_failure", "_task")
+
+    failed = True
+
+    def __init__(self, failure: Failure, task: str = "") -> None:
+        self._failure = failure
+        self._task = task
+
+    def open(self) -> Outcome:
+        return Outcome(None, exception_from_failure(self._failure, task=self._task))
+
+    def inline(self) -> bytes | None:
+        return None
+
+    def outcome(self) -> KnownOutcome:
+        return KnownOutcome(FAILED, (encode_failure(self._failure),))
 
 
 class SealedError:
@@ -93,8 +119,11 @@ class SealedError:
     def open(self) -> Outcome:
         return Outcome(None, copy.copy(self._error))
 
-    def pickled(self) -> bytes | None:
+    def inline(self) -> bytes | None:
         return None
+
+    def outcome(self) -> KnownOutcome:
+        return SealedFailure(Failure(Cause.CANCELLED, str(self._error))).outcome()
 
 
 class Line(Protocol):
@@ -128,6 +157,8 @@ class SubmitSink:
         self._is_closed = False
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}
+        #: the bytes of the last error: tasks that need one that failed fail with the same
+        self._error = b""
 
     def add(self) -> tuple[int, ScalerFuture]:
         """The next index and its future; the caller holds the client's lock."""
@@ -172,9 +203,17 @@ class SubmitSink:
             future = take(index, None)
             if future is not None:
                 content = bytes(view[start - column.base : end - column.base])
+                if status != VALUE:
+                    content = self._once(content)
                 self._hand_over(future, SealedValue(status, content, facts, index), facts, done.again)
             start = end
         self._settle()
+
+    def _once(self, error: bytes) -> bytes:
+        """An error's bytes, in memory once for all that fail alike."""
+        if error != self._error:
+            self._error = error
+        return self._error
 
     def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:
         facts = Facts.of_failure(self.batch, self._name, failure, time.monotonic())
@@ -182,8 +221,7 @@ class SubmitSink:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    error = exception_from_failure(failure, task=facts.told(index))
-                    self._hand_over(future, SealedError(error), facts, again)
+                    self._hand_over(future, SealedFailure(failure, facts.told(index)), facts, again)
         self._settle()
 
     def _hand_over(self, future: ScalerFuture, sealed: Sealed, facts: Facts, again: Again | None) -> None:

@@ -180,18 +180,17 @@ class Placement:
             return
         lo, hi = span.lo, min(span.hi, span.lo + count)
         load = cluster.load
-        inputs: tuple[Frame, ...] = ()
-        if batch.needs:
-            hi, inputs = sendable(batch, lo, hi)
         column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
         if column is None:
             self._ask_arguments(batch, span)
             return
-        if inputs and column.hi < hi:
-            _, inputs = sendable(batch, lo, column.hi)
         if batch.options.everywhere:
             self._everywhere.begin(batch, column.slice(lo, lo + 1), frames, now)
             return
+        inputs: tuple[Frame, ...] = ()
+        if batch.needs:
+            hi, inputs = sendable(batch, lo, column.hi)
+            column = column.slice(lo, hi)
         if cluster.is_new_function(batch.function):
             size_bytes = sum(len(frame) for frame in frames)
             self._outbox.send(cluster.peer, DefineFunction(batch.function, size_bytes), frames)

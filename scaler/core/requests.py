@@ -33,10 +33,11 @@ from scaler.protocol import (
     TasksWait,
 )
 from scaler.protocol.codec import decode_failure
-from scaler.protocol.columns import FAILED, REFERENCE, STATUSES, ArgumentColumn, Frame
+from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, STATUSES, ArgumentColumn, Frame
 from scaler.protocol.connection import LONGEST_TEXT
-from scaler.protocol.inputs import Dependencies, read_dependencies
+from scaler.protocol.inputs import Dependencies, read_dependencies, split_off
 from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX
+from scaler.ranges import members_within
 from scaler.resources import MOST_AMOUNT, unknown_tag
 
 
@@ -142,17 +143,20 @@ class Requests:
                 for lo, hi in batch.store.missing(span.lo, span.hi):
                     batch.store.add(column.slice(lo, hi))
                 self._outcomes.ready(batch, span.lo, span.hi)
-        if dependencies:
-            self._outcomes.dependents.depend(batch, dependencies)
+                needed = {index: dependencies[index] for index in members_within(dependencies, span.lo, span.hi)}
+                if needed:
+                    self._outcomes.dependents.depend(batch, needed)
 
     def input_known(self, client: ClientRecord, message: InputKnown, frames: tuple[Frame, ...]) -> None:
         """What became of a task that others need, as its client had it."""
-        status = message.status
-        if message.task.batch.owner != client.peer or status not in STATUSES or status == REFERENCE:
-            raise ProtocolError(f"the outcome of task {message.task} is not this peer's to tell")
+        task, status = message.task, message.status
+        if task.batch.owner != client.peer or status not in STATUSES or status == REFERENCE:
+            raise ProtocolError(f"the outcome of task {task} is not this peer's to tell")
+        if not frames or any(len(frame) > MAX_FRAME_BYTES for frame in frames):
+            raise ProtocolError(f"the outcome of task {task} came in {len(frames)} frames, or in one that is too large")
         if status == FAILED:
             decode_failure(b"".join(frames))
-        self._outcomes.dependents.known(message.task, Outcome(status, frames))
+        self._outcomes.dependents.known(task, Outcome(status, frames, message.attempts))
 
     def close(self, client: ClientRecord, message: CloseBatch) -> None:
         """No call follows."""
@@ -200,11 +204,11 @@ def _split(
     """The frames of the calls, and what those behind them say of which task needs which others."""
     if not message.dependency_frames:
         return frames, {}
-    at = max(0, len(frames) - message.dependency_frames)
-    dependencies = read_dependencies(message.lo, message.count, frames[at:])
+    frames, behind = split_off(frames, message.dependency_frames)
+    dependencies = read_dependencies(message.lo, message.count, behind)
     if any(task.batch.owner != client.peer for tasks in dependencies.values() for task in tasks):
         raise ProtocolError("a task depends on one of another client")
-    return frames[:at], dependencies
+    return frames, dependencies
 
 
 def check_served(options: BatchOptions) -> None:

@@ -135,8 +135,6 @@ class Reports:
                 part = column.slice(first, last)
                 answer = Results(batch.id, first, last, part.base, message.place, attempts, cluster.host)
                 self._flow.send(answer, part.frames())
-                if batch.wanted:
-                    self._outcomes.dependents.finished(batch, part)
             if piece.is_kept:
                 self._flow.keep(batch, message, frames)
             self._outcomes.settle(batch)
@@ -193,8 +191,8 @@ class Reports:
             piece.is_kept = True
             if span.state is not State.KEPT:
                 self._tasks.advance(piece.batch, lo, hi, Trigger.KEEP, run=piece.run)
-                if piece.batch.wanted:  # who needs it does not wait for a client that does not read
-                    self._outcomes.dependents.finished(piece.batch, piece.column.slice(lo, hi))
+        if piece.batch.wanted:
+            self._outcomes.dependents.finished(piece.batch, piece.column, lo, hi, span.counts.began + 1)
         if piece.batch.rivals:
             self._outcomes.beat_rivals(piece.batch, lo, hi, piece.run)
 

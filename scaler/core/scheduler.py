@@ -106,8 +106,8 @@ class SchedulerCore:
             FunctionTable(config.idle_function_bytes),
             ObjectManager(),
         )
-        self._outcomes = outcomes = Outcomes(managers)
         self._flow = flow = Flow(managers)
+        self._outcomes = outcomes = Outcomes(managers, flow)
         self._reports = reports = Reports(managers, outcomes, flow)
         self._everywhere = everywhere = Everywhere(managers, outcomes, flow)
         self._placement = placement = Placement(managers, outcomes, everywhere)

@@ -1,5 +1,7 @@
 """What the client's ledger is told and what it asks for."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from scaler.ids import BatchId, Epoch, FunctionId, Range, TaskId
@@ -7,8 +9,13 @@ from scaler.protocol import BatchOptions, Failure, FromClient, ToClient
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 
-#: status and bytes of what became of a task
-KnownOutcome = tuple[int, tuple[Frame, ...]]
+
+class KnownOutcome(NamedTuple):
+    """What became of a task: status and bytes, of the last of so many attempts."""
+
+    status: int
+    frames: tuple[Frame, ...]
+    attempts: int = 1
 
 
 class LinkUp(Struct, frozen=True):

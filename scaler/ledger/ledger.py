@@ -21,6 +21,7 @@ from scaler.ledger.events import (
     Event,
     ExplainAsked,
     FunctionPickled,
+    KnownOutcome,
     Learned,
     Leaving,
     LinkDown,
@@ -81,6 +82,8 @@ TAKEN_DELAY_S = 0.05
 TAKEN_MESSAGES = 64
 TAKEN_BYTES = 1 << 20
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
+#: for who needs a task that was cleared
+_GONE = KnownOutcome(FAILED, (encode_failure(_CANCELLED),))
 
 
 class Ledger:
@@ -167,8 +170,7 @@ class Ledger:
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
             case LinkUp():
-                self._linked = True
-                return self._say_requests()
+                return self._go_on()
             case LinkDown():
                 self._linked = False
                 return []
@@ -184,6 +186,15 @@ class Ledger:
                 return []
             case _:
                 assert_never(event)
+
+    def _go_on(self) -> list[Command]:
+        """What nobody wants is told before any new call: who needs what that needed is to be asked for it anew."""
+        self._linked = True
+        said = self._say_requests()
+        for batch in list(self._talking.values()):
+            said += self._cancel(batch)
+            self._settle(batch)
+        return said
 
     # ---- the caller's side
 
@@ -204,6 +215,8 @@ class Ledger:
             needed = self._batches.get(task.batch)
             if needed is not None and task.index in needed.unresolved:
                 needed.wanted.add(task.index)
+            else:  # it has ended; if nobody told how, it was cleared
+                self._inputs.learn(task, _GONE)
 
     def _close(self, batch: BatchId) -> None:
         known = self._batches.get(batch)
@@ -258,7 +271,7 @@ class Ledger:
             case Results(batch, lo, hi, base, place, attempts, host):
                 column = ResultColumn.from_frames(lo, hi, base, frames)
                 if (known := self._batches.get(batch)) is not None and known.wanted:
-                    self._inputs.resolved(known, column)
+                    self._inputs.resolved(known, column, attempts)
                 self._note_taken(batch, ((lo, hi),), column.size_bytes, now)
                 again = self._again(batch, column.unsuccessful())
                 return [
@@ -316,11 +329,11 @@ class Ledger:
     def _end(self, batch: LedgerBatch, lo: int, hi: int, failure: Failure) -> None:
         """[lo, hi) ends without a result of its own, as who needs it may hear."""
         if batch.wanted:
-            self._inputs.ended(batch, lo, hi, FAILED, (encode_failure(failure),))
+            self._inputs.ended(batch, lo, hi, KnownOutcome(FAILED, (encode_failure(failure),)))
 
     def _tell_outcome(self, task: TaskId) -> list[Command]:
         outcome = self._inputs.outcome(task)
-        return [] if outcome is None else [Say(InputKnown(task, outcome[0]), outcome[1])]
+        return [] if outcome is None else [Say(InputKnown(task, outcome.status, outcome.attempts), outcome.frames)]
 
     def _want_again(self, batch: BatchId, lo: int, hi: int) -> None:
         known = self._batches.get(batch)
@@ -400,10 +413,14 @@ class Ledger:
             batch = next(iter(self._talking.values()))
             before = len(said)
             said += self._announce(batch)
-            room_bytes -= self._talk_of(batch, said)
+            size_bytes = self._talk_of(batch, said)
             self._talking.move_to_end(batch.id)
             self._settle(batch)
-            silent = 0 if len(said) > before else silent + 1
+            if len(said) > before:
+                silent = 0
+                room_bytes -= size_bytes
+            else:  # its next call needs one that is not said yet
+                silent += 1
         return said
 
     def _announce(self, batch: LedgerBatch) -> list[Command]:

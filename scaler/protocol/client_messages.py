@@ -122,11 +122,15 @@ class ExplainTask(Struct, frozen=True, array_like=True, tag=20):
 class InputKnown(Struct, frozen=True, array_like=True, tag=21):
     """What became of a task that others depend on: its status, its value in the frames. Client to scheduler.
 
-    Answers `NeedInputs`.
+    Answers `NeedInputs`; it came of the last of so many `attempts`.
     """
 
     task: TaskId
     status: int
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        check_quantity("attempts", self.attempts)
 
 
 # ---- scheduler to client

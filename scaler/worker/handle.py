@@ -5,7 +5,7 @@ import os
 import signal
 
 from scaler.ids import TicketId, WorkerId
-from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, Frame, ResultColumn
+from scaler.protocol.columns import WORD_BYTES, Frame, ResultColumn, frames_of
 from scaler.worker.agent_events import (
     Define,
     Drop,
@@ -200,8 +200,7 @@ class WorkerHandle:
         if entries.is_in_file:
             value = self._large_value(word(entries.ticket, entries.offset))
             ends = (entries.base + len(value)).to_bytes(WORD_BYTES, "little")
-            view = memoryview(value)
-            data = tuple(view[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
+            data = frames_of(value)
         return ResultColumn(
             lo=lo,
             count=entries.count,

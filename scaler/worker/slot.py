@@ -12,10 +12,10 @@ from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import Retried
-from scaler.payload.inputs import opener
+from scaler.payload.inputs import Opener
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
-from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE, Frame, words
+from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE, words
 from scaler.protocol.inputs import Inputs
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard
 from scaler.worker.inbox import Inbox
@@ -92,10 +92,10 @@ class Slot:
     ) -> int:
         """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
         content = memoryview(ticket.content)
-        open_call: Callable[[Frame], Any] = load  # Any: users' values
+        opener: Opener | None = None
         if ticket.input_bytes:
             at = len(content) - ticket.input_bytes
-            open_call, content = opener(Inputs(ticket.count, content[at:])), content[:at]
+            opener, content = Opener(Inputs(ticket.count, content[at:])), content[:at]
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
@@ -111,7 +111,7 @@ class Slot:
             try:
                 try:
                     inside[0] = True
-                    call = open_call(data[start:stop])
+                    call = load(data[start:stop]) if opener is None else opener.open(who - first, data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
                     result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
                     inside[0] = False

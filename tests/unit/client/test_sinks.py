@@ -103,6 +103,17 @@ def test_futures_get_their_own_outcome():
     assert errors[0].__notes__ == ["note, attempt 3"]
 
 
+def test_an_error_that_many_fail_with_is_in_memory_once():
+    sink = SubmitSink(A, "square", lambda _batch, _index: None)
+    futures = [sink.add()[1] for _ in range(5)]
+    error, other = ((RAISED, dump_exception(KeyError(key), 0, "note")) for key in "xy")
+    sink.resolve(done(0, [error, value(1), error]))
+    sink.resolve(done(3, [error, other]))
+    frames = [future.outcome().frames[0] for future in futures]
+    assert frames[0] is frames[2] is frames[3]
+    assert [str(future.exception()) for future in futures] == ["'x'", "None", "'x'", "'x'", "'y'"]
+
+
 def test_a_result_that_is_alone_is_not_copied():
     sink = SubmitSink(A, Line(), "square")
     _, future = sink.add()

@@ -278,6 +278,8 @@ WRONG = {
     "what became of a task of another client": Received(ALICE, InputKnown(TaskId(B, 0), 0), (b"1",)),
     "what became of a task, in no known way": Received(ALICE, InputKnown(TaskId(A, 0), 77), (b"1",)),
     "a failure that is none": Received(ALICE, InputKnown(TaskId(A, 0), 2), (b"1",)),
+    "what became of a task, without a byte": Received(ALICE, InputKnown(TaskId(A, 0), 0)),
+    "what became of a task in too large a frame": Received(ALICE, InputKnown(TaskId(A, 0), 0), (bytes((1 << 20) + 1),)),
     "a closing that counts otherwise": closes(A, 3),
     "a parent": opens(A2, BatchOptions(parent=TaskId(A, 0))),
     "durable work": opens(A2, BatchOptions(durable="nightly")),
