@@ -6,31 +6,33 @@ batches, so that any number of threads may submit.
 
 import atexit
 import copy
+import functools
 import os
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self
 
 from scaler.client import waiting
+from scaler.client.completions import Completions
 from scaler.client.config import ClientConfig, client_config
+from scaler.client.draft import Draft, S
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
+from scaler.client.kept import KeptResults
+from scaler.client.map_future import MapFuture, raise_first
 from scaler.client.mapping import Calls, calls_of, starred_calls_of
+from scaler.client.progress import ProgressWish, check_progress, expected, follow, shown
 from scaler.client.signatures import call_shape
-from scaler.client.sinks import MapSink, Sink, SubmitSink
+from scaler.client.sinks import MapSink, SubmitSink
+from scaler.client.stream import Stream, checked_buffersize
 from scaler.client.waits import require_may_wait
 from scaler.errors import ClientQuitException
-from scaler.ids import BatchId, Incarnation, Range
-from scaler.ledger.events import (
-    BatchClosed,
-    BatchOpened,
-    FunctionPickled,
-    TasksAppended,
-    Unwanted,
-)
-from scaler.payload.calls import columns, pickle_call
+from scaler.ids import BatchId, Incarnation
+from scaler.ledger.events import BatchClosed, BatchOpened, FunctionPickled
+from scaler.payload.calls import pickle_call
 from scaler.payload.functions import PickledFunction, pickle_function
 from scaler.protocol import BatchOptions
 
@@ -112,14 +114,18 @@ class Client:
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
         return_exceptions: bool = False,
+        progress: ProgressWish = False,
     ) -> list[Any]:
         """Run `fn` on every element, each a task of its own, and return the results in order.
 
         With one iterable an element that is exactly a `tuple` is the argument list, any other the single argument;
         several iterables are zipped. When elements fail, the first one's exception is raised once all are done, with
         every outcome on its `results`; with `return_exceptions` the exceptions stand in the list instead.
+        `progress=True` shows a bar on stderr if that is a terminal or a notebook; "plain", "rich" or "tqdm" show one of
+        that kind wherever it is.
         """
-        return self._run(fn, calls_of(call_shape(fn), iterables), return_exceptions=return_exceptions)
+        calls = calls_of(call_shape(fn), iterables)
+        return self._run(fn, calls, expected(iterables), return_exceptions=return_exceptions, progress=progress)
 
     def starmap(
         self,
@@ -127,61 +133,119 @@ class Client:
         iterable: Iterable[Iterable[Any]],
         *,
         return_exceptions: bool = False,
+        progress: ProgressWish = False,
     ) -> list[Any]:
         """As `map`, where each element is an argument list."""
-        return self._run(
-            fn,
-            starred_calls_of(call_shape(fn), iterable),
-            return_exceptions=return_exceptions,
-        )
+        calls = starred_calls_of(call_shape(fn), iterable)
+        return self._run(fn, calls, expected((iterable,)), return_exceptions=return_exceptions, progress=progress)
 
-    def gather(self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
+    def map_async(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        return_exceptions: bool = False,
+        progress: ProgressWish = False,
+    ) -> MapFuture:
+        """As `map`, but return once all is drawn: a sequence of futures, with `get` for all results."""
+        calls = calls_of(call_shape(fn), iterables)
+        check_progress(progress)
+        draft = self._draft(fn, lambda batch: KeptResults(batch, self._io.give_up, self._io.forget))
+        follow(progress, draft.name, functools.partial(draft.tally, expected(iterables)), draft.sink.wait)
+        draft.append_all(calls)
+        draft.sink.complete()
+        return MapFuture(draft.sink, return_exceptions=return_exceptions)
+
+    def imap(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        buffersize: int | None = None,
+        return_exceptions: bool = False,
+        progress: ProgressWish = False,
+    ) -> Stream:
+        """As `map`, but an iterator of the results that draws elements only as they are taken: both may be endless.
+
+        At most `buffersize` elements are drawn and not given; by default 8,192, fewer where they or their results are
+        large. Elements are drawn in the thread that iterates. An element that fails raises its exception when its turn
+        comes, and the iterator may be used further; see `Stream`.
+        """
+        return self._stream(fn, iterables, buffersize, progress, in_order=True, return_exceptions=return_exceptions)
+
+    def imap_unordered(
+        self,
+        fn: Callable[..., Any],
+        *iterables: Iterable[Any],
+        buffersize: int | None = None,
+        return_exceptions: bool = False,
+        progress: ProgressWish = False,
+    ) -> Stream:
+        """As `imap`, but the results come as they are there."""
+        return self._stream(fn, iterables, buffersize, progress, in_order=False, return_exceptions=return_exceptions)
+
+    def gather(self, futures: Any, *, return_exceptions: bool = False) -> Any:  # Any: see there
         """The results of the futures in their order; see `scaler.gather`."""
         return waiting.gather(futures, return_exceptions=return_exceptions)
 
-    def as_completed(self, futures: Iterable[ScalerFuture], timeout: float | None = None) -> Iterator[ScalerFuture]:
+    def as_completed(
+        self, futures: Iterable[Future[Any]], timeout: float | None = None, *, with_results: bool = False
+    ) -> Completions:
         """The futures as they finish; see `scaler.as_completed`."""
-        return waiting.as_completed(futures, timeout)
+        return waiting.as_completed(futures, timeout, with_results=with_results)
 
     def wait(
         self,
-        futures: Iterable[ScalerFuture],
+        futures: Iterable[Future[Any]],
         timeout: float | None = None,
         return_when: str = "ALL_COMPLETED",
     ) -> Any:
         """`(done, not_done)` as `concurrent.futures.wait` gives them; see `scaler.wait`."""
         return waiting.wait(futures, timeout, return_when)
 
-    def _run(self, fn: Callable[..., Any], calls: Calls, *, return_exceptions: bool) -> list[Any]:
+    def _run(
+        self, fn: Callable[..., Any], calls: Calls, size: int | None, *, return_exceptions: bool, progress: ProgressWish
+    ) -> list[Any]:
         require_may_wait("map")
-        self._require_open()
-        function = pickle_function(fn)
-        sink = MapSink(self._next_batch())
-        self._announce(sink, function, BatchOptions(name=function.name))
-        size = 0
+        check_progress(progress)
+        draft = self._draft(fn, MapSink)
         try:
-            elements, as_calls = calls
-            for column in columns(elements, 0, as_calls):
-                self._io.post(TasksAppended(sink.batch, column))
-                size = column.hi
-            self._io.post(BatchClosed(sink.batch))
-            results, failed = sink.collect(size)
+            with shown(progress, draft.name, functools.partial(draft.tally, size)):
+                draft.append_all(calls)
+                results, failed = draft.sink.collect()
         except BaseException:
-            self._io.post(BatchClosed(sink.batch), Unwanted(sink.batch, (Range(0, size),)))
+            draft.give_up()
             raise
-        finally:
-            self._io.forget(sink.batch)
-        if failed and not return_exceptions:
-            error = results[failed[0]]
-            error.results = results
-            raise error
+        draft.forget()
+        if not return_exceptions:
+            raise_first(results, failed)
         return results
+
+    def _stream(
+        self,
+        fn: Callable[..., Any],
+        iterables: tuple[Iterable[Any], ...],
+        buffersize: int | None,
+        progress: ProgressWish,
+        *,
+        in_order: bool,
+        return_exceptions: bool,
+    ) -> Stream:
+        elements, as_calls = calls_of(call_shape(fn), iterables)
+        check_progress(progress)
+        ahead = checked_buffersize(buffersize)
+        drawn = iter(elements)
+        draft = self._draft(fn, MapSink)
+        bar = shown(progress, draft.name, functools.partial(draft.tally, expected(iterables)))
+        return Stream(self, draft, drawn, as_calls, ahead, bar, in_order=in_order, return_exceptions=return_exceptions)
 
     # ---- batches
 
-    def _next_batch(self) -> BatchId:
+    def _draft(self, fn: Callable[..., Any], sink_of: Callable[[BatchId], S]) -> Draft[S]:
+        """A new batch for calls of a function, whose outcomes go to a sink of its own."""
+        self._require_open()
+        function = pickle_function(fn)
         with self._io.lock:
-            return self._count_batch()
+            batch = self._count_batch()
+        return Draft(self._io, sink_of(batch), function, BatchOptions(name=function.name))
 
     def _count_batch(self) -> BatchId:
         self._batches += 1
@@ -199,7 +263,7 @@ class Client:
         self._open.move_to_end(key)
         return sink
 
-    def _announce(self, sink: Sink, function: PickledFunction, options: BatchOptions) -> None:
+    def _announce(self, sink: SubmitSink, function: PickledFunction, options: BatchOptions) -> None:
         self._io.remember(sink)
         self._io.post(
             FunctionPickled(function.id, function.frames),

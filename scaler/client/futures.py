@@ -7,7 +7,7 @@ and once there is a condition also under that, together with telling who waits. 
 
 import os
 import threading
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
     CANCELLED_AND_NOTIFIED,
@@ -51,11 +51,24 @@ class Origin(Protocol):
         ...
 
 
+def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]]":
+    """What a caller was given, as a list; `TypeError` where anything in it is no future."""
+    futures = list(found)
+    for future in futures:
+        if not isinstance(future, Future):
+            raise TypeError(
+                f"{caller} takes the futures that submit and map_async return, not {type(future).__name__}; "
+                "map returns plain results"
+            )
+    return futures
+
+
 class ScalerFuture(Future[Any]):
     """The result of one call, now or later; made by `Client.submit`, never by users.
 
-    It works wherever a `concurrent.futures.Future` does, and can be awaited. The value is unpickled in the thread that
-    first asks for it.
+    It works wherever a `concurrent.futures.Future` does. It can be awaited, in any event loop of asyncio; a coroutine
+    that is cancelled while it waits gives the task up, unless it has shielded it. The value is unpickled in the thread
+    that first asks for it.
     """
 
     def __init__(self, origin: Origin, index: int) -> None:
@@ -84,9 +97,9 @@ class ScalerFuture(Future[Any]):
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
 
     def __await__(self) -> Generator[Any, None, Any]:
-        import asyncio  # noqa: PLC0415  # a fifth of the time that importing a client takes; who awaits has it
+        from scaler.client.awaiting import outcome  # noqa: PLC0415  # asyncio takes its time; who awaits has it
 
-        return asyncio.wrap_future(self).__await__()
+        return outcome(self).__await__()
 
     @property
     def task_id(self) -> str:
@@ -112,13 +125,27 @@ class ScalerFuture(Future[Any]):
                 return False
             if self._state != PENDING:
                 return True
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
+            self._mark_cancelled()
         self._origin.unwant(self._index)
         self._invoke_callbacks()
         return True
+
+    def give_up(self) -> bool:
+        """Give the task up though it may run, which ends it there; False if it was done."""
+        with self._condition, _CHANGES:
+            if self._state in _DONE:
+                return False
+            self._mark_cancelled()
+        self._origin.unwant(self._index)
+        self._invoke_callbacks()
+        return True
+
+    def _mark_cancelled(self) -> None:
+        """The caller holds both locks."""
+        self._state = CANCELLED_AND_NOTIFIED
+        for waiter in self._waiters:
+            waiter.add_cancelled(self)
+        self._condition.notify_all()
 
     def result(self, timeout: float | None = None) -> Any:  # Any: whatever the task returned
         """What the task returned; raises what it raised, `CancelledError`, or `TimeoutError` after `timeout` s."""
@@ -177,13 +204,26 @@ class ScalerFuture(Future[Any]):
         self.__dict__.pop("_condition", None)  # a thread of the parent may have held it
         self._sealed, self._state = sealed, FINISHED
 
-    # ---- called by the I/O thread
+    # ---- called by whoever keeps the outcomes
+
+    def revoke(self) -> None:
+        """The task was given up, whether it ran or not: from now on the future is cancelled, unless it was done."""
+        with self._condition, _CHANGES:
+            if self._state in _DONE:
+                return
+            self._mark_cancelled()
+        self._invoke_callbacks()
 
     def note_running(self) -> None:
         """Record that a worker runs the task now."""
         with _CHANGES:
-            if self._state == PENDING:
-                self._state = RUNNING
+            if self._state != PENDING:
+                return
+            self._state = RUNNING
+            condition = self.__dict__.get("_condition")
+        if condition is not None:
+            with condition:
+                condition.notify_all()
 
     def settle(self, sealed: Sealed) -> None:
         """Record the outcome and wake whoever waits; a future that was cancelled stays so."""

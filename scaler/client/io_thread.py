@@ -160,7 +160,11 @@ class IoThread:
 
     def unwant(self, batch: BatchId, index: int) -> None:
         """Nobody waits for the result of this task any more."""
-        self.post(Unwanted(batch, (Range(index, index + 1),)))
+        self.give_up(batch, (Range(index, index + 1),))
+
+    def give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Nobody waits for the results of these tasks any more."""
+        self.post(Unwanted(batch, ranges))
 
     def leave(self, reason: str) -> None:
         """Leave the scheduler and end the thread; all that is unfinished is told the reason. Again: nothing."""

@@ -4,7 +4,7 @@
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -18,7 +18,7 @@ from scaler.payload.values import (
     load_column,
     load_value,
 )
-from scaler.protocol import Failure
+from scaler.protocol import Cause, Failure
 from scaler.protocol.columns import REFERENCE, VALUE, words
 
 
@@ -82,6 +82,20 @@ class SealedError:
         return Outcome(None, copy.copy(self._error))
 
 
+def sealed_value(done: Resolve, index: int) -> SealedValue:
+    """The outcome of one task of a column, with bytes of its own."""
+    one = done.column.slice(index, index + 1)
+    return SealedValue(memoryview(one.statuses)[0], b"".join(one.data), done.attempts)
+
+
+def end_future(future: ScalerFuture, failure: Failure) -> None:
+    """A task ended without a result: its future is cancelled if that is why, else it fails."""
+    if failure.cause is Cause.CANCELLED:
+        future.revoke()
+    else:
+        future.settle(SealedError(exception_from_failure(failure)))
+
+
 class SubmitSink:
     """The futures of a batch that `submit` appends to."""
 
@@ -127,7 +141,7 @@ class SubmitSink:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    future.settle(SealedError(exception_from_failure(failure)))
+                    end_future(future, failure)
 
     def began(self, ranges: Iterable[Range]) -> None:
         for lo, hi in ranges:
@@ -157,18 +171,41 @@ class SubmitSink:
 Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
+def opened(part: Resolve | tuple[tuple[Range, ...], Failure]) -> Iterator[tuple[int, list[Any], list[int]]]:
+    """For each range of a part its first index, its values, and the indices of those that are exceptions."""
+    if isinstance(part, Resolve):
+        yield (part.column.lo, *load_column(part.column, part.attempts))
+        return
+    ranges, failure = part
+    for lo, hi in ranges:
+        yield lo, [exception_from_failure(failure) for _ in range(lo, hi)], list(range(lo, hi))
+
+
 class MapSink:
-    """The columns of one `map`, for the one thread that waits for them."""
+    """The columns of one `map` or stream, for the one thread that waits for them."""
 
     def __init__(self, batch: BatchId) -> None:
         self.batch = batch
+        #: how many outcomes are expected, how many came, and how many of these are failures
+        self.size = self.done = self.failed = 0
+        self.result_bytes = 0
         self._parts: SimpleQueue[Part] = SimpleQueue()
 
+    def expect(self, hi: int) -> None:
+        self.size = hi
+
     def resolve(self, done: Resolve) -> None:
+        self.result_bytes += done.column.size_bytes
+        self.failed += len(done.column.unsuccessful())
+        self.done += done.column.count
         self._parts.put(done)
 
     def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
-        self._parts.put((tuple(ranges), failure))
+        rejected = tuple(ranges)
+        count = sum(hi - lo for lo, hi in rejected)
+        self.failed += count
+        self.done += count
+        self._parts.put((rejected, failure))
 
     def began(self, ranges: Iterable[Range]) -> None:
         """Nobody can ask a plain `map` what runs."""
@@ -177,35 +214,31 @@ class MapSink:
         self._parts.put(error)
 
     disown = abort
-    #: as long as its batch is not forgotten
-    is_awaited = True
 
-    def collect(self, size: int) -> tuple[list[Any], list[int]]:
-        """Wait for all `size` outcomes: results in order, exceptions among them at the indices listed."""
-        results: list[Any] = [None] * size
+    @property
+    def is_awaited(self) -> bool:
+        return self.done < self.size
+
+    def arrived(self) -> Iterator[Part]:
+        """What has come and was not taken yet."""
+        while not self._parts.empty():
+            yield self._parts.get()
+
+    def wait(self) -> Part:
+        """What comes next, whenever it does."""
+        return self._parts.get()
+
+    def collect(self) -> tuple[list[Any], list[int]]:
+        """Wait for all that is expected: results in order, exceptions among them at the indices listed."""
+        results: list[Any] = [None] * self.size
         failed: list[int] = []
-        missing = size
+        missing = self.size
         while missing:
-            part = self._parts.get()
+            part = self.wait()
             if isinstance(part, ScalerError):
                 raise part
-            missing -= self._place(part, results, failed)
+            for lo, values, wrong in opened(part):
+                results[lo : lo + len(values)] = values
+                failed += wrong
+                missing -= len(values)
         return results, sorted(failed)
-
-    @staticmethod
-    def _place(
-        part: Resolve | tuple[tuple[Range, ...], Failure],
-        results: list[Any],
-        failed: list[int],
-    ) -> int:
-        if isinstance(part, Resolve):
-            column = part.column
-            values, wrong = load_column(column, part.attempts)
-            results[column.lo : column.hi] = values
-            failed.extend(wrong)
-            return column.count
-        ranges, failure = part
-        for lo, hi in ranges:
-            failed.extend(range(lo, hi))
-            results[lo:hi] = [exception_from_failure(failure) for _ in range(lo, hi)]
-        return sum(hi - lo for lo, hi in ranges)

@@ -1,38 +1,24 @@
-from array import array
-from itertools import accumulate
-
 import pytest
 
 from scaler.client.sinks import MapSink, SubmitSink
 from scaler.errors import ClientQuitException, WorkerDiedError
-from scaler.ids import BatchId, Incarnation, Range
-from scaler.ledger.events import Resolve
-from scaler.payload.exceptions import dump_exception
-from scaler.payload.values import dump_value
+from scaler.ids import Range
 from scaler.protocol import Cause, Failure
-from scaler.protocol.columns import RAISED, VALUE, ResultColumn
+from tests.unit.client.examples import BATCH as A
+from tests.unit.client.examples import resolved
 
-A = BatchId(Incarnation(1), 1)
 DIED = Failure(Cause.DIED, "signal 9")
-
-
-def done(lo: int, outcomes: list[tuple[int, bytes]], attempts: int = 1, base: int = 0) -> Resolve:
-    ends = array("Q", accumulate((len(data) for _, data in outcomes), initial=base))[1:].tobytes()
-    statuses, data = bytes(status for status, _ in outcomes), b"".join(data for _, data in outcomes)
-    count = len(outcomes)
-    return Resolve(A, ResultColumn(lo, count, base, statuses, bytes(4 * count), ends, b"", (data,)), "host", attempts)
-
-
-def value(result: object) -> tuple[int, bytes]:
-    return VALUE, dump_value(result)
 
 
 def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
     sink = MapSink(A)
-    sink.resolve(done(3, [value(3), value(4)], base=100))
+    sink.expect(5)
+    sink.resolve(resolved(3, 3, 4, base=100))
     sink.reject((Range(2, 3),), DIED)
-    sink.resolve(done(0, [value(0), (RAISED, dump_exception(ValueError("x"), 0, "note"))], attempts=2))
-    results, failed = sink.collect(5)
+    assert (sink.done, sink.failed, sink.is_awaited) == (3, 1, True)
+    sink.resolve(resolved(0, 0, ValueError("x"), attempts=2))
+    assert (sink.done, sink.failed, sink.is_awaited) == (5, 2, False)
+    results, failed = sink.collect()
     assert (results[0], results[3:], failed) == (0, [3, 4], [1, 2])
     assert (repr(results[1]), results[1].__notes__) == ("ValueError('x')", ["note, attempt 2"])
     assert isinstance(results[2], WorkerDiedError)
@@ -40,18 +26,17 @@ def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
 
 def test_a_map_whose_client_left_raises():
     sink = MapSink(A)
-    sink.resolve(done(0, [value(0)]))
+    sink.expect(2)
+    sink.resolve(resolved(0, 0))
     sink.abort(ClientQuitException("left"))
     with pytest.raises(ClientQuitException, match="left"):
-        sink.collect(2)
+        sink.collect()
 
 
 def test_futures_get_their_own_outcome():
     sink = SubmitSink(A, lambda _batch, _index: None)
     futures = [sink.add()[1] for _ in range(5)]
-    sink.resolve(
-        done(0, [value("a"), value("b"), (RAISED, dump_exception(KeyError(1), 0, "note"))], attempts=3, base=50)
-    )
+    sink.resolve(resolved(0, "a", "b", KeyError(1), attempts=3, base=50))
     sink.reject((Range(3, 4),), DIED)
     sink.abort(ClientQuitException("left"))
     assert [future.result() for future in futures[:2]] == ["a", "b"]
@@ -66,8 +51,16 @@ def test_a_future_that_is_given_up_is_told_and_gets_nothing():
     sink = SubmitSink(A, lambda batch, index: told.append((batch, index)))
     _, future = sink.add()
     assert future.cancel()
-    sink.resolve(done(0, [value(1)]))
+    sink.resolve(resolved(0, 1))
     assert told == [(A, 0)]
+    assert future.cancelled()
+
+
+def test_a_task_that_the_scheduler_took_back_is_cancelled():
+    sink = SubmitSink(A, lambda _batch, _index: None)
+    _, future = sink.add()
+    future.note_running()
+    sink.reject((Range(0, 1),), Failure(Cause.CANCELLED, "the task was cancelled"))
     assert future.cancelled()
 
 
@@ -91,12 +84,13 @@ def test_everybody_who_waited_for_a_client_that_left_has_an_error_of_his_own():
 
 def test_in_a_forked_child_every_future_and_map_says_whose_it_is():
     sink, mapped = SubmitSink(A, lambda _batch, _index: None), MapSink(A)
+    mapped.expect(1)
     future = sink.add()[1]
     for one in (sink, mapped):
         one.disown(ClientQuitException("the parent's"))
     assert str(future.exception()) == "the parent's"
     with pytest.raises(ClientQuitException, match="the parent's"):
-        mapped.collect(1)
+        mapped.collect()
 
 
 def test_a_sink_is_awaited_until_its_last_future_is_done_or_given_up():
@@ -104,7 +98,7 @@ def test_a_sink_is_awaited_until_its_last_future_is_done_or_given_up():
     sink = SubmitSink(A, lambda _batch, _index: seen.append(sink.is_awaited))
     assert not sink.is_awaited
     (_, first), (_, second) = sink.add(), sink.add()
-    sink.resolve(done(0, [value(1)]))
+    sink.resolve(resolved(0, 1))
     assert (first.done(), sink.is_awaited) == (True, True)
     second.cancel()
     assert seen == [False]
