@@ -33,6 +33,7 @@ from scaler.core.results import Reports
 from scaler.core.retraction import Retraction
 from scaler.core.spans import Wait
 from scaler.core.tasks import TaskManager
+from scaler.core.unbegun import Unbegun
 from scaler.core.workers import Cluster, WorkerManager
 from scaler.errors import ProtocolError
 from scaler.ids import Epoch, Incarnation
@@ -100,11 +101,12 @@ class SchedulerCore:
             ObjectManager(),
         )
         self._outcomes = outcomes = Outcomes(managers)
-        self._reports = reports = Reports(managers, outcomes)
-        self._placement = placement = Placement(managers, outcomes)
         self._retraction = retraction = Retraction(managers)
+        unbegun = Unbegun(managers, outcomes, retraction)
+        self._reports = reports = Reports(managers, outcomes, unbegun)
+        self._placement = placement = Placement(managers, outcomes)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
-        self._requests = Requests(managers, outcomes, placement)
+        self._requests = Requests(managers, outcomes, placement, unbegun)
         self._membership = Membership(managers, outcomes, recovery)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:

@@ -60,6 +60,13 @@ class Unwanted(Struct, frozen=True):
     ranges: tuple[Range, ...]
 
 
+class CancelAsked(Struct, frozen=True):
+    """The caller wants these cancelled if they have not begun; they are waited for until the scheduler says so."""
+
+    batch: BatchId
+    ranges: tuple[Range, ...]
+
+
 class ClearAsked(Struct, frozen=True):
     """All work of this client is dropped."""
 
@@ -81,6 +88,7 @@ Event = (
     | TasksAppended
     | BatchClosed
     | Unwanted
+    | CancelAsked
     | ClearAsked
     | Leaving
     | ShutdownAsked

@@ -15,6 +15,7 @@ from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
     Began,
+    CancelAsked,
     ClearAsked,
     Command,
     Event,
@@ -146,6 +147,8 @@ class Ledger:
                 return []
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
+            case CancelAsked(batch, ranges):
+                return self._ask_to_cancel(batch, ranges)
             case LinkUp():
                 self._linked = True
                 return self._say_requests()
@@ -185,6 +188,14 @@ class Ledger:
         said = self._cancel(known) if self._linked else []
         self._settle(known)
         return said
+
+    def _ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> list[Command]:
+        """What the scheduler does not know yet is passed over: whoever asks does so again."""
+        known = self._batches.get(batch)
+        if known is None or not self._linked or not known.announced:
+            return []
+        sent = tuple(part for lo, hi in ranges for part in known.unresolved.within(lo, min(hi, known.sent)))
+        return [Say(CancelTasks(batch, part, unless_begun=True)) for part in _parts(sent)]
 
     def _clear(self) -> list[Command]:
         for batch in list(self._batches.values()):

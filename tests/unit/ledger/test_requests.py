@@ -5,10 +5,12 @@ from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
+    CancelAsked,
     ClearAsked,
     Leaving,
     LinkDown,
     Received,
+    Reject,
     Say,
     ShutdownAsked,
     TasksAppended,
@@ -17,8 +19,10 @@ from scaler.ledger.events import (
 from scaler.ledger.ledger import Ledger
 from scaler.protocol import (
     CancelTasks,
+    Cause,
     ClearClient,
     CloseBatch,
+    Failure,
     Goodbye,
     NeedFunction,
     NeedTasks,
@@ -109,6 +113,30 @@ def test_what_nobody_wants_is_cancelled_and_forgotten(ledger: Watched):
     assert ledger.handle([results(A, 1, 4)]) == []
     assert ledger.handle([], now=1.0) == [Say(Taken(A, spans((1, 4))))]
     assert ledger.handle([Unwanted(B, spans((0, 1)))]) == []
+
+
+def test_what_is_to_be_cancelled_unless_it_has_begun_is_waited_for_all_the_same(ledger: Watched):
+    ledger.handle(mapped(0, 5))
+    asked = [Say(CancelTasks(A, spans((1, 3)), unless_begun=True))]
+    assert ledger.handle([CancelAsked(A, spans((1, 3)))]) == asked
+    assert ledger.handle([results(A, 1, 2)]) == [resolve(1, 2)]
+    assert ledger.handle([CancelAsked(A, spans((0, 3)))]) == [
+        Say(CancelTasks(A, spans((0, 1), (2, 3)), unless_begun=True))
+    ]
+    cancelled = Failure(Cause.CANCELLED, "the task was cancelled")
+    assert ledger.handle([Received(TasksFailed(A, spans((2, 3)), cancelled))]) == [Reject(A, spans((2, 3)), cancelled)]
+    assert ledger.unresolved == 3
+
+
+def test_only_what_the_scheduler_knows_can_be_cancelled_unless_it_has_begun(ledger: Watched):
+    ledger.handle([*opened(), TasksAppended(A, arguments(0, 3))], room_bytes=0)
+    assert ledger.handle([CancelAsked(A, spans((0, 3)))], room_bytes=0) == []
+    ledger.handle([])
+    ledger.handle([TasksAppended(A, arguments(3, 5))], room_bytes=0)
+    assert ledger.handle([CancelAsked(A, spans((0, 5)))], room_bytes=0) == [
+        Say(CancelTasks(A, spans((0, 3)), unless_begun=True))
+    ]
+    assert ledger.handle([LinkDown(), CancelAsked(A, spans((0, 3))), CancelAsked(B, spans((0, 3)))]) == []
 
 
 def test_a_batch_that_is_given_up_whole_is_over(ledger: Watched):
