@@ -35,7 +35,7 @@ class Draft(Generic[S]):
         self.sink = sink
         #: so many calls are on their way, or have been
         self.size = 0
-        self.name = function.name
+        self.name = options.name
         self._is_closed = False
         self._io = io
         io.remember(sink)

@@ -7,6 +7,7 @@ and once there is a condition also under that, together with telling who waits. 
 
 import os
 import threading
+import time
 from collections.abc import Generator, Iterable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
@@ -18,8 +19,10 @@ from concurrent.futures._base import (
 )
 from typing import Any, Protocol
 
+from scaler.client.facts import Facts, ProfilingInfo
 from scaler.client.waits import is_io_thread, require_may_wait
 from scaler.ids import TaskId
+from scaler.ledger.events import Again
 from scaler.payload.values import Outcome
 
 _CHANGES = threading.Lock()
@@ -50,6 +53,10 @@ class Origin(Protocol):
         """Say that the result of this task is not waited for."""
         ...
 
+    def explain(self, index: int) -> str:
+        """Ask where this task stands."""
+        ...
+
 
 def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]]":
     """What a caller was given, as a list; `TypeError` where anything in it is no future."""
@@ -71,7 +78,7 @@ class ScalerFuture(Future[Any]):
     that first asks for it.
     """
 
-    def __init__(self, origin: Origin, index: int) -> None:
+    def __init__(self, origin: Origin, index: int, submitted_at: float | None = None) -> None:
         # The base class's own initialiser is left out on purpose: it would make the condition at once.
         self._origin = origin
         self._index = index
@@ -79,6 +86,9 @@ class ScalerFuture(Future[Any]):
         self._result = None
         self._exception = None
         self._sealed: Sealed | None = None
+        self._facts: Facts | None = None
+        self._again: Again | None = None
+        self._submitted_at = time.monotonic() if submitted_at is None else submitted_at
 
     def __getattr__(self, name: str) -> Any:  # Any: the standard library's private attributes, whatever they are
         if name not in _MADE_WHEN_ASKED_FOR:
@@ -104,7 +114,12 @@ class ScalerFuture(Future[Any]):
     @property
     def task_id(self) -> str:
         """The name of the task: client, batch and index."""
-        return str(self._origin.task_id(self._index))
+        return str(self.task)
+
+    @property
+    def task(self) -> TaskId:
+        """The same as the scheduler writes it."""
+        return self._origin.task_id(self._index)
 
     def done(self) -> bool:
         """Whether the task has finished, failed or been cancelled."""
@@ -125,27 +140,29 @@ class ScalerFuture(Future[Any]):
                 return False
             if self._state != PENDING:
                 return True
-            self._mark_cancelled()
-        self._origin.unwant(self._index)
-        self._invoke_callbacks()
+            self._become_cancelled()
+        self._tell_cancelled()
         return True
 
     def give_up(self) -> bool:
-        """Give the task up though it may run, which ends it there; False if it was done."""
+        """As `cancel`, whether the task runs or not; False if it was done."""
         with self._condition, _CHANGES:
             if self._state in _DONE:
                 return False
-            self._mark_cancelled()
-        self._origin.unwant(self._index)
-        self._invoke_callbacks()
+            self._become_cancelled()
+        self._tell_cancelled()
         return True
 
-    def _mark_cancelled(self) -> None:
-        """The caller holds both locks."""
+    def _become_cancelled(self) -> None:
+        """The caller holds the condition and `_CHANGES`."""
         self._state = CANCELLED_AND_NOTIFIED
         for waiter in self._waiters:
             waiter.add_cancelled(self)
         self._condition.notify_all()
+
+    def _tell_cancelled(self) -> None:
+        self._origin.unwant(self._index)
+        self._invoke_callbacks()
 
     def result(self, timeout: float | None = None) -> Any:  # Any: whatever the task returned
         """What the task returned; raises what it raised, `CancelledError`, or `TimeoutError` after `timeout` s."""
@@ -187,6 +204,26 @@ class ScalerFuture(Future[Any]):
                     None,
                 )
 
+    # ---- what is known of it
+
+    def profiling_info(self) -> ProfilingInfo:
+        """How the task ran; `ValueError` before it is done, and if it never ran."""
+        if self._facts is None:
+            why = "it did not run" if self._state in _DONE else "it is not done"
+            raise ValueError(f"nothing is known of how task {self.task_id} ran: {why}")
+        return self._facts.profile(self._index, self._submitted_at)
+
+    def explain(self) -> str:
+        """Why the task does not run yet, or where it stands, in one line; asks the scheduler."""
+        if self._state in _DONE:
+            return "it was cancelled" if self.cancelled() else "it is done"
+        return self._origin.explain(self._index)
+
+    @property
+    def again(self) -> Again | None:
+        """All it takes to submit the task anew, if it failed."""
+        return self._again
+
     def _invoke_callbacks(self) -> None:
         """As in the base class; whatever a callback raises, even to exit, it does not end the I/O thread."""
         for callback in self._done_callbacks:
@@ -211,7 +248,7 @@ class ScalerFuture(Future[Any]):
         with self._condition, _CHANGES:
             if self._state in _DONE:
                 return
-            self._mark_cancelled()
+            self._become_cancelled()
         self._invoke_callbacks()
 
     def note_running(self) -> None:
@@ -225,8 +262,13 @@ class ScalerFuture(Future[Any]):
             with condition:
                 condition.notify_all()
 
-    def settle(self, sealed: Sealed) -> None:
+    def keep_call(self, again: Again) -> None:
+        """The task failed: keep what it takes to submit it anew, as long as somebody holds this future."""
+        self._again = again.only(self._index)
+
+    def settle(self, sealed: Sealed, facts: Facts | None = None) -> None:
         """Record the outcome and wake whoever waits; a future that was cancelled stays so."""
+        self._facts = facts
         with _CHANGES:
             if self._state in _DONE:
                 return

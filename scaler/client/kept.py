@@ -6,6 +6,7 @@ a finalizer may cancel a future in the midst of anything.
 
 import copy
 import threading
+import time
 import weakref
 from bisect import bisect_right, insort
 from collections.abc import Callable, Iterable
@@ -13,14 +14,18 @@ from concurrent.futures import CancelledError
 from operator import attrgetter
 from typing import Any
 
+from scaler.client.facts import Facts, task_label
 from scaler.client.futures import ScalerFuture, Sealed
-from scaler.client.sinks import SealedError, sealed_value
+from scaler.client.sinks import Line, SealedError, sealed_value
 from scaler.errors import ScalerError
 from scaler.ids import BatchId, Range, TaskId
-from scaler.ledger.events import Resolve
+from scaler.ledger.events import Again, Resolve
 from scaler.payload.values import Outcome, exception_from_failure, load_column
 from scaler.protocol import Cause, Failure
 from scaler.ranges import RangeSet
+
+#: makes the exception of one task
+Reason = Callable[[int], BaseException]
 
 _start = attrgetter("lo")
 
@@ -28,43 +33,49 @@ _start = attrgetter("lo")
 class _Part:
     """The outcomes of [lo, hi): a column as it came until somebody wants all of it, or one reason for all of them."""
 
-    __slots__ = ("_done", "_reason", "_values", "_wrong", "hi", "lo")
+    __slots__ = ("_done", "_reason", "_values", "_wrong", "again", "facts", "hi", "is_cancelled", "lo")
 
-    def __init__(self, lo: int, hi: int, done: Resolve | None, reason: BaseException | None = None) -> None:
+    def __init__(
+        self,
+        lo: int,
+        hi: int,
+        *,
+        done: Resolve | None = None,
+        reason: Reason | None = None,
+        facts: Facts | None = None,
+        again: Again | None = None,
+    ) -> None:
         self.lo = lo
         self.hi = hi
+        self.facts = facts
+        self.again = again
+        self.is_cancelled = reason is _cancelled
         self._done = done
         self._reason = reason
         self._values: list[Any] = []
-        self._wrong: frozenset[int] = frozenset()
+        self._wrong = frozenset(range(lo, hi) if done is None else done.column.unsuccessful())
 
-    @property
-    def is_cancelled(self) -> bool:
-        return isinstance(self._reason, CancelledError)
-
-    def failures(self) -> int:
-        done = self._done
-        return self.hi - self.lo if done is None else len(done.column.unsuccessful())
+    def failures(self) -> list[int]:
+        return sorted(self._wrong)
 
     def sealed(self, index: int) -> Sealed:
-        done = self._done
-        if done is not None:
-            return sealed_value(done, index)
+        done, facts = self._done, self.facts
+        if done is not None and facts is not None:
+            return sealed_value(done, facts, index)
         if self._reason is not None:
-            return SealedError(self._reason)
+            return SealedError(self._reason(index))
         return _Opened(self._values[index - self.lo], failed=index in self._wrong)
 
-    def load(self) -> tuple[list[Any], list[int]]:
+    def load(self, label: Callable[[int], str]) -> tuple[list[Any], list[int]]:
         """All values, exceptions among them at the indices listed; the column is let go of."""
         if self._reason is not None:
-            indices = range(self.lo, self.hi)
-            return [copy.copy(self._reason) for _ in indices], list(indices)
+            return list(map(self._reason, range(self.lo, self.hi))), self.failures()
         done = self._done
         if done is not None:  # another thread may do the same
-            self._values, wrong = load_column(done.column, done.attempts)
+            self._values, wrong = load_column(done.column, done.attempts, label)
             self._wrong = frozenset(wrong)
             self._done = None
-        return self._values, sorted(self._wrong)
+        return self._values, self.failures()
 
 
 class _Opened:
@@ -80,18 +91,18 @@ class _Opened:
         return Outcome(None, self._value) if self.failed else Outcome(self._value)
 
 
-class KeptResults:
-    """Sink and origin of the futures of one `map_async`."""
+def _cancelled(_: int) -> BaseException:
+    return CancelledError()
 
-    def __init__(
-        self,
-        batch: BatchId,
-        unwant: Callable[[BatchId, tuple[Range, ...]], None],
-        forget: Callable[[BatchId], None],
-    ) -> None:
+
+class KeptResults:
+    """Sink and origin of the futures of one `map_async`; its tasks are called `name`."""
+
+    def __init__(self, batch: BatchId, line: Line, name: str) -> None:
         self.batch = batch
-        self._unwant = unwant
-        self._forget = forget
+        self._line = line
+        self._name = name
+        self._submitted_at = time.monotonic()
         self._lock = threading.RLock()
         self.size = 0
         #: how many have ended, and how many of those without a value
@@ -99,6 +110,8 @@ class KeptResults:
         self.failed = 0
         self._is_whole = False
         self._over = threading.Event()
+        #: why nothing more will come, if so
+        self._ended: Reason | None = None
         #: all and only indices without an outcome
         self._pending = RangeSet()
         self._running = RangeSet()
@@ -113,10 +126,11 @@ class KeptResults:
     # ---- filled by the thread that draws
 
     def expect(self, hi: int) -> None:
-        """Calls up to `hi` are on their way; told before they are posted."""
         with self._lock:
-            self._pending.add(self.size, hi)
-            self.size = hi
+            lo, self.size = self.size, hi
+            self._pending.add(lo, hi)
+        if self._ended is not None:
+            self._end_all(self._ended)
 
     def complete(self) -> None:
         """No more calls follow."""
@@ -127,13 +141,26 @@ class KeptResults:
     # ---- called by the I/O thread
 
     def resolve(self, done: Resolve) -> None:
-        column = done.column
-        self._end((Range(column.lo, column.hi),), lambda lo, hi: _Part(lo, hi, _slice(done, lo, hi)))
+        column, now = done.column, time.monotonic()
 
-    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
-        is_cancelled = failure.cause is Cause.CANCELLED
-        reason = CancelledError() if is_cancelled else exception_from_failure(failure)
-        self._end(ranges, lambda lo, hi: _Part(lo, hi, None, reason))
+        def part(lo: int, hi: int) -> _Part:
+            some = done
+            if (lo, hi) != (column.lo, column.hi):
+                some = Resolve(done.batch, column.slice(lo, hi), done.place, done.attempts, done.host)
+            return _Part(lo, hi, done=some, facts=Facts.of_results(some, self._name, now), again=done.again)
+
+        self._end((Range(column.lo, column.hi),), part)
+
+    def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:
+        if failure.cause is Cause.CANCELLED:
+            self._end(ranges, lambda lo, hi: _Part(lo, hi, reason=_cancelled))
+            return
+        facts = Facts.of_failure(self.batch, self._name, failure, time.monotonic())
+
+        def error(index: int) -> BaseException:
+            return exception_from_failure(failure, label=self._label(index))
+
+        self._end(ranges, lambda lo, hi: _Part(lo, hi, reason=error, facts=facts, again=again))
 
     def began(self, ranges: Iterable[Range]) -> None:
         begun: list[ScalerFuture] = []
@@ -145,7 +172,10 @@ class KeptResults:
             future.note_running()
 
     def abort(self, error: ScalerError) -> None:
-        self._end(self._pending.ranges(), lambda lo, hi: _Part(lo, hi, None, error))
+        self._end_all(lambda _: copy.copy(error))
+
+    def clear(self) -> None:
+        self._end_all(_cancelled)
 
     def disown(self, error: ScalerError) -> None:
         self._lock = threading.RLock()  # a thread of the parent may have held it
@@ -160,23 +190,27 @@ class KeptResults:
     def is_awaited(self) -> bool:
         return bool(self._pending)
 
-    # ---- asked by others
+    # ---- asked by futures
 
     def task_id(self, index: int) -> TaskId:
         return TaskId(self.batch, index)
 
     def unwant(self, index: int) -> None:
-        """A future was cancelled."""
         self._give_up((Range(index, index + 1),))
+
+    def explain(self, index: int) -> str:
+        return self._line.explain(TaskId(self.batch, index))
+
+    # ---- asked by users
 
     def cancel(self) -> bool:
         """Give up all that has not ended, running or not; whether there was anything."""
         return bool(self._give_up(self._pending.ranges()))
 
     def _give_up(self, ranges: Iterable[Range]) -> tuple[Range, ...]:
-        given_up = self._end(ranges, lambda lo, hi: _Part(lo, hi, None, CancelledError()))
+        given_up = self._end(ranges, lambda lo, hi: _Part(lo, hi, reason=_cancelled))
         if given_up:
-            self._unwant(self.batch, given_up)
+            self._line.give_up(self.batch, given_up)
         return given_up
 
     def future(self, index: int) -> ScalerFuture:
@@ -185,14 +219,20 @@ class KeptResults:
             future = self._made.get(index)
             if future is not None:
                 return future
-            future = self._made[index] = ScalerFuture(self, index)
+            future = self._made[index] = ScalerFuture(self, index, self._submitted_at)
             if index in self._pending:
                 self._waiting[index] = future
                 if index in self._running:
                     future.note_running()
-                return future
-            _settle(future, self._parts[bisect_right(self._parts, index, key=_start) - 1], index)
+            else:
+                self._settle(future, self._parts[bisect_right(self._parts, index, key=_start) - 1], index)
             return future
+
+    def failures(self) -> list[int]:
+        """The tasks that failed so far and can be submitted anew, in order."""
+        with self._lock:
+            parts = [part for part in self._parts if part.again is not None]
+        return [index for part in parts for index in part.failures()]
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Whether all have ended, after so many seconds at most."""
@@ -207,7 +247,7 @@ class KeptResults:
         results: list[Any] = []
         failed: list[int] = []
         for part in self._parts:
-            values, wrong = part.load()
+            values, wrong = part.load(self._label)
             results += values
             failed += wrong
         return results, failed
@@ -229,6 +269,14 @@ class KeptResults:
 
     # ---- ends
 
+    def _label(self, index: int) -> str:
+        return task_label(self.batch, index, self._name)
+
+    def _end_all(self, reason: Reason) -> None:
+        """All that is pending, or will be, ends so."""
+        self._ended = reason
+        self._end(self._pending.ranges(), lambda lo, hi: _Part(lo, hi, reason=reason))
+
     def _end(self, ranges: Iterable[Range], make: Callable[[int, int], _Part]) -> tuple[Range, ...]:
         """What of the ranges was pending ends so; returns it."""
         told: list[tuple[ScalerFuture, _Part, int]] = []
@@ -237,11 +285,10 @@ class KeptResults:
             for lo, hi in ended:
                 part = make(lo, hi)
                 self._keep(part)
-                self._running.remove(lo, hi)
                 told += [(self._waiting.pop(index), part, index) for index in self._waited_for(lo, hi)]
             listeners = list(self._on_finished) if ended else []
         for future, part, index in told:
-            _settle(future, part, index)
+            self._settle(future, part, index)
         for listener in listeners:
             listener(ended)
         self._look()
@@ -252,14 +299,27 @@ class KeptResults:
             insort(self._parts, part, key=_start)
         else:
             self._parts.append(part)
+        self._running.remove(part.lo, part.hi)
         self.done += part.hi - part.lo
-        self.failed += part.failures()
+        failures = len(part.failures())
+        self.failed += failures
+        if failures and part.again is not None:
+            self._line.note_failed_among(self)
 
     def _waited_for(self, lo: int, hi: int) -> list[int]:
         waiting = self._waiting
         if len(waiting) < hi - lo:
             return [index for index in waiting if lo <= index < hi]
         return [index for index in range(lo, hi) if index in waiting]
+
+    def _settle(self, future: ScalerFuture, part: _Part, index: int) -> None:
+        if part.is_cancelled:
+            future.revoke()
+            return
+        sealed = part.sealed(index)
+        if sealed.failed and part.again is not None:
+            future.keep_call(part.again)
+        future.settle(sealed, part.facts)
 
     def _look(self) -> None:
         """Tell whoever waits for the end, if it has come."""
@@ -269,18 +329,6 @@ class KeptResults:
             listeners, self._on_over = self._on_over, []
             self._on_finished = []
             self._over.set()
-        self._forget(self.batch)
+        self._line.forget(self.batch)
         for listener in listeners:
             listener()
-
-
-def _slice(done: Resolve, lo: int, hi: int) -> Resolve:
-    column = done.column.slice(lo, hi)
-    return done if column is done.column else Resolve(done.batch, column, done.place, done.attempts)
-
-
-def _settle(future: ScalerFuture, part: _Part, index: int) -> None:
-    if part.is_cancelled:
-        future.revoke()
-    else:
-        future.settle(part.sealed(index))

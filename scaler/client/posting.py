@@ -1,10 +1,11 @@
 """What other threads leave for the I/O thread: events for the ledger, and single calls that may travel together."""
 
 from collections import deque
+from itertools import groupby
 
 from scaler.ids import BatchId
 from scaler.ledger.events import Event as LedgerEvent
-from scaler.ledger.events import TasksAppended
+from scaler.ledger.events import TasksAppended, Unwanted
 from scaler.payload.calls import MAX_COLUMN_CALLS, joined_column, single_column
 from scaler.protocol.columns import MAX_FRAME_BYTES
 
@@ -13,8 +14,12 @@ Posted = LedgerEvent | PostedCall
 
 
 def taken(posted: deque[Posted]) -> list[LedgerEvent]:
-    """Take out what was posted, in order; calls that are neighbours are joined, as far as one frame holds them."""
+    """Take out what was posted, in order.
+
+    Calls that are neighbours are joined, as far as one frame holds them, and so is what is given up of one batch.
+    """
     events: list[LedgerEvent] = []
+    has_unwanted = False
     joining: list[PostedCall] = []
     size = 0
     while posted:
@@ -34,10 +39,11 @@ def taken(posted: deque[Posted]) -> list[LedgerEvent]:
         if joining:
             events.append(_appended(joining))
             joining, size = [], 0
+        has_unwanted = has_unwanted or type(item) is Unwanted
         events.append(item)  # type: ignore[arg-type]  # tuples are calls, and dealt with above
     if joining:
         events.append(_appended(joining))
-    return events
+    return _merged(events) if has_unwanted else events
 
 
 def _appended(calls: list[PostedCall]) -> TasksAppended:
@@ -45,3 +51,14 @@ def _appended(calls: list[PostedCall]) -> TasksAppended:
     if len(calls) == 1:
         return TasksAppended(batch, single_column(lo, first))
     return TasksAppended(batch, joined_column(lo, [call for _, _, call in calls]))
+
+
+def _merged(events: list[LedgerEvent]) -> list[LedgerEvent]:
+    merged: list[LedgerEvent] = []
+    for batch, group in groupby(events, lambda event: event.batch if isinstance(event, Unwanted) else None):
+        if batch is None:
+            merged += group
+        else:
+            ranges = (part for event in group if isinstance(event, Unwanted) for part in event.ranges)
+            merged.append(Unwanted(batch, tuple(ranges)))
+    return merged

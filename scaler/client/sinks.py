@@ -4,14 +4,17 @@
 """
 
 import copy
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from scaler.client.futures import ScalerFuture
-from scaler.errors import ScalerError
+from scaler.client.facts import Facts, task_label
+from scaler.client.failures import Failing
+from scaler.client.futures import ScalerFuture, Sealed
+from scaler.errors import ClientQuitException, ScalerError
 from scaler.ids import BatchId, Range, TaskId
-from scaler.ledger.events import Resolve
+from scaler.ledger.events import Again, Resolve
 from scaler.payload.values import (
     Outcome,
     exception_from_failure,
@@ -31,8 +34,8 @@ class Sink(Protocol):
         """These tasks are done."""
         ...
 
-    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
-        """These tasks ended for one reason, without a result."""
+    def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:
+        """These tasks ended for one reason, without a result; `again` has what it takes to submit them anew."""
         ...
 
     def began(self, ranges: Iterable[Range]) -> None:
@@ -41,6 +44,10 @@ class Sink(Protocol):
 
     def abort(self, error: ScalerError) -> None:
         """Nothing more will come: the client left or lost its scheduler."""
+        ...
+
+    def clear(self) -> None:
+        """All work of the client is dropped, this too; called by the thread that asked for it."""
         ...
 
     def disown(self, error: ScalerError) -> None:
@@ -56,16 +63,18 @@ class Sink(Protocol):
 class SealedValue:
     """One outcome as it came off the wire."""
 
-    __slots__ = ("_attempts", "_data", "_status", "failed")
+    __slots__ = ("_data", "_facts", "_index", "_status", "failed")
 
-    def __init__(self, status: int, data: bytes, attempts: int) -> None:
-        self._attempts = attempts
+    def __init__(self, status: int, data: bytes, facts: Facts, index: int) -> None:
         self._status = status
         self._data = data
+        self._facts = facts
+        self._index = index
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        return load_value(self._status, self._data, self._attempts)
+        label = self._facts.label(self._index) if self.failed else ""
+        return load_value(self._status, self._data, self._facts.attempts, label)
 
 
 class SealedError:
@@ -82,27 +91,49 @@ class SealedError:
         return Outcome(None, copy.copy(self._error))
 
 
-def sealed_value(done: Resolve, index: int) -> SealedValue:
+def sealed_value(done: Resolve, facts: Facts, index: int) -> SealedValue:
     """The outcome of one task of a column, with bytes of its own."""
     one = done.column.slice(index, index + 1)
-    return SealedValue(memoryview(one.statuses)[0], b"".join(one.data), done.attempts)
+    return SealedValue(memoryview(one.statuses)[0], b"".join(one.data), facts, index)
 
 
-def end_future(future: ScalerFuture, failure: Failure) -> None:
-    """A task ended without a result: its future is cancelled if that is why, else it fails."""
-    if failure.cause is Cause.CANCELLED:
-        future.revoke()
-    else:
-        future.settle(SealedError(exception_from_failure(failure)))
+class Line(Protocol):
+    """What a sink tells the client of."""
+
+    def unwant(self, batch: BatchId, index: int) -> None:
+        """Nobody waits for the result of this task any more."""
+        ...
+
+    def give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Nobody waits for the results of these tasks any more."""
+        ...
+
+    def forget(self, batch: BatchId) -> None:
+        """No outcome of this batch will come any more."""
+        ...
+
+    def note_failed(self, future: ScalerFuture) -> None:
+        """This one has failed."""
+        ...
+
+    def note_failed_among(self, tasks: Failing) -> None:
+        """Some of these have failed."""
+        ...
+
+    def explain(self, task: TaskId) -> str:
+        """Ask where a task stands."""
+        ...
 
 
 class SubmitSink:
-    """The futures of a batch that `submit` appends to."""
+    """The futures of a batch that `submit` appends to; its tasks are called `name`."""
 
-    def __init__(self, batch: BatchId, unwant: Callable[[BatchId, int], None]) -> None:
+    def __init__(self, batch: BatchId, line: Line, name: str) -> None:
         self.batch = batch
-        self._unwant = unwant
+        self._line = line
+        self._name = name
         self._next_index = 0
+        self._is_closed = False
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}
 
@@ -113,15 +144,28 @@ class SubmitSink:
         future = self._futures[index] = ScalerFuture(self, index)
         return index, future
 
+    def close(self) -> None:
+        """No future will be added."""
+        self._is_closed = True
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._is_closed and not self._futures:
+            self._line.forget(self.batch)
+
     def task_id(self, index: int) -> TaskId:
         return TaskId(self.batch, index)
 
     def unwant(self, index: int) -> None:
         self._futures.pop(index, None)
-        self._unwant(self.batch, index)
+        self._line.unwant(self.batch, index)
+        self._settle()
+
+    def explain(self, index: int) -> str:
+        return self._line.explain(TaskId(self.batch, index))
 
     def resolve(self, done: Resolve) -> None:
-        column = done.column
+        column, facts = done.column, Facts.of_results(done, self._name, time.monotonic())
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
         view, take = memoryview(data), self._futures.pop
         start = column.base
@@ -133,15 +177,29 @@ class SubmitSink:
         ):
             future = take(index, None)
             if future is not None:
-                future.settle(SealedValue(status, bytes(view[start - column.base : end - column.base]), done.attempts))
+                content = bytes(view[start - column.base : end - column.base])
+                self._hand_over(future, SealedValue(status, content, facts, index), facts, done.again)
             start = end
+        self._settle()
 
-    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
+    def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:
+        facts = Facts.of_failure(self.batch, self._name, failure, time.monotonic())
         for lo, hi in ranges:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    end_future(future, failure)
+                    if failure.cause is Cause.CANCELLED:
+                        future.revoke()
+                        continue
+                    error = exception_from_failure(failure, label=facts.label(index))
+                    self._hand_over(future, SealedError(error), facts, again)
+        self._settle()
+
+    def _hand_over(self, future: ScalerFuture, sealed: Sealed, facts: Facts, again: Again | None) -> None:
+        if sealed.failed and again is not None:
+            future.keep_call(again)
+            self._line.note_failed(future)
+        future.settle(sealed, facts)
 
     def began(self, ranges: Iterable[Range]) -> None:
         for lo, hi in ranges:
@@ -157,6 +215,12 @@ class SubmitSink:
             if future is not None:
                 future.settle(SealedError(error))
 
+    def clear(self) -> None:
+        self._is_closed = True
+        for future in list(self._futures.values()):
+            future.give_up()
+        self._settle()
+
     def disown(self, error: ScalerError) -> None:
         sealed = SealedError(error)
         for future in self._futures.values():
@@ -171,21 +235,12 @@ class SubmitSink:
 Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
-def opened(part: Resolve | tuple[tuple[Range, ...], Failure]) -> Iterator[tuple[int, list[Any], list[int]]]:
-    """For each range of a part its first index, its values, and the indices of those that are exceptions."""
-    if isinstance(part, Resolve):
-        yield (part.column.lo, *load_column(part.column, part.attempts))
-        return
-    ranges, failure = part
-    for lo, hi in ranges:
-        yield lo, [exception_from_failure(failure) for _ in range(lo, hi)], list(range(lo, hi))
-
-
 class MapSink:
     """The columns of one `map` or stream, for the one thread that waits for them."""
 
-    def __init__(self, batch: BatchId) -> None:
+    def __init__(self, batch: BatchId, name: str) -> None:
         self.batch = batch
+        self._name = name
         #: how many outcomes are expected, how many came, and how many of these are failures
         self.size = self.done = self.failed = 0
         self.result_bytes = 0
@@ -200,7 +255,7 @@ class MapSink:
         self.done += done.column.count
         self._parts.put(done)
 
-    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
+    def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:  # noqa: ARG002  # a map is submitted anew as a whole
         rejected = tuple(ranges)
         count = sum(hi - lo for lo, hi in rejected)
         self.failed += count
@@ -212,6 +267,9 @@ class MapSink:
 
     def abort(self, error: ScalerError) -> None:
         self._parts.put(error)
+
+    def clear(self) -> None:
+        self._parts.put(ClientQuitException("its work was dropped by clear()"))
 
     disown = abort
 
@@ -237,8 +295,21 @@ class MapSink:
             part = self.wait()
             if isinstance(part, ScalerError):
                 raise part
-            for lo, values, wrong in opened(part):
+            for lo, values, wrong in self.opened(part):
                 results[lo : lo + len(values)] = values
                 failed += wrong
                 missing -= len(values)
         return results, sorted(failed)
+
+    def opened(self, part: Resolve | tuple[tuple[Range, ...], Failure]) -> Iterator[tuple[int, list[Any], list[int]]]:
+        """For each range of a part its first index, its values, and the indices of those that are exceptions."""
+        if isinstance(part, Resolve):
+            yield (part.column.lo, *load_column(part.column, part.attempts, self._label))
+            return
+        ranges, failure = part
+        for lo, hi in ranges:
+            errors = [exception_from_failure(failure, label=self._label(index)) for index in range(lo, hi)]
+            yield lo, errors, list(range(lo, hi))
+
+    def _label(self, index: int) -> str:
+        return task_label(self.batch, index, self._name)

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from scaler.client.draft import Draft
-from scaler.client.sinks import MapSink, Part, opened
+from scaler.client.sinks import MapSink, Part
 from scaler.client.waits import require_may_wait
 from scaler.errors import ScalerError
 from scaler.payload.calls import Block, columns
@@ -130,7 +130,7 @@ class Stream(Iterator[Any]):
             if isinstance(part, ScalerError):
                 self.close()
                 raise part
-            for lo, outcomes, failed in opened(part):
+            for lo, outcomes, failed in self._draft.sink.opened(part):
                 for index in failed:
                     outcomes[index - lo] = _Failed(outcomes[index - lo])
                 self._sort_in(lo, outcomes)

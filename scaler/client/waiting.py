@@ -7,12 +7,22 @@ from concurrent.futures._base import DoneAndNotDoneFutures
 from typing import Any
 
 from scaler.client.completions import Completions
-from scaler.client.futures import futures_of
+from scaler.client.futures import ScalerFuture, futures_of
 from scaler.client.map_future import MapFuture
 from scaler.client.waits import require_may_wait
 
 #: what `gather` looks into
 _NESTS = frozenset((dict, list, tuple, set, frozenset))
+
+
+def ours(futures: "ScalerFuture | Iterable[Future[Any]]", caller: str) -> list[ScalerFuture]:
+    """One future or several as a list; anything else than futures of ours is a `TypeError` that names the caller."""
+    found = []
+    for future in [futures] if isinstance(futures, ScalerFuture) else futures_of(futures, caller):
+        if not isinstance(future, ScalerFuture):
+            raise TypeError(f"{caller} takes futures of scaler, not {type(future).__name__}")
+        found.append(future)
+    return found
 
 
 def gather(futures: Any, *, return_exceptions: bool = False) -> Any:  # Any: one, some, or some in containers

@@ -2,6 +2,7 @@
 
 from scaler.core.batches import Batch
 from scaler.core.lifecycle import State
+from scaler.core.queue import ClassKey
 from scaler.core.spans import Span, Wait
 from scaler.core.tasks import TaskManager
 from scaler.core.workers import WorkerManager
@@ -32,18 +33,35 @@ def explanation(tasks: TaskManager, workers: WorkerManager, batch: Batch | None,
     if span.state is State.WAITING:
         return _WAITS[span.wait]
     if span.state is State.QUEUED:
-        return _queued(tasks, workers, batch, span, now)
+        return _queued(tasks, workers, batch, span, index, now)
     cluster = workers.clusters.get(span.run.peer) if span.run is not None else None
     return _STANDS[span.state].format(place=cluster.name if cluster is not None else "?")
 
 
-def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span, now: float) -> str:
+def unserved(workers: WorkerManager, key: ClassKey, least_s: float, now: float) -> str:
+    """What no connected worker offers of what tasks of a class want, which run that long at least; "" if one does."""
+    if workers.is_offered(key, now):
+        return ""
+    wanted = [f"tag {key.tag!r}"] if key.tag is not None else []
+    wanted += [f"{name}={amount:g}" for name, amount in key.resources]
+    wanted += [f"{least_s:.0f} s of walltime"] if least_s else []
+    return f"no connected worker offers {', '.join(wanted)}"
+
+
+def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span, index: int, now: float) -> str:
     if not workers.clusters:
         return "no worker is connected"
-    key, least_s = batch.lane_of(span.counts).key, span.counts.least_s
-    if not workers.is_offered(key, now):
-        wanted = [f"tag {key.tag!r}"] if key.tag is not None else []
-        wanted += [f"{name}={amount:g}" for name, amount in key.resources]
-        wanted += [f"{least_s:.0f} s of walltime"] if least_s else []
-        return f"no connected worker offers {', '.join(wanted)}"
-    return f"{tasks.queue.tasks} tasks wait for a free slot, this one among them"
+    missing = unserved(workers, batch.lane_of(span.counts).key, span.counts.least_s, now)
+    ahead = _ahead(tasks, batch, index)
+    return missing or f"{ahead:,} task{'' if ahead == 1 else 's'} ahead"
+
+
+def _ahead(tasks: TaskManager, batch: Batch, index: int) -> int:
+    """How many queued tasks are more urgent, or as urgent and older; clients of one priority take turns besides."""
+    ahead = 0
+    for other in tasks.by_serial.values():
+        is_before = (-other.options.priority, other.serial) < (-batch.options.priority, batch.serial)
+        if is_before:
+            ahead += sum(lane.tasks for lane in other.lanes())
+    queued = (span for span in batch.spans.within(0, index) if span.state is State.QUEUED)
+    return ahead + sum(span.hi - span.lo for span in queued)

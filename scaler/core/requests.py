@@ -7,11 +7,11 @@ that does not fit what was said before, is the peer's fault and raises `Protocol
 from scaler.core.batches import Batch
 from scaler.core.chunks import check_offsets
 from scaler.core.clients import ClientRecord
-from scaler.core.explanation import explanation
+from scaler.core.explanation import explanation, unserved
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
 from scaler.core.placement import Placement
-from scaler.core.spans import Wait
+from scaler.core.spans import NO_COUNTS, Wait
 from scaler.core.unbegun import Unbegun
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
@@ -29,10 +29,12 @@ from scaler.protocol import (
     NeedFunction,
     OpenBatch,
     Taken,
+    TasksWait,
 )
 from scaler.protocol.columns import ArgumentColumn, Frame
 from scaler.protocol.connection import LONGEST_TEXT
-from scaler.protocol.options import MAX_INDEX
+from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX, MOST_AMOUNT
+from scaler.resources import unknown_tag
 
 
 class Requests:
@@ -86,8 +88,8 @@ class Requests:
 
     # ---- batches
 
-    def open(self, client: ClientRecord, message: OpenBatch) -> None:
-        """A new batch; one whose tag no worker ever had is refused as its calls come."""
+    def open(self, client: ClientRecord, message: OpenBatch, now: float) -> None:
+        """A new batch; one whose tag no worker ever had is refused as its calls come, others may have to wait."""
         name, options = message.batch, message.options
         if name.owner != client.peer or name in self._tasks.batches:
             raise ProtocolError(f"batch {name} is opened twice or by another")
@@ -98,6 +100,10 @@ class Requests:
         known = self._workers.known_tags
         if options.tag is not None and known is not None and options.tag not in known:
             batch.known_tags = known
+        elif self._workers.slots and (options.tag is not None or options.resources):
+            text = unserved(self._workers, batch.lane_of(NO_COUNTS).key, 0.0, now)
+            if text:
+                self._outbox.send(client.peer, TasksWait(name, text[:LONGEST_TEXT]))
 
     def append(self, client: ClientRecord, message: AppendTasks, frames: tuple[Frame, ...]) -> None:
         """The next calls of a batch, or calls whose arguments were asked for again."""
@@ -119,9 +125,7 @@ class Requests:
             self._refuse_tag(batch, column.lo, column.hi)
 
     def _refuse_tag(self, batch: Batch, lo: int, hi: int) -> None:
-        tags = batch.known_tags or ()
-        known = ", ".join([*map(repr, tags[:_TAGS_SHOWN]), *["…"][: len(tags) > _TAGS_SHOWN]]) or "none"
-        text = f"no worker has, or ever had, the tag {batch.options.tag!r}; known tags: {known}"
+        text = unknown_tag(batch.options.tag or "", batch.known_tags or ())
         self._outcomes.refuse(batch, lo, hi, Failure(Cause.UNKNOWN_TAG, text[:LONGEST_TEXT], attempts=0))
 
     def _supply(self, batch: Batch, column: ArgumentColumn) -> None:
@@ -179,9 +183,5 @@ def check_served(options: BatchOptions) -> None:
         if value:
             raise ProtocolError(f"the option {name} is not served by this version")
     for name, amount in options.resources:
-        if not _LEAST_AMOUNT <= amount <= _MOST_AMOUNT:
+        if not LEAST_AMOUNT <= amount <= MOST_AMOUNT:
             raise ProtocolError(f"{amount} of resource {name!r} is nothing to count with")
-
-
-_LEAST_AMOUNT, _MOST_AMOUNT = 1e-6, 1e12
-_TAGS_SHOWN = 32

@@ -87,6 +87,9 @@ _About = (
 )
 
 
+_PROTECTED = "this scheduler is protected: only its operator may stop it, or any client if it runs with --no-protected"
+
+
 class SchedulerCore:
     """One scheduler; the shell feeds it and performs what it asks for."""
 
@@ -169,7 +172,7 @@ class SchedulerCore:
             case Taken():
                 requests.taken(client, message)
             case OpenBatch():
-                requests.open(client, message)
+                requests.open(client, message, now)
             case CloseBatch():
                 requests.close(client, message)
             case DefineFunction():
@@ -254,7 +257,7 @@ class SchedulerCore:
     def _shut_down(self, client: ClientRecord) -> None:
         outbox = self.managers.outbox
         if self.config.is_protected and client.role != "operator":
-            outbox.send(client.peer, ShutdownAnswer("this scheduler is protected: only its operator may stop it"))
+            outbox.send(client.peer, ShutdownAnswer(_PROTECTED))
             return
         outbox.send(client.peer, ShutdownAnswer())
         for peer in self.managers.workers.clusters:

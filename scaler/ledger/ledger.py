@@ -9,9 +9,10 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import assert_never
 
-from scaler.ids import BatchId, FunctionId, Range
+from scaler.ids import BatchId, FunctionId, Range, TaskId
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
+    Again,
     BatchClosed,
     BatchOpened,
     Began,
@@ -19,6 +20,7 @@ from scaler.ledger.events import (
     ClearAsked,
     Command,
     Event,
+    ExplainAsked,
     FunctionPickled,
     Learned,
     Leaving,
@@ -33,11 +35,13 @@ from scaler.ledger.events import (
     Unwanted,
 )
 from scaler.ledger.functions import FunctionShelf
+from scaler.ledger.requests import Requests
 from scaler.protocol import (
     CancelTasks,
     ClearClient,
     CloseBatch,
     DefineFunction,
+    ExplainTask,
     Explanation,
     FetchChunks,
     FreeObjects,
@@ -57,6 +61,7 @@ from scaler.protocol import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     ToClient,
     WorkersReady,
 )
@@ -85,8 +90,8 @@ class Ledger:
         self._taken_messages = 0
         self._taken_bytes = 0
         self._taken_due: float | None = None
-        #: requests that wait for a link, said before all else
-        self._requests: list[ClearClient | ShutdownScheduler] = []
+        #: said before all else
+        self._requests = Requests()
 
     @property
     def unresolved(self) -> int:
@@ -160,8 +165,10 @@ class Ledger:
             case Leaving():
                 return self._leave()
             case ShutdownAsked():
-                self._requests.append(ShutdownScheduler())
+                self._requests.ask(ShutdownScheduler())
                 return self._say_requests()
+            case ExplainAsked(task):
+                return self._explain(task)
             case _:
                 assert_never(event)
 
@@ -200,7 +207,17 @@ class Ledger:
     def _clear(self) -> list[Command]:
         for batch in list(self._batches.values()):
             self._forget(batch)
-        self._requests.append(ClearClient())
+        self._requests.ask(ClearClient())
+        return self._say_requests()
+
+    def _explain(self, task: TaskId) -> list[Command]:
+        """Ask the scheduler where a task stands, unless the answer lies here."""
+        known = self._batches.get(task.batch)
+        if not self._linked:
+            return [Learned(Explanation(task, "the scheduler cannot be reached at the moment"))]
+        if known is not None and task.index >= known.sent:
+            return [Learned(Explanation(task, "it has not been sent: what was submitted before it goes first"))]
+        self._requests.ask(ExplainTask(task))
         return self._say_requests()
 
     def _leave(self) -> list[Command]:
@@ -212,27 +229,25 @@ class Ledger:
         return said
 
     def _say_requests(self) -> list[Command]:
-        if not self._linked:
-            return []
-        said: list[Command] = [Say(request) for request in self._requests]
-        self._requests.clear()
-        return said
+        return self._requests.say() if self._linked else []
 
     # ---- the scheduler's side
 
     def _received(self, message: ToClient, frames: tuple[Frame, ...], now: float) -> list[Command]:
         match message:
-            case Results(batch, lo, hi, base, place, attempts):
+            case Results(batch, lo, hi, base, place, attempts, host):
                 column = ResultColumn.from_frames(lo, hi, base, frames)
                 self._note_taken(batch, ((lo, hi),), column.size_bytes, now)
+                again = self._again(batch, column.unsuccessful())
                 return [
-                    Resolve(batch, column.slice(part.lo, part.hi), place, attempts)
+                    Resolve(batch, column.slice(part.lo, part.hi), place, attempts, host, again)
                     for part in self._resolve(batch, ((lo, hi),))
                 ]
             case TasksFailed(batch, ranges, failure):
                 self._note_taken(batch, ranges, 0, now)
+                again = self._again(batch, [index for lo, hi in ranges for index in (lo, hi - 1)])
                 newly = self._resolve(batch, ranges)
-                return [Reject(batch, tuple(newly), failure)] if newly else []
+                return [Reject(batch, tuple(newly), failure, again)] if newly else []
             case TasksBegan(batch, ranges):
                 known = self._batches.get(batch)
                 waited = [part for span in ranges for part in known.unresolved.within(*span)] if known else []
@@ -242,12 +257,23 @@ class Ledger:
                 return []
             case NeedFunction(function):
                 return self._define(function) if function in self._functions else []
-            case KnownTags() | WorkersReady() | ShutdownAnswer() | Explanation() | Goodbye():
+            case ShutdownAnswer() | Explanation():
+                self._requests.answered(message)
+                return [Learned(message)]
+            case KnownTags() | WorkersReady() | TasksWait() | Goodbye():
                 return [Learned(message)]
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
                 return [Learned(message)]
             case _:
                 assert_never(message)
+
+    def _again(self, batch: BatchId, failed: list[int]) -> Again | None:
+        """What it would take to submit tasks anew that failed, from the first of these to the last; before it goes."""
+        known = self._batches.get(batch)
+        if known is None or not failed:
+            return None
+        columns = known.columns.overlapping(failed[0], failed[-1] + 1)
+        return Again(known.function, self._functions.frames(known.function), known.options, tuple(columns))
 
     def _resolve(self, batch: BatchId, ranges: Iterable[tuple[int, int]]) -> list[Range]:
         known = self._batches.get(batch)
@@ -304,7 +330,7 @@ class Ledger:
             if batch.ever_announced:
                 said += self._resume(batch)
             self._settle(batch)
-        self._requests = [request for request in self._requests if isinstance(request, ShutdownScheduler)]
+        self._requests.tell_anew()
         return [*said, Say(Resumed()), *self._say_requests()]
 
     def _resume(self, batch: LedgerBatch) -> list[Command]:

@@ -1,6 +1,7 @@
 """Results to bytes and back: values, and what a task raised, with its type, message and the frames it went through."""
 
 import pickle
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -55,8 +56,8 @@ def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
         ) from error
 
 
-def load_value(status: int, data: Frame, attempts: int = 1) -> Outcome:
-    """The outcome in the bytes of one result, which came of the last of so many attempts."""
+def load_value(status: int, data: Frame, attempts: int = 1, label: str = "") -> Outcome:
+    """The outcome in the bytes of one result, which came of the last of so many attempts of a task called so."""
     if status == VALUE:
         try:
             return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
@@ -70,14 +71,19 @@ def load_value(status: int, data: Frame, attempts: int = 1) -> Outcome:
         return Outcome(None, load_exception(data, attempts))
     if status == FAILED:
         try:
-            return Outcome(None, exception_from_failure(decode_failure(data), attempts))
+            return Outcome(None, exception_from_failure(decode_failure(data), attempts, label))
         except ProtocolError as error:
             return Outcome(None, error)
     return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
 
 
-def load_column(column: ResultColumn, attempts: int = 1) -> tuple[list[Any], list[int]]:
-    """The values of a column in order, exceptions among them, and the indices of those that are exceptions."""
+def load_column(
+    column: ResultColumn, attempts: int = 1, label: Callable[[int], str] = lambda _: ""
+) -> tuple[list[Any], list[int]]:
+    """The values of a column in order, exceptions among them, and the indices of those that are exceptions.
+
+    `label` tells what the task with an index is called.
+    """
     data = memoryview(column.data[0] if len(column.data) == 1 else b"".join(column.data))
     ends = words(column.ends).tolist()
     if column.base:
@@ -89,14 +95,18 @@ def load_column(column: ResultColumn, attempts: int = 1) -> tuple[list[Any], lis
         with suppress(Exception):  # which one it is, and why, is found out below
             return [loads(data[start:end]) for start, end in zip(starts, ends, strict=True)], []  # as above
     outcomes = [
-        load_value(status, data[start:end], attempts) for status, start, end in zip(statuses, starts, ends, strict=True)
+        load_value(status, data[start:end], attempts, label(index))
+        for index, status, start, end in zip(range(column.lo, column.hi), statuses, starts, ends, strict=True)
     ]
     failed = [column.lo + number for number, outcome in enumerate(outcomes) if outcome.error is not None]
     return [outcome.value if outcome.error is None else outcome.error for outcome in outcomes], failed
 
 
-def exception_from_failure(failure: Failure, attempts: int | None = None) -> BaseException:
-    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`."""
+def exception_from_failure(failure: Failure, attempts: int | None = None, label: str = "") -> BaseException:
+    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`.
+
+    `label` is what the task is called.
+    """
     kind = _FAILURES[failure.cause]
     text = failure.text
     if failure.stderr.strip():
@@ -104,6 +114,9 @@ def exception_from_failure(failure: Failure, attempts: int | None = None) -> Bas
     if failure.stack:
         text += f"\n{failure.stack.rstrip()}"
     error = kind(text)
+    said = [f"in {label}"] if label else []
     if failure.place:
-        error.add_note(f"on {failure.place}, attempt {failure.attempts if attempts is None else attempts}")
+        said.append(f"on {failure.place}, attempt {failure.attempts if attempts is None else attempts}")
+    if said:
+        error.add_note(" ".join(said))
     return error

@@ -24,6 +24,7 @@ from scaler.protocol.client_messages import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     WorkersReady,
 )
 from scaler.protocol.cluster_messages import (
@@ -122,6 +123,7 @@ ToClient = (
     | ShutdownAnswer
     | Explanation
     | WorkersReady
+    | TasksWait
     | Goodbye
     | ObjectLocated
     | ObjectChunk
@@ -211,6 +213,7 @@ __all__ = [
     "Taken",
     "TasksBegan",
     "TasksFailed",
+    "TasksWait",
     "ToClient",
     "ToCluster",
     "ToScheduler",

@@ -125,6 +125,7 @@ class Results(Struct, frozen=True, array_like=True, tag=30):
     base: int
     place: Place = ""
     attempts: int = 1
+    host: Label = ""
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)
@@ -197,3 +198,13 @@ class WorkersReady(Struct, frozen=True, array_like=True, tag=38):
     """Whether at least one worker can take tasks. Scheduler to client, at the start and whenever it changes."""
 
     ready: bool
+
+
+class TasksWait(Struct, frozen=True, array_like=True, tag=80):
+    """No connected worker offers what the tasks of a batch want: they wait for one that does. Scheduler to client.
+
+    Told when the batch is opened, so that its client need not ask.
+    """
+
+    batch: BatchId
+    text: Text

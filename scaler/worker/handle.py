@@ -81,7 +81,8 @@ class WorkerHandle:
     def give(self, command: Give, now: float) -> None:
         """Send a ticket down."""
         self._tickets.give(command.ticket, command.column.lo)
-        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, command.column))
+        name = command.options.name
+        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, command.column, name))
         self.looks.given(now)
 
     def take_back(self) -> TookBack:

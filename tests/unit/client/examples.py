@@ -5,11 +5,12 @@ from itertools import accumulate
 from typing import Any
 
 from scaler.client.draft import Draft, S
+from scaler.client.failures import Failing
 from scaler.client.futures import ScalerFuture
 from scaler.client.sinks import Sink
 from scaler.errors import ClientQuitException
 from scaler.ids import BatchId, FunctionId, Incarnation, Range, TaskId
-from scaler.ledger.events import Event, Resolve, Unwanted
+from scaler.ledger.events import Event, Resolve
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import PickledFunction
 from scaler.payload.values import Outcome, dump_value
@@ -30,6 +31,9 @@ class Origin:
 
     def unwant(self, index: int) -> None:
         self.unwanted.append(index)
+
+    def explain(self, index: int) -> str:
+        return f"{index} waits"
 
 
 class Box:
@@ -71,8 +75,38 @@ def resolved(lo: int, *outcomes: Any, attempts: int = 1, base: int = 0) -> Resol
     return Resolve(BATCH, column, "host", attempts)
 
 
+class Line:
+    """What a sink told its client."""
+
+    def __init__(self) -> None:
+        self.unwanted: list[tuple[BatchId, int]] = []
+        self.given_up: list[Range] = []
+        self.forgotten: list[BatchId] = []
+        self.failed: list[ScalerFuture] = []
+        self.failing: list[Failing] = []
+
+    def unwant(self, batch: BatchId, index: int) -> None:
+        self.unwanted.append((batch, index))
+
+    def give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        assert batch == BATCH
+        self.given_up += ranges
+
+    def forget(self, batch: BatchId) -> None:
+        self.forgotten.append(batch)
+
+    def note_failed(self, future: ScalerFuture) -> None:
+        self.failed.append(future)
+
+    def note_failed_among(self, tasks: Failing) -> None:
+        self.failing.append(tasks)
+
+    def explain(self, task: TaskId) -> str:
+        return f"{task.index} waits"
+
+
 class Io:
-    """What drafts and kept results need of the I/O thread; remembers what it is told."""
+    """What drafts need of the I/O thread; remembers what it is told."""
 
     def __init__(self) -> None:
         self.posted: list[Event] = []
@@ -86,9 +120,6 @@ class Io:
     def post(self, *events: Event) -> None:
         self.posted += events
 
-    def give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
-        self.post(Unwanted(batch, ranges))
-
     def forget(self, batch: BatchId) -> None:
         self.forgotten.append(batch)
 
@@ -98,6 +129,6 @@ FUNCTION = PickledFunction(FunctionId(bytes(16)), (b"f",), "square")
 
 def drafted(sink: S, io: Io) -> Draft[S]:
     """A draft of the batch, whose opening is forgotten already."""
-    draft = Draft(io, sink, FUNCTION, BatchOptions())  # type: ignore[arg-type]  # all that it needs of the thread
+    draft = Draft(io, sink, FUNCTION, BatchOptions(name="square"))  # type: ignore[arg-type]  # all that it needs of the thread
     io.posted.clear()
     return draft

@@ -19,7 +19,7 @@ def same(value: int) -> int:
 
 
 def test_calls_are_sent_as_they_are_drawn_and_the_batch_is_closed_behind_them():
-    io, sink = Io(), MapSink(BATCH)
+    io, sink = Io(), MapSink(BATCH, "f")
     draft = drafted(sink, io)
     draft.append_all(calls_of(call_shape(same), (range(40),)))
     *appended, closed = io.posted
@@ -38,13 +38,13 @@ def test_what_was_sent_before_drawing_failed_is_given_up():
 
     io = Io()
     with pytest.raises(LookupError, match="no more"):
-        drafted(MapSink(BATCH), io).append_all(calls_of(call_shape(same), (elements(),)))
+        drafted(MapSink(BATCH, "f"), io).append_all(calls_of(call_shape(same), (elements(),)))
     assert io.posted[1:] == [BatchClosed(BATCH), Unwanted(BATCH, (Range(0, 21),))]
     assert io.forgotten == [BATCH]
 
 
 def test_a_sink_hears_at_the_latest_at_the_end_that_the_client_has_left():
-    io, sink = Io(), MapSink(BATCH)
+    io, sink = Io(), MapSink(BATCH, "f")
     draft = drafted(sink, io)
     io.is_over = True
     draft.append_all(calls_of(call_shape(same), ([1],)))
@@ -53,7 +53,7 @@ def test_a_sink_hears_at_the_latest_at_the_end_that_the_client_has_left():
 
 
 def test_it_knows_how_many_there_are_once_all_are_drawn():
-    sink = MapSink(BATCH)
+    sink = MapSink(BATCH, "f")
     draft = drafted(sink, Io())
     assert draft.tally(None) == Tally(0, 0, None)
     assert draft.tally(7) == Tally(0, 0, 7)

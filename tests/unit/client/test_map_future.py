@@ -10,17 +10,20 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from scaler.client.failures import Failures
 from scaler.client.futures import ScalerFuture
 from scaler.client.kept import KeptResults
 from scaler.client.map_future import MapFuture, Progress, raise_first
 from scaler.client.waiting import as_completed, gather, wait
 from scaler.client.waits import become_io_thread
 from scaler.errors import ClientQuitException, WorkerDiedError
-from scaler.ids import Range
-from scaler.ledger.events import Unwanted
-from scaler.protocol import Cause, Failure
-from tests.unit.client.examples import BATCH, Io, resolved
+from scaler.ids import FunctionId, Range
+from scaler.ledger.events import Again
+from scaler.payload.calls import joined_column
+from scaler.protocol import BatchOptions, Cause, Failure
+from tests.unit.client.examples import BATCH, Line, resolved
 
 DIED = Failure(Cause.DIED, "signal 9")
 
@@ -29,8 +32,8 @@ class Scene:
     """So many tasks on their way, and the futures of them."""
 
     def __init__(self, size: int, *, return_exceptions: bool = False) -> None:
-        self.io = Io()
-        self.kept = KeptResults(BATCH, self.io.give_up, self.io.forget)
+        self.line = Line()
+        self.kept = KeptResults(BATCH, self.line, "f")
         if size:
             self.kept.expect(size)
         self.kept.complete()
@@ -109,7 +112,7 @@ def test_outcomes_come_in_any_order_and_each_future_gets_its_own(scene: Scene):
     assert [future.exception() and type(future.exception()) for future in found] == [
         None, WorkerDiedError, None, None, KeyError,
     ]  # fmt: skip
-    assert scene.io.forgotten == [BATCH]
+    assert scene.line.forgotten == [BATCH]
 
 
 def test_get_gives_the_results_in_order(scene: Scene):
@@ -205,7 +208,7 @@ def test_what_runs_is_known_also_of_futures_that_are_made_later(scene: Scene):
 
 def test_one_future_is_cancelled_like_any_other(scene: Scene):
     assert scene.futures[2].cancel()
-    assert scene.io.posted == [Unwanted(BATCH, (Range(2, 3),))]
+    assert scene.line.given_up == [Range(2, 3)]
     gc.collect()
     assert scene.futures[2].cancelled()
     scene.answer(0, *"abcde")
@@ -220,7 +223,7 @@ def test_all_that_is_not_done_is_cancelled_also_what_runs(scene: Scene):
     scene.answer(3, "d")
     assert scene.futures.cancel()
     assert not scene.futures.cancel()
-    assert scene.io.posted == [Unwanted(BATCH, (Range(0, 3), Range(4, 5)))]
+    assert scene.line.given_up == [Range(0, 3), Range(4, 5)]
     assert [future.cancelled() for future in scene.futures] == [True, True, True, False, True]
     assert running.cancelled()
     assert scene.futures.ready()
@@ -303,3 +306,59 @@ def test_it_tells_how_far_it_is(scene: Scene):
 def test_it_cannot_be_pickled_and_says_what_to_pass_instead(scene: Scene):
     with pytest.raises(TypeError, match=r"pass what get\(\) returns"):
         pickle.dumps(scene.futures)
+
+
+# ---- what is known of its tasks
+
+
+AGAIN = Again(FunctionId(b"f" * 16), (b"code",), BatchOptions(name="f"), (joined_column(0, [b"0", b"1", b"2", b"3"]),))
+
+
+def test_those_that_failed_can_be_found_and_submitted_anew_as_long_as_the_map_is_held(scene: Scene):
+    failures = Failures()
+    scene.line.note_failed_among = failures.add_map  # type: ignore[method-assign]  # as the client's thread does
+    held = scene.futures[1]
+    scene.kept.resolve(replace(resolved(0, "a", KeyError("b")), again=AGAIN))
+    scene.kept.reject((Range(3, 4),), DIED, AGAIN)
+    scene.futures.cancel()
+    failures.add(held)
+    assert failures.all() == [held, scene.futures[3]]
+    assert [future.again and future.again.columns[0].data for future in failures.all()] == [(b"1",), (b"3",)]
+    with pytest.raises(KeyError):
+        scene.futures.get()
+    assert scene.futures[1].again is not None
+    del scene.kept, scene.futures, held
+    gc.collect()
+    assert failures.all() == []
+
+
+def test_how_a_task_ran_is_known_also_when_all_have_been_opened(scene: Scene):
+    told = resolved(0, *"abcde", attempts=2)
+    scene.kept.resolve(replace(told, host="node7", column=replace(told.column, run_us=bytes([4, 0, 0, 0] * 5))))
+    for _ in range(2):
+        info = scene.futures[3].profiling_info()
+        assert (info.duration_s, info.worker, info.host, info.attempts) == (4e-06, "host", "node7", 2)
+        scene.futures.get()
+
+
+def test_where_a_task_stands_is_asked_while_it_is_not_done(scene: Scene):
+    scene.answer(0, "a")
+    assert [scene.futures[0].explain(), scene.futures[1].explain()] == ["it is done", "1 waits"]
+
+
+def test_when_the_work_of_the_client_is_dropped_all_is_cancelled_that_has_been_or_will_be_drawn():
+    kept = KeptResults(BATCH, Line(), "f")
+    kept.expect(2)
+    kept.clear()
+    kept.expect(3)
+    kept.complete()
+    assert [future.cancelled() for future in MapFuture(kept)] == [True] * 3
+
+
+def test_a_client_that_leaves_while_calls_are_drawn_ends_all_of_them():
+    kept = KeptResults(BATCH, Line(), "f")
+    kept.expect(1)
+    kept.abort(ClientQuitException("left"))
+    kept.expect(2)
+    kept.complete()
+    assert [type(future.exception()) for future in MapFuture(kept)] == [ClientQuitException] * 2

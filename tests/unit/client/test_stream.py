@@ -29,7 +29,7 @@ class Scripted(MapSink):
     """A sink to which, each time somebody waits, happens what is next in its script."""
 
     def __init__(self) -> None:
-        super().__init__(BATCH)
+        super().__init__(BATCH, "f")
         self.script: list[Callable[[], None]] = []
 
     def wait(self) -> Any:
@@ -74,7 +74,7 @@ class Prompt(MapSink):
     """A sink whose tasks are done as soon as somebody waits for them."""
 
     def __init__(self, answer: Callable[[int], Any] = same) -> None:
-        super().__init__(BATCH)
+        super().__init__(BATCH, "f")
         self._answer = answer
 
     def wait(self) -> Any:

@@ -17,6 +17,7 @@ from scaler.protocol import (
     KnownTags,
     NeedFunction,
     Resumed,
+    TasksWait,
     WorkersReady,
 )
 from scaler.protocol.columns import ArgumentColumn
@@ -56,6 +57,7 @@ from tests.unit.core.examples import (
     run_id,
     said,
     span_for,
+    states,
     takes,
     values,
 )
@@ -222,6 +224,21 @@ def test_of_many_known_tags_the_first_are_named(core: Checked, count: int, end: 
 def test_where_no_worker_has_a_tag_that_is_said(core: Checked):
     failure = Failure(Cause.UNKNOWN_TAG, "no worker has, or ever had, the tag 'gpu'; known tags: none", attempts=0)
     assert core.handle([opens(A, BatchOptions(tag="gpu")), appends(A, 0, 1)]) == [failure_for(A, failure, (0, 1))]
+
+
+def test_what_no_connected_worker_offers_is_told_when_it_is_asked_for_and_waits(core: Checked):
+    options = BatchOptions(resources=(("gpu", 4.0),))
+    told = Send(ALICE, TasksWait(A, "no connected worker offers gpu=4"))
+    assert core.handle([defines(), opens(A, options), appends(A, 0, 1), *maps(A2, 1)])[0] == told
+    assert states(core) == [(0, 1, "queued")]
+    assert states(core, A2) == [(0, 1, "assigned")]
+    commands = core.handle(cluster(Y, slots=1, resources=(("gpu", 4.0),)))
+    assert commands[-1] == span_for(Y, run_id(2), A, 0, 1, options)
+
+
+def test_while_no_worker_can_take_anything_nothing_special_is_told(empty: Checked):
+    empty.handle([client(ALICE)])
+    assert empty.handle([defines(), opens(A, BatchOptions(resources=(("gpu", 4.0),))), appends(A, 0, 1)]) == []
 
 
 def test_while_no_worker_ever_connected_every_tag_is_accepted(empty: Checked):

@@ -1,12 +1,14 @@
 import pytest
 
-from scaler.ids import Range
+from scaler.ids import Range, TaskId
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
     CancelAsked,
     ClearAsked,
+    ExplainAsked,
+    Learned,
     Leaving,
     LinkDown,
     Received,
@@ -22,11 +24,14 @@ from scaler.protocol import (
     Cause,
     ClearClient,
     CloseBatch,
+    ExplainTask,
+    Explanation,
     Failure,
     Goodbye,
     NeedFunction,
     NeedTasks,
     Resume,
+    ShutdownAnswer,
     ShutdownScheduler,
     Taken,
     TasksFailed,
@@ -56,6 +61,8 @@ from tests.unit.ledger.examples import (
     singles,
     spans,
 )
+
+TASK, OTHER = TaskId(A, 0), TaskId(A, 3)
 
 # ---- asked again
 
@@ -124,7 +131,9 @@ def test_what_is_to_be_cancelled_unless_it_has_begun_is_waited_for_all_the_same(
         Say(CancelTasks(A, spans((0, 1), (2, 3)), unless_begun=True))
     ]
     cancelled = Failure(Cause.CANCELLED, "the task was cancelled")
-    assert ledger.handle([Received(TasksFailed(A, spans((2, 3)), cancelled))]) == [Reject(A, spans((2, 3)), cancelled)]
+    (answer,) = ledger.handle([Received(TasksFailed(A, spans((2, 3)), cancelled))])
+    assert isinstance(answer, Reject)
+    assert (answer.batch, answer.ranges, answer.failure) == (A, spans((2, 3)), cancelled)
     assert ledger.unresolved == 3
 
 
@@ -271,6 +280,34 @@ def test_the_scheduler_is_asked_to_stop_when_there_is_a_link(ledger: Watched):
     assert ledger.handle([ShutdownAsked()]) == [Say(ShutdownScheduler())]
     assert ledger.handle([LinkDown(), ShutdownAsked()]) == []
     assert ledger.handle([UP_AGAIN]) == [Say(ShutdownScheduler())]
+
+
+def test_a_scheduler_that_takes_over_is_asked_what_was_not_answered(ledger: Watched):
+    ledger.handle(mapped(0, 5))
+    ledger.handle([ShutdownAsked(), ExplainAsked(TASK), ExplainAsked(OTHER)])
+    assert ledger.handle([Received(Explanation(TASK, "why"))]) == [Learned(Explanation(TASK, "why"))]
+    assert ledger.handle([LinkDown(), ShutdownAsked()]) == []
+    assert ledger.handle([UP_ANEW]) == [
+        Say(Resume(A, F, OPTIONS, 5, spans((0, 5)))),
+        RESUMED,
+        Say(ShutdownScheduler()),
+        Say(ExplainTask(OTHER)),
+        Say(ShutdownScheduler()),
+    ]
+    answers = [ShutdownAnswer("no"), Explanation(OTHER, "why")]
+    assert ledger.handle(map(Received, answers)) == [Learned(answer) for answer in answers]
+    assert ledger.handle([UP_ANEW])[1:] == [RESUMED]
+
+
+def test_where_a_task_stands_is_asked_of_the_scheduler_once_it_has_it(ledger: Watched):
+    assert ledger.handle([*opened(), ExplainAsked(TASK)])[0] == Learned(
+        Explanation(TASK, "it has not been sent: what was submitted before it goes first")
+    )
+    ledger.handle([TasksAppended(A, arguments(0, 1))])
+    assert ledger.handle([ExplainAsked(TASK)]) == [Say(ExplainTask(TASK))]
+    assert ledger.handle([ExplainAsked(TaskId(B, 0))]) == [Say(ExplainTask(TaskId(B, 0)))]
+    unreachable = Explanation(TASK, "the scheduler cannot be reached at the moment")
+    assert ledger.handle([LinkDown(), ExplainAsked(TASK)]) == [Learned(unreachable)]
 
 
 # ---- the caller's faults

@@ -57,6 +57,7 @@ from scaler.protocol import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     Versions,
     Watched,
     WorkerDied,
@@ -78,7 +79,6 @@ OPTIONS = BatchOptions(
     resources=(("gpu", 2.0),),
     priority=-3,
     retries=2,
-    retry_on=FUNCTION,
     retry_delay_s=0.5,
     timeout_s=9.5,
     parent=TASK,
@@ -152,6 +152,7 @@ TO_CLIENT: list[Sendable] = [
     ShutdownAnswer("protected"),
     Explanation(TASK, "no worker"),
     WorkersReady(ready=True),
+    TasksWait(BATCH, "nobody offers gpu=4"),
 ]
 TO_CLUSTER: list[Sendable] = [
     *ANY,
