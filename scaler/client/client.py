@@ -1,54 +1,34 @@
 """The client: what users hold. It pickles calls, names them, and hands them to its I/O thread.
 
-Whatever arrives is settled by that thread; values are unpickled in the thread that asks. One lock guards the open
-batches, so that any number of threads may submit.
+Whatever arrives is settled by that thread; values are unpickled in the thread that asks.
 """
 
 import atexit
-import copy
-import functools
 import os
 import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from scaler.client import waiting
+from scaler.client import maps, waiting
+from scaler.client.batches import Batches
 from scaler.client.completions import Completions
 from scaler.client.config import ClientConfig, client_config
-from scaler.client.draft import Draft, S
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
-from scaler.client.kept import KeptResults
-from scaler.client.map_future import MapFuture, raise_first
-from scaler.client.mapping import Calls, calls_of, starred_calls_of
-from scaler.client.options import (
-    Capabilities,
-    Defaults,
-    TaskOptions,
-    batch_options,
-    exception_types,
-    given_of,
-    refuse_ambiguous,
-    with_capabilities,
-)
-from scaler.client.progress import ProgressWish, check_progress, expected, follow, shown
+from scaler.client.map_future import MapFuture
+from scaler.client.mapping import calls_of, starred_calls_of
+from scaler.client.maps import Work
+from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, refuse_ambiguous, with_capabilities
+from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
-from scaler.client.sinks import MapSink, SubmitSink
-from scaler.client.stream import Stream, checked_buffersize
+from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
-from scaler.errors import ClientQuitException, UnknownTagError
-from scaler.ids import BatchId, Incarnation
-from scaler.ledger.events import BatchClosed, BatchOpened, FunctionPickled, ShutdownAsked
-from scaler.payload.calls import pickle_call
-from scaler.payload.functions import PickledFunction, function_name, pickle_function
-from scaler.protocol import BatchOptions, ShutdownAnswer
-from scaler.resources import unknown_tag
-
-#: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
-OPEN_BATCHES = 64
+from scaler.ids import Incarnation
+from scaler.ledger.events import ShutdownAsked
+from scaler.payload.functions import function_name
+from scaler.protocol import ShutdownAnswer
 
 _DISCONNECTED = "the client has been disconnected"
 
@@ -88,10 +68,8 @@ class Client:
             insecure_off_loopback=insecure_off_loopback,
         )
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
-        self._batches = 0
-        #: the batches `submit` appends to, used longest ago first
-        self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
         self._io = IoThread(self._config, self._incarnation)
+        self._batches = Batches(self._io, self._incarnation)
         weakref.finalize(self, self._io.abandon).atexit = False  # by then `_leave_all` has seen to it
         try:
             self._io.connect()
@@ -131,7 +109,7 @@ class Client:
         given = given_of(tag, resources, priority, retries, retry_on, retry_delay_s, timeout, name)
         if given:
             refuse_ambiguous(function_name(fn), call_shape(fn).names, given)
-        return self._submit(fn, args, kwargs, given)
+        return self._batches.submit(fn, args, kwargs, given)
 
     def submit_verbose(
         self,
@@ -146,24 +124,7 @@ class Client:
 
         Of Scaler's `capabilities` an amount is one of `resources`; one that is -1 or None is the `tag`.
         """
-        return self._submit(fn, tuple(args), dict(kwargs or {}), with_capabilities(options, capabilities))
-
-    def _submit(
-        self, fn: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], given: TaskOptions
-    ) -> ScalerFuture:
-        self._require_open()
-        call_shape(fn).check(args, kwargs)
-        return self._append(*self._prepare(fn, given), pickle_call(args, kwargs))
-
-    def _append(self, function: PickledFunction, options: BatchOptions, call: bytes) -> ScalerFuture:
-        with self._io.lock:
-            self._require_open()
-            sink = self._open_sink(function, options)
-            index, future = sink.add()
-            self._io.post_call(sink.batch, index, call)
-        if self._io.is_over:  # it may have told the sink so before this future was in it
-            sink.abort(self._io.error)
-        return future
+        return self._batches.submit(fn, tuple(args), dict(kwargs or {}), with_capabilities(options, capabilities))
 
     def map(
         self,
@@ -183,8 +144,9 @@ class Client:
         `progress=True` shows a bar on stderr if that is a terminal or a notebook; "plain", "rich" or "tqdm" show one of
         that kind wherever it is. The options are those of `submit`, for each element.
         """
-        calls, given = calls_of(call_shape(fn), iterables), with_capabilities(options, capabilities)
-        return self._run(fn, calls, given, expected(iterables), return_exceptions=return_exceptions, progress=progress)
+        given = with_capabilities(options, capabilities)
+        work = Work(fn, calls_of(call_shape(fn), iterables), given, progress, expected(iterables))
+        return maps.run(self._batches, work, return_exceptions=return_exceptions)
 
     def starmap(
         self,
@@ -198,9 +160,9 @@ class Client:
         **options: Unpack[TaskOptions],
     ) -> list[Any]:
         """As `map`, where each element is an argument list."""
-        calls, given = starred_calls_of(call_shape(fn), iterable), with_capabilities(options, capabilities)
-        size = expected((iterable,))
-        return self._run(fn, calls, given, size, return_exceptions=return_exceptions, progress=progress)
+        given = with_capabilities(options, capabilities)
+        work = Work(fn, starred_calls_of(call_shape(fn), iterable), given, progress, expected((iterable,)))
+        return maps.run(self._batches, work, return_exceptions=return_exceptions)
 
     def map_async(
         self,
@@ -211,13 +173,8 @@ class Client:
         **options: Unpack[TaskOptions],
     ) -> MapFuture:
         """As `map`, but return once all is drawn: a sequence of futures, with `get` for all results."""
-        calls = calls_of(call_shape(fn), iterables)
-        check_progress(progress)
-        draft = self._draft(fn, options, lambda batch, name: KeptResults(batch, self._io, name))
-        follow(progress, draft.name, functools.partial(draft.tally, expected(iterables)), draft.sink.wait)
-        draft.append_all(calls)
-        draft.sink.complete()
-        return MapFuture(draft.sink, return_exceptions=return_exceptions)
+        work = Work(fn, calls_of(call_shape(fn), iterables), options, progress, expected(iterables))
+        return maps.begin(self._batches, work, return_exceptions=return_exceptions)
 
     def imap(
         self,
@@ -234,11 +191,8 @@ class Client:
         large. Elements are drawn in the thread that iterates. An element that fails raises its exception when its turn
         comes, and the iterator may be used further; see `Stream`.
         """
-        calls = calls_of(call_shape(fn), iterables)
-        shown_as = (progress, expected(iterables))
-        return self._stream(
-            fn, calls, options, buffersize, shown_as, in_order=True, return_exceptions=return_exceptions
-        )
+        work = Work(fn, calls_of(call_shape(fn), iterables), options, progress, expected(iterables))
+        return maps.stream(self._batches, self, work, buffersize, in_order=True, return_exceptions=return_exceptions)
 
     def imap_unordered(
         self,
@@ -250,11 +204,8 @@ class Client:
         **options: Unpack[TaskOptions],
     ) -> Stream:
         """As `imap`, but the results come as they are there."""
-        calls = calls_of(call_shape(fn), iterables)
-        shown_as = (progress, expected(iterables))
-        return self._stream(
-            fn, calls, options, buffersize, shown_as, in_order=False, return_exceptions=return_exceptions
-        )
+        work = Work(fn, calls_of(call_shape(fn), iterables), options, progress, expected(iterables))
+        return maps.stream(self._batches, self, work, buffersize, in_order=False, return_exceptions=return_exceptions)
 
     def gather(self, futures: Any, *, return_exceptions: bool = False) -> Any:  # Any: see there
         """The results of the futures in their order; see `scaler.gather`."""
@@ -275,91 +226,42 @@ class Client:
         """`(done, not_done)` as `concurrent.futures.wait` gives them; see `scaler.wait`."""
         return waiting.wait(futures, timeout, return_when)
 
-    def _run(
-        self,
-        fn: Callable[..., Any],
-        calls: Calls,
-        given: TaskOptions,
-        size: int | None,
-        *,
-        return_exceptions: bool,
-        progress: ProgressWish,
-    ) -> list[Any]:
-        require_may_wait("map")
-        check_progress(progress)
-        draft = self._draft(fn, given, MapSink)
-        try:
-            with shown(progress, draft.name, functools.partial(draft.tally, size)):
-                draft.append_all(calls)
-                results, failed = draft.sink.collect()
-        except BaseException:
-            draft.give_up()
-            raise
-        draft.forget()
-        if not return_exceptions:
-            raise_first(results, failed)
-        return results
+    def cancel(self, futures: ScalerFuture | Iterable[ScalerFuture]) -> None:
+        """Cancel these, also those that run: they are interrupted, or their worker process is killed.
 
-    def _stream(
-        self,
-        fn: Callable[..., Any],
-        calls: Calls,
-        given: TaskOptions,
-        buffersize: int | None,
-        shown_as: tuple[ProgressWish, int | None],
-        *,
-        in_order: bool,
-        return_exceptions: bool,
-    ) -> Stream:
-        elements, as_calls = calls
-        progress, size = shown_as
-        check_progress(progress)
-        ahead, drawn = checked_buffersize(buffersize), iter(elements)
-        draft = self._draft(fn, given, MapSink)
-        bar = shown(progress, draft.name, functools.partial(draft.tally, size))
-        return Stream(self, draft, drawn, as_calls, ahead, bar, in_order=in_order, return_exceptions=return_exceptions)
+        Each future is cancelled at once, and the slot of a running task is free again within a second. What is done
+        stays as it is.
+        """
+        self._batches.require_open()
+        if isinstance(futures, MapFuture):
+            futures.cancel()
+            return
+        for future in waiting.ours(futures, "cancel"):
+            future.give_up()
 
-    # ---- batches
+    def failed(self) -> list[ScalerFuture]:
+        """The futures of this client that failed, were not submitted anew by `retry`, and are still held by you."""
+        self._batches.require_open()
+        return self._io.failures.all()
 
-    def _draft(self, fn: Callable[..., Any], given: TaskOptions, sink_of: Callable[[BatchId, str], S]) -> Draft[S]:
-        """A new batch for calls of a function, whose outcomes go to a sink of its own."""
-        self._require_open()
-        function, options = self._prepare(fn, given)
-        with self._io.lock:
-            batch = self._count_batch()
-        return Draft(self._io, sink_of(batch, options.name), function, options)
+    def retry(self, futures: ScalerFuture | Iterable[ScalerFuture]) -> list[ScalerFuture]:
+        """Submit those of these anew that failed, as they were submitted; a new future for each, in order."""
+        self._batches.require_open()
+        anew = []
+        for future in waiting.ours(futures, "retry"):
+            again = future.again
+            if again is not None:
+                anew.append(self._batches.submit_again(again))
+                self._io.failures.remove(future)
+        return anew
 
-    def _prepare(self, fn: Callable[..., Any], given: TaskOptions) -> tuple[PickledFunction, BatchOptions]:
-        """A function as it is now, and what is to be known of its tasks."""
-        options = batch_options(function_name(fn), given)
-        tags = self._io.news.known_tags
-        if options.tag is not None and tags is not None and options.tag not in tags:
-            raise UnknownTagError(unknown_tag(options.tag, tags))
-        return pickle_function(fn, exception_types(given) if given else ()), options
-
-    def _count_batch(self) -> BatchId:
-        self._batches += 1
-        return BatchId(self._incarnation, self._batches)
-
-    def _open_sink(self, function: PickledFunction, options: BatchOptions) -> SubmitSink:
-        key = (function.id, options)
-        sink = self._open.get(key)
-        if sink is None:
-            sink = self._open[key] = SubmitSink(self._count_batch(), self._io, options.name)
-            self._announce(sink, function, options)
-            if len(self._open) > OPEN_BATCHES:
-                _, oldest = self._open.popitem(last=False)
-                self._io.post(BatchClosed(oldest.batch))
-                oldest.close()
-        self._open.move_to_end(key)
-        return sink
-
-    def _announce(self, sink: SubmitSink, function: PickledFunction, options: BatchOptions) -> None:
-        self._io.remember(sink)
-        self._io.post(
-            FunctionPickled(function.id, function.frames),
-            BatchOpened(sink.batch, function.id, options),
-        )
+    def wait_for_workers(self, timeout: float | None = None) -> None:
+        """Wait until at least one worker can take tasks; `TimeoutError` after `timeout` seconds."""
+        require_may_wait("wait_for_workers")
+        self._batches.require_open()
+        if not self._io.news.workers_ready.wait(timeout):
+            raise TimeoutError(f"no worker was ready at {self._config.address} within {timeout:g} s")
+        self._batches.require_open()
 
     # ---- life
 
@@ -374,27 +276,18 @@ class Client:
 
     def clear(self) -> None:
         """Drop all work and objects of this client: futures that are not done are cancelled, running tasks ended."""
-        with self._io.lock:
-            self._require_open()
-            self._open.clear()
-            self._io.clear()
+        self._batches.clear()
 
     def shutdown(self) -> None:
         """Stop the scheduler and all its workers; `ValueError` if it is protected, as it is by default.
 
         Afterwards this client is disconnected.
         """
-        self._require_open()
+        self._batches.require_open()
         answer = self._io.ask(ShutdownAsked())
         if isinstance(answer, ShutdownAnswer) and answer.refused:
             raise ValueError(f"the scheduler at {self._config.address} goes on: {answer.refused}")
         self._io.leave("the client has had its scheduler stopped")
-
-    def _require_open(self) -> None:
-        if self._io.left_because:
-            raise ClientQuitException(f"{self._io.left_because}; make a new Client")
-        if self._io.is_over:
-            raise copy.copy(self._io.error)
 
     def __enter__(self) -> Self:
         return self

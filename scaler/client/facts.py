@@ -39,7 +39,7 @@ def task_label(batch: BatchId, index: int, name: str) -> str:
 class Facts:
     """What was told with the outcomes of some tasks of a batch, shared by their futures."""
 
-    __slots__ = ("_arrived_at", "_batch", "_costs", "_host", "_lo", "_name", "_place", "_run_us", "attempts")
+    __slots__ = ("_arrived_at", "_batch", "_costs", "_lo", "_name", "_place", "_run_us", "attempts", "host")
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Facts:
         self._name = name
         self._arrived_at = arrived_at
         self._place = place
-        self._host = host
+        self.host = host
         self._lo = lo
         self._run_us = run_us
         self._costs = costs
@@ -93,7 +93,7 @@ class Facts:
             memory_peak=_word(self._costs, at * _COST_BYTES + _RUN_BYTES) * 1024,
             queue_time_s=max(0.0, waited_s),
             worker=self._place,
-            host=self._host,
+            host=self.host,
             attempts=self.attempts,
         )
 

@@ -24,8 +24,9 @@ class Failures:
 
     def __init__(self) -> None:
         self._futures: weakref.WeakValueDictionary[TaskId, ScalerFuture] = weakref.WeakValueDictionary()
-        #: maps with failures
+        #: maps with failures, and those of their tasks that were submitted anew
         self._maps: weakref.WeakSet[Failing] = weakref.WeakSet()
+        self._anew: set[TaskId] = set()
 
     def add(self, future: ScalerFuture) -> None:
         """This one has failed."""
@@ -37,11 +38,12 @@ class Failures:
 
     def remove(self, future: ScalerFuture) -> None:
         """Its task has been submitted anew."""
-        self._futures.pop(future.task, None)
+        if self._futures.pop(future.task, None) is None:
+            self._anew.add(future.task)
 
     def all(self) -> list[ScalerFuture]:
         """Those that are held, in the order in which they were submitted."""
         # the references are copied in one step, while another thread may add some
         found = [future for reference in self._futures.valuerefs() if (future := reference()) is not None]
         found += [tasks.future(index) for tasks in list(self._maps) for index in tasks.failures()]
-        return sorted(set(found), key=lambda future: future.task)
+        return sorted((future for future in found if future.task not in self._anew), key=lambda future: future.task)

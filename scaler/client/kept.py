@@ -72,7 +72,7 @@ class _Part:
             return list(map(self._reason, range(self.lo, self.hi))), self.failures()
         done = self._done
         if done is not None:  # another thread may do the same
-            self._values, wrong = load_column(done.column, done.attempts, label)
+            self._values, wrong = load_column(done.column, done.attempts, label, done.host)
             self._wrong = frozenset(wrong)
             self._done = None
         return self._values, self.failures()

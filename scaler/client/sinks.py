@@ -73,8 +73,9 @@ class SealedValue:
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        label = self._facts.label(self._index) if self.failed else ""
-        return load_value(self._status, self._data, self._facts.attempts, label)
+        facts = self._facts
+        label = facts.label(self._index) if self.failed else ""
+        return load_value(self._status, self._data, facts.attempts, label, facts.host)
 
 
 class SealedError:
@@ -137,11 +138,11 @@ class SubmitSink:
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}
 
-    def add(self) -> tuple[int, ScalerFuture]:
-        """The next index and its future; the caller holds the client's lock."""
+    def add(self, kind: type[ScalerFuture] = ScalerFuture) -> tuple[int, ScalerFuture]:
+        """The next index and its future, of this kind; the caller holds the client's lock."""
         index = self._next_index
         self._next_index = index + 1
-        future = self._futures[index] = ScalerFuture(self, index)
+        future = self._futures[index] = kind(self, index)
         return index, future
 
     def close(self) -> None:
@@ -304,7 +305,7 @@ class MapSink:
     def opened(self, part: Resolve | tuple[tuple[Range, ...], Failure]) -> Iterator[tuple[int, list[Any], list[int]]]:
         """For each range of a part its first index, its values, and the indices of those that are exceptions."""
         if isinstance(part, Resolve):
-            yield (part.column.lo, *load_column(part.column, part.attempts, self._label))
+            yield (part.column.lo, *load_column(part.column, part.attempts, self._label, part.host))
             return
         ranges, failure = part
         for lo, hi in ranges:

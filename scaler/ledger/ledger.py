@@ -92,6 +92,8 @@ class Ledger:
         self._taken_due: float | None = None
         #: said before all else
         self._requests = Requests()
+        #: tasks of which it was asked in this turn where they stand
+        self._asked: list[TaskId] = []
 
     @property
     def unresolved(self) -> int:
@@ -118,6 +120,9 @@ class Ledger:
             commands += self._talk(room_bytes)
             if self._taken_due is not None and now >= self._taken_due:
                 commands += self._say_taken()
+        asked, self._asked = self._asked, []
+        for task in asked:
+            commands += self._explain(task)
         return commands
 
     def next_deadline(self) -> float | None:
@@ -168,7 +173,8 @@ class Ledger:
                 self._requests.ask(ShutdownScheduler())
                 return self._say_requests()
             case ExplainAsked(task):
-                return self._explain(task)
+                self._asked.append(task)
+                return []
             case _:
                 assert_never(event)
 

@@ -27,7 +27,7 @@ class PickledFunction:
     """A function's name by content, its bytes in frames of at most 1 MiB, and what to call it in messages."""
 
     id: FunctionId
-    frames: tuple[bytes, ...]
+    frames: tuple[Frame, ...]
     name: str
 
 

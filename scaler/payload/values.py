@@ -56,8 +56,8 @@ def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
         ) from error
 
 
-def load_value(status: int, data: Frame, attempts: int = 1, label: str = "") -> Outcome:
-    """The outcome in the bytes of one result, which came of the last of so many attempts of a task called so."""
+def load_value(status: int, data: Frame, attempts: int = 1, label: str = "", host: str = "") -> Outcome:
+    """The outcome in the bytes of one result: of the last of so many attempts, on this host, of a task called so."""
     if status == VALUE:
         try:
             return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
@@ -68,17 +68,17 @@ def load_value(status: int, data: Frame, attempts: int = 1, label: str = "") -> 
     if status in (RAISED, RAISED_RETRYABLE):
         from scaler.payload.exceptions import load_exception  # noqa: PLC0415  # tblib is for what failed alone
 
-        return Outcome(None, load_exception(data, attempts))
+        return Outcome(None, load_exception(data, attempts, host))
     if status == FAILED:
         try:
-            return Outcome(None, exception_from_failure(decode_failure(data), attempts, label))
+            return Outcome(None, exception_from_failure(decode_failure(data), attempts, label, host))
         except ProtocolError as error:
             return Outcome(None, error)
     return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
 
 
 def load_column(
-    column: ResultColumn, attempts: int = 1, label: Callable[[int], str] = lambda _: ""
+    column: ResultColumn, attempts: int = 1, label: Callable[[int], str] = lambda _: "", host: str = ""
 ) -> tuple[list[Any], list[int]]:
     """The values of a column in order, exceptions among them, and the indices of those that are exceptions.
 
@@ -95,14 +95,16 @@ def load_column(
         with suppress(Exception):  # which one it is, and why, is found out below
             return [loads(data[start:end]) for start, end in zip(starts, ends, strict=True)], []  # as above
     outcomes = [
-        load_value(status, data[start:end], attempts, label(index))
+        load_value(status, data[start:end], attempts, label(index), host)
         for index, status, start, end in zip(range(column.lo, column.hi), statuses, starts, ends, strict=True)
     ]
     failed = [column.lo + number for number, outcome in enumerate(outcomes) if outcome.error is not None]
     return [outcome.value if outcome.error is None else outcome.error for outcome in outcomes], failed
 
 
-def exception_from_failure(failure: Failure, attempts: int | None = None, label: str = "") -> BaseException:
+def exception_from_failure(
+    failure: Failure, attempts: int | None = None, label: str = "", host: str = ""
+) -> BaseException:
     """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`.
 
     `label` is what the task is called.
@@ -116,7 +118,13 @@ def exception_from_failure(failure: Failure, attempts: int | None = None, label:
     error = kind(text)
     said = [f"in {label}"] if label else []
     if failure.place:
-        said.append(f"on {failure.place}, attempt {failure.attempts if attempts is None else attempts}")
+        attempts = failure.attempts if attempts is None else attempts
+        said.append(with_attempt(f"on {failure.place}", attempts, host))
     if said:
         error.add_note(" ".join(said))
     return error
+
+
+def with_attempt(note: str, attempts: int, host: str) -> str:
+    """A note of where a task ran, with its host, if that is not told yet, and the attempt."""
+    return f"{note}{f' ({host})' if host not in note else ''}, attempt {attempts}"

@@ -321,12 +321,13 @@ def test_those_that_failed_can_be_found_and_submitted_anew_as_long_as_the_map_is
     scene.kept.resolve(replace(resolved(0, "a", KeyError("b")), again=AGAIN))
     scene.kept.reject((Range(3, 4),), DIED, AGAIN)
     scene.futures.cancel()
-    failures.add(held)
     assert failures.all() == [held, scene.futures[3]]
     assert [future.again and future.again.columns[0].data for future in failures.all()] == [(b"1",), (b"3",)]
     with pytest.raises(KeyError):
         scene.futures.get()
     assert scene.futures[1].again is not None
+    failures.remove(held)
+    assert failures.all() == [scene.futures[3]]
     del scene.kept, scene.futures, held
     gc.collect()
     assert failures.all() == []

@@ -300,11 +300,10 @@ def test_a_scheduler_that_takes_over_is_asked_what_was_not_answered(ledger: Watc
 
 
 def test_where_a_task_stands_is_asked_of_the_scheduler_once_it_has_it(ledger: Watched):
-    assert ledger.handle([*opened(), ExplainAsked(TASK)])[0] == Learned(
-        Explanation(TASK, "it has not been sent: what was submitted before it goes first")
-    )
-    ledger.handle([TasksAppended(A, arguments(0, 1))])
-    assert ledger.handle([ExplainAsked(TASK)]) == [Say(ExplainTask(TASK))]
+    unsent = Explanation(TASK, "it has not been sent: what was submitted before it goes first")
+    asked = [*opened(), TasksAppended(A, arguments(0, 1)), ExplainAsked(TASK)]
+    assert ledger.handle(asked, room_bytes=0) == [Learned(unsent)]
+    assert ledger.handle([ExplainAsked(TASK)]) == [define(), open_batch(), append(0, 1), Say(ExplainTask(TASK))]
     assert ledger.handle([ExplainAsked(TaskId(B, 0))]) == [Say(ExplainTask(TaskId(B, 0)))]
     unreachable = Explanation(TASK, "the scheduler cannot be reached at the moment")
     assert ledger.handle([LinkDown(), ExplainAsked(TASK)]) == [Learned(unreachable)]

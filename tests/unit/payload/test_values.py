@@ -175,6 +175,20 @@ def test_a_failure_tells_the_attempt_that_its_result_came_of():
     assert outcome.error.__notes__ == ["on host, worker 3, attempt 2"]
 
 
+@pytest.mark.parametrize(
+    ("status", "data", "before"),
+    [
+        (RAISED, dump_exception(ValueError("x"), 0, "in task 1 (f) on works, worker 3"), "in task 1 (f) "),
+        (FAILED, encode_failure(Failure(Cause.DIED, "signal 9", "works, worker 3")), "in task 1 (f) "),
+    ],
+)
+def test_a_note_names_the_task_and_the_host_that_no_name_tells(status: int, data: bytes, before: str):
+    for host, shown in (("node7", " (node7)"), ("works", ""), ("", "")):
+        error = load_value(status, data, 2, "task 1 (f)", host).error
+        assert error is not None
+        assert error.__notes__ == [f"{before}on works, worker 3{shown}, attempt 2"]
+
+
 @pytest.mark.parametrize("status", [REFERENCE, 99])
 def test_a_status_that_is_not_known_is_an_error(status: int):
     assert isinstance(load_value(status, dump_value(1)).error, ProtocolError)

@@ -53,6 +53,14 @@ def count_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.parametrize("size", [10, 2 * INLINE_BYTES])
+def test_a_ticket_carries_the_name_of_its_tasks(line: Line, size: int):
+    column = single_column(7, b"c" * size)
+    name = "ß" * 256
+    line.cluster.send(*ticket_packet(TicketId(3), FUNCTION, BATCH, column, name))
+    assert line.read() == TicketPacket(TicketId(3), FUNCTION, BATCH, 7, 1, b"".join(column.frames()), name)
+
+
 def test_packets_arrive_whole_and_in_order(line: Line):
     line.cluster.send(*function_packet(FUNCTION, (b"first ", b"second")))
     column = joined_column(40, [b"a", b"bc"])
