@@ -43,6 +43,24 @@ class _Failed(NamedTuple):
     error: BaseException
 
 
+class _Source:
+    """What is drawn from, and how it ended; no part of the stream, which nobody would let go of in time otherwise."""
+
+    def __init__(self) -> None:
+        self.is_drawn = False
+        #: what the iterable raised
+        self.error: Exception | None = None
+
+    def until_error(self, elements: Iterator[Any]) -> Iterator[Any]:
+        """The elements; whatever the user's own code raises ends them."""
+        try:
+            yield from elements
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is raised in its turn
+            self.error = error
+        finally:
+            self.is_drawn = True
+
+
 class Stream(Iterator[Any]):
     """The results of `imap`: an iterator that draws elements as it is iterated.
 
@@ -68,13 +86,12 @@ class Stream(Iterator[Any]):
         self._buffersize = buffersize
         self._in_order = in_order
         self._return_exceptions = return_exceptions
-        self._source = self._until_error(elements)
+        self._source = _Source()
+        self._elements = self._source.until_error(elements)
         self._as_calls = as_calls
         #: what is being drawn now, a column at a time
         self._drawing: Iterator[ArgumentColumn] | None = None
-        self._is_drawn = self._is_closed = self._is_over = False
-        #: what the iterable raised
-        self._ending: Exception | None = None
+        self._is_closed = self._is_over = False
         self._argument_bytes = 0
         #: outcomes whose turn it is
         self._hand: deque[Any] = deque()
@@ -98,7 +115,7 @@ class Stream(Iterator[Any]):
             self._draw()
         if not self._hand and not self._wait():
             self.close()
-            error, self._ending = self._ending, None
+            error, self._source.error = self._source.error, None
             raise StopIteration if error is None else error
         self._given += 1
         outcome = self._hand.popleft()
@@ -146,14 +163,6 @@ class Stream(Iterator[Any]):
 
     # ---- drawing
 
-    def _until_error(self, elements: Iterator[Any]) -> Iterator[Any]:
-        try:
-            yield from elements
-        except Exception as error:  # noqa: BLE001  # whatever the user's own code raises
-            self._ending = error
-        finally:
-            self._is_drawn = True
-
     def _draw(self) -> None:
         """Draw until as many are ahead as may be; once there is something to give, the rest waits for another time."""
         while not self._is_closed and not self._is_over:
@@ -169,7 +178,7 @@ class Stream(Iterator[Any]):
 
     def _open_drawing(self) -> bool:
         """Begin to draw as many as there is room for, if there is any and anything to draw."""
-        if self._is_drawn:
+        if self._source.is_drawn:
             self._is_closed = True
             self._draft.close()
             self._draw_at = sys.maxsize
@@ -180,7 +189,7 @@ class Stream(Iterator[Any]):
         if room < worth_it:
             self._draw_at = self._given + worth_it - room
             return False
-        self._drawing = columns(islice(self._source, room), self._draft.size, self._as_calls)
+        self._drawing = columns(islice(self._elements, room), self._draft.size, self._as_calls)
         return True
 
     def _next_column(self) -> ArgumentColumn | None:

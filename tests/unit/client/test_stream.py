@@ -1,6 +1,5 @@
 """Streams: drawing and giving keep in step, whatever comes when."""
 
-import gc
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
@@ -256,7 +255,6 @@ def test_what_nobody_will_take_is_given_up(end: Callable[[Scene], None]):
     next(scene.stream)
     scene.io.posted.clear()
     end(scene)
-    gc.collect()
     assert scene.io.posted == [BatchClosed(BATCH), Unwanted(BATCH, (Range(0, 10),))]
     assert scene.io.forgotten == [BATCH]
 
