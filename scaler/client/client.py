@@ -7,7 +7,7 @@ import atexit
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from types import TracebackType
 from typing import Any, Self, Unpack
 
@@ -15,6 +15,7 @@ from scaler.client import maps, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
 from scaler.client.config import ClientConfig, client_config
+from scaler.client.executor import ClientExecutor
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
 from scaler.client.map_future import MapFuture
@@ -33,7 +34,7 @@ from scaler.protocol import ShutdownAnswer
 _DISCONNECTED = "the client has been disconnected"
 
 
-class Client:
+class Client(Executor):
     """A line to one scheduler: `map`, `starmap` and `submit` run functions on workers, wherever they are.
 
     `address` is the scheduler's (`tcp://host:port`, `ipc://name`, `host:port`, or anything with `get_address()`);
@@ -79,7 +80,7 @@ class Client:
 
     # ---- work
 
-    def submit(
+    def submit(  # type: ignore[override]  # a keyword that is an option is not the function's
         self,
         fn: Callable[..., Any],
         /,
@@ -126,7 +127,7 @@ class Client:
         """
         return self._batches.submit(fn, tuple(args), dict(kwargs or {}), with_capabilities(options, capabilities))
 
-    def map(
+    def map(  # type: ignore[override]  # a list, as Scaler's: `executor()` gives the standard's
         self,
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
@@ -174,7 +175,7 @@ class Client:
     ) -> MapFuture:
         """As `map`, but return once all is drawn: a sequence of futures, with `get` for all results."""
         work = Work(fn, calls_of(call_shape(fn), iterables), options, progress, expected(iterables))
-        return maps.begin(self._batches, work, return_exceptions=return_exceptions)
+        return MapFuture(maps.keep(self._batches, work), return_exceptions=return_exceptions)
 
     def imap(
         self,
@@ -206,6 +207,13 @@ class Client:
         """As `imap`, but the results come as they are there."""
         work = Work(fn, calls_of(call_shape(fn), iterables), options, progress, expected(iterables))
         return maps.stream(self._batches, self, work, buffersize, in_order=False, return_exceptions=return_exceptions)
+
+    def executor(self, **options: Unpack[TaskOptions]) -> ClientExecutor:
+        """A strict `concurrent.futures.Executor` on this client: its `map`, `cancel` and `shutdown` are the standard's.
+
+        The options are those of `submit`, for all its tasks.
+        """
+        return ClientExecutor(self, self._batches, options)
 
     def gather(self, futures: Any, *, return_exceptions: bool = False) -> Any:  # Any: see there
         """The results of the futures in their order; see `scaler.gather`."""
@@ -278,10 +286,10 @@ class Client:
         """Drop all work and objects of this client: futures that are not done are cancelled, running tasks ended."""
         self._batches.clear()
 
-    def shutdown(self) -> None:
+    def shutdown(self) -> None:  # type: ignore[override]  # Scaler's meaning; `executor()` has the standard's
         """Stop the scheduler and all its workers; `ValueError` if it is protected, as it is by default.
 
-        Afterwards this client is disconnected.
+        Afterwards this client is disconnected. What ends an executor alone is the `shutdown` of `executor()`.
         """
         self._batches.require_open()
         answer = self._io.ask(ShutdownAsked())

@@ -57,6 +57,10 @@ class Origin(Protocol):
         """Ask where this task stands."""
         ...
 
+    def ask_to_cancel(self, index: int) -> None:
+        """Ask the scheduler to cancel this task if it has not begun."""
+        ...
+
 
 def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]]":
     """What a caller was given, as a list; `TypeError` where anything in it is no future."""
@@ -128,6 +132,10 @@ class ScalerFuture(Future[Any]):
     def running(self) -> bool:
         """Whether a worker was reported to run the task now."""
         return self._state == RUNNING
+
+    def has_begun(self) -> bool:
+        """Whether the task was reported to run, or is done."""
+        return self._state != PENDING
 
     def cancelled(self) -> bool:
         """Whether the future was cancelled before its task was done."""

@@ -26,6 +26,7 @@ from scaler.errors import ClientQuitException, ProtocolError, ScalerError
 from scaler.ids import BatchId, Incarnation, Range, TaskId
 from scaler.ledger.events import (
     Began,
+    CancelAsked,
     ClearAsked,
     Command,
     ExplainAsked,
@@ -169,6 +170,10 @@ class IoThread:
     def give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
         """Nobody waits for the results of these tasks any more."""
         self.post(Unwanted(batch, ranges))
+
+    def ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Have these cancelled if they have not begun."""
+        self.post(CancelAsked(batch, ranges))
 
     def note_failed(self, future: ScalerFuture) -> None:
         """This one has failed."""

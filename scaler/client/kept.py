@@ -98,10 +98,12 @@ def _cancelled(_: int) -> BaseException:
 class KeptResults:
     """Sink and origin of the futures of one `map_async`; its tasks are called `name`."""
 
-    def __init__(self, batch: BatchId, line: Line, name: str) -> None:
+    def __init__(self, batch: BatchId, line: Line, name: str, kind: type[ScalerFuture] = ScalerFuture) -> None:
         self.batch = batch
         self._line = line
         self._name = name
+        #: which futures are made
+        self._kind = kind
         self._submitted_at = time.monotonic()
         self._lock = threading.RLock()
         self.size = 0
@@ -201,11 +203,24 @@ class KeptResults:
     def explain(self, index: int) -> str:
         return self._line.explain(TaskId(self.batch, index))
 
+    def ask_to_cancel(self, index: int) -> None:
+        self._line.ask_to_cancel(self.batch, (Range(index, index + 1),))
+
     # ---- asked by users
 
     def cancel(self) -> bool:
         """Give up all that has not ended, running or not; whether there was anything."""
         return bool(self._give_up(self._pending.ranges()))
+
+    def ask_to_cancel_all(self) -> None:
+        """Ask the scheduler to cancel what has not begun."""
+        pending = self._pending.ranges()
+        if pending:
+            self._line.ask_to_cancel(self.batch, pending)
+
+    def pending_futures(self) -> list[ScalerFuture]:
+        """The futures of all that has not ended."""
+        return [self.future(index) for lo, hi in self._pending.ranges() for index in range(lo, hi)]
 
     def _give_up(self, ranges: Iterable[Range]) -> tuple[Range, ...]:
         given_up = self._end(ranges, lambda lo, hi: _Part(lo, hi, reason=_cancelled))
@@ -219,7 +234,7 @@ class KeptResults:
             future = self._made.get(index)
             if future is not None:
                 return future
-            future = self._made[index] = ScalerFuture(self, index, self._submitted_at)
+            future = self._made[index] = self._kind(self, index, self._submitted_at)
             if index in self._pending:
                 self._waiting[index] = future
                 if index in self._running:

@@ -5,8 +5,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from scaler.client.batches import Batches
+from scaler.client.futures import ScalerFuture
 from scaler.client.kept import KeptResults
-from scaler.client.map_future import MapFuture, raise_first
+from scaler.client.map_future import raise_first
 from scaler.client.mapping import Calls
 from scaler.client.options import TaskOptions
 from scaler.client.progress import ProgressWish, check_progress, follow, shown
@@ -46,10 +47,10 @@ def run(batches: Batches, work: Work, *, return_exceptions: bool) -> list[Any]:
     return results
 
 
-def begin(batches: Batches, work: Work, *, return_exceptions: bool) -> MapFuture:
-    """Send all, and return the futures of it."""
+def keep(batches: Batches, work: Work, kind: type[ScalerFuture] = ScalerFuture) -> KeptResults:
+    """Send all, and return what keeps the results, and makes futures of this kind of them."""
     check_progress(work.progress)
-    draft = batches.draft(work.fn, work.given, lambda batch, name: KeptResults(batch, batches.io, name))
+    draft = batches.draft(work.fn, work.given, lambda batch, name: KeptResults(batch, batches.io, name, kind))
     follow(work.progress, draft.name, functools.partial(draft.tally, work.size), draft.sink.wait)
     try:
         draft.append_all(work.calls)
@@ -58,7 +59,7 @@ def begin(batches: Batches, work: Work, *, return_exceptions: bool) -> MapFuture
         raise
     finally:
         draft.sink.complete()
-    return MapFuture(draft.sink, return_exceptions=return_exceptions)
+    return draft.sink
 
 
 def stream(

@@ -125,6 +125,10 @@ class Line(Protocol):
         """Ask where a task stands."""
         ...
 
+    def ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Ask the scheduler to cancel these if they have not begun."""
+        ...
+
 
 class SubmitSink:
     """The futures of a batch that `submit` appends to; its tasks are called `name`."""
@@ -164,6 +168,9 @@ class SubmitSink:
 
     def explain(self, index: int) -> str:
         return self._line.explain(TaskId(self.batch, index))
+
+    def ask_to_cancel(self, index: int) -> None:
+        self._line.ask_to_cancel(self.batch, (Range(index, index + 1),))
 
     def resolve(self, done: Resolve) -> None:
         column, facts = done.column, Facts.of_results(done, self._name, time.monotonic())

@@ -13,6 +13,7 @@ class LedgerBatch:
     __slots__ = (
         "announced",
         "appended",
+        "asked",
         "close_said",
         "closed",
         "columns",
@@ -36,6 +37,8 @@ class LedgerBatch:
         self.unresolved = RangeSet()
         #: indices given up, of which the scheduler has not been told: it must know them first
         self.unwanted = RangeSet()
+        #: unresolved indices to be cancelled unless they have begun, of which the scheduler is to be told
+        self.asked = RangeSet()
         #: indices whose arguments the scheduler asked for again
         self.wanted_again = RangeSet()
         #: every index below has been appended
@@ -56,7 +59,7 @@ class LedgerBatch:
     @property
     def has_more_to_say(self) -> bool:
         """Whether arguments, a cancellation or the closing wait for a link with room."""
-        return bool(self.sent < self.appended or self.wanted_again or self.unwanted or self.must_close)
+        return bool(self.sent < self.appended or self.wanted_again or self.unwanted or self.asked or self.must_close)
 
     @property
     def must_close(self) -> bool:
@@ -79,6 +82,7 @@ class LedgerBatch:
         newly = self.unresolved.remove(lo, hi)
         for part in newly:
             self._drop_columns(part.lo, part.hi)
+            self.asked.remove(part.lo, part.hi)
         return newly
 
     def give_up(self, lo: int, hi: int) -> None:
@@ -87,6 +91,11 @@ class LedgerBatch:
             self.unwanted.add(part.lo, part.hi)
         if self.closed:
             self._cut_tail()
+
+    def ask(self, lo: int, hi: int) -> None:
+        """[lo, hi) is to be cancelled unless it has begun; it is waited for until the scheduler says more."""
+        for part in self.unresolved.within(lo, hi):
+            self.asked.add(part.lo, part.hi)
 
     def next_append(self) -> tuple[AppendTasks, ArgumentColumn] | None:
         """The next arguments to send, new ones or those asked for again; counts them as sent."""
@@ -108,6 +117,10 @@ class LedgerBatch:
         """What was given up and can be cancelled, since it has been sent."""
         return self.unwanted.remove(0, self.sent)
 
+    def asked_now(self) -> list[Range]:
+        """What can be asked for now, since it has been sent."""
+        return self.asked.remove(0, self.sent)
+
     def tell_anew(self) -> None:
         """The present scheduler is a new one: it knows nothing of this batch, nor of what was given up."""
         self.announced = self.close_said = False
@@ -121,6 +134,7 @@ class LedgerBatch:
         assert all(hi <= self.sent for _, hi in self.wanted_again), self.id
         assert all(hi <= self.appended for _, hi in (*self.unwanted, *self.unresolved)), self.id
         assert not any(self.unresolved.intersects(lo, hi) for lo, hi in self.unwanted), self.id
+        assert all(self.unresolved.within(lo, hi) == [(lo, hi)] for lo, hi in self.asked), self.id
         for lo, hi in (*self.unresolved, (self.sent, self.appended)):
             assert self.columns.extent(lo) >= hi, (self.id, lo, hi)
         for column in self.columns.overlapping(0, self.sent):

@@ -203,12 +203,14 @@ class Ledger:
         return said
 
     def _ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> list[Command]:
-        """What the scheduler does not know yet is passed over: whoever asks does so again."""
         known = self._batches.get(batch)
-        if known is None or not self._linked or not known.announced:
+        if known is None:
             return []
-        sent = tuple(part for lo, hi in ranges for part in known.unresolved.within(lo, min(hi, known.sent)))
-        return [Say(CancelTasks(batch, part, unless_begun=True)) for part in _parts(sent)]
+        for lo, hi in ranges:
+            known.ask(lo, hi)
+        said = self._cancel(known) if self._linked and known.announced else []
+        self._settle(known)
+        return said
 
     def _clear(self) -> list[Command]:
         for batch in list(self._batches.values()):
@@ -391,7 +393,9 @@ class Ledger:
         return size
 
     def _cancel(self, batch: LedgerBatch) -> list[Command]:
-        return [Say(CancelTasks(batch.id, part)) for part in _parts(tuple(batch.unwanted_now()))]
+        unwanted, asked = tuple(batch.unwanted_now()), tuple(batch.asked_now())
+        said: list[Command] = [Say(CancelTasks(batch.id, part)) for part in _parts(unwanted)]
+        return said + [Say(CancelTasks(batch.id, part, unless_begun=True)) for part in _parts(asked)]
 
     def _settle(self, batch: LedgerBatch) -> None:
         """Keep `_talking` true of a batch that changed, and forget it when it is over."""

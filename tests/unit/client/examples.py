@@ -25,6 +25,7 @@ class Origin:
 
     def __init__(self) -> None:
         self.unwanted: list[int] = []
+        self.asked: list[int] = []
 
     def task_id(self, index: int) -> TaskId:
         return TaskId(BatchId(Incarnation(255), 3), index)
@@ -34,6 +35,9 @@ class Origin:
 
     def explain(self, index: int) -> str:
         return f"{index} waits"
+
+    def ask_to_cancel(self, index: int) -> None:
+        self.asked.append(index)
 
 
 class Box:
@@ -83,6 +87,7 @@ class Line:
         self.given_up: list[Range] = []
         self.forgotten: list[BatchId] = []
         self.failed: list[ScalerFuture] = []
+        self.asked: list[Range] = []
         self.failing: list[Failing] = []
 
     def unwant(self, batch: BatchId, index: int) -> None:
@@ -103,6 +108,10 @@ class Line:
 
     def explain(self, task: TaskId) -> str:
         return f"{task.index} waits"
+
+    def ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        assert batch == BATCH
+        self.asked += ranges
 
 
 class Io:

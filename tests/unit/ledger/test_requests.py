@@ -137,15 +137,22 @@ def test_what_is_to_be_cancelled_unless_it_has_begun_is_waited_for_all_the_same(
     assert ledger.unresolved == 3
 
 
-def test_only_what_the_scheduler_knows_can_be_cancelled_unless_it_has_begun(ledger: Watched):
+def test_what_is_to_be_cancelled_before_it_was_sent_is_asked_for_behind_it(ledger: Watched):
     ledger.handle([*opened(), TasksAppended(A, arguments(0, 3))], room_bytes=0)
-    assert ledger.handle([CancelAsked(A, spans((0, 3)))], room_bytes=0) == []
-    ledger.handle([])
-    ledger.handle([TasksAppended(A, arguments(3, 5))], room_bytes=0)
-    assert ledger.handle([CancelAsked(A, spans((0, 5)))], room_bytes=0) == [
-        Say(CancelTasks(A, spans((0, 3)), unless_begun=True))
+    assert ledger.handle([CancelAsked(A, spans((0, 2)))], room_bytes=0) == []
+    asked = Say(CancelTasks(A, spans((0, 2)), unless_begun=True))
+    assert ledger.handle([]) == [define(), open_batch(), append(0, 3), asked]
+    assert ledger.handle([LinkDown(), CancelAsked(A, spans((1, 9))), CancelAsked(B, spans((0, 3)))]) == []
+    assert ledger.handle([UP_AGAIN]) == [Say(CancelTasks(A, spans((1, 3)), unless_begun=True))]
+
+
+def test_what_ends_before_it_is_asked_for_is_not(ledger: Watched):
+    ledger.handle([*opened(), TasksAppended(A, arguments(0, 3))])
+    ledger.handle([LinkDown(), CancelAsked(A, spans((0, 3))), results(A, 0, 1), Unwanted(A, spans((1, 2)))])
+    assert ledger.handle([UP_AGAIN]) == [
+        Say(CancelTasks(A, spans((1, 2)))),
+        Say(CancelTasks(A, spans((2, 3)), unless_begun=True)),
     ]
-    assert ledger.handle([LinkDown(), CancelAsked(A, spans((0, 3))), CancelAsked(B, spans((0, 3)))]) == []
 
 
 def test_a_batch_that_is_given_up_whole_is_over(ledger: Watched):
