@@ -11,7 +11,7 @@ from concurrent.futures import Executor, Future
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from scaler.client import maps, waiting
+from scaler.client import finding, maps, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
 from scaler.client.config import ClientConfig, client_config
@@ -37,12 +37,13 @@ _DISCONNECTED = "the client has been disconnected"
 class Client(Executor):
     """A line to one scheduler: `map`, `starmap` and `submit` run functions on workers, wherever they are.
 
-    `address` is the scheduler's (`tcp://host:port`, `ipc://name`, `host:port`, or anything with `get_address()`);
-    without it `SCALER_ADDRESS` counts. `timeout_seconds` is how long a scheduler may be out of reach, at the start and
-    later, before `DisconnectedError`. `key_file` names the key to show; without it the user's own is found. `insecure`
-    is for a scheduler that was started with `--insecure`: no key, no encryption, and off this machine only with
-    `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler has
-    answered. Threads may share a client; a forked child may not use it.
+    `address` is the scheduler's (`tcp://host:port`, `ipc://name`, `host:port`, or anything with `get_address()`).
+    Without it `SCALER_ADDRESS` counts, else the scheduler of yours that runs on this machine; if there is none, one is
+    started with a worker for each CPU, for this process alone and as long as it lives. `timeout_seconds` is how long a
+    scheduler may be out of reach, at the start and later, before `DisconnectedError`. `key_file` names the key to show;
+    without it the user's own is found. `insecure` is for a scheduler that was started with `--insecure`: no key, no
+    encryption, and off this machine only with `insecure_off_loopback`; neither can be set by the environment. The
+    constructor returns once the scheduler has answered. Threads may share a client; a forked child may not use it.
     A client that nobody holds any more leaves when its tasks are done.
     """
 
@@ -59,6 +60,8 @@ class Client(Executor):
         insecure_off_loopback: bool = False,
     ) -> None:
         self._profiling = profiling
+        #: one that nobody else holds would end
+        self._cluster = address if hasattr(address, "get_address") else None
         self._config = client_config(
             address,
             name=name,
@@ -296,6 +299,7 @@ class Client(Executor):
         if isinstance(answer, ShutdownAnswer) and answer.refused:
             raise ValueError(f"the scheduler at {self._config.address} goes on: {answer.refused}")
         self._io.leave("the client has had its scheduler stopped")
+        finding.ended(self._config.address)
 
     def __enter__(self) -> Self:
         return self

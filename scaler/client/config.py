@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaler.client.finding import find
 from scaler.errors import ConfigurationError
 from scaler.protocol.connection import LONGEST_LABEL
 
@@ -37,16 +38,24 @@ def client_config(
     insecure: bool = False,
     insecure_off_loopback: bool = False,
 ) -> ClientConfig:
-    """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None."""
+    """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None.
+
+    A scheduler is looked for, or started, once all else is known to be right.
+    """
+    environment = dict(os.environ)
+    label = _name(name)
+    timeout_s = _seconds("timeout_seconds", timeout_s, math.inf)
+    heartbeat_interval_s = _seconds("heartbeat_interval_seconds", heartbeat_interval_s, _LONGEST_HEARTBEAT_S)
+    where = find(address, environment)
     return ClientConfig(
-        address=_address_text(address),
-        name=_name(name),
-        timeout_s=_seconds("timeout_seconds", timeout_s, math.inf),
-        heartbeat_interval_s=_seconds("heartbeat_interval_seconds", heartbeat_interval_s, _LONGEST_HEARTBEAT_S),
-        key_file=Path(key_file) if key_file is not None else None,
+        address=where.address,
+        name=label,
+        timeout_s=timeout_s,
+        heartbeat_interval_s=heartbeat_interval_s,
+        key_file=Path(key_file) if key_file is not None else where.key_file,
         insecure=insecure,
         insecure_off_loopback=insecure_off_loopback,
-        environment=dict(os.environ),
+        environment=environment,
     )
 
 
@@ -65,20 +74,3 @@ def _name(value: object) -> str:
             f"name must be printable text of at most {LONGEST_LABEL} characters, but is {value!r:.50}"
         )
     return value
-
-
-def _address_text(address: object) -> str:
-    if address is None:
-        found = os.environ.get("SCALER_ADDRESS")
-        if not found:
-            raise ConfigurationError(
-                "no scheduler address: pass Client('tcp://host:port') or set SCALER_ADDRESS; "
-                "SchedulerClusterCombo(n_workers=…) starts a scheduler and workers here"
-            )
-        return found
-    if isinstance(address, str):
-        return address
-    get_address = getattr(address, "get_address", None)
-    if get_address is None:
-        raise ConfigurationError(f"address is text or has get_address(), but {type(address).__name__} was given")
-    return str(get_address())
