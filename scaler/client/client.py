@@ -4,6 +4,7 @@ Whatever arrives is settled by that thread; values are unpickled in the thread t
 """
 
 import atexit
+import html
 import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
@@ -312,8 +313,24 @@ class Client(Executor):
     ) -> None:
         self.disconnect()
 
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        import asyncio  # noqa: PLC0415  # it takes its time; whose loop runs has it
+
+        await asyncio.to_thread(self.disconnect)
+
     def __repr__(self) -> str:
         return f"<Client {self._config.address} {self._io.state}>"
+
+    def _repr_html_(self) -> str:
+        return f"<b>Client</b> <code>{html.escape(self._config.address)}</code> {self._io.state}"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _reconnect, (type(self), self._profiling, self._config)
