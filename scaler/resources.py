@@ -8,6 +8,9 @@ Resources = tuple[tuple[str, float], ...]
 NO_RESOURCES: Resources = ()
 _TAGS_SHOWN = 32
 
+#: more of anything is neither offered nor asked for
+MOST_AMOUNT = 1e12
+
 
 def resources_from(quantities: Mapping[str, float] | None) -> Resources:
     """The sorted form of a mapping; names that ask for nothing are dropped."""

@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
+from msgspec.structs import replace
+
 from scaler.client.draft import Draft, S
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread
@@ -61,10 +63,19 @@ class Batches:
         function = PickledFunction(again.function, again.frames, again.options.name)
         return self._append(function, again.options, b"".join(again.columns[0].data), ScalerFuture)
 
-    def draft(self, fn: Callable[..., Any], given: TaskOptions, sink_of: Callable[[BatchId, str], S]) -> Draft[S]:
-        """A new batch for calls of a function, whose outcomes go to a sink of its own."""
+    def draft(
+        self,
+        fn: Callable[..., Any],
+        given: TaskOptions,
+        sink_of: Callable[[BatchId, str], S],
+        *,
+        everywhere: bool = False,
+    ) -> Draft[S]:
+        """A new batch for calls of a function, each for one worker or for all; a sink of its own gets the outcomes."""
         self.require_open()
         function, options = self._prepare(fn, given)
+        if everywhere:
+            options = replace(options, everywhere=True)
         with self.io.lock:
             batch = self._next()
         return Draft(self.io, sink_of(batch, options.name), function, options)

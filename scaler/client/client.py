@@ -16,6 +16,7 @@ from scaler.client import finding, maps, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
 from scaler.client.config import ClientConfig, client_config
+from scaler.client.everywhere import MOST_URGENT, run_on_workers
 from scaler.client.executor import ClientExecutor
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
@@ -25,6 +26,7 @@ from scaler.client.maps import Work
 from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, refuse_ambiguous, with_capabilities
 from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
+from scaler.client.sinks import MapSink
 from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
 from scaler.ids import Incarnation
@@ -266,6 +268,18 @@ class Client(Executor):
                 anew.append(self._batches.submit_again(again))
                 self._io.failures.remove(future)
         return anew
+
+    def run_on_workers(self, fn: Callable[[], Any], tag: str | None = None) -> None:
+        """Call `fn()` once on every worker, or on every worker with a tag, and return when all are done.
+
+        It goes before tasks that wait, and behind those that run; while there is no worker it waits for one. A worker
+        that comes later need not call it, one that dies before it has begun is not waited for. What `fn` returns is
+        dropped; when it raises, or takes its worker down, the first failure is raised once all are done.
+        """
+        require_may_wait("run_on_workers")
+        call_shape(fn).check((), {})
+        given: TaskOptions = {"tag": tag, "retries": 0, "priority": MOST_URGENT}
+        run_on_workers(self._batches.draft(fn, given, MapSink, everywhere=True))
 
     def wait_for_workers(self, timeout: float | None = None) -> None:
         """Wait until at least one worker can take tasks; `TimeoutError` after `timeout` seconds."""

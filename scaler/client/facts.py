@@ -31,15 +31,15 @@ class ProfilingInfo:
     attempts: int
 
 
-def task_label(batch: BatchId, index: int, name: str) -> str:
-    """A task as messages name it."""
-    return f"task {TaskId(batch, index)} ({name})"
+def told(batch: BatchId, name: str, index: int) -> str:
+    """Which task it is and what it is called, as workers say it of what tasks raise."""
+    return f"in task {TaskId(batch, index)} ({name})"
 
 
 class Facts:
     """What was told with the outcomes of some tasks of a batch, shared by their futures."""
 
-    __slots__ = ("_arrived_at", "_batch", "_costs", "_lo", "_name", "_place", "_run_us", "attempts", "host")
+    __slots__ = ("_arrived_at", "_batch", "_costs", "_host", "_lo", "_name", "_place", "_run_us", "attempts")
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Facts:
         self._name = name
         self._arrived_at = arrived_at
         self._place = place
-        self.host = host
+        self._host = host
         self._lo = lo
         self._run_us = run_us
         self._costs = costs
@@ -78,9 +78,9 @@ class Facts:
         """The facts of tasks that ended without a result."""
         return cls(batch, name, now, failure.place, failure.attempts)
 
-    def label(self, index: int) -> str:
-        """The task as messages name it."""
-        return task_label(self._batch, index, self._name)
+    def told(self, index: int) -> str:
+        """Which of the tasks it is, for people."""
+        return told(self._batch, self._name, index)
 
     def profile(self, index: int, submitted_at: float) -> ProfilingInfo:
         """How a task ran that was submitted then."""
@@ -93,7 +93,7 @@ class Facts:
             memory_peak=_word(self._costs, at * _COST_BYTES + _RUN_BYTES) * 1024,
             queue_time_s=max(0.0, waited_s),
             worker=self._place,
-            host=self.host,
+            host=self._host,
             attempts=self.attempts,
         )
 

@@ -364,6 +364,8 @@ class IoThread:
                     ledger_events.append(LinkUp(epoch, resumed))
                 case link_events.LinkDown():
                     ledger_events.append(LinkDown())
+                case link_events.Advised(text):
+                    tell(text)
                 case link_events.GaveUp(error):
                     self._error = self._error or error
                     return False

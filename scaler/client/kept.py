@@ -14,7 +14,7 @@ from concurrent.futures import CancelledError
 from operator import attrgetter
 from typing import Any
 
-from scaler.client.facts import Facts, task_label
+from scaler.client.facts import Facts, told
 from scaler.client.futures import ScalerFuture, Sealed
 from scaler.client.sinks import Line, SealedError, sealed_value
 from scaler.errors import ScalerError
@@ -66,13 +66,13 @@ class _Part:
             return SealedError(self._reason(index))
         return _Opened(self._values[index - self.lo], failed=index in self._wrong)
 
-    def load(self, label: Callable[[int], str]) -> tuple[list[Any], list[int]]:
+    def load(self, tell: Callable[[int], str]) -> tuple[list[Any], list[int]]:
         """All values, exceptions among them at the indices listed; the column is let go of."""
         if self._reason is not None:
             return list(map(self._reason, range(self.lo, self.hi))), self.failures()
         done = self._done
         if done is not None:  # another thread may do the same
-            self._values, wrong = load_column(done.column, done.attempts, label, done.host)
+            self._values, wrong = load_column(done.column, done.attempts, tell)
             self._wrong = frozenset(wrong)
             self._done = None
         return self._values, self.failures()
@@ -160,7 +160,7 @@ class KeptResults:
         facts = Facts.of_failure(self.batch, self._name, failure, time.monotonic())
 
         def error(index: int) -> BaseException:
-            return exception_from_failure(failure, label=self._label(index))
+            return exception_from_failure(failure, task=self._tell(index))
 
         self._end(ranges, lambda lo, hi: _Part(lo, hi, reason=error, facts=facts, again=again))
 
@@ -262,7 +262,7 @@ class KeptResults:
         results: list[Any] = []
         failed: list[int] = []
         for part in self._parts:
-            values, wrong = part.load(self._label)
+            values, wrong = part.load(self._tell)
             results += values
             failed += wrong
         return results, failed
@@ -284,8 +284,8 @@ class KeptResults:
 
     # ---- ends
 
-    def _label(self, index: int) -> str:
-        return task_label(self.batch, index, self._name)
+    def _tell(self, index: int) -> str:
+        return told(self.batch, self._name, index)
 
     def _end_all(self, reason: Reason) -> None:
         """All that is pending, or will be, ends so."""

@@ -7,15 +7,14 @@ is no option, a `ValueError` for an amount that cannot be.
 import difflib
 import math
 import numbers
-import operator
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, TypedDict
 
 from scaler.protocol import BatchOptions
 from scaler.protocol.connection import LONGEST_LABEL
-from scaler.protocol.options import LEAST_AMOUNT, MOST_AMOUNT, MOST_RESOURCES
-from scaler.resources import NO_RESOURCES, Resources, resources_from
+from scaler.protocol.options import LEAST_AMOUNT, MOST_RESOURCES
+from scaler.resources import MOST_AMOUNT, NO_RESOURCES, Resources, resources_from
 
 ExceptionTypes = tuple[type[BaseException], ...]
 Capabilities = Mapping[str, Any]  # Any: an amount, -1 or None
@@ -48,6 +47,11 @@ class Unset:
     def __repr__(self) -> str:
         return repr(self._default)
 
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    __hash__ = object.__hash__
+
 
 class Defaults:
     """What holds where nothing is said, as the default of each option in a signature."""
@@ -68,7 +72,7 @@ _UNSET = tuple(getattr(Defaults, name) for name in OPTIONS)
 
 def given_of(*values: Any) -> TaskOptions:
     """Those of the options that were given; `values` are all of them, in the order of `OPTIONS`."""
-    if all(map(operator.is_, values, _UNSET)):
+    if _UNSET == values:  # noqa: SIM300  # in this order no value is asked what it equals
         return {}
     return {  # type: ignore[return-value]  # the names are those of the type
         name: value for name, value in zip(OPTIONS, values, strict=True) if type(value) is not Unset

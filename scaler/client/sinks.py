@@ -4,12 +4,13 @@
 """
 
 import copy
+import functools
 import time
 from collections.abc import Iterable, Iterator
 from queue import SimpleQueue
 from typing import Any, Protocol
 
-from scaler.client.facts import Facts, task_label
+from scaler.client.facts import Facts, told
 from scaler.client.failures import Failing
 from scaler.client.futures import ScalerFuture, Sealed
 from scaler.errors import ClientQuitException, ScalerError
@@ -22,7 +23,7 @@ from scaler.payload.values import (
     load_value,
 )
 from scaler.protocol import Cause, Failure
-from scaler.protocol.columns import REFERENCE, VALUE, words
+from scaler.protocol.columns import FAILED, REFERENCE, VALUE, words
 
 
 class Sink(Protocol):
@@ -73,9 +74,8 @@ class SealedValue:
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        facts = self._facts
-        label = facts.label(self._index) if self.failed else ""
-        return load_value(self._status, self._data, facts.attempts, label, facts.host)
+        task = self._facts.told(self._index) if self._status == FAILED else ""
+        return load_value(self._status, self._data, self._facts.attempts, task)
 
 
 class SealedError:
@@ -175,7 +175,9 @@ class SubmitSink:
     def resolve(self, done: Resolve) -> None:
         column, facts = done.column, Facts.of_results(done, self._name, time.monotonic())
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
-        view, take = memoryview(data), self._futures.pop
+        # a large result is alone, and worth no second copy
+        view = memoryview(data) if column.count > 1 else data
+        take = self._futures.pop
         start = column.base
         for index, status, end in zip(
             range(column.lo, column.hi),
@@ -199,7 +201,7 @@ class SubmitSink:
                     if failure.cause is Cause.CANCELLED:
                         future.revoke()
                         continue
-                    error = exception_from_failure(failure, label=facts.label(index))
+                    error = exception_from_failure(failure, task=facts.told(index))
                     self._hand_over(future, SealedError(error), facts, again)
         self._settle()
 
@@ -244,11 +246,11 @@ Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
 class MapSink:
-    """The columns of one `map` or stream, for the one thread that waits for them."""
+    """The columns of one `map` or stream, for the one thread that waits for them; its tasks are called `name`."""
 
     def __init__(self, batch: BatchId, name: str) -> None:
         self.batch = batch
-        self._name = name
+        self._tell = functools.partial(told, batch, name)
         #: how many outcomes are expected, how many came, and how many of these are failures
         self.size = self.done = self.failed = 0
         self.result_bytes = 0
@@ -312,12 +314,9 @@ class MapSink:
     def opened(self, part: Resolve | tuple[tuple[Range, ...], Failure]) -> Iterator[tuple[int, list[Any], list[int]]]:
         """For each range of a part its first index, its values, and the indices of those that are exceptions."""
         if isinstance(part, Resolve):
-            yield (part.column.lo, *load_column(part.column, part.attempts, self._label, part.host))
+            yield (part.column.lo, *load_column(part.column, part.attempts, self._tell))
             return
         ranges, failure = part
         for lo, hi in ranges:
-            errors = [exception_from_failure(failure, label=self._label(index)) for index in range(lo, hi)]
+            errors = [exception_from_failure(failure, task=self._tell(index)) for index in range(lo, hi)]
             yield lo, errors, list(range(lo, hi))
-
-    def _label(self, index: int) -> str:
-        return task_label(self.batch, index, self._name)

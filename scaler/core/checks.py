@@ -1,5 +1,6 @@
 """Every invariant that spans several parts of the core, looked at the slow way; for tests."""
 
+import math
 from collections import Counter
 
 from scaler.core.batches import Batch
@@ -89,4 +90,11 @@ def _check_queue(managers: Managers) -> None:
             assert lane.starts() == [lo for lo, _ in spans], batch.id
             assert lane.tasks == sum(hi - lo for lo, hi in spans), batch.id
             assert lane.in_heap or not lane.tasks, batch.id
-    assert managers.tasks.queue.tasks == managers.tasks.tasks_in[State.QUEUED]
+    queue = managers.tasks.queue
+    assert queue.tasks == managers.tasks.tasks_in[State.QUEUED]
+    assert queue.tasks == sum(known.tasks for known in (*queue.classes.values(), *queue.aside.values()))
+    for key, known in queue.aside.items():
+        assert known.tasks, key
+        assert key not in queue.classes, key
+        # allocations run out: what one offers that has no end counts
+        assert not managers.workers.is_offered(key, math.inf), key

@@ -12,6 +12,7 @@ _WAITS = {
     Wait.FUNCTION: "its function is on the way from its client",
     Wait.BACKOFF: "it failed and waits before its next attempt",
     Wait.INPUTS: "it waits for tasks or objects among its arguments",
+    Wait.WORKERS: "every worker runs it once",
 }
 _STANDS = {
     State.HELD: "the scheduler was restarted and waits for a cluster that may have it",
@@ -38,10 +39,8 @@ def explanation(tasks: TaskManager, workers: WorkerManager, batch: Batch | None,
     return _STANDS[span.state].format(place=cluster.name if cluster is not None else "?")
 
 
-def unserved(workers: WorkerManager, key: ClassKey, least_s: float, now: float) -> str:
-    """What no connected worker offers of what tasks of a class want, which run that long at least; "" if one does."""
-    if workers.is_offered(key, now):
-        return ""
+def nobody_offers(key: ClassKey, least_s: float) -> str:
+    """What no connected worker offers: what tasks of a class want, which run that long at least."""
     wanted = [f"tag {key.tag!r}"] if key.tag is not None else []
     wanted += [f"{name}={amount:g}" for name, amount in key.resources]
     wanted += [f"{least_s:.0f} s of walltime"] if least_s else []
@@ -51,9 +50,11 @@ def unserved(workers: WorkerManager, key: ClassKey, least_s: float, now: float) 
 def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span, index: int, now: float) -> str:
     if not workers.clusters:
         return "no worker is connected"
-    missing = unserved(workers, batch.lane_of(span.counts).key, span.counts.least_s, now)
+    key = batch.lane_of(span.counts).key
+    if not workers.is_offered(key, now):
+        return nobody_offers(key, span.counts.least_s)
     ahead = _ahead(tasks, batch, index)
-    return missing or f"{ahead:,} task{'' if ahead == 1 else 's'} ahead"
+    return f"{ahead:,} task{'' if ahead == 1 else 's'} ahead"
 
 
 def _ahead(tasks: TaskManager, batch: Batch, index: int) -> int:

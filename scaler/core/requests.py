@@ -7,7 +7,7 @@ that does not fit what was said before, is the peer's fault and raises `Protocol
 from scaler.core.batches import Batch
 from scaler.core.chunks import check_offsets
 from scaler.core.clients import ClientRecord
-from scaler.core.explanation import explanation, unserved
+from scaler.core.explanation import explanation, nobody_offers
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
 from scaler.core.placement import Placement
@@ -33,8 +33,8 @@ from scaler.protocol import (
 )
 from scaler.protocol.columns import ArgumentColumn, Frame
 from scaler.protocol.connection import LONGEST_TEXT
-from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX, MOST_AMOUNT
-from scaler.resources import unknown_tag
+from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX
+from scaler.resources import MOST_AMOUNT, unknown_tag
 
 
 class Requests:
@@ -101,9 +101,13 @@ class Requests:
         if options.tag is not None and known is not None and options.tag not in known:
             batch.known_tags = known
         elif self._workers.slots and (options.tag is not None or options.resources):
-            text = unserved(self._workers, batch.lane_of(NO_COUNTS).key, 0.0, now)
-            if text:
-                self._outbox.send(client.peer, TasksWait(name, text[:LONGEST_TEXT]))
+            self._tell_unserved(batch, now)
+
+    def _tell_unserved(self, batch: Batch, now: float) -> None:
+        """Tell a client at once if no connected cluster could take what it is about to submit: it waits aside."""
+        key = batch.lane_of(NO_COUNTS).key
+        if key in self._tasks.queue.aside or not self._workers.is_offered(key, now):
+            self._outbox.send(batch.owner, TasksWait(batch.id, nobody_offers(key, 0.0)[:LONGEST_TEXT]))
 
     def append(self, client: ClientRecord, message: AppendTasks, frames: tuple[Frame, ...]) -> None:
         """The next calls of a batch, or calls whose arguments were asked for again."""
@@ -179,7 +183,7 @@ class Requests:
 
 def check_served(options: BatchOptions) -> None:
     """Refuse options that no part of this scheduler honours: better told than ignored."""
-    for name, value in (("parent", options.parent), ("everywhere", options.everywhere), ("durable", options.durable)):
+    for name, value in (("parent", options.parent), ("durable", options.durable)):
         if value:
             raise ProtocolError(f"the option {name} is not served by this version")
     for name, amount in options.resources:

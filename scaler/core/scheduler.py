@@ -21,6 +21,7 @@ from scaler.core.events import (
     StopAsked,
     WatchersChanged,
 )
+from scaler.core.everywhere import Everywhere
 from scaler.core.functions import FunctionTable
 from scaler.core.managers import Managers
 from scaler.core.membership import Membership
@@ -104,13 +105,14 @@ class SchedulerCore:
             ObjectManager(),
         )
         self._outcomes = outcomes = Outcomes(managers)
+        self._everywhere = everywhere = Everywhere(managers, outcomes)
+        self._placement = placement = Placement(managers, outcomes, everywhere)
         self._retraction = retraction = Retraction(managers)
         unbegun = Unbegun(managers, outcomes, retraction)
         self._reports = reports = Reports(managers, outcomes, unbegun)
-        self._placement = placement = Placement(managers, outcomes)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
         self._requests = Requests(managers, outcomes, placement, unbegun)
-        self._membership = Membership(managers, outcomes, recovery)
+        self._membership = Membership(managers, outcomes, recovery, everywhere)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
         """What happened since, in order; what to do about it, in order."""
@@ -127,6 +129,7 @@ class SchedulerCore:
         """Every invariant, the slow way."""
         check_all(self.managers)
         self._recovery.check()
+        self._everywhere.check()
 
     # ---- events
 
@@ -196,12 +199,14 @@ class SchedulerCore:
         reports = self._reports
         match message:
             case SpanResult():
-                if not self._recovery.keeps(cluster, message, frames):
+                if self._everywhere.keeps(cluster, message, frames):
+                    reports.running(cluster, message.running, now)
+                elif not self._recovery.keeps(cluster, message, frames):
                     reports.finished(cluster, message, frames, now)
             case Running():
                 reports.running(cluster, message.running, now)
             case Returned():
-                if not self._recovery.keeps(cluster, message):
+                if not self._everywhere.keeps(cluster, message) and not self._recovery.keeps(cluster, message):
                     reports.returned(cluster, message, now)
             case RetractAnswered():
                 reports.retract_answered(cluster, message)
@@ -276,6 +281,7 @@ class SchedulerCore:
         managers = self.managers
         self._recovery.release(now)
         self._end_backoffs(now)
+        self._everywhere.tick()
         self._placement.place(now)
         self._retraction.balance(now)
         self._reports.tell_began(now)

@@ -95,8 +95,12 @@ class TaskManager:
 
     def new_run(self, batch: Batch, lo: int, hi: int, load: Load, size_bytes: int) -> Run:
         """The next sending of this epoch; `advance` with PLACE puts tasks into it."""
+        return self.known_run(self.name_run(), batch, lo, hi, load, size_bytes)
+
+    def name_run(self) -> RunId:
+        """The name of the next sending."""
         self._runs_named += 1
-        return self.known_run(RunId(self._epoch, self._runs_named), batch, lo, hi, load, size_bytes)
+        return RunId(self._epoch, self._runs_named)
 
     def known_run(self, name: RunId, batch: Batch, lo: int, hi: int, load: Load, size_bytes: int = 0) -> Run:
         """A sending that has a name already: an earlier epoch's, or one that comes back."""

@@ -190,7 +190,7 @@ class AcceptedLinks:
         self._heard[peer.role].move_to_end(peer.incarnation)
         deliveries, packets = peer.link.receive(header, frames, now)
         if isinstance(header.message, Heartbeat):
-            packets.append(peer.link.heartbeat())
+            packets.append(peer.link.heartbeat(self._config.silence_s[peer.role]))
         outputs: list[AcceptedOutput] = []
         for message, behind in deliveries:
             if isinstance(message, Goodbye):

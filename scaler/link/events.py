@@ -85,13 +85,19 @@ class Deliver(Struct, frozen=True):
     frames: tuple[Frame, ...]
 
 
+class Advised(Struct, frozen=True):
+    """Whoever set this process up should know this."""
+
+    text: str
+
+
 class GaveUp(Struct, frozen=True):
     """There will be no link any more."""
 
     error: ScalerError
 
 
-DialledOutput = Dial | HangUp | Transmit | LinkUp | LinkDown | Deliver | GaveUp
+DialledOutput = Dial | HangUp | Transmit | LinkUp | LinkDown | Deliver | Advised | GaveUp
 
 # ---- told to the accepting end
 

@@ -15,7 +15,6 @@ import tblib
 
 from scaler.errors import ProtocolError, TaskExceptionNotSerializableError
 from scaler.payload.pickling import PROTOCOL, dumps
-from scaler.payload.values import with_attempt
 from scaler.protocol.columns import Frame
 
 #: a longer text is cut, in a message of an exception that is larger than `MAX_WHOLE_BYTES`, and in descriptions
@@ -57,11 +56,11 @@ def dump_exception(error: BaseException, skip_frames: int, note: str) -> bytes:
     return pickle.dumps(records, PROTOCOL)
 
 
-def load_exception(data: Frame, attempts: int = 1, host: str = "") -> BaseException:
-    """The exception in the bytes, ready to be raised; its last note tells task, worker and host, and the attempt."""
+def load_exception(data: Frame, attempts: int = 1) -> BaseException:
+    """The exception in the bytes, ready to be raised; its last note tells task, host and worker, and the attempt."""
     try:
         records = pickle.loads(data)  # noqa: S301  # from a worker that showed our own key
-        records[0]["notes"][-1] = with_attempt(records[0]["notes"][-1], attempts, host)
+        records[0]["notes"][-1] += f", attempt {attempts}"
         return _rebuild(records)
     except Exception as error:  # noqa: BLE001  # a broken record is told as such
         return ProtocolError(f"a task's exception cannot be read: {type(error).__name__}: {error}")

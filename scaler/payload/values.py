@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from scaler import errors
-from scaler.errors import DeserializeObjectError, ProtocolError, SerializationError
-from scaler.payload.diagnosis import unpicklable_path
+from scaler.errors import ProtocolError, SerializationError
+from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, unpicklable_path
 from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import (
@@ -56,33 +56,36 @@ def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
         ) from error
 
 
-def load_value(status: int, data: Frame, attempts: int = 1, label: str = "", host: str = "") -> Outcome:
-    """The outcome in the bytes of one result: of the last of so many attempts, on this host, of a task called so."""
+def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> Outcome:
+    """The outcome in the bytes of one result, which came of the last of so many attempts.
+
+    `task` says for people which one it is, where the bytes of a failure do not.
+    """
     if status == VALUE:
         try:
             return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
         except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
-            lost = DeserializeObjectError(f"the result cannot be loaded here: {type(error).__name__}: {error}")
+            lost = not_loadable("the result", error, FOR_CLIENTS)
             lost.__cause__ = error
             return Outcome(None, lost)
     if status in (RAISED, RAISED_RETRYABLE):
         from scaler.payload.exceptions import load_exception  # noqa: PLC0415  # tblib is for what failed alone
 
-        return Outcome(None, load_exception(data, attempts, host))
+        return Outcome(None, load_exception(data, attempts))
     if status == FAILED:
         try:
-            return Outcome(None, exception_from_failure(decode_failure(data), attempts, label, host))
+            return Outcome(None, exception_from_failure(decode_failure(data), attempts, task))
         except ProtocolError as error:
             return Outcome(None, error)
     return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
 
 
 def load_column(
-    column: ResultColumn, attempts: int = 1, label: Callable[[int], str] = lambda _: "", host: str = ""
+    column: ResultColumn, attempts: int = 1, tell: Callable[[int], str] = lambda _: ""
 ) -> tuple[list[Any], list[int]]:
     """The values of a column in order, exceptions among them, and the indices of those that are exceptions.
 
-    `label` tells what the task with an index is called.
+    `tell` says for people which task an index is.
     """
     data = memoryview(column.data[0] if len(column.data) == 1 else b"".join(column.data))
     ends = words(column.ends).tolist()
@@ -95,20 +98,15 @@ def load_column(
         with suppress(Exception):  # which one it is, and why, is found out below
             return [loads(data[start:end]) for start, end in zip(starts, ends, strict=True)], []  # as above
     outcomes = [
-        load_value(status, data[start:end], attempts, label(index), host)
+        load_value(status, data[start:end], attempts, tell(index) if status == FAILED else "")
         for index, status, start, end in zip(range(column.lo, column.hi), statuses, starts, ends, strict=True)
     ]
     failed = [column.lo + number for number, outcome in enumerate(outcomes) if outcome.error is not None]
     return [outcome.value if outcome.error is None else outcome.error for outcome in outcomes], failed
 
 
-def exception_from_failure(
-    failure: Failure, attempts: int | None = None, label: str = "", host: str = ""
-) -> BaseException:
-    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`.
-
-    `label` is what the task is called.
-    """
+def exception_from_failure(failure: Failure, attempts: int | None = None, task: str = "") -> BaseException:
+    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`."""
     kind = _FAILURES[failure.cause]
     text = failure.text
     if failure.stderr.strip():
@@ -116,15 +114,8 @@ def exception_from_failure(
     if failure.stack:
         text += f"\n{failure.stack.rstrip()}"
     error = kind(text)
-    said = [f"in {label}"] if label else []
-    if failure.place:
-        attempts = failure.attempts if attempts is None else attempts
-        said.append(with_attempt(f"on {failure.place}", attempts, host))
-    if said:
-        error.add_note(" ".join(said))
+    attempt = failure.attempts if attempts is None else attempts
+    where = f"on {failure.place}, attempt {attempt}" if failure.place else ""
+    if task or where:
+        error.add_note(f"{task} {where}".strip())
     return error
-
-
-def with_attempt(note: str, attempts: int, host: str) -> str:
-    """A note of where a task ran, with its host, if that is not told yet, and the attempt."""
-    return f"{note}{f' ({host})' if host not in note else ''}, attempt {attempts}"

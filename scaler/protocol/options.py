@@ -17,8 +17,8 @@ MAX_INDEX = 1 << 40
 MOST_RESOURCES = 64
 #: As `scaler.resources.Resources`, but for how much there may be of it.
 Amounts = Annotated[tuple[tuple[Label, float], ...], Meta(max_length=MOST_RESOURCES)]
-#: What a task may ask for of one resource: more or less cannot be counted with.
-LEAST_AMOUNT, MOST_AMOUNT = 1e-6, 1e12
+#: What a task may ask for of one resource at least, and at most `scaler.resources.MOST_AMOUNT`.
+LEAST_AMOUNT = 1e-6
 
 Ranges = Annotated[tuple[Range, ...], Meta(max_length=MAX_RANGES)]
 

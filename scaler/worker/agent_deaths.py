@@ -2,6 +2,7 @@
 
 from scaler.protocol import Cause, Failure, ReturnReason, WorkerDied
 from scaler.worker.agent_events import StartFailed, WorkerEnded
+from scaler.worker.agent_everywhere import drop_calls
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_harvest import timed_out_column
 from scaler.worker.agent_outbox import Outbox
@@ -39,6 +40,7 @@ class Deaths:
         """A worker never came up."""
         if worker.phase is not Phase.KILLED:
             self._outbox.note("error", f"Worker[{worker.id}] could not be started: {event.text}")
+        drop_calls(worker, self._runs)
         self._pool.ended(worker, now, in_vain=True)
 
     def ended(self, worker: Worker, event: WorkerEnded, now: float) -> None:
@@ -55,6 +57,7 @@ class Deaths:
             lo, hi = ticket.next, ticket.hi
             worker.cut(ticket, lo)
             self._runs.put_back(ticket.run, lo, hi)
+        drop_calls(worker, self._runs)
         is_vain = not was_asked and not worker.has_run and not running and now < worker.started_at + VAIN_S
         self._pool.ended(worker, now, in_vain=is_vain)
         for ticket, index in running:
@@ -95,6 +98,8 @@ class Deaths:
 
     def _stopped(self, run: Run, index: int) -> None:
         """We ended its worker: it is begun again, here or elsewhere."""
+        if run.options.everywhere:
+            return  # no other worker has to make this call
         if self._runs.is_closed:
             self._outbox.give_back(run.id, index, index + 1, ReturnReason.EXPIRED)
         else:
@@ -108,6 +113,8 @@ class Deaths:
 
     def _suspect(self, run: Run, index: int) -> None:
         """It, or one that ran beside it: each is to run alone."""
+        if run.options.everywhere:
+            return  # as above
         if self._runs.is_closed:
             self._outbox.give_back(run.id, index, index + 1, ReturnReason.BYSTANDER)
         else:

@@ -32,6 +32,12 @@ class AgentConfig:
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
 
+    @property
+    def place(self) -> str:
+        """Where its tasks run, for people: the host, and the cluster unless its name tells no more than the host."""
+        tells_host = self.name in {self.host, f"{self.host}-{self.pid}"}
+        return self.name if tells_host else f"{self.host} ({self.name})"
+
 
 class Pool:
     """All workers that have been asked for and have not ended, by number."""
@@ -72,6 +78,11 @@ class Pool:
         """The workers that have tickets."""
         return (worker for worker in self.workers.values() if worker.tickets)
 
+    def callers(self) -> list[Worker]:
+        """The workers that have calls to make themselves, and nothing that they have to do alone."""
+        ready = (worker for worker in self.workers.values() if worker.phase is Phase.READY)
+        return [worker for worker in ready if worker.calls and not worker.is_alone]
+
     # ---- lives
 
     def start_missing(self, now: float) -> None:
@@ -81,7 +92,7 @@ class Pool:
                 worker = WorkerId(self._next)
                 self._next += 1
                 name = self._free_names.popleft() if self._free_names else ""
-                self.workers[worker] = Worker(worker, name, self._config.threads, self._config.name, now)
+                self.workers[worker] = Worker(worker, name, self._config.threads, self._config.place, now)
                 self._outbox.order(StartWorker(worker, name))
             self._missing = 0
 
@@ -142,7 +153,7 @@ class Pool:
     def note(self, worker: Worker) -> None:
         """What a worker has to do has changed."""
         name = worker.id
-        can_take = worker.phase is Phase.READY and not worker.is_alone
+        can_take = worker.phase is Phase.READY and not worker.is_alone and not worker.calls
         if can_take and len(worker.tickets) < worker.threads:
             if name not in self.idle:
                 self.idle[name] = worker
@@ -199,7 +210,7 @@ class Pool:
             )
             assert all(ticket.next < ticket.hi for ticket in worker.tickets.values())
             assert not worker.is_alone or len(worker.tickets) == 1
-            assert (name in self.idle) == (is_ready and not worker.is_alone and worker.free > 0)
+            assert (name in self.idle) == (is_ready and not worker.is_alone and not worker.calls and worker.free > 0)
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)
             assert all(ticket.run.function in worker.functions for ticket in worker.tickets.values())
         assert not self._to_take_back

@@ -4,12 +4,14 @@ Every sum over tickets is kept true here, where tickets change.
 """
 
 import enum
-from collections import OrderedDict
+from collections import OrderedDict, deque
+
+from msgspec.structs import replace
 
 from scaler.core.runtimes import RunTimes
 from scaler.ids import FunctionId, TicketId, WorkerId
 from scaler.protocol import RunSpan
-from scaler.protocol.columns import ArgumentColumn, words
+from scaler.protocol.columns import ArgumentColumn, ResultColumn, words
 from scaler.ranges import RangeSet
 from scaler.worker.agent_events import SlotView
 from scaler.worker.agent_results import KeptResults
@@ -28,7 +30,7 @@ class Run:
 
     __slots__ = (
         "batch", "cancelled", "column", "function", "has_ended", "has_function", "hi", "id", "is_forgotten", "kept",
-        "lo", "offsets", "options", "out", "queued", "timed_out", "times",
+        "lo", "offsets", "options", "out", "queued", "said", "timed_out", "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
@@ -55,6 +57,12 @@ class Run:
         #: every task of it has been answered for
         self.has_ended = False
         self.kept = KeptResults()
+        #: of a call that every worker makes: what is to be answered for all of them, and where that was
+        self.said: tuple[ResultColumn, str] | None = None
+
+    def calls(self, lo: int, hi: int) -> ArgumentColumn:
+        """The calls of [lo, hi). Of one that every worker makes there is one, whichever index a worker has."""
+        return replace(self.column, lo=lo) if self.options.everywhere else self.column.slice(lo, hi)
 
     def end(self) -> None:
         """Every task of it has been answered for: the arguments are needed no more."""
@@ -129,17 +137,17 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left",
-        "looked_at", "name", "phase", "pid", "place", "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "calls", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone",
+        "left", "looked_at", "name", "phase", "pid", "place", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
-    def __init__(self, worker: WorkerId, name: str, threads: int, cluster: str, now: float) -> None:
+    def __init__(self, worker: WorkerId, name: str, threads: int, place: str, now: float) -> None:
         self.id = worker
         #: what it was given to be called, if anything
         self.name = name
         self.pid = 0
         self.threads = threads
-        self.place = f"{cluster}, worker {name or worker}"
+        self.place = f"{place}, worker {name or worker}"
         self.phase = Phase.STARTING
         self.slots = [Slot() for _ in range(threads)]
         #: given and not finished, in the order given
@@ -148,6 +156,8 @@ class Worker:
         self.left = 0
         #: what these may take, by the p95 known when they were given
         self.ahead_ns = 0
+        #: calls that it has to make itself, as soon as a slot is free: run and index
+        self.calls: deque[tuple[Run, int]] = deque()
         #: functions it has, the one used longest ago first
         self.functions: OrderedDict[FunctionId, None] = OrderedDict()
         #: it runs a suspect, and nothing else until that is done

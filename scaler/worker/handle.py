@@ -5,7 +5,7 @@ import os
 import signal
 
 from scaler.ids import TicketId, WorkerId
-from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ResultColumn
+from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, Frame, ResultColumn
 from scaler.worker.agent_events import (
     Define,
     Drop,
@@ -151,11 +151,12 @@ class WorkerHandle:
     def _column(self, entries: Entries) -> ResultColumn:
         lo = self._tickets.index(entries.ticket, entries.offset)
         ends = entries.ends
-        data: tuple[bytes, ...] = (entries.data,)
+        data: tuple[Frame, ...] = (entries.data,)
         if entries.is_in_file:
             value = self._large_value(word(entries.ticket, entries.offset))
             ends = (entries.base + len(value)).to_bytes(WORD_BYTES, "little")
-            data = tuple(value[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
+            view = memoryview(value)
+            data = tuple(view[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
         return ResultColumn(
             lo=lo,
             count=entries.count,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from scaler.worker.board import Board
 from scaler.worker.inbox import Inbox
+from scaler.worker.output import lossy_writer
 from scaler.worker.slot import Slot
 
 _PR_SET_PDEATHSIG = 1
@@ -64,6 +65,7 @@ def _settle_in(setup: WorkerSetup) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(setup.stderr, 2)
     os.close(setup.stderr)
+    sys.stdout = lossy_writer(1, sys.stdout.encoding, sys.stdout.errors or "strict")
     faulthandler.enable(2)
     faulthandler.register(signal.SIGUSR2, 2, all_threads=True)
     random.seed()

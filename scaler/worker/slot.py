@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scaler.errors import DeserializeObjectError, TaskExceptionNotSerializableError
+from scaler.errors import TaskExceptionNotSerializableError
 from scaler.payload.bare import dump, load
+from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import Retried
 from scaler.payload.pickling import PLAIN, PROTOCOL
@@ -129,8 +130,7 @@ class Slot:
     ) -> tuple[int, bytes]:
         """Status and bytes of what a task raised."""
         if call is _UNREAD and not isinstance(error, Interrupted):
-            text = f"the arguments cannot be loaded here: {type(error).__name__}: {error}"
-            error = DeserializeObjectError(text).with_traceback(error.__traceback__)
+            error = not_loadable("the arguments", error).with_traceback(error.__traceback__)
         owner, n = ticket.batch
         note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({ticket.name}) on {self._place}"
         try:

@@ -225,19 +225,11 @@ def test_poison_among_ten_thousand_good_tasks_hurts_nobody_else(place: Place, ad
 
 def test_timeout_ends_an_attempt_that_is_not_retried(place: Place, address: str, client: Client):
     place.cluster(address, 1)
-    begun = time.monotonic()
     future = client.submit(work, place.path("runs"), 0, 0, timeout=0.5, retries=2)
     with pytest.raises(TaskTimeoutError, match=r"longer than its timeout of 0\.5 s"):
         future.result()
-    assert time.monotonic() - begun >= 0.5
     assert place.lines("runs") == ["0"]
     assert client.submit(abs, -1, timeout=0.5).result() == 1
-
-
-def test_timeout_counts_from_the_begin_of_the_attempt(place: Place, address: str, client: Client):
-    place.cluster(address, 1)
-    futures = [client.submit(work, place.path("runs"), number, -1, 0.2, timeout=1.0) for number in range(8)]
-    assert client.gather(futures) == list(range(8))
 
 
 # ---- name
@@ -248,7 +240,7 @@ def test_name_is_what_messages_call_the_task(place: Place, address: str, client:
     future = client.submit(fail_until, place.path("runs"), 9, ValueError, "x", name="step one")
     error = future.exception()
     assert error is not None
-    where = f"on works, worker 0 ({socket.gethostname()}), attempt 1"
+    where = f"on {socket.gethostname()} (works), worker 0, attempt 1"
     assert error.__notes__[-1] == f"in task {future.task_id} (step one) {where}"
     with pytest.raises(ValueError, match="y") as caught:
         client.map(fail_until, [(place.path("more"), 9, ValueError, "y")], name="step two")

@@ -138,6 +138,8 @@ def test_a_worker_cluster_whose_key_is_taken_back_ends_and_its_work_goes_elsewhe
     scheduler, address = place.scheduler()
     keys = keys_of(place)
     own_key(keys, "worker", "rented")
+    later = own_key(keys, "client", "ann")
+    wait_until(lambda: _connects(address, later), "the keys that came with it are known")
     revoked = place.start("scaler_worker", "-n", "1", address, "--key-file", str(keys.parent / "rented.key"))
     revoked.wait_for("connected")
     with Client(address) as client:

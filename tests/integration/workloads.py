@@ -142,3 +142,10 @@ def short(path: str, number: int) -> int:
         pass
     append(path, number)
     return number
+
+
+def call_once(path: str, seconds: float = 0.0) -> int:
+    """Leave the process in a line, after a while."""
+    time.sleep(seconds)
+    append(path, os.getpid())
+    return os.getpid()

@@ -51,7 +51,7 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
         yield f"batches {[(name, [(s.lo, s.hi, s.state.name) for s in some[:9]]) for name, some in spans.items()]}"
     if tasks.runs:
         yield f"runs {list(tasks.runs)}"
-    if tasks.queue.tasks or tasks.queue.classes:
+    if tasks.queue.tasks or tasks.queue.classes or tasks.queue.aside:
         yield "queue entries"
     if any(tasks.tasks_in.values()):
         yield f"counted tasks {tasks.tasks_in}"

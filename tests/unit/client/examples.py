@@ -14,8 +14,9 @@ from scaler.ledger.events import Event, Resolve
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import PickledFunction
 from scaler.payload.values import Outcome, dump_value
-from scaler.protocol import BatchOptions
-from scaler.protocol.columns import RAISED, VALUE, ResultColumn
+from scaler.protocol import BatchOptions, Failure
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, RAISED, VALUE, ResultColumn
 
 BATCH = BatchId(Incarnation(1), 1)
 
@@ -66,12 +67,17 @@ def futures(*outcomes: Any) -> list[ScalerFuture]:
     return made
 
 
+def _pickled(outcome: Any) -> tuple[int, bytes]:
+    if isinstance(outcome, Failure):
+        return FAILED, encode_failure(outcome)
+    if isinstance(outcome, Exception):
+        return RAISED, dump_exception(outcome, 0, "note")
+    return VALUE, dump_value(outcome)
+
+
 def resolved(lo: int, *outcomes: Any, attempts: int = 1, base: int = 0) -> Resolve:
-    """What the ledger says of the tasks from `lo` on: values, and exceptions for those that raised them."""
-    pickled = [
-        (RAISED, dump_exception(outcome, 0, "note")) if isinstance(outcome, Exception) else (VALUE, dump_value(outcome))
-        for outcome in outcomes
-    ]
+    """What the ledger says of the tasks from `lo` on: values, exceptions that were raised, and failures of ours."""
+    pickled = list(map(_pickled, outcomes))
     ends = array("Q", accumulate((len(data) for _, data in pickled), initial=base))[1:].tobytes()
     statuses, data = bytes(status for status, _ in pickled), b"".join(data for _, data in pickled)
     count = len(pickled)

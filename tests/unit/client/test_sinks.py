@@ -4,7 +4,7 @@ import pytest
 from msgspec.structs import replace
 
 from scaler.client.facts import ProfilingInfo
-from scaler.client.sinks import MapSink, SubmitSink
+from scaler.client.sinks import MapSink, SealedValue, SubmitSink
 from scaler.errors import ClientQuitException, WorkerDiedError
 from scaler.ids import FunctionId, Range
 from scaler.ledger.events import Again
@@ -30,6 +30,23 @@ def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
     assert isinstance(results[2], WorkerDiedError)
 
 
+def test_every_failure_tells_which_task_it_is_of():
+    failed = Failure(Cause.DIED, "signal 9", "host, worker 3")
+    mapped, sink = MapSink(A, "square"), SubmitSink(A, Line(), "square")
+    futures = [sink.add()[1] for _ in range(4)]
+    mapped.expect(4)
+    for one in (mapped, sink):
+        one.resolve(resolved(0, 0, failed, attempts=2))
+        one.reject((Range(2, 4),), DIED)
+    results, _ = mapped.collect()
+    for errors in (results[1:], [future.exception() for future in futures[1:]]):
+        assert [error.__notes__ for error in errors] == [
+            ["in task 0000000000000001-1-1 (square) on host, worker 3, attempt 2"],
+            ["in task 0000000000000001-1-2 (square)"],
+            ["in task 0000000000000001-1-3 (square)"],
+        ]
+
+
 def test_a_map_whose_client_left_raises():
     sink = MapSink(A, "f")
     sink.expect(2)
@@ -50,6 +67,16 @@ def test_futures_get_their_own_outcome():
     assert [type(error) for error in errors] == [KeyError, WorkerDiedError, ClientQuitException]
     assert errors[0] is not None
     assert errors[0].__notes__ == ["note, attempt 3"]
+
+
+def test_a_result_that_is_alone_is_not_copied():
+    sink = SubmitSink(A, Line(), "square")
+    _, future = sink.add()
+    result = resolved(0, bytes(100_000), base=7)
+    sink.resolve(result)
+    assert isinstance(future._sealed, SealedValue)
+    assert future._sealed._data is result.column.data[0]
+    assert future.result() == bytes(100_000)
 
 
 def test_a_future_that_is_given_up_is_told_and_gets_nothing():
@@ -111,18 +138,6 @@ def test_what_failed_keeps_its_own_call_and_is_told_of_while_others_are_not():
     assert futures[0].again is futures[2].again is None
     kept = [future.again for future in line.failed]
     assert [one.columns[0].data for one in kept if one is not None] == [(b"one",), (b"three",)]
-
-
-def test_a_failure_of_ours_names_the_task():
-    sink, mapped = SubmitSink(A, Line(), "step"), MapSink(A, "step")
-    future = sink.add()[1]
-    mapped.expect(1)
-    for one in (sink, mapped):
-        one.reject((Range(0, 1),), Failure(Cause.DIED, "signal 9", "host, worker 1", attempts=3))
-    note = "in task 0000000000000001-1-0 (step) on host, worker 1, attempt 3"
-    for error in (future.exception(), mapped.collect()[0][0]):
-        assert error is not None
-        assert error.__notes__ == [note]
 
 
 def test_how_a_task_ran_is_told_once_it_is_done():

@@ -269,7 +269,6 @@ WRONG = {
     ),
     "a closing that counts otherwise": closes(A, 3),
     "a parent": opens(A2, BatchOptions(parent=TaskId(A, 0))),
-    "a run on every worker": opens(A2, BatchOptions(everywhere=True)),
     "durable work": opens(A2, BatchOptions(durable="nightly")),
     "a resource of no amount": opens(A2, BatchOptions(resources=(("gpu", 0.0),))),
     "a resource beyond measure": opens(A2, BatchOptions(resources=(("gpu", 1e300),))),

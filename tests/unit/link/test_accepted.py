@@ -170,10 +170,12 @@ def test_room_shrinks_with_what_is_not_acknowledged():
     assert before - links.links.room_bytes(ANN) == links.links.backlog_bytes(ANN)
 
 
-def test_a_heartbeat_is_answered_by_one():
+def test_a_heartbeat_is_answered_by_one_that_tells_how_long_the_role_may_be_silent():
     links = standing()
     links.tell(OutgoingTo(ANN, TAGS), arrived(1, 1, 0, close(1)))
-    assert links.tell(arrived(1, 0, 1, Heartbeat(1))) == [beat(1, sent=1, ack=1)]
+    assert links.tell(arrived(1, 0, 1, Heartbeat(1))) == [beat(1, sent=1, ack=1, silence_s=60.0)]
+    links.tell(opened(2, "worker"), hello(2, BOB, role="worker"))
+    assert links.tell(arrived(2, 0, 0, Heartbeat())) == [beat(2, silence_s=30.0)]
 
 
 def test_what_arrived_is_acknowledged_soon_though_there_is_nothing_to_say():

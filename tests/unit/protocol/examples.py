@@ -89,7 +89,7 @@ FAILURE = Failure(Cause.DIED, "it died", "host/1", -9, "last words", "a stack", 
 
 CONNECTION: list[Sendable] = [
     Hello("client", OWNER, Incarnation(5), 17, 2, VERSIONS, "notebook", resumed=True),
-    Heartbeat(99),
+    Heartbeat(99, 60.0),
     ResendFrom(4),
     Rejected("version", "a table", VERSIONS),
 ]

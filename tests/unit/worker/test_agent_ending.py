@@ -175,7 +175,7 @@ def test_a_task_that_dies_in_the_grace_is_blamed():
     cluster = ready()
     cluster.hear(run_span(1, 0, 1))
     cluster.hear(Drain(5.0))
-    text = "c, worker 0 was killed by signal 11 (SIGSEGV) while it ran this task"
+    text = "host (c), worker 0 was killed by signal 11 (SIGSEGV) while it ran this task"
     commands = cluster.tell(ended(0, slots=(runs(1, 0, 0.0),)), at=1.0)
     assert commands[-3:] == [failed(0, Cause.DIED, text, exit_code=-11), *parting(DRAINED)]
     assert not any(isinstance(command, StartWorker) for command in commands)
