@@ -4,15 +4,18 @@ import concurrent.futures
 import itertools
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import scaler
 from scaler import Client, SchedulerClusterCombo
+from scaler.errors import TaskTimeoutError
 from tests.integration.processes import Place, own_place, wait_until
 
 #: what a million elements may leave behind, in each process: about 8 bytes of each would be too much
@@ -213,6 +216,50 @@ def test_a_map_future_that_is_cancelled_frees_the_slots_also_of_what_runs(client
     with pytest.raises(CancelledError):
         found.get()
     assert client.map(same, range(3)) == [0, 1, 2]
+
+
+def test_a_whole_map_can_be_cancelled_by_the_client(client: Client):
+    found = client.map_async(slept, [60.0] * 50)
+    client.cancel(found)
+    assert all(future.cancelled() for future in found)
+    assert client.map(same, range(3)) == [0, 1, 2]
+
+
+def test_those_of_a_map_that_failed_are_listed_and_submitted_anew(client: Client, tmp_path: Path):
+    def once_there(path: str, number: int) -> int:
+        if number % 10 == 3 and not os.path.exists(path):  # noqa: PTH110  # what users write
+            raise FileNotFoundError(path)
+        return number
+
+    path = tmp_path / "there"
+    found = client.map_async(once_there, [str(path)] * 100, range(100))
+    assert found.wait(30)
+    failed = [future for future in client.failed() if future in set(found)]
+    assert failed == found[3::10]
+    path.touch()
+    assert client.gather(client.retry(failed)) == list(range(3, 100, 10))
+    assert not set(client.failed()) & set(found)
+
+
+def test_how_the_tasks_of_a_map_ran_is_known(client: Client):
+    found = client.map_async(slept, [0.05, 0.0])
+    found.get()
+    info = found[0].profiling_info()
+    assert info.duration_s >= 0.05
+    assert (info.attempts, found[0].explain()) == (1, "it is done")
+
+
+def test_options_are_for_each_task_of_a_map_or_stream(client: Client):
+    for results in (
+        client.map_async(slept, [30.0, 0.0], timeout=0.2, return_exceptions=True).get(),
+        list(client.imap(slept, [30.0, 0.0], timeout=0.2, return_exceptions=True)),
+        sorted(client.imap_unordered(slept, [30.0, 0.0], timeout=0.2, return_exceptions=True), key=repr, reverse=True),
+    ):
+        assert isinstance(results[0], TaskTimeoutError)
+        assert results[1] == 0.0
+    for call in (client.map_async, client.imap, client.imap_unordered):
+        with pytest.raises(TypeError, match="did you mean 'priority'"):
+            call(same, [1], prioriti=1)
 
 
 def test_a_failure_among_many_is_raised_with_all_outcomes(client: Client):
