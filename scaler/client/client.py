@@ -16,7 +16,7 @@ from scaler.client import finding, maps, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
 from scaler.client.config import ClientConfig, client_config
-from scaler.client.everywhere import MOST_URGENT, run_on_workers
+from scaler.client.everywhere import run_on_workers
 from scaler.client.executor import ClientExecutor
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
@@ -26,7 +26,6 @@ from scaler.client.maps import Work
 from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, refuse_ambiguous, with_capabilities
 from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
-from scaler.client.sinks import MapSink
 from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
 from scaler.ids import Incarnation
@@ -276,10 +275,7 @@ class Client(Executor):
         that comes later need not call it, one that dies before it has begun is not waited for. What `fn` returns is
         dropped; when it raises, or takes its worker down, the first failure is raised once all are done.
         """
-        require_may_wait("run_on_workers")
-        call_shape(fn).check((), {})
-        given: TaskOptions = {"tag": tag, "retries": 0, "priority": MOST_URGENT}
-        run_on_workers(self._batches.draft(fn, given, MapSink, everywhere=True))
+        run_on_workers(self._batches, fn, tag)
 
     def wait_for_workers(self, timeout: float | None = None) -> None:
         """Wait until at least one worker can take tasks; `TimeoutError` after `timeout` seconds."""

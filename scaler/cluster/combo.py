@@ -71,7 +71,7 @@ class SchedulerClusterCombo:
         )
         _warn_of(others)
         common = _logging(logging_paths, logging_level, logging_config_file)
-        common += ["--key-file", key_file] if key_file else []
+        common += ["--key-file", key_file] if key_file is not None else []
         scheduler = ["scheduler", address or "tcp://127.0.0.1:0", *common, "--event-loop", event_loop]
         scheduler += ["--protected" if protected else "--no-protected", *(["--private"] if private else [])]
         scheduler += [f"--client-timeout={client_timeout_seconds}", f"--worker-timeout={worker_timeout_seconds}"]

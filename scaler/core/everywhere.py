@@ -8,6 +8,7 @@ for; when nobody is left who could answer, the call begins anew with whoever com
 from dataclasses import dataclass, field
 
 from scaler.core.batches import Batch
+from scaler.core.flow import Flow
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
@@ -52,13 +53,16 @@ class _Call:
 class Everywhere:
     """All such calls; there are few."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes) -> None:
+    def __init__(self, managers: Managers, outcomes: Outcomes, flow: Flow) -> None:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._outbox = managers.outbox
         self._outcomes = outcomes
+        self._flow = flow
         #: all and only calls that some cluster has not answered, by every name they have at one
         self._calls: dict[RunId, _Call] = {}
+        #: calls that nobody has to answer any more, and that end when their client has room
+        self._answered: list[_Call] = []
 
     def begin(self, batch: Batch, column: ArgumentColumn, frames: tuple[Frame, ...], now: float) -> None:
         """A queued task of one call goes to all clusters that offer what it wants; `frames` are its function."""
@@ -87,17 +91,16 @@ class Everywhere:
                 raise ProtocolError(f"results of [{message.lo}, {message.hi}) for a call on every worker")
             column = ResultColumn.from_frames(message.lo, message.hi, message.base, frames)
             check_outcomes(column)
-            self._answered(call, _Answer(cluster, message.run, message.place, column, bool(column.unsuccessful())))
+            self._take_in(call, _Answer(cluster, message.run, message.place, column, bool(column.unsuccessful())))
         self._need_not_wait(call, cluster.peer)
         return True
 
-    def _answered(self, call: _Call, answer: _Answer) -> None:
+    def _take_in(self, call: _Call, answer: _Answer) -> None:
+        """The first failure counts, or else the first value."""
         before = call.answer
-        if before is None or (answer.failed and not before.failed):
-            call.answer, answer_dropped = answer, before
-        else:
-            answer_dropped = answer
-        self._let_go(call, answer_dropped)
+        counts = before is None or (answer.failed and not before.failed)
+        self._let_go(call, before if counts else answer)
+        call.answer = answer if counts else before
 
     def _let_go(self, call: _Call, answer: _Answer | None) -> None:
         if answer is not None:
@@ -113,10 +116,29 @@ class Everywhere:
         """A cluster has answered, or will not."""
         del self._calls[call.asked.pop(peer)]
         if not call.asked:
-            if call.is_wanted:
+            self._answered.append(call)
+            self._end_answered()
+
+    def tick(self) -> None:
+        """End what all have answered and there is room for now; stop what nobody waits for any more."""
+        if self._answered:
+            self._end_answered()
+        for call in dict.fromkeys(self._calls.values()):
+            if not call.is_wanted:
+                self._let_go(call, call.answer)
+                for peer, run in call.asked.items():
+                    self._outbox.cancel(peer, run, call.index, call.index + 1)
+                    del self._calls[run]
+
+    def _end_answered(self) -> None:
+        answered, self._answered = self._answered, []
+        for call in answered:
+            if not call.is_wanted:
+                self._let_go(call, call.answer)
+            elif self._flow.may_send(call.batch.owner):
                 self._end(call)
             else:
-                self._let_go(call, call.answer)
+                self._answered.append(call)
 
     def _end(self, call: _Call) -> None:
         """All who were asked have answered, or are gone."""
@@ -131,7 +153,7 @@ class Everywhere:
         self._tasks.advance(batch, lo, hi, Trigger.FAIL if answer.failed else Trigger.SUCCEED, run=run)
         column = answer.column
         message = Results(batch.id, lo, hi, column.base, answer.place, host=answer.cluster.host)
-        self._outbox.send(batch.owner, message, column.frames())
+        self._flow.send(message, column.frames())
         self._outcomes.settle(batch)
 
     def _carrier(self, answer: _Answer | None) -> Cluster | None:
@@ -141,15 +163,6 @@ class Everywhere:
             return answer.cluster
         return next(iter(clusters.values()), None)
 
-    def tick(self) -> None:
-        """Stop what nobody waits for any more."""
-        for call in dict.fromkeys(self._calls.values()):
-            if not call.is_wanted:
-                self._let_go(call, call.answer)
-                for peer, run in call.asked.items():
-                    self._outbox.cancel(peer, run, call.index, call.index + 1)
-                    del self._calls[run]
-
     def check(self) -> None:
         """Every call is known by all its names, and waits."""
         for run, call in self._calls.items():
@@ -158,6 +171,7 @@ class Everywhere:
             assert all(peer in self._workers.clusters for peer in call.asked)
             assert call.is_wanted
         for batch in self._tasks.by_serial.values():
-            known = {call.index for call in self._calls.values() if call.batch is batch}
+            calls = (*self._calls.values(), *self._answered)
+            known = {call.index for call in calls if call.batch is batch}
             waiting = [span for span in batch.spans.all() if span.wait is Wait.WORKERS]
             assert known == {index for span in waiting for index in range(span.lo, span.hi)}

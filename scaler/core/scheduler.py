@@ -16,12 +16,14 @@ from scaler.core.events import (
     PeerJoined,
     PeerLost,
     Received,
+    RoomFound,
     Slept,
     Stop,
     StopAsked,
     WatchersChanged,
 )
 from scaler.core.everywhere import Everywhere
+from scaler.core.flow import Flow
 from scaler.core.functions import FunctionTable
 from scaler.core.managers import Managers
 from scaler.core.membership import Membership
@@ -100,16 +102,17 @@ class SchedulerCore:
             config,
             TaskManager(epoch),
             WorkerManager(config),
-            ClientManager(),
+            ClientManager(config.window_bytes),
             FunctionTable(config.idle_function_bytes),
             ObjectManager(),
         )
         self._outcomes = outcomes = Outcomes(managers)
-        self._everywhere = everywhere = Everywhere(managers, outcomes)
+        self._flow = flow = Flow(managers)
+        self._everywhere = everywhere = Everywhere(managers, outcomes, flow)
         self._placement = placement = Placement(managers, outcomes, everywhere)
         self._retraction = retraction = Retraction(managers)
         unbegun = Unbegun(managers, outcomes, retraction)
-        self._reports = reports = Reports(managers, outcomes, unbegun)
+        self._reports = reports = Reports(managers, outcomes, flow, unbegun)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
         self._requests = Requests(managers, outcomes, placement, unbegun)
         self._membership = Membership(managers, outcomes, recovery, everywhere)
@@ -141,6 +144,8 @@ class SchedulerCore:
                 except ProtocolError as error:
                     self.managers.outbox.cut_off(peer, str(error))
                     self._membership.left(peer, "it broke the rules", said_goodbye=False)
+            case RoomFound(peer, room_bytes):
+                self._flow.found(peer, room_bytes, now)
             case PeerJoined(peer, role, name):
                 self._membership.joined(peer, role, name, now)
             case PeerLost(peer, reason):
@@ -284,6 +289,7 @@ class SchedulerCore:
         self._everywhere.tick()
         self._placement.place(now)
         self._retraction.balance(now)
+        self._flow.tick(now)
         self._reports.tell_began(now)
         self._membership.tell_readiness()
         if managers.tasks.watched:

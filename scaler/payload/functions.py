@@ -39,6 +39,11 @@ class Retried:
     retry_on: tuple[type[BaseException], ...]
 
 
+def call_and_forget(function: Callable[[], object]) -> None:
+    """Call a function whose value nobody wants: it need not be one that can be pickled."""
+    function()
+
+
 #: all and only importable functions that were sent and still exist
 _known: "weakref.WeakKeyDictionary[Callable[..., Any], PickledFunction]" = weakref.WeakKeyDictionary()
 

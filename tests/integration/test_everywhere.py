@@ -3,6 +3,7 @@
 import functools
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -49,8 +50,9 @@ def test_run_on_workers_calls_once_on_each_of_several_clusters(place: Place, add
     assert client.map(abs, range(100)) == list(range(100))
 
 
-def set_here() -> None:
+def set_here() -> object:
     os.environ["SET_ON_EVERY_WORKER"] = "yes"
+    return threading.Lock()  # what it returns is dropped, and need not be picklable
 
 
 def test_run_on_workers_prepares_them_for_what_comes(place: Place, address: str, client: Client):

@@ -39,6 +39,11 @@ def test_the_keys_of_a_scheduler_that_was_found_are_taken_unless_others_are_name
     assert config(key_file="mine").key_file == Path("mine")
 
 
+def test_a_key_file_without_a_name_is_refused():
+    with pytest.raises(ConfigurationError, match="key_file must name a file or a key directory, but is ''"):
+        config(key_file="")
+
+
 def test_no_scheduler_is_looked_for_if_anything_else_is_wrong(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(config_module, "find", lambda *_: pytest.fail("looked for"))
     for wrong in ({"name": 5}, {"timeout_s": 0}, {"heartbeat_interval_s": -1}):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from scaler.core.events import Command, PeerLost, Received, Send
+from scaler.core.events import AwaitRoom, Command, PeerLost, Received, RoomFound, Send
 from scaler.ids import Incarnation, RunId
 from scaler.protocol import BatchOptions, Forget, Held, Holding, Returned, ReturnReason, SpanResult
 from tests.unit.core.examples import (
@@ -138,6 +138,15 @@ def test_when_nobody_is_left_to_answer_it_begins_anew(asked: Checked):
     assert span_for(Z, run_id(3), A, 0, 1, ALL) in asked.handle(cluster(Z))
     asked.handle([finishes(Z, run_id(3), values(0, 1)), PeerLost(Z)])
     assert states(asked) == [(0, 1, "done")]
+
+
+def test_it_ends_when_its_client_has_room(asked: Checked):
+    way = asked.managers.clients.clients[ALICE].way
+    room_bytes, way.room_bytes = way.room_bytes, 0
+    [waits] = asked.handle([PeerLost(Y), finishes(X, run_id(1), values(0, 1))])[1:]
+    assert isinstance(waits, AwaitRoom)
+    assert states(asked) == WAITING
+    assert asked.handle([RoomFound(ALICE, room_bytes)]) == [results_for(A, values(0, 1))]
 
 
 def stops(runs: Sequence[tuple[Incarnation, RunId]]) -> list[Command]:
