@@ -144,11 +144,11 @@ class Everywhere:
         """All who were asked have answered, or are gone."""
         batch, lo, hi, answer = call.batch, call.index, call.index + 1, call.answer
         self._tasks.advance(batch, lo, hi, Trigger.READY)
-        carrier = self._carrier(answer)
-        if answer is None or carrier is None:
+        cluster = self._booked_at(answer)
+        if answer is None or cluster is None:
             return  # it begins anew
-        name = answer.run if carrier is answer.cluster else self._tasks.name_run()
-        run = self._tasks.known_run(name, batch, lo, hi, carrier.load)
+        name = answer.run if cluster is answer.cluster else self._tasks.name_run()
+        run = self._tasks.known_run(name, batch, lo, hi, cluster.load)
         self._tasks.advance(batch, lo, hi, Trigger.CLAIM, to=State.RUNNING, run=run)
         self._tasks.advance(batch, lo, hi, Trigger.FAIL if answer.failed else Trigger.SUCCEED, run=run)
         column = answer.column
@@ -156,7 +156,7 @@ class Everywhere:
         self._flow.send(message, column.frames())
         self._outcomes.settle(batch)
 
-    def _carrier(self, answer: _Answer | None) -> Cluster | None:
+    def _booked_at(self, answer: _Answer | None) -> Cluster | None:
         """The cluster a finished task is booked at: where it finished, or any other if that is gone."""
         clusters = self._workers.clusters
         if answer is not None and clusters.get(answer.cluster.peer) is answer.cluster:

@@ -61,6 +61,13 @@ def noted(path: str, number: int, seconds: float) -> int:
     return number
 
 
+def noted_at_length(path: str, number: int) -> int:
+    """As `noted`, always long, so that nobody expects it to be short."""
+    append(path, number)
+    time.sleep(0.25)
+    return number
+
+
 # ---- the client itself
 
 
@@ -188,7 +195,7 @@ def test_a_failed_element_ends_the_results_and_what_has_not_begun_never_does(cli
 def test_cancel_is_true_only_of_what_never_ran(client: Client, place: Place):
     path = place.path("cancelled")
     with client.executor() as strict:
-        futures = [strict.submit(noted, path, number, 0.05) for number in range(60)]
+        futures = [strict.submit(noted_at_length, path, number) for number in range(60)]
         wait_until(lambda: place.lines("cancelled"), "some run")
         cancelled = [number for number in reversed(range(60)) if futures[number].cancel()]
     ran = set(map(int, place.lines("cancelled")))
@@ -266,8 +273,8 @@ def test_shutdown_may_leave_running_tasks_to_themselves(client: Client):
 def test_shutdown_may_cancel_what_has_not_begun(client: Client, place: Place):
     path = place.path("shut")
     strict = client.executor()
-    futures = [strict.submit(noted, path, number, 0.3) for number in range(20)]
-    results = strict.map(noted, [path] * 20, range(20, 40), [0.3] * 20)
+    futures = [strict.submit(noted_at_length, path, number) for number in range(20)]
+    results = strict.map(noted_at_length, [path] * 20, range(20, 40))
     wait_until(lambda: len(place.lines("shut")) == SLOTS, "some run")
     strict.shutdown(cancel_futures=True)
     assert all(future.done() for future in futures)
