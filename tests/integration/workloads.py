@@ -71,3 +71,17 @@ def spawn(path: str) -> None:
     time.sleep(0.3)
     append(f"{path}.pid", os.getpid())
     time.sleep(LONG_S)
+
+
+def sum_of(path: str, *parts: int) -> int:
+    """Leave a line, and add."""
+    total = sum(parts)
+    append(path, f"{total} {os.getpid()} {time.monotonic()}")
+    return total
+
+
+def wait_for(path: str, value: int) -> int:
+    """The value, once somebody has made this file."""
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return value
