@@ -95,6 +95,9 @@ class Client:
 
         The arguments are pickled now, so changing them afterwards changes nothing. A call that does not fit the
         signature is a `TypeError` here, an argument that cannot be pickled a `SerializationError`.
+
+        A future among the arguments, at any depth, stands for its value: the call runs when it is done, and fails with
+        its exception if it fails. One of another client has to be done, else it is a `ValueError`.
         """
         self._require_open()
         call_shape(fn).check(args, kwargs)
