@@ -109,6 +109,9 @@ class Client(Executor):
         The arguments are pickled now, so changing them afterwards changes nothing. A call that does not fit the
         signature is a `TypeError` here, an argument that cannot be pickled a `SerializationError`.
 
+        A future among the arguments, at any depth, stands for its value: the call runs when it is done, and fails with
+        its exception if it fails. One of another client has to be done, else it is a `ValueError`.
+
         `tag`: only workers with it take the task; `UnknownTagError` lists those there are. `resources`: amounts it
         holds while it runs, such as `{"gpu": 1}`. `priority`: larger is sooner. `retries`: how often it runs again
         after its worker died, and, counted apart, after it raised one of `retry_on`; the latter not before

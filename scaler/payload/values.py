@@ -118,13 +118,18 @@ def load_column(
 
 
 def exception_from_failure(failure: Failure, attempts: int | None = None, task: str = "") -> BaseException:
-    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`."""
+    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`.
+
+    `task` says for people which one it is, unless the failure does, since it is another's.
+    """
     kind = _FAILURES[failure.cause]
     text = failure.text
     if failure.stderr.strip():
         text += f"\nlast lines on stderr:\n{failure.stderr.rstrip()}"
     if failure.stack:
         text += f"\n{failure.stack.rstrip()}"
+    if failure.task:
+        task = f"in task {failure.task}"
     error = kind(text)
     attempt = failure.attempts if attempts is None else attempts
     where = f"on {failure.place}, attempt {attempt}" if failure.place else ""
