@@ -11,6 +11,19 @@ def joined(ranges: Iterable[tuple[int, int]]) -> tuple[Range, ...]:
     return RangeSet(sorted(ranges)).ranges()
 
 
+def joined_indices(indices: Iterable[int]) -> tuple[Range, ...]:
+    """Single indices, each once, as sorted, disjoint ranges, neighbours made one."""
+    found: list[Range] = []
+    lo = hi = -1
+    for index in sorted(indices):
+        if index != hi:
+            if lo < hi:
+                found.append(Range(lo, hi))
+            lo = index
+        hi = index + 1
+    return (*found, Range(lo, hi)) if lo < hi else ()
+
+
 def members_within(indices: Collection[int], lo: int, hi: int) -> list[int]:
     """Those of a dict's or set's indices that lie in [lo, hi), at the price of the smaller of the two."""
     if len(indices) < hi - lo:

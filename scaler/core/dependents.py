@@ -21,7 +21,7 @@ from scaler.protocol.codec import decode_failure, encode_failure
 from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 from scaler.protocol.options import MAX_RANGES
-from scaler.ranges import joined, members_within
+from scaler.ranges import joined_indices, members_within
 
 
 class Dependents:
@@ -64,8 +64,7 @@ class Dependents:
     def _hold_back(self, batch: Batch, indices: Iterable[int]) -> None:
         """Those of these tasks that are queued and lack something wait for it."""
         needs = batch.needs
-        lacking = joined((index, index + 1) for index in indices if index in needs and not needs[index].is_ready)
-        for lo, hi in lacking:
+        for lo, hi in joined_indices(index for index in indices if index in needs and not needs[index].is_ready):
             for span in batch.spans.within(lo, hi):
                 if span.state is State.QUEUED:
                     self._tasks.advance(batch, span.lo, span.hi, Trigger.UNREADY, wait=Wait.INPUTS)
@@ -121,22 +120,22 @@ class Dependents:
 
     def _look_at(self, batch: Batch, indices: Iterable[int]) -> None:
         """Queue those of the tasks that have all they need, and fail those that never will."""
-        ready: list[tuple[int, int]] = []
-        failing: dict[int, tuple[Outcome, list[tuple[int, int]]]] = {}
+        ready: list[int] = []
+        failing: dict[int, tuple[Outcome, list[int]]] = {}
         for index in indices:
             span = batch.spans.at(index)
             if span is None or span.wait is not Wait.INPUTS:
                 continue
             needed = batch.needs[index]
             if (outcome := needed.failure) is not None:
-                failing.setdefault(id(outcome), (outcome, []))[1].append((index, index + 1))
+                failing.setdefault(id(outcome), (outcome, []))[1].append(index)
             elif not needed.missing:
-                ready.append((index, index + 1))
-        for lo, hi in joined(ready):
+                ready.append(index)
+        for lo, hi in joined_indices(ready):
             for span in batch.spans.within(lo, hi):
                 self._ready(batch, span.lo, span.hi)
-        for outcome, singles in failing.values():
-            self._fail(batch, joined(singles), outcome)
+        for outcome, failed in failing.values():
+            self._fail(batch, joined_indices(failed), outcome)
 
     def _fail(self, batch: Batch, ranges: tuple[Range, ...], outcome: Outcome) -> None:
         """What these tasks need has failed, and so have they, with the same error."""

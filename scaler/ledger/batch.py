@@ -8,6 +8,9 @@ from scaler.protocol.columns import ArgumentColumn
 from scaler.protocol.store import ColumnStore
 from scaler.ranges import RangeSet
 
+#: calls that need more tasks together go in several messages: a scheduler takes them in one by one
+MOST_NEEDS = 1 << 14
+
 
 class LedgerBatch:
     """A batch from its opening until every index is resolved and it is closed."""
@@ -127,9 +130,14 @@ class LedgerBatch:
         return column
 
     def _without_untold(self, column: ArgumentColumn, is_said: Callable[[TaskId], bool]) -> ArgumentColumn | None:
-        """The calls before the first that needs a task the scheduler does not know yet."""
+        """The calls before the first that needs a task the scheduler does not know yet, or too many others."""
+        count = 0
         for index in range(column.lo, column.hi):
-            for task in self.needs.get(index, ()):
+            needed = self.needs.get(index, ())
+            count += len(needed)
+            if index > column.lo and count > MOST_NEEDS:
+                return column.slice(column.lo, index)
+            for task in needed:
                 if not is_said(task) and not (task.batch == self.id and task.index < index):
                     return column.slice(column.lo, index) if index > column.lo else None
         return column

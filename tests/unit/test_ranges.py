@@ -4,7 +4,7 @@ from collections.abc import Iterator
 import pytest
 
 from scaler.ids import Range
-from scaler.ranges import RangeSet, members_within
+from scaler.ranges import RangeSet, joined_indices, members_within
 
 
 def test_neighbours_are_made_one():
@@ -33,6 +33,12 @@ def test_the_empty_set_holds_nothing():
     assert ranges == RangeSet()
     assert ranges != ()
     assert repr(RangeSet([(1, 2)])) == "RangeSet([(1, 2)])"
+
+
+def test_single_indices_are_joined():
+    assert joined_indices([5, 0, 4, 9, 1]) == (Range(0, 2), Range(4, 6), Range(9, 10))
+    assert joined_indices(iter([7])) == (Range(7, 8),)
+    assert joined_indices([]) == ()
 
 
 class Looked(dict[int, None]):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from scaler.ids import BatchId, TaskId
+from scaler.ledger.batch import MOST_NEEDS
 from scaler.ledger.events import (
     BatchClosed,
     ClearAsked,
@@ -131,6 +132,15 @@ def test_a_call_waits_for_one_it_needs_that_found_no_room(ledger: Watched):
     assert ledger.handle([], room_bytes=0) == []
     assert ledger.handle([], room_bytes=1) == [append_needing(arguments(0, 2).slice(1, 2), {1: (task(B, 1),)})]
     assert not ledger.has_more_to_say
+
+
+def test_calls_that_need_very_many_go_apart():
+    ledger, half = Watched(), tuple(task(B, index) for index in range(MOST_NEEDS // 2))
+    ledger.handle([UP])
+    needs = {0: half, 2: half, 4: half, 5: (*half, *half, task(A, 0)), 6: half}
+    said = [command for command in ledger.handle([*opened(), needing(0, 7, needs)]) if isinstance(command, Say)]
+    appended = [say.message for say in said if isinstance(say.message, AppendTasks)]
+    assert [(message.lo, message.lo + message.count) for message in appended] == [(0, 4), (4, 5), (5, 6), (6, 7)]
 
 
 def test_what_has_ended_or_was_given_up_is_not_waited_for(ledger: Watched):
