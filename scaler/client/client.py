@@ -47,8 +47,9 @@ class Client:
     without it `SCALER_ADDRESS` counts. `timeout_seconds` is how long a scheduler may be out of reach, at the start and
     later, before `DisconnectedError`. `key_file` names the key to show; without it the user's own is found. `insecure`
     is for a scheduler that was started with `--insecure`: no key, no encryption, and off this machine only with
-    `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler has
-    answered. Threads may share a client; a forked child may not use it.
+    `insecure_off_loopback`; neither can be set by the environment. With `ship_code` modules of your own, which lie
+    below the folder of the script or the working directory, go to workers that lack them or have them otherwise. The
+    constructor returns once the scheduler has answered. Threads may share a client; a forked child may not use it.
     A client that nobody holds any more leaves when its tasks are done.
     """
 
@@ -63,6 +64,7 @@ class Client:
         key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
         insecure_off_loopback: bool = False,
+        ship_code: bool = True,
     ) -> None:
         self._profiling = profiling
         self._config = client_config(
@@ -73,6 +75,7 @@ class Client:
             key_file=key_file,
             insecure=insecure,
             insecure_off_loopback=insecure_off_loopback,
+            ship_code=ship_code,
         )
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self._batches = 0
@@ -96,7 +99,7 @@ class Client:
         """
         self._require_open()
         call_shape(fn).check(args, kwargs)
-        function = pickle_function(fn)
+        function = self._pickle(fn)
         call = pickle_call(args, kwargs)
         with self._io.lock:
             self._require_open()
@@ -155,7 +158,7 @@ class Client:
     def _run(self, fn: Callable[..., Any], calls: Calls, *, return_exceptions: bool) -> list[Any]:
         require_may_wait("map")
         self._require_open()
-        function = pickle_function(fn)
+        function = self._pickle(fn)
         sink = MapSink(self._next_batch())
         self._announce(sink, function, BatchOptions(name=function.name))
         size = 0
@@ -176,6 +179,9 @@ class Client:
             error.results = results
             raise error
         return results
+
+    def _pickle(self, fn: Callable[..., Any]) -> PickledFunction:
+        return pickle_function(fn, ship_code=self._config.ship_code)
 
     # ---- batches
 
@@ -251,6 +257,7 @@ def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Cli
         key_file=config.key_file,
         insecure=config.insecure,
         insecure_off_loopback=config.insecure_off_loopback,
+        ship_code=config.ship_code,
     )
 
 

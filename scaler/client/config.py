@@ -24,6 +24,7 @@ class ClientConfig:
     key_file: Path | None
     insecure: bool
     insecure_off_loopback: bool
+    ship_code: bool
     environment: Mapping[str, str]
 
 
@@ -36,6 +37,7 @@ def client_config(
     key_file: str | os.PathLike[str] | None,
     insecure: bool = False,
     insecure_off_loopback: bool = False,
+    ship_code: bool = True,
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None."""
     return ClientConfig(
@@ -46,6 +48,7 @@ def client_config(
         key_file=Path(key_file) if key_file is not None else None,
         insecure=insecure,
         insecure_off_loopback=insecure_off_loopback,
+        ship_code=ship_code,
         environment=dict(os.environ),
     )
 

@@ -25,6 +25,7 @@ from scaler.ids import BatchId, Incarnation, Range
 from scaler.ledger.events import (
     Began,
     Command,
+    FunctionPickled,
     Learned,
     Leaving,
     LinkDown,
@@ -45,7 +46,9 @@ from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
-from scaler.protocol import WorkersReady
+from scaler.payload.functions import split_frames
+from scaler.payload.shipping import shipping
+from scaler.protocol import NeedFunction, WorkersReady
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
@@ -350,9 +353,18 @@ class IoThread:
                         sink.began(ranges)
                 case Learned(WorkersReady(ready)):
                     self._unattended.learned(ready=ready, now=time.monotonic())
+                case Learned(NeedFunction() as wanted):
+                    self._supply(wanted)
                 case Learned():
                     continue
         return said
+
+    def _supply(self, wanted: NeedFunction) -> None:
+        """A cluster wants code that a function came with: it has left with none yet, or the ledger has let go of it."""
+        data = shipping.archive(wanted.function)
+        if data is not None:
+            self._posted.append(FunctionPickled(wanted.function, tuple(split_frames(data))))
+            self._posted.append(Received(wanted))
 
     def _abort_sinks(self) -> None:
         for batch in list(self._sinks):

@@ -230,7 +230,7 @@ class Ledger:
                 self._want_again(batch, lo, hi)
                 return []
             case NeedFunction(function):
-                return self._define(function) if function in self._functions else []
+                return self._define(function) if function in self._functions else [Learned(message)]
             case KnownTags() | WorkersReady() | ShutdownAnswer() | Explanation() | Goodbye():
                 return [Learned(message)]
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():

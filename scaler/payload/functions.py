@@ -15,7 +15,10 @@ from typing import Any
 from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.ids import FunctionId, function_id
 from scaler.payload.diagnosis import unpicklable_path
+from scaler.payload.importing import use_code
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
+from scaler.payload.shipping import shipping
+from scaler.protocol.code import NO_CODE, OWN_CODE, Code, split_code, with_code
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.protocol.connection import LONGEST_LABEL
 
@@ -24,39 +27,54 @@ _REMEMBERED = (types.FunctionType, types.BuiltinFunctionType)
 
 @dataclass(frozen=True, slots=True)
 class PickledFunction:
-    """A function's name by content, its bytes in frames of at most 1 MiB, and what to call it in messages."""
+    """A function's name by content, its bytes in frames of at most 1 MiB, and what to call it in messages.
+
+    `code` is what of our own modules travels with it.
+    """
 
     id: FunctionId
     frames: tuple[bytes, ...]
     name: str
+    code: Code = NO_CODE
 
 
 #: all and only importable functions that were sent and still exist
 _known: "weakref.WeakKeyDictionary[Callable[..., Any], PickledFunction]" = weakref.WeakKeyDictionary()
 
 
-def pickle_function(function: Callable[..., Any]) -> PickledFunction:
-    """The bytes of a function; `SerializationError` names the part of it that cannot be pickled."""
+def pickle_function(function: Callable[..., Any], *, ship_code: bool = True) -> PickledFunction:
+    """The bytes of a function; `SerializationError` names the part of it that cannot be pickled.
+
+    With `ship_code` it takes along which modules of our own it may need, see `shipping`.
+    """
     if isinstance(function, _REMEMBERED):
         known = _known.get(function)
-        if known is not None and resolves(function):
+        if known is not None and resolves(function) and known.code is _code(ship_code=ship_code):
             return known
         if is_importable(function):
-            known = _known[function] = _pickled(pickle.dumps(function, PROTOCOL), function)
+            shipping.look_again()  # its module may just have been loaded anew
+            known = _known[function] = _pickled(pickle.dumps(function, PROTOCOL), function, ship_code=ship_code)
             return known
+    if ship_code and isinstance(code := getattr(_innermost(function), "__code__", None), types.CodeType):
+        shipping.note(code)
     try:
         data = (dumps_by_value if type(function) is types.FunctionType else dumps)(function)
     except Exception as error:
         raise SerializationError(
             f"the function {function_name(function)} cannot be sent: {unpicklable_path(function, 'function', error)}"
         ) from error
-    return _pickled(data, function)
+    return _pickled(data, function, ship_code=ship_code)
 
 
 def load_function(frames: Sequence[Frame]) -> Callable[..., Any]:
     """The function in the bytes; `DeserializeObjectError` says what this process lacks."""
     try:
-        function: Callable[..., Any] = pickle.loads(b"".join(frames))  # noqa: S301  # the scheduler let only our own keys in
+        code, pickled = split_code(b"".join(frames))
+        if code:
+            use_code(code)
+        function: Callable[..., Any] = pickle.loads(pickled)  # noqa: S301  # the scheduler let only our own keys in
+    except DeserializeObjectError:
+        raise
     except BaseException as error:
         raise DeserializeObjectError(f"the function cannot be loaded here: {type(error).__name__}: {error}") from error
     return function
@@ -76,5 +94,18 @@ def split_frames(data: bytes) -> list[bytes]:
     return [data[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
 
 
-def _pickled(data: bytes, function: Callable[..., Any]) -> PickledFunction:
-    return PickledFunction(function_id((data,)), tuple(split_frames(data)), function_name(function))
+def _innermost(function: Any) -> Any:  # Any: any callable
+    """What is called in the end."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    return function
+
+
+def _code(*, ship_code: bool) -> Code:
+    return shipping.code() if ship_code else OWN_CODE
+
+
+def _pickled(data: bytes, function: Callable[..., Any], *, ship_code: bool) -> PickledFunction:
+    code = _code(ship_code=ship_code)
+    data = with_code(code, data)
+    return PickledFunction(function_id((data,)), tuple(split_frames(data)), function_name(function), code)

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from scaler.core.runtimes import RunTimes
 from scaler.ids import FunctionId, TicketId, WorkerId
 from scaler.protocol import RunSpan
+from scaler.protocol.code import NO_CODE, Code
 from scaler.protocol.columns import ArgumentColumn, words
 from scaler.ranges import RangeSet
 from scaler.resources import GPU
@@ -28,8 +29,8 @@ class Run:
     """One sending of a slice of a batch: every task of it is queued, out, or answered for."""
 
     __slots__ = (
-        "batch", "cancelled", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "is_forgotten",
-        "kept", "lo", "offsets", "options", "out", "queued", "stacks", "timed_out", "times",
+        "batch", "cancelled", "code", "column", "function", "gpus", "has_ended", "has_function", "hi", "id",
+        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "stacks", "timed_out", "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
@@ -45,6 +46,8 @@ class Run:
         self.offsets = words(column.offsets)
         self.times = times
         self.has_function = False
+        #: the code its function came with, once that is here
+        self.code = NO_CODE
         #: not given to any worker
         self.queued = RangeSet(((message.lo, message.hi),))
         #: tasks in tickets, or suspects, that have no outcome yet
@@ -159,9 +162,9 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "counted", "devices", "done", "excess_bytes", "functions", "given_at", "has_cancelled", "has_run",
-        "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid", "place", "seat", "slots",
-        "started_at", "threads", "tickets",
+        "ahead_ns", "code", "counted", "devices", "done", "excess_bytes", "functions", "given_at", "has_cancelled",
+        "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid", "place", "seat",
+        "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerId, seat: Seat, threads: int, cluster: str, now: float, most: int) -> None:
@@ -182,6 +185,8 @@ class Worker:
         self.ahead_ns = 0
         #: functions it has, the one used longest ago first
         self.functions: OrderedDict[FunctionId, None] = OrderedDict()
+        #: the content of each module that came with these; it imports no other of the same name
+        self.code: dict[str, FunctionId] = {}
         #: it runs a suspect, and nothing else until that is done
         self.is_alone = False
         #: tickets were given since its unread ones were last taken back
@@ -215,6 +220,11 @@ class Worker:
     def will_take(self) -> bool:
         """Whether it can be given tasks, now or once it has started."""
         return self.phase in ALIVE and self.budget > 0
+
+    def may_import(self, code: Code) -> bool:
+        """Whether it has imported, or will, no other content of any of these modules."""
+        known = self.code
+        return all(known.get(name, archive) == archive for name, archive in code)
 
     @property
     def is_replaceable(self) -> bool:

@@ -6,6 +6,7 @@ from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
     ClearAsked,
+    Learned,
     Leaving,
     LinkDown,
     Received,
@@ -59,7 +60,7 @@ from tests.unit.ledger.examples import (
 def test_a_function_is_said_again_on_request(ledger: Watched):
     ledger.handle(mapped(0, 1))
     assert ledger.handle([Received(NeedFunction(F))]) == [define()]
-    assert ledger.handle([Received(NeedFunction(G))]) == []
+    assert ledger.handle([Received(NeedFunction(G))]) == [Learned(NeedFunction(G))]
 
 
 def test_arguments_are_said_again_as_far_as_they_are_waited_for(ledger: Watched):
