@@ -69,6 +69,7 @@ class FunctionTable:
         record = self._functions[function]
         record.users -= 1
         if not record.users:
+            self._asking.pop(function, None)
             self._idle[function] = None
             self._idle_bytes += record.size_bytes
             self._trim()

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from scaler.ids import BatchId, FunctionId, Range
+from scaler.ids import BatchId, FunctionId, Range, function_id
 from scaler.ledger import events as ledger
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link
-from scaler.protocol import BatchOptions, Failure
+from scaler.protocol import BatchOptions, Failure, NeedFunction
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, ResultColumn
 from tests.simulation.dialling import Dialling
-from tests.simulation.plan import CODES
+from tests.simulation.plan import ARCHIVE, CODES
 from tests.simulation.workers import results_of
 from tests.simulation.workload import error_of, value_of
 from tests.simulation.world import World
@@ -130,6 +130,8 @@ class Client(Dialling):
                 for lo, hi in ranges:
                     for index in range(lo, hi):
                         self._failed(batch, index, failure)
+            case ledger.Learned(NeedFunction(function) as wanted) if function == function_id((ARCHIVE,)):
+                self.tell([ledger.FunctionPickled(function, (ARCHIVE,)), ledger.Received(wanted)])
             case ledger.Began() | ledger.Learned():
                 return
 
