@@ -13,7 +13,11 @@ from scaler.cli import kinds
 from scaler.cli.kinds import Kind, T_co
 from scaler.cluster.discarded import HARMLESS, REMEDIES
 from scaler.resources import NO_RESOURCES, Resources
-from scaler.worker.config import default_workers
+from scaler.worker.config import MOST_THREADS, MOST_WORKERS, default_workers
+
+VARIABLE_PREFIX = "SCALER_"
+#: names the file of settings
+CONFIG_VARIABLE = "SCALER_CONFIG"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Setting(Generic[T_co]):
     @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables it is read from, first come first served."""
-        return (self.variable or f"SCALER_{self.name.upper()}", *self.also_read)
+        return (self.variable or f"{VARIABLE_PREFIX}{self.name.upper()}", *self.also_read)
 
     @property
     def label(self) -> str:
@@ -157,14 +161,14 @@ ADDRESS: Setting[str | None] = Setting(
 )
 WORKERS = Setting(
     "workers",
-    kinds.COUNT,
+    kinds.count(MOST_WORKERS),
     1,
     "How many workers to start.",
     "the CPUs it may use",
     spellings=("-n", "--workers", "--num-of-workers"),
     measured=default_workers,
 )
-THREADS = Setting("threads", kinds.COUNT, 1, "How many tasks a worker runs at once, in threads.")
+THREADS = Setting("threads", kinds.count(MOST_THREADS), 1, "How many tasks a worker runs at once, in threads.")
 TAGS: Setting[tuple[str, ...]] = Setting(
     "tags", kinds.NAMES, (), "A tag of tasks that run here; may be repeated.", spellings=("--tag", "--tags")
 )
@@ -227,7 +231,7 @@ PRELOAD: Setting[str | None] = Setting(
 )
 MAX_TASKS_PER_WORKER: Setting[int | None] = Setting(
     "max_tasks_per_worker",
-    kinds.COUNT,
+    kinds.count(1_000_000_000),
     None,
     "After so many tasks a worker makes room for a new one.",
     "as many as there are",

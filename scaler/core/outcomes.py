@@ -3,7 +3,9 @@
 from collections.abc import Iterable
 
 from scaler.core.batches import Batch
-from scaler.core.lifecycle import ENDED, State, Trigger
+from scaler.core.dependents import Dependents
+from scaler.core.flow import Flow
+from scaler.core.lifecycle import AT_REST, ENDED, State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outbox import cut
 from scaler.core.runs import Run
@@ -15,25 +17,28 @@ from scaler.ranges import joined
 #: So often may the host of a running task vanish.
 VANISH_LIMIT = 3
 _NOT_BEGUN = (State.ASSIGNED, State.RETRACTING)
-_AT_REST = (State.WAITING, State.HELD, State.QUEUED)
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
 
 
 class Outcomes:
     """The moves that end tasks or give them back, each with its consequences."""
 
-    def __init__(self, managers: Managers) -> None:
+    def __init__(self, managers: Managers, flow: Flow) -> None:
         self._tasks = managers.tasks
         self._clients = managers.clients
         self._functions = managers.functions
         self._outbox = managers.outbox
+        self.dependents = Dependents(managers.tasks, managers.outbox, flow.send, self.ready, self.tell_failed)
 
     # ---- ends
 
     def tell_failed(self, batch: Batch, ranges: Iterable[tuple[int, int]], failure: Failure) -> None:
         """Tell a client that tasks ended without a result."""
-        for part in cut(joined(ranges)):
+        ended = joined(ranges)
+        for part in cut(ended):
             self._outbox.send(batch.owner, TasksFailed(batch.id, part, failure))
+        if batch.wanted:
+            self.dependents.failed(batch, ended, failure)
 
     def fail(self, batch: Batch, lo: int, hi: int, trigger: Trigger, failure: Failure) -> None:
         """[lo, hi) of one span failed for a reason the scheduler knows."""
@@ -56,7 +61,10 @@ class Outcomes:
         """Nobody wants [lo, hi) any more: what is at a cluster is stopped there, the rest ends now."""
         self.beat_rivals(batch, lo, hi, None)
         for span in batch.spans.within(lo, hi):
-            if span.state in _AT_REST:
+            if span.state is State.KEPT and span.run is not None:
+                self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
+                self.cancelled(batch, span.lo, span.hi, Trigger.CANCEL)
+            elif span.state in AT_REST:
                 self.cancelled(batch, span.lo, span.hi, Trigger.CANCEL)
             elif span.run is not None and span.state not in ENDED and span.state is not State.CANCELLING:
                 self._tasks.advance(batch, span.lo, span.hi, Trigger.CANCEL)
@@ -126,6 +134,8 @@ class Outcomes:
                 counts = span.counts
                 vanished = counts.vanished + 1 if charge else counts.vanished
                 self.lose(batch, span, counts._replace(began=counts.began + 1, vanished=vanished))
+            elif span.state is State.KEPT:
+                self.lose(batch, span, span.counts._replace(began=span.counts.began + 1))
             else:
                 self.lose(batch, span, span.counts)
         for span in batch.spans.within(run.lo, run.hi):
@@ -164,10 +174,12 @@ class Outcomes:
             self._tasks.settle_run(run)
 
     def adopt(self, batch: Batch, lo: int, hi: int) -> None:
-        """Of what was just queued of [lo, hi), a cluster that has it already keeps it."""
+        """Of what was just queued of [lo, hi), a cluster that has it already keeps it; what lacks inputs waits."""
         for run in list(batch.rivals):
             for part in run.claims.within(lo, hi):
                 for span in batch.spans.within(*part):
                     if span.state is State.QUEUED:
                         self._tasks.advance(batch, span.lo, span.hi, Trigger.CLAIM, to=State.RUNNING, run=run)
                         self.void_claims(batch, run, span.lo, span.hi)
+        if batch.needs:
+            self.dependents.queued(batch, lo, hi)

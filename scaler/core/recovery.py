@@ -33,6 +33,7 @@ _RANGE_BYTES = 128
 #: claims and what is handed back of them may take so much: millions of runs
 MOST_CLAIM_BYTES = 256 << 20
 _UNPLACED = (State.HELD, State.QUEUED)
+_NOT_CLAIMED = (State.CANCELLING, State.KEPT)
 
 
 @dataclass(slots=True, eq=False)
@@ -228,7 +229,7 @@ class Recovery:
     def _claim(self, cluster: Cluster, batch: Batch, held: Held) -> None:
         """Adopt what stands nowhere else; of the rest the first result wins, or the claimer is told to stop."""
         ranges = _ranges_of(held)
-        if not ranges:
+        if not ranges or batch.options.everywhere:  # what one cluster has of a call on every worker is not all of it
             self._outbox.send(cluster.peer, Forget(held.run))
             return
         run = self._tasks.known_run(held.run, batch, ranges[0].lo, ranges[-1].hi, cluster.load)
@@ -257,7 +258,7 @@ class Recovery:
 
     def _claim_begun(self, batch: Batch, run: Run, lo: int, hi: int, unwanted: RangeSet, *, is_finished: bool) -> None:
         for span in batch.spans.within(lo, hi):
-            if span.state in ENDED or span.state is State.CANCELLING or span.run is run:
+            if span.state in ENDED or span.state in _NOT_CLAIMED or span.run is run or run.id in span.counts.tried:
                 continue
             unwanted.remove(span.lo, span.hi)
             if is_finished and span.state is State.HELD:

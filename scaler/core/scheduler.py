@@ -16,11 +16,14 @@ from scaler.core.events import (
     PeerJoined,
     PeerLost,
     Received,
+    RoomFound,
     Slept,
     Stop,
     StopAsked,
     WatchersChanged,
 )
+from scaler.core.everywhere import Everywhere
+from scaler.core.flow import Flow
 from scaler.core.functions import FunctionTable
 from scaler.core.managers import Managers
 from scaler.core.membership import Membership
@@ -52,6 +55,7 @@ from scaler.protocol import (
     FromCluster,
     Goodbye,
     Holding,
+    InputKnown,
     LocateObject,
     NeedFunction,
     ObjectChunk,
@@ -86,6 +90,9 @@ _About = (
 )
 
 
+_PROTECTED = "this scheduler is protected: only its operator may stop it, or any client if it runs with --no-protected"
+
+
 class SchedulerCore:
     """One scheduler; the shell feeds it and performs what it asks for."""
 
@@ -95,17 +102,19 @@ class SchedulerCore:
             config,
             TaskManager(epoch),
             WorkerManager(config),
-            ClientManager(),
+            ClientManager(config.window_bytes),
             FunctionTable(config.idle_function_bytes),
             ObjectManager(),
         )
-        self._outcomes = outcomes = Outcomes(managers)
-        self._reports = reports = Reports(managers, outcomes)
-        self._placement = placement = Placement(managers, outcomes)
+        self._flow = flow = Flow(managers)
+        self._outcomes = outcomes = Outcomes(managers, flow)
+        self._reports = reports = Reports(managers, outcomes, flow)
+        self._everywhere = everywhere = Everywhere(managers, outcomes, flow)
+        self._placement = placement = Placement(managers, outcomes, everywhere)
         self._retraction = retraction = Retraction(managers)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
         self._requests = Requests(managers, outcomes, placement)
-        self._membership = Membership(managers, outcomes, recovery)
+        self._membership = Membership(managers, outcomes, recovery, everywhere)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
         """What happened since, in order; what to do about it, in order."""
@@ -122,6 +131,7 @@ class SchedulerCore:
         """Every invariant, the slow way."""
         check_all(self.managers)
         self._recovery.check()
+        self._everywhere.check()
 
     # ---- events
 
@@ -133,6 +143,8 @@ class SchedulerCore:
                 except ProtocolError as error:
                     self.managers.outbox.cut_off(peer, str(error))
                     self._membership.left(peer, "it broke the rules", said_goodbye=False)
+            case RoomFound(peer, room_bytes):
+                self._flow.found(peer, room_bytes, now)
             case PeerJoined(peer, role, name):
                 self._membership.joined(peer, role, name, now)
             case PeerLost(peer, reason):
@@ -167,9 +179,11 @@ class SchedulerCore:
             case Taken():
                 requests.taken(client, message)
             case OpenBatch():
-                requests.open(client, message)
+                requests.open(client, message, now)
             case CloseBatch():
                 requests.close(client, message)
+            case InputKnown():
+                requests.input_known(client, message, frames)
             case DefineFunction():
                 requests.define(message, frames)
             case CancelTasks():
@@ -191,12 +205,14 @@ class SchedulerCore:
         reports = self._reports
         match message:
             case SpanResult():
-                if not self._recovery.keeps(cluster, message, frames):
+                if self._everywhere.keeps(cluster, message, frames):
+                    reports.running(cluster, message.running, now)
+                elif not self._recovery.keeps(cluster, message, frames):
                     reports.finished(cluster, message, frames, now)
             case Running():
                 reports.running(cluster, message.running, now)
             case Returned():
-                if not self._recovery.keeps(cluster, message):
+                if not self._everywhere.keeps(cluster, message) and not self._recovery.keeps(cluster, message):
                     reports.returned(cluster, message, now)
             case RetractAnswered():
                 reports.retract_answered(cluster, message)
@@ -252,7 +268,7 @@ class SchedulerCore:
     def _shut_down(self, client: ClientRecord) -> None:
         outbox = self.managers.outbox
         if self.config.is_protected and client.role != "operator":
-            outbox.send(client.peer, ShutdownAnswer("this scheduler is protected: only its operator may stop it"))
+            outbox.send(client.peer, ShutdownAnswer(_PROTECTED))
             return
         outbox.send(client.peer, ShutdownAnswer())
         for peer in self.managers.workers.clusters:
@@ -271,8 +287,11 @@ class SchedulerCore:
         managers = self.managers
         self._recovery.release(now)
         self._end_backoffs(now)
+        self._outcomes.dependents.tell()
+        self._everywhere.tick()
         self._placement.place(now)
         self._retraction.balance(now)
+        self._flow.tick(now)
         self._reports.tell_began(now)
         self._membership.tell_readiness()
         if managers.tasks.watched:

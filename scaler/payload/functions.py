@@ -14,7 +14,7 @@ from typing import Any
 
 from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.ids import FunctionId, function_id
-from scaler.payload.diagnosis import unpicklable_path
+from scaler.payload.diagnosis import not_loadable, unpicklable_path
 from scaler.payload.importing import use_code
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.payload.shipping import shipping
@@ -33,20 +33,37 @@ class PickledFunction:
     """
 
     id: FunctionId
-    frames: tuple[bytes, ...]
+    frames: tuple[Frame, ...]
     name: str
     code: Code = NO_CODE
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A function, and the exceptions after which a task of it may run again: they travel as one."""
+
+    function: Callable[..., Any]
+    retry_on: tuple[type[BaseException], ...]
+
+
+def call_and_forget(function: Callable[[], object]) -> None:
+    """Call a function whose value nobody wants: it need not be one that can be pickled."""
+    function()
 
 
 #: all and only importable functions that were sent and still exist
 _known: "weakref.WeakKeyDictionary[Callable[..., Any], PickledFunction]" = weakref.WeakKeyDictionary()
 
 
-def pickle_function(function: Callable[..., Any], *, ship_code: bool = True) -> PickledFunction:
+def pickle_function(
+    function: Callable[..., Any], retry_on: tuple[type[BaseException], ...] = (), *, ship_code: bool = True
+) -> PickledFunction:
     """The bytes of a function; `SerializationError` names the part of it that cannot be pickled.
 
     With `ship_code` it takes along which modules of our own it may need, see `shipping`.
     """
+    if retry_on:
+        return _pickle_retried(Retried(function, retry_on), ship_code=ship_code)
     if isinstance(function, _REMEMBERED):
         known = _known.get(function)
         if known is not None and resolves(function) and known.code is _code(ship_code=ship_code):
@@ -55,8 +72,7 @@ def pickle_function(function: Callable[..., Any], *, ship_code: bool = True) -> 
             shipping.look_again()  # its module may just have been loaded anew
             known = _known[function] = _pickled(pickle.dumps(function, PROTOCOL), function, ship_code=ship_code)
             return known
-    if ship_code and isinstance(code := getattr(_innermost(function), "__code__", None), types.CodeType):
-        shipping.note(code)
+    _note_imports(function, ship_code=ship_code)
     try:
         data = (dumps_by_value if type(function) is types.FunctionType else dumps)(function)
     except Exception as error:
@@ -66,17 +82,29 @@ def pickle_function(function: Callable[..., Any], *, ship_code: bool = True) -> 
     return _pickled(data, function, ship_code=ship_code)
 
 
-def load_function(frames: Sequence[Frame]) -> Callable[..., Any]:
+def _pickle_retried(retried: Retried, *, ship_code: bool) -> PickledFunction:
+    _note_imports(retried.function, ship_code=ship_code)
+    try:
+        data = dumps(retried)
+    except Exception as error:
+        name = function_name(retried.function)
+        raise SerializationError(
+            f"the function {name} cannot be sent with its retry_on: {unpicklable_path(retried, name, error)}"
+        ) from error
+    return _pickled(data, retried.function, ship_code=ship_code)
+
+
+def load_function(frames: Sequence[Frame]) -> Callable[..., Any] | Retried:
     """The function in the bytes; `DeserializeObjectError` says what this process lacks."""
     try:
         code, pickled = split_code(b"".join(frames))
         if code:
             use_code(code)
-        function: Callable[..., Any] = pickle.loads(pickled)  # noqa: S301  # the scheduler let only our own keys in
+        function: Callable[..., Any] | Retried = pickle.loads(pickled)  # noqa: S301  # the scheduler let only our own keys in
     except DeserializeObjectError:
         raise
     except BaseException as error:
-        raise DeserializeObjectError(f"the function cannot be loaded here: {type(error).__name__}: {error}") from error
+        raise not_loadable("the function", error) from error
     return function
 
 
@@ -87,18 +115,21 @@ def function_name(function: Any) -> str:  # Any: any callable
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)[:LONGEST_LABEL]
 
 
-def split_frames(data: bytes) -> list[bytes]:
-    """The bytes in frames as they may go on the wire."""
+def split_frames(data: bytes) -> list[Frame]:
+    """The bytes in frames as they may go on the wire, without a copy."""
     if len(data) <= MAX_FRAME_BYTES:
         return [data]
-    return [data[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
+    view = memoryview(data)
+    return [view[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
 
 
-def _innermost(function: Any) -> Any:  # Any: any callable
-    """What is called in the end."""
+def _note_imports(function: Any, *, ship_code: bool) -> None:  # Any: any callable
+    """What a function imports when it runs has to go along."""
     while isinstance(function, functools.partial):
         function = function.func
-    return function
+    code = getattr(function, "__code__", None)
+    if ship_code and isinstance(code, types.CodeType):
+        shipping.note(code)
 
 
 def _code(*, ship_code: bool) -> Code:

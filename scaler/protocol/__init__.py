@@ -12,8 +12,10 @@ from scaler.protocol.client_messages import (
     DefineFunction,
     ExplainTask,
     Explanation,
+    InputKnown,
     KnownTags,
     NeedFunction,
+    NeedInputs,
     NeedTasks,
     OpenBatch,
     Results,
@@ -24,6 +26,7 @@ from scaler.protocol.client_messages import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     WorkersReady,
 )
 from scaler.protocol.cluster_messages import (
@@ -75,6 +78,7 @@ FromClient = (
     | OpenBatch
     | AppendTasks
     | CloseBatch
+    | InputKnown
     | Resume
     | Resumed
     | Taken
@@ -116,12 +120,14 @@ ToClient = (
     Results
     | TasksFailed
     | NeedFunction
+    | NeedInputs
     | NeedTasks
     | KnownTags
     | TasksBegan
     | ShutdownAnswer
     | Explanation
     | WorkersReady
+    | TasksWait
     | Goodbye
     | ObjectLocated
     | ObjectChunk
@@ -179,10 +185,12 @@ __all__ = [
     "Held",
     "Hello",
     "Holding",
+    "InputKnown",
     "KnownTags",
     "LocateObject",
     "Message",
     "NeedFunction",
+    "NeedInputs",
     "NeedResults",
     "NeedTasks",
     "ObjectChunk",
@@ -211,6 +219,7 @@ __all__ = [
     "Taken",
     "TasksBegan",
     "TasksFailed",
+    "TasksWait",
     "ToClient",
     "ToCluster",
     "ToScheduler",

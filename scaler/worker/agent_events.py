@@ -205,7 +205,10 @@ class DropCode(Struct, frozen=True):
 
 
 class Give(Struct, frozen=True):
-    """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`."""
+    """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`.
+
+    `inputs` are the values of other tasks that the calls need, see `protocol.inputs`.
+    """
 
     worker: WorkerId
     ticket: TicketId
@@ -214,6 +217,7 @@ class Give(Struct, frozen=True):
     options: BatchOptions
     column: ArgumentColumn
     batch: BatchId = BatchId(Incarnation(0), 0)  # a plain tuple
+    inputs: tuple[Frame, ...] = ()
 
 
 class TakeBack(Struct, frozen=True):

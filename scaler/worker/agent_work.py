@@ -4,13 +4,16 @@ Every sum over tickets is kept true here, where tickets change.
 """
 
 import enum
-from collections import OrderedDict
+from collections import OrderedDict, deque
+
+from msgspec.structs import replace
 
 from scaler.core.runtimes import RunTimes
 from scaler.ids import FunctionId, TicketId, WorkerId
 from scaler.protocol import RunSpan
 from scaler.protocol.code import NO_CODE, Code
-from scaler.protocol.columns import ArgumentColumn, words
+from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn, words
+from scaler.protocol.inputs import Inputs
 from scaler.ranges import RangeSet
 from scaler.resources import GPU
 from scaler.worker.agent_events import SlotView
@@ -29,11 +32,11 @@ class Run:
     """One sending of a slice of a batch: every task of it is queued, out, or answered for."""
 
     __slots__ = (
-        "batch", "cancelled", "code", "column", "function", "gpus", "has_ended", "has_function", "hi", "id",
-        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "stacks", "timed_out", "times",
+        "batch", "cancelled", "code", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "inputs",
+        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "said", "stacks", "timed_out", "times",
     )  # fmt: skip
 
-    def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
+    def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes, inputs: Inputs | None = None) -> None:
         self.id = message.run
         self.batch = message.batch
         self.function = message.function
@@ -44,6 +47,8 @@ class Run:
         self.hi = message.hi
         self.column = column
         self.offsets = words(column.offsets)
+        #: what its calls need of other tasks
+        self.inputs = inputs
         self.times = times
         self.has_function = False
         #: the code its function came with, once that is here
@@ -63,16 +68,28 @@ class Run:
         #: every task of it has been answered for
         self.has_ended = False
         self.kept = KeptResults()
+        #: of a call that every worker makes: what is to be answered for all of them, and where that was
+        self.said: tuple[ResultColumn, str] | None = None
+
+    def calls(self, lo: int, hi: int) -> ArgumentColumn:
+        """The calls of [lo, hi). Of one that every worker makes there is one, whichever index a worker has."""
+        return replace(self.column, lo=lo) if self.options.everywhere else self.column.slice(lo, hi)
 
     def end(self) -> None:
         """Every task of it has been answered for: the arguments are needed no more."""
         self.has_ended = True
         self.column = _NOTHING
+        self.inputs = None
         self.offsets = _NO_WORDS
 
     def size_bytes(self, lo: int, hi: int) -> int:
         """What the calls of [lo, hi) take in a ticket."""
-        return self.offsets[hi - self.lo] - self.offsets[lo - self.lo] + 8 * (hi - lo)
+        size = self.offsets[hi - self.lo] - self.offsets[lo - self.lo] + 8 * (hi - lo)
+        return size if self.inputs is None else size + self.inputs.size_bytes(lo - self.lo, hi - self.lo)
+
+    def input_frames(self, lo: int, hi: int) -> tuple[Frame, ...]:
+        """The values of other tasks that the calls of [lo, hi) need."""
+        return () if self.inputs is None else self.inputs.slice(lo - self.lo, hi - self.lo)
 
 
 class Ticket:
@@ -162,19 +179,19 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "code", "counted", "devices", "done", "excess_bytes", "functions", "given_at", "has_cancelled",
-        "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid", "place", "seat",
-        "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "calls", "code", "counted", "devices", "done", "excess_bytes", "functions", "given_at",
+        "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid",
+        "place", "seat", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
-    def __init__(self, worker: WorkerId, seat: Seat, threads: int, cluster: str, now: float, most: int) -> None:
+    def __init__(self, worker: WorkerId, seat: Seat, threads: int, place: str, now: float, most: int) -> None:
         self.id = worker
         self.seat = seat
         #: the devices it sees; where its seat has others meanwhile it takes nothing more
         self.devices = seat.devices
         self.pid = 0
         self.threads = threads
-        self.place = f"{cluster}, worker {seat.name or worker}"
+        self.place = f"{place}, worker {seat.name or worker}"
         self.phase = Phase.STARTING
         self.slots = [Slot() for _ in range(threads)]
         #: given and not finished, in the order given
@@ -183,6 +200,8 @@ class Worker:
         self.left = 0
         #: what these may take, by the p95 known when they were given
         self.ahead_ns = 0
+        #: calls that it has to make itself, as soon as a slot is free: run and index
+        self.calls: deque[tuple[Run, int]] = deque()
         #: functions it has, the one used longest ago first
         self.functions: OrderedDict[FunctionId, None] = OrderedDict()
         #: the content of each module that came with these; it imports no other of the same name
@@ -214,7 +233,8 @@ class Worker:
     @property
     def budget(self) -> int:
         """How many tasks it may be given still."""
-        return self.most - self.done - self.left if self.devices == self.seat.devices else 0
+        left = self.most - self.done - self.left
+        return max(0, left) if self.devices == self.seat.devices else 0
 
     @property
     def will_take(self) -> bool:

@@ -11,6 +11,10 @@ from scaler.resources import GPU, NO_RESOURCES, Resources
 
 #: as an address on the command line: whoever starts this process says it on its line, once there is one
 TOLD_LATER = "-"
+#: of one cluster; there may be any number of those
+MOST_WORKERS = 10_000
+#: of one worker
+MOST_THREADS = 1024
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ import os
 import signal
 
 from scaler.ids import TicketId, WorkerId
-from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ResultColumn
+from scaler.protocol.columns import WORD_BYTES, Frame, ResultColumn, frames_of
 from scaler.worker.agent_events import (
     Define,
     Drop,
@@ -105,7 +105,10 @@ class WorkerHandle:
     def give(self, command: Give, now: float) -> None:
         """Send a ticket down."""
         self._tickets.give(command.ticket, command.column.lo)
-        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, command.column))
+        packet = ticket_packet(
+            command.ticket, command.function, command.batch, command.column, command.options.name, command.inputs
+        )
+        self.line.send(*packet)
         self.looks.given(now)
 
     def take_back(self) -> TookBack:
@@ -193,11 +196,11 @@ class WorkerHandle:
     def _column(self, entries: Entries) -> ResultColumn:
         lo = self._tickets.index(entries.ticket, entries.offset)
         ends = entries.ends
-        data: tuple[bytes, ...] = (entries.data,)
+        data: tuple[Frame, ...] = (entries.data,)
         if entries.is_in_file:
             value = self._large_value(word(entries.ticket, entries.offset))
             ends = (entries.base + len(value)).to_bytes(WORD_BYTES, "little")
-            data = tuple(value[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
+            data = frames_of(value)
         return ResultColumn(
             lo=lo,
             count=entries.count,

@@ -230,6 +230,8 @@ class Loop:
                     self._transmit(packets)
                     packets = []
                     self.hang_up()
+                case link.Advised(text):
+                    log.warning("%s", text)
                 case link.GaveUp(error):
                     self._error = error
         self._transmit(packets)

@@ -19,6 +19,7 @@ from scaler.payload.importing import find_code_in
 from scaler.worker.board import PRELOADED, Board
 from scaler.worker.facts import WorkerFacts
 from scaler.worker.inbox import Inbox
+from scaler.worker.output import lossy_writer
 from scaler.worker.preload import parse_preload
 from scaler.worker.slot import Slot
 
@@ -77,6 +78,7 @@ def _settle_in(setup: WorkerSetup) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.dup2(setup.stderr, 2)
     os.close(setup.stderr)
+    sys.stdout = lossy_writer(1, sys.stdout.encoding, sys.stdout.errors or "strict")
     faulthandler.enable(2)
     faulthandler.register(signal.SIGUSR2, setup.stacks, all_threads=True)
     random.seed()

@@ -51,7 +51,8 @@ def run(config: WorkerClusterConfig) -> int:
         require_descriptors(config.workers, raise_descriptor_limit())
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
-        facts = _zygote_facts(config, name, environment)
+        agent_config = _agent_config(config, name)
+        facts = _zygote_facts(config, agent_config.place, environment)
         workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes)
         opened.callback(workers.close)
         if not config.address:
@@ -70,7 +71,7 @@ def run(config: WorkerClusterConfig) -> int:
         opened.callback(dialing.close)
         incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         dialled = DialledLink(_link_config(config, name, incarnation, address, key), random.random)
-        agent = Agent(_agent_config(config, name), incarnation)
+        agent = Agent(agent_config, incarnation)
         loop = Loop(config.grace_s, poller, dialing, dialled, agent, workers)
         opened.callback(loop.hang_up)
         _obey(loop, poller, signals, config.parent_fd)

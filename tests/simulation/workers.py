@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Protocol
 
 from scaler.ids import TicketId, WorkerId
-from scaler.protocol.columns import RAISED, ArgumentColumn, ResultColumn, words
+from scaler.protocol.columns import RAISED, ArgumentColumn, Frame, ResultColumn, words
+from scaler.protocol.inputs import Inputs
 from scaler.worker import agent_events as agent
 from scaler.worker.looks import Looks
 from tests.simulation.clock import Clock
@@ -30,6 +31,10 @@ class Calls(Protocol):
 
     def begins(self, call: bytes, worker: WorkerId) -> bool:
         """A call begins; whether it takes its worker down."""
+        ...
+
+    def is_given(self, call: bytes, inputs: list[bytes]) -> None:
+        """It has come with these values of other tasks."""
         ...
 
     def seconds_of(self, call: bytes) -> float:
@@ -163,8 +168,10 @@ class SimWorkers:
     def perform(self, command: agent.Command) -> list[agent.Event]:
         """Do what the agent asks; what is answered in the same turn."""
         match command:
-            case agent.Give(worker, ticket, _, function, _, column):
-                self._give(self.workers[worker], Ticket(ticket, column.lo, _calls(column)), function)
+            case agent.Give(worker, ticket, _, function, _, column, _, inputs):
+                calls = _calls(column)
+                self._check_inputs(calls, inputs)
+                self._give(self.workers[worker], Ticket(ticket, column.lo, calls), function)
             case agent.Look(worker):
                 return [self._harvest(self.workers[worker])]
             case agent.TakeBack(worker):
@@ -194,6 +201,12 @@ class SimWorkers:
             case agent.Say() | agent.Note() | agent.End():
                 raise AssertionError(command)
         return []
+
+    def _check_inputs(self, calls: list[bytes], frames: tuple[Frame, ...]) -> None:
+        inputs = Inputs.from_frames(len(calls), frames) if frames else None
+        for number, call in enumerate(calls):
+            need = inputs.needs[number] if inputs is not None else ()
+            self._calls.is_given(call, [bytes(inputs.values[position]) for position in need] if inputs else [])
 
     def _start(self, worker: SimWorker) -> None:
         if not self._is_over:

@@ -13,7 +13,7 @@ import cloudpickle
 import pytest
 
 from scaler.errors import DeserializeObjectError, SerializationError
-from scaler.payload.functions import function_name, load_function, pickle_function, split_frames
+from scaler.payload.functions import Retried, function_name, load_function, pickle_function, split_frames
 from scaler.payload.pickling import is_importable
 from scaler.protocol.columns import MAX_FRAME_BYTES
 
@@ -39,6 +39,11 @@ class Adder:
     @staticmethod
     def double(x: int) -> int:
         return 2 * x
+
+
+class Broken:
+    def __reduce__(self) -> tuple[object, ...]:
+        return getattr, (Broken, "absent")
 
 
 def sent(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -208,8 +213,51 @@ def test_a_partial_that_cannot_be_sent_names_the_argument():
 
 def test_a_function_that_cannot_be_loaded_says_why():
     frames = [pickle_function(module_level).frames[0].replace(b"module_level", b"modulelevel1")]
-    with pytest.raises(DeserializeObjectError, match="the function cannot be loaded here: AttributeError"):
+    with pytest.raises(DeserializeObjectError) as raised:
         load_function(frames)
+    assert str(raised.value) == (
+        "the function cannot be loaded here: AttributeError: Can't get attribute 'modulelevel1' on "
+        f"{sys.modules[__name__]!r}; workers must be able to import what the client imports: install it for them, or "
+        "name its folder by 'scaler_worker --python-path' or in PYTHONPATH"
+    )
+
+
+def test_a_function_whose_module_is_not_here_says_what_to_do():
+    frames = [pickle_function(module_level).frames[0].replace(b"tests.unit", b"absent.one")]
+    with pytest.raises(DeserializeObjectError, match=r"No module named 'absent'; workers must be able to import what"):
+        load_function(frames)
+
+
+def test_a_function_that_breaks_by_itself_is_told_as_it_is():
+    frames = [pickle_function(functools.partial(print, Broken())).frames[0]]
+    with pytest.raises(DeserializeObjectError) as raised:
+        load_function(frames)
+    assert (
+        str(raised.value)
+        == "the function cannot be loaded here: AttributeError: type object 'Broken' has no attribute 'absent'"
+    )
+
+
+def test_exceptions_to_retry_on_travel_with_the_function():
+    class OwnError(OSError):
+        pass
+
+    for function in (divmod, lambda: 5):
+        pickled = pickle_function(function, (OwnError, KeyError))
+        assert pickled.id != pickle_function(function).id
+        assert pickled.name == pickle_function(function).name
+        loaded = load_function(pickled.frames)
+        assert isinstance(loaded, Retried)
+        assert [kind.__name__ for kind in loaded.retry_on] == ["OwnError", "KeyError"]
+        assert issubclass(loaded.retry_on[0], OSError)
+    assert loaded.function() == 5
+    assert pickle_function(divmod, (OSError,)) == pickle_function(divmod, (OSError,))
+
+
+def test_exceptions_to_retry_on_that_cannot_be_sent_are_named():
+    lock = threading.Lock()
+    with pytest.raises(SerializationError, match=r"divmod cannot be sent with its retry_on: .*lock"):
+        pickle_function(divmod, (type("HoldingError", (OSError,), {"held": lock}),))
 
 
 def test_a_large_function_is_cut_into_frames():
@@ -222,7 +270,9 @@ def test_a_large_function_is_cut_into_frames():
 
 def test_frames_join_to_the_bytes_they_were_cut_from():
     data = bytes(range(256)) * 10_000
-    assert b"".join(split_frames(data)) == data
+    frames = split_frames(data)
+    assert b"".join(frames) == data
+    assert all(isinstance(frame, memoryview) and frame.obj is data for frame in frames)
     assert split_frames(b"") == [b""]
 
 

@@ -210,7 +210,9 @@ def span_result(
     """Results in one message, with the (run, index) of what runs."""
     column = results(lo, hi, run_us)
     return Say(
-        SpanResult(run_id(n), lo, hi, 4 * lo, f"c, worker {worker}", tuple((run_id(r), index) for r, index in running)),
+        SpanResult(
+            run_id(n), lo, hi, 4 * lo, f"host (c), worker {worker}", tuple((run_id(r), index) for r, index in running)
+        ),
         column.frames(),
     )
 
@@ -229,7 +231,7 @@ def failed(
     running: tuple[tuple[int, int], ...] = (),
 ) -> Say:
     """A failure of a task that is not its own doing."""
-    place = f"c, worker {worker}"
+    place = f"host (c), worker {worker}"
     data = encode_failure(Failure(cause, text, place, exit_code, stderr, stack))
     frames: tuple[Frame, ...] = (bytes([FAILED]), pack("<I", run_us), pack("<Q", len(data)), b"", data)
     told = tuple((run_id(r), index) for r, index in running)

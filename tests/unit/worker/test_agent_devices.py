@@ -238,7 +238,7 @@ def test_the_worker_in_place_of_a_dead_one_sees_the_same_devices():
     commands = cluster.tell(ended(0, slots=(runs(1, 0, 0.0),)), at=5.0)
     assert lives(commands) == [StartWorker(W2, "", "0")]
     assert commands[-1] == failed(
-        0, Cause.DIED, "c, worker 0 was killed by signal 11 (SIGSEGV) while it ran this task", exit_code=-11
+        0, Cause.DIED, "host (c), worker 0 was killed by signal 11 (SIGSEGV) while it ran this task", exit_code=-11
     )
 
 

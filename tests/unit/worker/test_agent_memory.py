@@ -33,7 +33,7 @@ from tests.unit.worker.examples import (
 W0, W1 = WorkerId(0), WorkerId(1)
 LIMIT = 500_000_000
 EXCESS = "passed its memory limit of 500 MB, with 612 MB"
-BLAMED = f"c, worker 0 {EXCESS}, while it ran this task"
+BLAMED = f"host (c), worker 0 {EXCESS}, while it ran this task"
 SIGKILL = -9
 
 
@@ -50,7 +50,7 @@ def told(worker: int = 0) -> list[object]:
     return [
         Note("warning", f"Worker[{worker}] {EXCESS}", (("pid", 100 + worker),)),
         StartWorker(WorkerId(worker + 1)),
-        Say(WorkerDied(worker, SIGKILL, f"c, worker {worker} {EXCESS}")),
+        Say(WorkerDied(worker, SIGKILL, f"host (c), worker {worker} {EXCESS}")),
     ]
 
 
@@ -92,7 +92,7 @@ def test_what_nobody_wants_any_more_is_confirmed_and_what_ran_too_long_is_told_a
     cluster.tell(at=1.0)
     cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)), at=1.0)
     cluster.tell(passed(0), at=1.1)
-    text = "it ran longer than its timeout of 1 s on c, worker 0"
+    text = "it ran longer than its timeout of 1 s on host (c), worker 0"
     commands = cluster.tell(ended(0, SIGKILL, slots=(runs(1, 0, 0.0),)), at=1.2)
     assert commands[-1] == failed(0, Cause.TIMEOUT, text, run_us=1_000_000)
 

@@ -45,7 +45,7 @@ def test_a_worker_that_ends_by_itself_is_told_and_replaced_at_once():
         Note("warning", "Worker[1] was killed by signal 11 (SIGSEGV)", (("pid", 101),)),
         StartWorker(W2),
         offer(1, 1),
-        Say(WorkerDied(1, -11, "c, worker 1 was killed by signal 11 (SIGSEGV)")),
+        Say(WorkerDied(1, -11, "host (c), worker 1 was killed by signal 11 (SIGSEGV)")),
     ]
 
 
@@ -60,7 +60,7 @@ def test_a_worker_that_ends_by_itself_is_told_and_replaced_at_once():
 )
 def test_the_end_of_a_worker_is_told_in_words(exit_code: int, text: str):
     cluster = ready()
-    assert cluster.tell(ended(0, exit_code), at=5.0)[-1] == Say(WorkerDied(0, exit_code, f"c, worker 0 {text}"))
+    assert cluster.tell(ended(0, exit_code), at=5.0)[-1] == Say(WorkerDied(0, exit_code, f"host (c), worker 0 {text}"))
 
 
 def test_workers_that_end_before_they_ran_anything_are_replaced_ever_later():

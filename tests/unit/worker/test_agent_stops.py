@@ -44,7 +44,7 @@ from tests.unit.worker.examples import (
 
 W0, W1 = WorkerId(0), WorkerId(1)
 LIMITED = BatchOptions(timeout_s=0.5)
-TOO_LONG = "it ran longer than its timeout of 0.5 s on c, worker 0"
+TOO_LONG = "it ran longer than its timeout of 0.5 s on host (c), worker 0"
 
 
 def cancel(*found: tuple[int, int], n: int = 1) -> CancelRun:
@@ -199,7 +199,7 @@ def test_results_around_a_cancelled_one_are_said():
 
 def say_part(column: ResultColumn, lo: int, hi: int) -> Say:
     part = column.slice(lo, hi)
-    return Say(SpanResult(run_id(), lo, hi, part.base, "c, worker 0"), part.frames())
+    return Say(SpanResult(run_id(), lo, hi, part.base, "host (c), worker 0"), part.frames())
 
 
 # ---- forget

@@ -88,8 +88,9 @@ def test_a_function_that_cannot_be_loaded_says_why_whenever_it_is_called(line: L
     line.give(1, bad)
     line.next()
     for _ in range(2):
+        function = line.inbox.load(bad)
         with pytest.raises(DeserializeObjectError, match="lem"):
-            line.inbox.load(bad)("argument")
+            function("argument")
 
 
 def test_only_one_slot_reads_at_a_time(line: Line):

@@ -1,3 +1,5 @@
+import errno
+import mmap
 import os
 import socket
 from collections.abc import Iterator
@@ -53,6 +55,14 @@ def count_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.parametrize("size", [10, 2 * INLINE_BYTES])
+def test_a_ticket_carries_the_name_of_its_tasks(line: Line, size: int):
+    column = single_column(7, b"c" * size)
+    name = "ß" * 256
+    line.cluster.send(*ticket_packet(TicketId(3), FUNCTION, BATCH, column, name))
+    assert line.read() == TicketPacket(TicketId(3), FUNCTION, BATCH, 7, 1, b"".join(column.frames()), name)
+
+
 def test_packets_arrive_whole_and_in_order(line: Line):
     line.cluster.send(*function_packet(FUNCTION, (b"first ", b"second")))
     column = joined_column(40, [b"a", b"bc"])
@@ -65,6 +75,14 @@ def test_packets_arrive_whole_and_in_order(line: Line):
     ]
 
 
+@pytest.mark.parametrize("value", [b"value", bytes(MAX_FRAME_BYTES)])
+def test_the_inputs_of_calls_lie_behind_them(line: Line, value: bytes):
+    column, inputs = joined_column(40, [b"a", b"bc"]), (value, b"more")
+    line.cluster.send(*ticket_packet(TicketId(1), FUNCTION, BATCH, column, inputs=inputs))
+    content = b"".join((*column.frames(), *inputs))
+    assert line.read() == TicketPacket(TicketId(1), FUNCTION, BATCH, 40, 2, content, len(value) + 4)
+
+
 def test_a_packet_too_large_for_the_socket_goes_through_a_file_that_is_gone_afterwards(line: Line):
     before = count_descriptors()
     frames = (bytes(MAX_FRAME_BYTES), b"end")
@@ -73,6 +91,25 @@ def test_a_packet_too_large_for_the_socket_goes_through_a_file_that_is_gone_afte
     line.cluster.send(*function_packet(FUNCTION, frames))
     line.cluster.take_back()
     assert line.read() == FunctionPacket(FUNCTION, b"".join(frames))
+    assert count_descriptors() == before
+
+
+def test_what_came_in_a_file_is_mapped_or_copied_where_that_cannot_be(line: Line, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "too many files are open")
+
+    before = count_descriptors()
+    line.give(1, MAX_FRAME_BYTES)
+    packet = line.read()
+    assert isinstance(packet, TicketPacket)
+    assert isinstance(packet.content, memoryview)
+    assert isinstance(packet.content.obj, mmap.mmap)
+    monkeypatch.setattr(mmap, "mmap", fail)
+    line.give(2, MAX_FRAME_BYTES)
+    copied = line.read()
+    assert isinstance(copied, TicketPacket)
+    assert copied.content == packet.content
+    del packet
     assert count_descriptors() == before
 
 
