@@ -33,8 +33,9 @@ OPEN_BATCHES = 64
 class Batches:
     """Opens batches, and appends single calls to them."""
 
-    def __init__(self, io: IoThread, incarnation: Incarnation) -> None:
+    def __init__(self, io: IoThread, incarnation: Incarnation, *, ship_code: bool = False) -> None:
         self.io = io
+        self._ship_code = ship_code
         self._incarnation = incarnation
         self._count = 0
         #: the batches `submit` appends to, used longest ago first
@@ -106,7 +107,8 @@ class Batches:
         tags = self.io.news.known_tags
         if options.tag is not None and tags is not None and options.tag not in tags:
             raise UnknownTagError(unknown_tag(options.tag, tags))
-        return pickle_function(fn, exception_types(given) if given else ()), options
+        retried = exception_types(given) if given else ()
+        return pickle_function(fn, retried, ship_code=self._ship_code), options
 
     def _append(
         self,

@@ -45,7 +45,9 @@ class Client(Executor):
     started with a worker for each CPU, for this process alone and as long as it lives. `timeout_seconds` is how long a
     scheduler may be out of reach, at the start and later, before `DisconnectedError`. `key_file` names the key to show;
     without it the user's own is found. `insecure` is for a scheduler that was started with `--insecure`: no key, no
-    encryption, and off this machine only with `insecure_off_loopback`; neither can be set by the environment. The
+    encryption, and off this machine only with `insecure_off_loopback`; neither can be set by the environment. With
+    `ship_code` modules of your own, which lie below the folder of the script or the working directory, go to workers
+    that lack them or have them otherwise. The
     constructor returns once the scheduler has answered. Threads may share a client; a forked child may not use it.
     A client that nobody holds any more leaves when its tasks are done.
     """
@@ -64,6 +66,7 @@ class Client(Executor):
         key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
         insecure_off_loopback: bool = False,
+        ship_code: bool = True,
     ) -> None:
         self._profiling = profiling
         #: one that nobody else holds would end
@@ -76,10 +79,11 @@ class Client(Executor):
             key_file=key_file,
             insecure=insecure,
             insecure_off_loopback=insecure_off_loopback,
+            ship_code=ship_code,
         )
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self._io = IoThread(self._config, self._incarnation)
-        self._batches = Batches(self._io, self._incarnation)
+        self._batches = Batches(self._io, self._incarnation, ship_code=ship_code)
         weakref.finalize(self, self._io.abandon).atexit = False  # by then `_leave_all` has seen to it
         try:
             self._io.connect()
@@ -393,6 +397,7 @@ def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Cli
         key_file=config.key_file,
         insecure=config.insecure,
         insecure_off_loopback=config.insecure_off_loopback,
+        ship_code=config.ship_code,
     )
 
 

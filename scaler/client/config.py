@@ -25,6 +25,7 @@ class ClientConfig:
     key_file: Path | None
     insecure: bool
     insecure_off_loopback: bool
+    ship_code: bool
     environment: Mapping[str, str]
 
 
@@ -37,6 +38,7 @@ def client_config(
     key_file: str | os.PathLike[str] | None,
     insecure: bool = False,
     insecure_off_loopback: bool = False,
+    ship_code: bool = True,
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None.
 
@@ -56,6 +58,7 @@ def client_config(
         key_file=named_key or where.key_file,
         insecure=insecure,
         insecure_off_loopback=insecure_off_loopback,
+        ship_code=ship_code,
         environment=environment,
     )
 

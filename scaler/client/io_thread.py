@@ -30,6 +30,7 @@ from scaler.ledger.events import (
     ClearAsked,
     Command,
     ExplainAsked,
+    FunctionPickled,
     Learned,
     Leaving,
     LinkDown,
@@ -50,7 +51,9 @@ from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
-from scaler.protocol import Explanation
+from scaler.payload.functions import split_frames
+from scaler.payload.shipping import shipping
+from scaler.protocol import Explanation, NeedFunction
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
@@ -392,9 +395,18 @@ class IoThread:
                 case Began(batch, ranges):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.began(ranges)
+                case Learned(NeedFunction() as wanted):
+                    self._supply(wanted)
                 case Learned(message):
                     self.news.learn(message, time.monotonic())
         return said
+
+    def _supply(self, wanted: NeedFunction) -> None:
+        """A cluster wants code that a function came with: it has left with none yet, or the ledger has let go of it."""
+        data = shipping.archive(wanted.function)
+        if data is not None:
+            self._posted.append(FunctionPickled(wanted.function, tuple(split_frames(data))))
+            self._posted.append(Received(wanted))
 
     def _abort_sinks(self) -> None:
         for batch in list(self._sinks):

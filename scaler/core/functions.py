@@ -1,4 +1,4 @@
-"""The functions batches name: opaque bytes, kept while a batch names them and a while longer."""
+"""The functions batches name, and code that came with them: opaque bytes, kept while named and a while longer."""
 
 from collections import OrderedDict
 
@@ -7,20 +7,20 @@ from scaler.protocol.columns import Frame
 
 #: Functions that no batch names, however small.
 _IDLE_FUNCTIONS = 4096
+#: so many are asked for at once
+_MOST_ASKED = 10_000
 
 
 class _Function:
-    """One function: who names it, its bytes if they are here, and who waits for them."""
+    """One function: who names it, and its bytes if they are here."""
 
-    __slots__ = ("asking", "frames", "size_bytes", "users")
+    __slots__ = ("frames", "size_bytes", "users")
 
     def __init__(self) -> None:
         self.frames: tuple[Frame, ...] | None = None
         self.size_bytes = 0
         #: batches that name it
         self.users = 0
-        #: clusters that asked for it while it was not here
-        self.asking: dict[Incarnation, None] = {}
 
 
 class FunctionTable:
@@ -30,6 +30,8 @@ class FunctionTable:
         self._limit_bytes = idle_bytes
         self._idle_bytes = 0
         self._functions: dict[FunctionId, _Function] = {}
+        #: clusters that asked for bytes while they were not here, what was asked for longest ago first
+        self._asking: OrderedDict[FunctionId, dict[Incarnation, None]] = OrderedDict()
         #: all and only functions no batch names, the one unused longest first
         self._idle: OrderedDict[FunctionId, None] = OrderedDict()
 
@@ -52,9 +54,7 @@ class FunctionTable:
             if not record.users:
                 self._idle_bytes += record.size_bytes
                 self._trim()
-        asking = list(record.asking)
-        record.asking.clear()
-        return asking
+        return list(self._asking.pop(function, ()))
 
     def use(self, function: FunctionId) -> None:
         """One more batch names it."""
@@ -69,6 +69,7 @@ class FunctionTable:
         record = self._functions[function]
         record.users -= 1
         if not record.users:
+            self._asking.pop(function, None)
             self._idle[function] = None
             self._idle_bytes += record.size_bytes
             self._trim()
@@ -84,13 +85,11 @@ class FunctionTable:
         record = self._functions.get(function)
         return None if record is None else record.frames
 
-    def ask(self, function: FunctionId, peer: Incarnation) -> bool:
-        """A cluster wants bytes that are not here; tells whether a batch names the function: then a client has it."""
-        record = self._functions.get(function)
-        if record is None or not record.users:
-            return False
-        record.asking[peer] = None
-        return True
+    def ask(self, function: FunctionId, peer: Incarnation) -> None:
+        """A cluster wants bytes that are not here: it gets them when they are. It asks again if that takes too long."""
+        self._asking.setdefault(function, {})[peer] = None
+        if len(self._asking) > _MOST_ASKED:
+            self._asking.popitem(last=False)
 
     def check(self) -> None:
         """Idle are those without users, and their bytes are counted."""

@@ -80,16 +80,18 @@ class Requests:
         if cluster is not None and cluster.is_new_function(message.function):
             self._outbox.send(cluster.peer, message, frames)
 
-    def need_function(self, cluster: Cluster, function: FunctionId) -> None:
-        """A cluster has forgotten a function: it is sent again, or asked of a client that has it."""
+    def need_function(self, cluster: Cluster, function: FunctionId, of: FunctionId | None) -> None:
+        """A cluster lacks a function, or code of another: it is sent, or asked of a client that has it."""
         cluster.lacks(function)
         frames = self._functions.frames(function)
         if frames is not None:
             self._pass_on(cluster, DefineFunction(function, sum(len(frame) for frame in frames)), frames)
-        elif self._functions.ask(function, cluster.peer):
-            owner = next((batch.owner for batch in self._tasks.batches.values() if batch.function == function), None)
-            if owner is not None:
-                self._outbox.send(owner, NeedFunction(function))
+            return
+        named = function if of is None else of
+        owner = next((batch.owner for batch in self._tasks.batches.values() if batch.function == named), None)
+        if owner is not None:
+            self._functions.ask(function, cluster.peer)
+            self._outbox.send(owner, NeedFunction(function))
 
     # ---- batches
 

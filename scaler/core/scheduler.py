@@ -225,7 +225,7 @@ class SchedulerCore:
             case Holding():
                 self._recovery.holding(cluster, message, now)
             case NeedFunction():
-                self._requests.need_function(cluster, message.function)
+                self._requests.need_function(cluster, message.function, message.of)
             case ClusterStatistics():
                 cluster.statistics = message
             case WorkerDied():

@@ -305,7 +305,7 @@ class Ledger:
             case NeedInputs(tasks):
                 return self._inputs.tell(tasks)
             case NeedFunction(function):
-                return self._define(function) if function in self._functions else []
+                return self._define(function) if function in self._functions else [Learned(message)]
             case ShutdownAnswer() | Explanation():
                 self._requests.answered(message)
                 return [Learned(message)]

@@ -12,10 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaler.errors import SerializationError
+from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.ids import FunctionId, function_id
 from scaler.payload.diagnosis import not_loadable, unpicklable_path
+from scaler.payload.importing import use_code
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
+from scaler.payload.shipping import shipping
+from scaler.protocol.code import NO_CODE, OWN_CODE, Code, split_code, with_code
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.protocol.connection import LONGEST_LABEL
 
@@ -24,11 +27,15 @@ _REMEMBERED = (types.FunctionType, types.BuiltinFunctionType)
 
 @dataclass(frozen=True, slots=True)
 class PickledFunction:
-    """A function's name by content, its bytes in frames of at most 1 MiB, and what to call it in messages."""
+    """A function's name by content, its bytes in frames of at most 1 MiB, and what to call it in messages.
+
+    `code` is what of our own modules travels with it.
+    """
 
     id: FunctionId
     frames: tuple[Frame, ...]
     name: str
+    code: Code = NO_CODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,27 +55,35 @@ def call_and_forget(function: Callable[[], object]) -> None:
 _known: "weakref.WeakKeyDictionary[Callable[..., Any], PickledFunction]" = weakref.WeakKeyDictionary()
 
 
-def pickle_function(function: Callable[..., Any], retry_on: tuple[type[BaseException], ...] = ()) -> PickledFunction:
-    """The bytes of a function; `SerializationError` names the part of it that cannot be pickled."""
+def pickle_function(
+    function: Callable[..., Any], retry_on: tuple[type[BaseException], ...] = (), *, ship_code: bool = True
+) -> PickledFunction:
+    """The bytes of a function; `SerializationError` names the part of it that cannot be pickled.
+
+    With `ship_code` it takes along which modules of our own it may need, see `shipping`.
+    """
     if retry_on:
-        return _pickle_retried(Retried(function, retry_on))
+        return _pickle_retried(Retried(function, retry_on), ship_code=ship_code)
     if isinstance(function, _REMEMBERED):
         known = _known.get(function)
-        if known is not None and resolves(function):
+        if known is not None and resolves(function) and known.code is _code(ship_code=ship_code):
             return known
         if is_importable(function):
-            known = _known[function] = _pickled(pickle.dumps(function, PROTOCOL), function)
+            shipping.look_again()  # its module may just have been loaded anew
+            known = _known[function] = _pickled(pickle.dumps(function, PROTOCOL), function, ship_code=ship_code)
             return known
+    _note_imports(function, ship_code=ship_code)
     try:
         data = (dumps_by_value if type(function) is types.FunctionType else dumps)(function)
     except Exception as error:
         raise SerializationError(
             f"the function {function_name(function)} cannot be sent: {unpicklable_path(function, 'function', error)}"
         ) from error
-    return _pickled(data, function)
+    return _pickled(data, function, ship_code=ship_code)
 
 
-def _pickle_retried(retried: Retried) -> PickledFunction:
+def _pickle_retried(retried: Retried, *, ship_code: bool) -> PickledFunction:
+    _note_imports(retried.function, ship_code=ship_code)
     try:
         data = dumps(retried)
     except Exception as error:
@@ -76,13 +91,18 @@ def _pickle_retried(retried: Retried) -> PickledFunction:
         raise SerializationError(
             f"the function {name} cannot be sent with its retry_on: {unpicklable_path(retried, name, error)}"
         ) from error
-    return _pickled(data, retried.function)
+    return _pickled(data, retried.function, ship_code=ship_code)
 
 
 def load_function(frames: Sequence[Frame]) -> Callable[..., Any] | Retried:
     """The function in the bytes; `DeserializeObjectError` says what this process lacks."""
     try:
-        function: Callable[..., Any] | Retried = pickle.loads(b"".join(frames))  # noqa: S301  # the scheduler let only our own keys in
+        code, pickled = split_code(b"".join(frames))
+        if code:
+            use_code(code)
+        function: Callable[..., Any] | Retried = pickle.loads(pickled)  # noqa: S301  # the scheduler let only our own keys in
+    except DeserializeObjectError:
+        raise
     except BaseException as error:
         raise not_loadable("the function", error) from error
     return function
@@ -103,5 +123,20 @@ def split_frames(data: bytes) -> list[Frame]:
     return [view[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
 
 
-def _pickled(data: bytes, function: Callable[..., Any]) -> PickledFunction:
-    return PickledFunction(function_id((data,)), tuple(split_frames(data)), function_name(function))
+def _note_imports(function: Any, *, ship_code: bool) -> None:  # Any: any callable
+    """What a function imports when it runs has to go along."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, "__code__", None)
+    if ship_code and isinstance(code, types.CodeType):
+        shipping.note(code)
+
+
+def _code(*, ship_code: bool) -> Code:
+    return shipping.code() if ship_code else OWN_CODE
+
+
+def _pickled(data: bytes, function: Callable[..., Any], *, ship_code: bool) -> PickledFunction:
+    code = _code(ship_code=ship_code)
+    data = with_code(code, data)
+    return PickledFunction(function_id((data,)), tuple(split_frames(data)), function_name(function), code)

@@ -168,9 +168,13 @@ class TasksFailed(Struct, frozen=True, array_like=True, tag=31):
 
 
 class NeedFunction(Struct, frozen=True, array_like=True, tag=32):
-    """Send the function (again). Scheduler to client, cluster to scheduler; answered by `DefineFunction`."""
+    """Send the function (again). Scheduler to client, cluster to scheduler; answered by `DefineFunction`.
+
+    Code that a function came with is asked for in the same way; `of` is that function then.
+    """
 
     function: FunctionId
+    of: FunctionId | None = None
 
 
 class NeedTasks(Struct, frozen=True, array_like=True, tag=33):

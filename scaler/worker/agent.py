@@ -100,7 +100,15 @@ class Agent:
         """When to call `handle` again though nothing happens."""
         if self._ending.has_ended:
             return None
-        parts = (self._balance, self._telling, self._stops, self._statistics, self._ending)
+        parts = (
+            self._functions,
+            self._giving,
+            self._balance,
+            self._telling,
+            self._stops,
+            self._statistics,
+            self._ending,
+        )
         due = [*[part.next_deadline() for part in parts], self._pool.next_start()]
         return min([deadline for deadline in due if deadline is not None], default=None)
 
@@ -209,6 +217,7 @@ class Agent:
         self._pool.start_missing(now)
         self._stops.tick(now)
         self._ending.tick(now)
+        self._functions.tick(now)
         self._retracts.settle()
         if not self._retracts:
             self._everywhere.give(now)

@@ -191,6 +191,19 @@ class Drop(Struct, frozen=True):
     function: FunctionId
 
 
+class KeepCode(Struct, frozen=True):
+    """Lay code that came with functions where workers look for it; none has been given such a function before."""
+
+    archive: FunctionId
+    frames: tuple[Frame, ...]
+
+
+class DropCode(Struct, frozen=True):
+    """Remove code that no function names; a worker may go on with what it has of it."""
+
+    archive: FunctionId
+
+
 class Give(Struct, frozen=True):
     """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`.
 
@@ -274,6 +287,8 @@ Command = (
     | RetireWorker
     | Define
     | Drop
+    | KeepCode
+    | DropCode
     | Give
     | TakeBack
     | Limit

@@ -4,6 +4,8 @@ Such a task waits at its own worker and goes before all others there; no other w
 begun is not waited for. Within the cluster the tasks have indices from the run's first on, one a worker.
 """
 
+from collections import deque
+
 from msgspec.structs import replace
 
 from scaler.protocol import ReturnReason, RunSpan
@@ -45,9 +47,25 @@ class Everywhere:
         """Give workers with a free slot what they have to call."""
         for worker in self._pool.callers():
             while worker.calls and worker.free and worker.calls[0][0].has_function and self._pool.room > 0:
-                run, index = worker.calls.popleft()
+                run, index = worker.calls[0]
+                if not worker.may_import(run.code):
+                    self._leave_to_another(worker, run, now)
+                    break
+                worker.calls.popleft()
                 run.out -= 1
                 self._giving.give_ticket(worker, run, index, index + 1, LOOKAHEAD_NS + 1, now)
+                self._pool.note(worker)
+            self._pool.note(worker)
+
+    def _leave_to_another(self, worker: Worker, run: Run, now: float) -> None:
+        """A worker has imported other code than a call comes with: the one in its place makes it."""
+        if worker.tickets or not self._pool.may_replace(now):
+            return
+        if worker.is_replaceable:
+            calls, worker.calls = worker.calls, deque()
+            self._pool.replace(worker, now).calls = calls
+        else:  # there is another in its place
+            drop_calls(worker, self._runs, run)
             self._pool.note(worker)
 
     def of_all(self) -> list[Run]:

@@ -8,6 +8,7 @@ from collections import deque
 
 from scaler.core.runtimes import RunTimes
 from scaler.ids import TicketId
+from scaler.protocol.code import Code
 from scaler.worker.agent_events import Give
 from scaler.worker.agent_fitting import Fitting
 from scaler.worker.agent_functions import Functions
@@ -65,6 +66,12 @@ class Giving:
             self._queue.pass_turn(run)
         if pool.hungry and self._queue.tasks:
             self._look_ahead(now)
+        if self._fitting.has_passed_over:
+            self._fitting.settle({run.code for run in self._queue.in_order()}, now)
+
+    def next_deadline(self) -> float | None:
+        """When something has waited for long enough for a worker that may run it."""
+        return self._fitting.next_deadline()
 
     def _next(self, now: float) -> Run | None:
         """The run to be served next. One whose tasks would not end in time is the scheduler's again."""
@@ -83,23 +90,30 @@ class Giving:
         head = self._next(now)
         if head is None:
             return None
-        if not self._fitting.is_needed:
-            return head, next(iter(self._pool.idle.values()))
-        blocked: set[float] = set()
+        first = next(iter(self._pool.idle.values()))
+        if self._fitting.is_plain(first, head):
+            return head, first
+        blocked: dict[tuple[float, Code], Run] = {}
         for run in self._queue.in_order():
-            if run.gpus not in blocked and self._ends_in_time(run, now):
+            kind = run.gpus, run.code
+            if kind not in blocked and self._ends_in_time(run, now):
                 worker = self._fitting.find(run, now)
                 if worker is not None:
                     return run, worker
-                blocked.add(run.gpus)
+                blocked[kind] = run
+        # nobody can use the idle ones as they are
+        for run in blocked.values():
+            worker = None if run.gpus else self._fitting.replace_idle(run, now)
+            if worker is not None:
+                return run, worker
         return None
 
     def _next_for(self, worker: Worker, now: float) -> Run | None:
         """The next run of which tasks may wait at a worker."""
         head = self._next(now)
-        if head is None or not self._fitting.is_needed:
+        if head is None or self._fitting.is_plain(worker, head):
             return head
-        fitting = (run for run in self._queue.in_order() if self._fitting.may_wait_at(worker, run))
+        fitting = (run for run in self._queue.in_order() if self._fitting.may_wait_at(worker, run, now))
         return next((run for run in fitting if self._ends_in_time(run, now)), None)
 
     def _look_ahead(self, now: float) -> None:
@@ -164,6 +178,7 @@ class Giving:
     def give_ticket(self, worker: Worker, run: Run, lo: int, hi: int, cost_ns: int, now: float) -> None:
         """Give [lo, hi) of a run to a worker, each task of which may take so long."""
         self._functions.provide(worker, run.function)
+        self._fitting.given(run)
         self._tickets += 1
         ticket = Ticket(TicketId(self._tickets), run, lo, hi, cost_ns)
         worker.give(ticket, now)
@@ -177,7 +192,7 @@ class Giving:
             if not self._pool.idle or self._pool.room <= 0:
                 return
             run, index = self.suspects.popleft()
-            worker = self._fitting.find_alone(run, now)
+            worker = self._fitting.find(run, now, is_alone=True)
             if worker is None:
                 self.suspects.append((run, index))
                 continue

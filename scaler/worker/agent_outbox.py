@@ -6,9 +6,9 @@ from scaler.ids import Range, RunId, WorkerId
 from scaler.protocol import Confirmed, FromCluster, Returned, ReturnReason
 from scaler.protocol.columns import Frame, ResultColumn
 from scaler.ranges import RangeSet
-from scaler.worker.agent_events import Command, End, Measure, Note, Say
+from scaler.worker.agent_events import Command, DropCode, End, KeepCode, Measure, Note, Say
 
-_OF_NO_WORKER = (Say, Measure, Note, End)
+_OF_NO_WORKER = (Say, KeepCode, DropCode, Measure, Note, End)
 
 
 class Outbox:

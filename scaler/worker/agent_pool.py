@@ -289,6 +289,7 @@ class Pool:
             assert name not in self.hungry or can_take
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)
             assert all(ticket.run.function in worker.functions for ticket in worker.tickets.values())
+            assert all(worker.may_import(ticket.run.code) for ticket in worker.tickets.values())
         assert not self._to_take_back
         assert not self._to_look
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from scaler.core.runtimes import RunTimes
 from scaler.ids import FunctionId, TicketId, WorkerId
 from scaler.protocol import RunSpan
+from scaler.protocol.code import NO_CODE, Code
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn, words
 from scaler.protocol.inputs import Inputs
 from scaler.ranges import RangeSet
@@ -31,7 +32,7 @@ class Run:
     """One sending of a slice of a batch: every task of it is queued, out, or answered for."""
 
     __slots__ = (
-        "batch", "cancelled", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "inputs",
+        "batch", "cancelled", "code", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "inputs",
         "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "said", "stacks", "timed_out", "times",
     )  # fmt: skip
 
@@ -50,6 +51,8 @@ class Run:
         self.inputs = inputs
         self.times = times
         self.has_function = False
+        #: the code its function came with, once that is here
+        self.code = NO_CODE
         #: not given to any worker
         self.queued = RangeSet(((message.lo, message.hi),))
         #: tasks in tickets, or suspects, that have no outcome yet
@@ -176,9 +179,9 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "calls", "counted", "devices", "done", "excess_bytes", "functions", "given_at", "has_cancelled",
-        "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid", "place", "seat",
-        "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "calls", "code", "counted", "devices", "done", "excess_bytes", "functions", "given_at",
+        "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid",
+        "place", "seat", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerId, seat: Seat, threads: int, place: str, now: float, most: int) -> None:
@@ -201,6 +204,8 @@ class Worker:
         self.calls: deque[tuple[Run, int]] = deque()
         #: functions it has, the one used longest ago first
         self.functions: OrderedDict[FunctionId, None] = OrderedDict()
+        #: the content of each module that came with these; it imports no other of the same name
+        self.code: dict[str, FunctionId] = {}
         #: it runs a suspect, and nothing else until that is done
         self.is_alone = False
         #: tickets were given since its unread ones were last taken back
@@ -235,6 +240,11 @@ class Worker:
     def will_take(self) -> bool:
         """Whether it can be given tasks, now or once it has started."""
         return self.phase in ALIVE and self.budget > 0
+
+    def may_import(self, code: Code) -> bool:
+        """Whether it has imported, or will, no other content of any of these modules."""
+        known = self.code
+        return all(known.get(name, archive) == archive for name, archive in code)
 
     @property
     def is_replaceable(self) -> bool:

@@ -6,11 +6,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
-    """What all workers of a cluster have in common; `preload` is what each of them calls first, "" for nothing."""
+    """What all workers of a cluster have in common.
+
+    `preload` is what each of them calls first, "" for nothing; `code_folder` is where code that came with functions
+    lies, which may not be there yet.
+    """
 
     threads: int
     place: str
     preload: str = ""
+    code_folder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ import threading
 import types
 from dataclasses import dataclass
 
+from scaler.payload.importing import find_code_in
 from scaler.worker.board import PRELOADED, Board
 from scaler.worker.facts import WorkerFacts
 from scaler.worker.inbox import Inbox
@@ -49,6 +50,8 @@ def run_worker(setup: WorkerSetup) -> None:
     line = socket.socket(fileno=setup.line)
     board = Board(setup.board, setup.facts.threads)
     os.close(setup.board)
+    if setup.facts.code_folder:
+        find_code_in(setup.facts.code_folder)
     if setup.facts.preload:
         parse_preload(setup.facts.preload).call()
         board.slots[0].words[PRELOADED] = 1

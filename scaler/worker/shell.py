@@ -24,6 +24,7 @@ from scaler.net.keys import KeyFile, load_key
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
 from scaler.worker.agent import Agent, AgentConfig
+from scaler.worker.code_folder import folder_name
 from scaler.worker.config import WorkerClusterConfig
 from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.loop import Loop
@@ -149,7 +150,7 @@ def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
 
 
 def _zygote_facts(config: WorkerClusterConfig, name: str, environment: Mapping[str, str]) -> ZygoteFacts:
-    return ZygoteFacts(WorkerFacts(config.threads, name, config.preload), _paths(config), environment)
+    return ZygoteFacts(WorkerFacts(config.threads, name, config.preload, folder_name()), _paths(config), environment)
 
 
 def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:

@@ -17,10 +17,12 @@ from scaler.resources import bytes_text
 from scaler.worker.agent_events import (
     Define,
     Drop,
+    DropCode,
     Dump,
     Event,
     Give,
     Interrupt,
+    KeepCode,
     KillWorker,
     Limit,
     Look,
@@ -32,6 +34,7 @@ from scaler.worker.agent_events import (
     TakeBack,
     WorkerStarted,
 )
+from scaler.worker.code_folder import CodeFolder
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.facts import ZygoteFacts
 from scaler.worker.handle import WorkerHandle
@@ -45,6 +48,8 @@ WorkerCommand = (
     | RetireWorker
     | Define
     | Drop
+    | KeepCode
+    | DropCode
     | Give
     | TakeBack
     | Limit
@@ -90,6 +95,7 @@ class Workers:
         self._look_at = math.inf
         self._zygote: ZygoteProcess | None = None
         self._usage = Usage()
+        self._code = CodeFolder(facts.workers.code_folder)
         self._memory = MemoryWatch(memory_limit_bytes, clock) if memory_limit_bytes else None
 
     def open(self) -> None:
@@ -113,6 +119,9 @@ class Workers:
             return self._start(command)
         if isinstance(command, Measure):
             return self._measure()
+        if isinstance(command, KeepCode | DropCode):
+            self._keep_code(command)
+            return None
         handle = self._handles[command.worker]
         match command:
             case Give():
@@ -142,6 +151,16 @@ class Workers:
             case _:
                 assert_never(command)
         return None
+
+    def _keep_code(self, command: KeepCode | DropCode) -> None:
+        """What goes wrong is told by the tasks that need the code."""
+        try:
+            if isinstance(command, KeepCode):
+                self._code.keep(command.archive, command.frames)
+            else:
+                self._code.drop(command.archive)
+        except OSError as error:
+            log.error("code that came with functions cannot be kept: %s", error)  # noqa: TRY400  # no defect of ours
 
     def _start(self, command: StartWorker) -> StartFailed | None:
         worker = command.worker
@@ -295,3 +314,4 @@ class Workers:
         kill_descendants(os.getpid())
         for handle in list(self._handles.values()):
             self._discard(handle)
+        self._code.remove()

@@ -16,6 +16,7 @@ import socket
 import sys
 from typing import Any
 
+from scaler.worker.code_folder import CodeFolder
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.facts import WorkerFacts
 from scaler.worker.line import receive_with_descriptors, send_with_descriptors
@@ -146,10 +147,12 @@ def main() -> None:
     control.set_inheritable(False)
     gc.disable()
     gc.freeze()
+    known = WorkerFacts(**json.loads(facts))
     try:
-        Zygote(control, WorkerFacts(**json.loads(facts))).run()
+        Zygote(control, known).run()
     finally:
         kill_descendants(os.getpid())
+        CodeFolder(known.code_folder).remove()
 
 
 if __name__ == "__main__":

@@ -15,16 +15,17 @@ def submit(
     client: Client,
     fn: Callable[..., Any],
     *args: Any,
+    tag: str | None = None,
     resources: dict[str, float] | None = None,
     retries: int = 0,
     timeout: float | None = None,
 ) -> ScalerFuture:
-    """One call that asks for these resources, may be run again so often, and may take so long."""
+    """One call with a tag that asks for these resources, may be run again so often, and may take so long."""
     if "resources" in signature(Client.submit).parameters:
-        asked: dict[str, Any] = {"resources": resources, "retries": retries, "timeout": timeout}
+        asked: dict[str, Any] = {"tag": tag, "resources": resources, "retries": retries, "timeout": timeout}
         return client.submit(fn, *args, **asked)
     function = pickle_function(fn)
-    options = BatchOptions(function.name, resources=resources_from(resources), retries=retries, timeout_s=timeout)
+    options = BatchOptions(function.name, tag, resources=resources_from(resources), retries=retries, timeout_s=timeout)
     with client._io.lock:
         sink = client._open_sink(function, options)
         index, future = sink.add()

@@ -1,6 +1,7 @@
 """Every option of a worker cluster shows its effect on real processes; those of memory, GPUs and code on their own."""
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -10,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from scaler import Client
-from tests.integration.processes import Place, wait_until
-from tests.integration.workloads import timed
+from tests.integration.processes import STOP_S, Place, wait_until
+from tests.integration.submitting import submit
+from tests.integration.workloads import LONG_S, timed
 
 
 @pytest.fixture
@@ -28,6 +30,126 @@ def client(address: str) -> Iterator[Client]:
 def module(place: Place, name: str, text: str) -> None:
     """A module in the folder of this place."""
     Path(place.path(f"{name}.py")).write_text(text, encoding="utf-8")
+
+
+# ---- how many, and what they are called
+
+
+def place_of(error: BaseException | None) -> str:
+    """Where a task failed, as its error says."""
+    return str(getattr(error, "__notes__", [""])[-1])
+
+
+@pytest.mark.parametrize("option", ["-n", "--workers", "--num-of-workers"])
+def test_there_are_as_many_workers_as_were_asked_for(place: Place, address: str, client: Client, option: str):
+    command = place.start("scaler_worker", option, "3", address)
+    command.wait_for("connected")
+    assert len(set(client.map(lambda _: (os.getpid(), time.sleep(0.1)), range(9)))) == 3
+
+
+def test_without_a_number_there_is_a_worker_for_each_cpu_it_may_use(place: Place, address: str):
+    command = place.start("scaler_worker", address)
+    cpus = len(os.sched_getaffinity(0))
+    assert f"starting {cpus} workers" in command.wait_for("ClusterProcess: starting")
+
+
+def test_a_cluster_and_its_workers_are_called_what_they_were_given(place: Place, address: str, client: Client):
+    place.cluster(address, 1, "--name", "here", "--worker-names", "alice")
+    assert " on here, worker alice, attempt 1" in place_of(client.submit(int, "x").exception())
+
+
+def test_tasks_run_side_by_side_in_the_threads_of_a_worker(place: Place, address: str, client: Client):
+    place.cluster(address, 1, "--threads", "4")
+    begun = time.monotonic()
+    assert len({pid for pid, _ in client.map(lambda _: (os.getpid(), time.sleep(0.5)), range(4))}) == 1
+    assert time.monotonic() - begun < 1.5
+
+
+# ---- what runs there
+
+
+def test_tasks_with_a_tag_run_where_that_tag_is(place: Place, address: str, client: Client):
+    place.cluster(address, 1, "--name", "plain")
+    place.cluster(address, 1, "--name", "tagged", "--tag", "big,gpu", "--tag", "odd")
+    for tag in ("big", "gpu", "odd"):
+        errors = [submit(client, int, "x", tag=tag).exception() for _ in range(3)]
+        assert all(" on tagged, worker 0" in place_of(error) for error in errors)
+
+
+def test_tasks_look_for_modules_in_the_python_path_first_and_then_in_the_working_directory(
+    place: Place, address: str, client: Client, monkeypatch: pytest.MonkeyPatch
+):
+    for folder, names in (("first", ("mod_a",)), ("second", ("mod_a", "mod_b")), ("work", ("mod_b", "mod_c"))):
+        (place.folder / folder).mkdir()
+        for name in names:
+            (place.folder / folder / f"{name}.py").write_text(f"FOLDER = {folder!r}", encoding="utf-8")
+    monkeypatch.chdir(place.folder / "work")
+    place.cluster(address, 1, "--python-path", f"{place.folder}/first:{place.folder}/second")
+
+    def folders() -> list[str]:
+        return [__import__(name).FOLDER for name in ("mod_a", "mod_b", "mod_c")]
+
+    assert client.submit(folders).result() == ["first", "second", "work"]
+
+
+# ---- how it ends
+
+
+@pytest.mark.parametrize("grace_s", [0, 20])
+def test_running_tasks_are_given_the_grace_after_sigterm(place: Place, address: str, client: Client, grace_s: int):
+    first = place.cluster(address, 1, "--grace", str(grace_s))
+    future = client.submit(timed, place.path("runs"), 7, 1.5)
+    wait_until(lambda: place.lines("runs"), "it runs")
+    waiting = client.submit(timed, place.path("others"), 8, 0.0)
+    first.send(signal.SIGTERM)
+    place.cluster(address, 1)
+    assert waiting.result() == 8  # what had not begun goes elsewhere at once
+    assert first.wait(STOP_S) == 0
+    assert future.result() == 7
+    assert len(place.lines("runs")) == (1 if grace_s else 2)
+
+
+def test_a_second_sigterm_ends_the_grace(place: Place, address: str, client: Client):
+    command = place.cluster(address, 1, "--grace", "60")
+    client.submit(timed, place.path("runs"), 7, LONG_S)
+    wait_until(lambda: place.lines("runs"), "it runs")
+    command.send(signal.SIGTERM)
+    command.wait_for("stopping, SIGTERM")
+    assert command.process.poll() is None
+    assert command.end(within_s=STOP_S) == 0
+
+
+@pytest.mark.parametrize("variable", ["", "SLURM_JOB_END_TIME"])
+def test_before_the_end_of_its_walltime_a_cluster_begins_nothing_that_cannot_finish_and_leaves(
+    place: Place, address: str, client: Client, variable: str, monkeypatch: pytest.MonkeyPatch
+):
+    other = place.cluster(address, 1)
+    assert client.map(timed, [(place.path("warm"), number, 1.5) for number in range(2)]) == [0, 1]
+    other.end()
+    ends_at = time.time() + 5.0
+    if variable:
+        monkeypatch.setenv(variable, str(ends_at))
+        short = place.cluster(address, 1)
+        monkeypatch.delenv(variable)
+    else:
+        short = place.cluster(address, 1, "--end-time", str(ends_at))
+    futures = [client.submit(timed, place.path("runs"), number, 1.5) for number in range(4)]
+    assert short.wait(within_s=8.0) == 0
+    assert time.time() < ends_at + 1.0
+    assert "the walltime is over" in short.out
+    begun = len(place.lines("runs"))
+    assert begun in {1, 2}  # the last two of the five seconds are kept for the end
+    place.cluster(address, 1)
+    assert client.gather(futures) == list(range(4))
+    assert sorted(int(line.split()[0]) for line in place.lines("runs")) == list(range(4))
+
+
+def test_without_a_scheduler_for_its_death_timeout_a_cluster_ends(place: Place):
+    begun = time.monotonic()
+    command = place.start("scaler_worker", "-n", "1", "--death-timeout", "1.5", "ipc://nobody-here")
+    assert command.wait(within_s=1.5 + STOP_S) == 1
+    assert time.monotonic() - begun > 1.5
+    assert "no scheduler for 1.5 s" in command.out
 
 
 # ---- --preload

@@ -5,15 +5,15 @@ from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
-from scaler.ids import BatchId, FunctionId, Range, TaskId
+from scaler.ids import BatchId, FunctionId, Range, TaskId, function_id
 from scaler.ledger import events as ledger
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link
-from scaler.protocol import BatchOptions, Cause, Failure
+from scaler.protocol import BatchOptions, Cause, Failure, NeedFunction
 from scaler.protocol.codec import decode_failure, encode_failure
 from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, ResultColumn
 from tests.simulation.dialling import Dialling
-from tests.simulation.plan import CODES
+from tests.simulation.plan import ARCHIVE, CODES
 from tests.simulation.workers import results_of
 from tests.simulation.workload import error_of, raised_by, value_of
 from tests.simulation.world import World
@@ -178,6 +178,8 @@ class Client(Dialling):
                 for lo, hi in ranges:
                     for index in range(lo, hi):
                         self._failed(batch, index, failure)
+            case ledger.Learned(NeedFunction(function) as wanted) if function == function_id((ARCHIVE,)):
+                self.tell([ledger.FunctionPickled(function, (ARCHIVE,)), ledger.Received(wanted)])
             case ledger.Began() | ledger.Learned():
                 return
 

@@ -4,6 +4,7 @@ from random import Random
 
 from scaler.ids import BatchId, FunctionId, TaskId, function_id
 from scaler.protocol import BatchOptions
+from scaler.protocol.code import SHIPPED, WHOSE, with_code
 from scaler.worker.agent import AgentConfig
 from tests.simulation.workload import Task, argument
 
@@ -11,7 +12,9 @@ TASKS = 200
 CLUSTERS = 3
 WORKERS = 2
 #: the bytes of the functions, by name
-CODES = {function_id((code,)): code for code in (b"bulk", b"single")}
+ARCHIVE = b"a module that single ones need"
+_CODE = ((WHOSE, SHIPPED), ("mine", function_id((ARCHIVE,))))
+CODES = {function_id((code,)): code for code in (b"bulk", with_code(_CODE, b"single"))}
 BULK, SINGLE = CODES
 #: of the clusters, by number
 TAGS = (("gpu", "solo"), ("gpu",), ())

@@ -196,7 +196,7 @@ class SimWorkers:
                 self.workers[worker].functions.discard(function)
             case agent.Interrupt(worker, slot, ticket, index):
                 self._interrupt(self.workers[worker], slot, ticket, index)
-            case agent.Dump():
+            case agent.Dump() | agent.KeepCode() | agent.DropCode():
                 return []
             case agent.Say() | agent.Note() | agent.End():
                 raise AssertionError(command)

@@ -27,6 +27,7 @@ def test_what_the_caller_says_is_kept(monkeypatch: pytest.MonkeyPatch):
         key_file=Path("keys/client.key"),
         insecure=False,
         insecure_off_loopback=False,
+        ship_code=True,
         environment=dict(os.environ),
     )
     assert made.environment["SOME"] == "thing"

@@ -58,15 +58,20 @@ def test_too_many_small_functions_go_too(table: FunctionTable, monkeypatch: pyte
 
 
 def test_clusters_that_asked_are_told_once(table: FunctionTable):
-    assert not table.ask(F, X)
-    table.define(G, (b"y",))
-    assert not table.ask(G, X)
     table.use(F)
-    assert table.ask(F, X)
-    assert table.ask(F, Y)
-    assert table.ask(F, X)
+    for peer in (X, Y, X):
+        table.ask(F, peer)
+    table.ask(G, Y)
     assert table.define(F, (b"x",)) == [X, Y]
     assert table.define(F, (b"x",)) == []
+    assert table.define(G, (b"y",)) == [Y]
+
+
+def test_of_too_much_that_is_asked_for_the_oldest_is_forgotten(table: FunctionTable, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(functions, "_MOST_ASKED", 2)
+    for function in (F, G, H):
+        table.ask(function, X)
+    assert [table.define(function, (b"x",)) for function in (F, G, H)] == [[], [X], [X]]
 
 
 def test_a_function_is_idle_only_when_the_last_batch_lets_it_go(table: FunctionTable):

@@ -143,6 +143,20 @@ def test_a_function_that_nobody_names_and_nobody_has_is_not_asked_for(core: Chec
     assert core.handle([Received(X, NeedFunction(G))]) == []
 
 
+def test_code_that_a_function_came_with_is_asked_of_a_client_that_has_the_function_and_passed_on(core: Checked):
+    core.handle(maps(A, 1))
+    wanted = NeedFunction(G, F)
+    assert core.handle([Received(X, wanted)]) == [Send(ALICE, NeedFunction(G))]
+    assert core.handle([defines(G)]) == [function_for(X, G)]
+    assert core.handle([*cluster(Y), Received(Y, wanted)])[-1] == function_for(Y, G)
+    assert core.handle([Received(X, wanted)]) == [function_for(X, G)]
+
+
+def test_code_of_a_function_that_nobody_names_is_not_asked_for(core: Checked):
+    core.handle(maps(A, 1))
+    assert core.handle([Received(X, NeedFunction(G, G))]) == []
+
+
 def test_a_function_that_is_missing_is_asked_of_the_client_and_what_waits_for_it_goes_on(core: Checked):
     assert core.handle([opens(A), appends(A, 0, 3)]) == [Send(ALICE, NeedFunction(F))]
     assert core.handle([appends(A, 3, 4)]) == []

@@ -70,7 +70,7 @@ TASK, OTHER = TaskId(A, 0), TaskId(A, 3)
 def test_a_function_is_said_again_on_request(ledger: Watched):
     ledger.handle(mapped(0, 1))
     assert ledger.handle([Received(NeedFunction(F))]) == [define()]
-    assert ledger.handle([Received(NeedFunction(G))]) == []
+    assert ledger.handle([Received(NeedFunction(G))]) == [Learned(NeedFunction(G))]
 
 
 def test_arguments_are_said_again_as_far_as_they_are_waited_for(ledger: Watched):

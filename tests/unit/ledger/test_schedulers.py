@@ -2,6 +2,7 @@ from scaler.ids import FunctionId
 from scaler.ledger.events import (
     BatchClosed,
     FunctionPickled,
+    Learned,
     LinkDown,
     Received,
     Say,
@@ -122,13 +123,14 @@ def test_functions_without_a_batch_are_kept_for_a_while(ledger: Watched):
     assert ledger.handle([Received(NeedFunction(F))]) == [define()]
     ledger.handle([FunctionPickled(F, (b"code",)), FunctionPickled(others[-1], (b"x",))])
     assert ledger.handle([Received(NeedFunction(F))]) == [define()]
-    assert ledger.handle([Received(NeedFunction(others[0]))]) == []
+    wanted = NeedFunction(others[0])
+    assert ledger.handle([Received(wanted)]) == [Learned(wanted)]
 
 
 def test_large_functions_without_a_batch_are_not_gathered(ledger: Watched):
     large = bytes(IDLE_BYTES // 2 + 1)
     ledger.handle([FunctionPickled(F, (large,)), FunctionPickled(G, (large,))])
-    assert ledger.handle([Received(NeedFunction(F))]) == []
+    assert ledger.handle([Received(NeedFunction(F))]) == [Learned(NeedFunction(F))]
     assert ledger.handle(opened(A, G)) == []
 
 

@@ -53,7 +53,7 @@ def sent(function: Callable[..., Any]) -> Callable[..., Any]:
 @pytest.mark.parametrize("function", [module_level, Adder.double, json.dumps, math.sqrt, len, int, Adder, dict.get])
 def test_what_workers_can_import_goes_by_reference(function: Callable[..., Any]):
     assert sent(function) is function
-    assert len(pickle_function(function).frames[0]) < 100
+    assert len(pickle_function(function, ship_code=False).frames[0]) < 130
 
 
 def test_an_importable_function_is_pickled_once():

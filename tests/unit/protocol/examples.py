@@ -133,6 +133,7 @@ FROM_CLUSTER: list[Sendable] = [
     *TO_SCHEDULER,
     ObjectsHeld((OBJECT,)),
     NeedFunction(FUNCTION),
+    NeedFunction(FUNCTION, FUNCTION),
     ClusterReady("c", "host", 99, 4, 8, ("gpu",), (("gpu", 2.0),), 3600.0),
     SpanResult(RUN, 0, 4, 100, "host/1", ((RUN, 5),)),
     Running(((RUN, 5), (RUN, 6))),

@@ -32,6 +32,7 @@ from scaler.protocol import (
     ToCluster,
     WorkerDied,
 )
+from scaler.protocol.code import Code, with_code
 from scaler.protocol.columns import VALUE, Frame
 from scaler.resources import resources_from
 from scaler.worker import agent_events as agent
@@ -44,6 +45,7 @@ PATIENCE_S = 3600.0
 MIXES = [(0.0,), (0.0, 0.0, 0.001), (0.0, 0.003, 0.05), (0.05, 0.3), (0.0, 0.0, 0.0, 1.0)]
 #: how many tasks a run has; where most take long, each is a turn of its own, and fewer keep every worker as busy
 SIZES = {mix: [1, 3, 40, 400] if max(mix) < 0.01 else [1, 3, 10, 40] for mix in MIXES}
+FUNCTIONS = [FunctionId(bytes([number]) * 16) for number in range(3)]
 #: every invariant is looked at in each turn that follows an action, and in one of so many others
 CHECK_EVERY = 10
 
@@ -87,11 +89,20 @@ class History:
         #: what calls ask for, and what those that run have of each device
         self.gpus: dict[bytes, float] = {}
         self.used: Counter[str] = Counter()
+        #: what functions come with, what calls need of it, and what workers have imported
+        self.codes: dict[FunctionId, Code] = {}
+        if self.chance.random() < 0.5:
+            names = [self.chance.choice(["a", "b"]) for _ in range(3)]
+            self.codes = {FUNCTIONS[n]: ((name, FunctionId(bytes([100 + n]) * 16)),) for n, name in enumerate(names)}
+        self.needs: dict[bytes, Code] = {}
+        self.imported: dict[tuple[WorkerId, str], FunctionId] = {}
 
     # ---- what the calls do
 
     def begins(self, call: bytes, worker: WorkerId) -> bool:
         self.occupy(call, worker, 1)
+        for name, archive in self.needs.get(call, ()):
+            assert self.imported.setdefault((worker, name), archive) == archive
         if call.startswith(b"every"):
             self.callers[call, worker] += 1
             assert self.callers[call, worker] == 1, f"{worker} made {call!r} twice"
@@ -168,8 +179,11 @@ class History:
                 self.answer(run, list(ranges))
             case RetractAnswered(run, lo, hi):
                 self.retracts[run, lo, hi] -= 1
-            case NeedFunction(function):
-                self.clock.after(0.001, lambda: self.say(DefineFunction(function, 4), (b"code",)))
+            case NeedFunction(function, of):
+                assert of is None or function in dict(self.codes[of]).values()
+                frames = (with_code(self.codes.get(function, ()), b"code") if of is None else b"archive",)
+                if self.chance.random() < 0.9:
+                    self.clock.after(0.001, lambda: self.say(DefineFunction(function, 4), frames))
             case Holding(runs):
                 assert all(held.queued or held.running or held.finished for held in runs)
             case ClusterReady() | Running() | Goodbye() | WorkerDied():
@@ -198,7 +212,7 @@ class History:
         size = self.chance.choice(SIZES[self.mix])
         lo, hi = self.next_index, self.next_index + size
         self.next_index = hi
-        function = FunctionId(bytes([self.chance.randrange(3)]) * 16)
+        function = self.chance.choice(FUNCTIONS)
         gpus = self.chance.choice([0.0, 0.0, 0.5, 1.0, 2.0]) if self.devices else 0.0
         options = BatchOptions(
             priority=self.chance.randrange(2),
@@ -207,6 +221,7 @@ class History:
         )
         calls = [b"%d" % index for index in range(lo, hi)]
         self.gpus |= dict.fromkeys(calls, gpus)
+        self.needs |= dict.fromkeys(calls, self.codes.get(function, ()))
         offsets = array("Q", accumulate(map(len, calls), initial=0)).tobytes()
         self.open[run] = set(range(lo, hi))
         batch = BatchId(Incarnation(self.chance.randrange(2)), 1)

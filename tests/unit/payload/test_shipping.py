@@ -1,0 +1,211 @@
+"""Which modules of its own a process sends along with functions."""
+
+import importlib
+import sys
+import types
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from scaler.payload import functions, shipping
+from scaler.payload.functions import load_function, pickle_function
+from scaler.payload.shipping import Shipping
+from scaler.protocol.code import NO_CODE, OWN_CODE, WHOSE, code_of
+
+Write = Callable[[str, str], None]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The working directory of a process that has nothing else of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(tmp_path / "main.py"), raising=False)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+@pytest.fixture
+def ours(project: Path, monkeypatch: pytest.MonkeyPatch) -> Shipping:
+    assert project == Path.cwd()
+    made = Shipping()
+    monkeypatch.setattr(shipping, "shipping", made)
+    monkeypatch.setattr(functions, "shipping", made)
+    return made
+
+
+def write(project: Path, name: str, text: str = "") -> None:
+    path = project / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def names(ours: Shipping) -> list[str]:
+    """The modules that would go along now."""
+    ours.look_again()
+    return [name for name, _ in ours.code() if name != WHOSE]
+
+
+def content(ours: Shipping, name: str) -> dict[str, bytes]:
+    """The files that go along of one of them."""
+    ours.look_again()
+    data = ours.archive(dict(ours.code())[name])
+    assert data is not None
+    return dict(msgspec.msgpack.decode(data, type=list[tuple[str, bytes]]))
+
+
+def test_a_process_without_modules_of_its_own_sends_none(ours: Shipping):
+    assert names(ours) == []
+    assert ours.code() == NO_CODE
+
+
+def test_what_has_been_imported_goes_along_with_what_that_imports(project: Path, ours: Shipping):
+    write(project, "mine.py", "import os, lazy.part as x\nfrom beside import y\n  # import nothing")
+    write(project, "lazy/__init__.py", "def f():\n    import deeper\n")
+    write(project, "lazy/part.py")
+    write(project, "beside.py", "y = 1")
+    write(project, "deeper.py")
+    write(project, "unused.py")
+    importlib.import_module("mine")
+    assert names(ours) == ["beside", "deeper", "lazy", "mine"]
+    assert content(ours, "lazy").keys() == {"lazy/__init__.py", "lazy/part.py"}
+
+
+def test_modules_below_the_folder_of_the_script_are_ours_too(
+    ours: Shipping, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+):
+    elsewhere = tmp_path_factory.mktemp("scripts")
+    write(elsewhere, "sub/mine.py")
+    monkeypatch.syspath_prepend(str(elsewhere / "sub"))
+    importlib.import_module("mine")
+    assert names(ours) == []
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", str(elsewhere / "main.py"))
+    assert names(ours) == ["mine"]
+
+
+@pytest.mark.parametrize("folder", ["site-packages", "lib/python3.11/dist-packages"])
+def test_what_is_installed_below_it_is_not_ours(
+    project: Path, ours: Shipping, monkeypatch: pytest.MonkeyPatch, folder: str
+):
+    write(project, f"{folder}/installed.py")
+    monkeypatch.syspath_prepend(str(project / folder))
+    importlib.import_module("installed")
+    assert names(ours) == []
+
+
+def test_neither_python_s_own_nor_ours_nor_what_has_no_file_goes_along(
+    project: Path, ours: Shipping, monkeypatch: pytest.MonkeyPatch
+):
+    write(project, "queue.py")
+    monkeypatch.setitem(sys.modules, "made", types.ModuleType("made"))
+    for name in ("queue", "scaler"):
+        fake = types.ModuleType(name)
+        fake.__file__ = str(project / "queue.py")
+        monkeypatch.setitem(sys.modules, name, fake)
+    assert names(ours) == []
+
+
+def test_a_working_directory_that_is_everything_is_nobody_s(ours: Shipping, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir("/")
+    monkeypatch.setattr(sys.modules["__main__"], "__file__", "/main.py")
+    assert names(ours) == []
+
+
+def test_a_change_of_content_is_another_code(project: Path, ours: Shipping):
+    write(project, "mine.py", "x = 1")
+    importlib.import_module("mine")
+    ours.look_again()
+    before = ours.code()
+    assert ours.code() is before
+    ours.look_again()
+    assert ours.code() is before
+    write(project, "mine.py", "x = 12")
+    ours.look_again()
+    after = ours.code()
+    assert after != before
+    assert [name for name, _ in after] == [name for name, _ in before]
+    assert content(ours, "mine") == {"mine.py": b"x = 12"}
+    assert ours.archive(dict(before)["mine"]) is not None
+
+
+def test_what_has_gone_is_not_sent(project: Path, ours: Shipping):
+    write(project, "mine.py")
+    importlib.import_module("mine")
+    assert names(ours) == ["mine"]
+    (project / "mine.py").unlink()
+    assert names(ours) == []
+
+
+def test_what_a_function_imports_when_it_runs_goes_along(project: Path, ours: Shipping):
+    write(project, "mine.py")
+    write(project, "far.py")
+
+    def outer() -> object:
+        def inner() -> None:
+            import far  # type: ignore[import-not-found]  # noqa: F401, PLC0415  # that is the point
+            import numpy  # noqa: F401, PLC0415  # as above
+
+        return inner
+
+    pickle_function(outer)
+    assert names(ours) == ["far"]
+
+
+def test_a_module_that_is_too_large_is_told_of_and_left_out(
+    project: Path, ours: Shipping, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("scaler.payload.archives.MOST_BYTES", 3)
+    write(project, "mine.py", "x = 1")
+    importlib.import_module("mine")
+    with pytest.warns(UserWarning, match="the module mine is too large to be sent"):
+        assert names(ours) == []
+    assert names(ours) == []
+
+
+def test_the_oldest_archives_go_when_there_are_too_many_bytes(
+    project: Path, ours: Shipping, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shipping, "_KEPT_BYTES", 100)
+    write(project, "mine.py", "x = 1" + " " * 60)
+    importlib.import_module("mine")
+    ours.look_again()
+    first = dict(ours.code())["mine"]
+    write(project, "mine.py", "x = 2" + " " * 70)
+    assert names(ours) == ["mine"]
+    assert ours.archive(first) is None
+    assert ours.archive(dict(ours.code())["mine"]) is not None
+
+
+# ---- functions
+
+
+def test_a_function_comes_with_all_of_it_and_is_called_otherwise_when_that_changes(project: Path, ours: Shipping):
+    write(project, "mine.py", "def f(x): return x")
+    function = importlib.import_module("mine").f
+    first = pickle_function(function)
+    assert first.code == code_of(first.frames) == ours.code()
+    assert pickle_function(function) is first
+    write(project, "mine.py", "def f(x): return -x")
+    ours.look_again()
+    assert pickle_function(function).id != first.id
+    assert load_function(first.frames) is function
+
+
+@pytest.mark.usefixtures("ours")
+def test_installed_functions_take_it_along_for_their_arguments(project: Path):
+    assert pickle_function(len).code == NO_CODE
+    write(project, "mine.py")
+    importlib.import_module("mine")
+    assert [name for name, _ in pickle_function(len).code] == [WHOSE, "mine"]
+
+
+@pytest.mark.usefixtures("ours")
+def test_a_client_that_sends_no_code_wants_the_workers_own(project: Path):
+    write(project, "mine.py", "def f(x): return x")
+    function = importlib.import_module("mine").f
+    assert pickle_function(function, ship_code=False).code == OWN_CODE
+    assert pickle_function(function).code != OWN_CODE
