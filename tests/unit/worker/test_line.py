@@ -80,7 +80,7 @@ def test_the_inputs_of_calls_lie_behind_them(line: Line, value: bytes):
     column, inputs = joined_column(40, [b"a", b"bc"]), (value, b"more")
     line.cluster.send(*ticket_packet(TicketId(1), FUNCTION, BATCH, column, inputs=inputs))
     content = b"".join((*column.frames(), *inputs))
-    assert line.read() == TicketPacket(TicketId(1), FUNCTION, BATCH, 40, 2, content, len(value) + 4)
+    assert line.read() == TicketPacket(TicketId(1), FUNCTION, BATCH, 40, 2, content, input_bytes=len(value) + 4)
 
 
 def test_a_packet_too_large_for_the_socket_goes_through_a_file_that_is_gone_afterwards(line: Line):
