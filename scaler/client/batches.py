@@ -33,7 +33,7 @@ OPEN_BATCHES = 64
 class Batches:
     """Opens batches, and appends single calls to them."""
 
-    def __init__(self, io: IoThread, incarnation: Incarnation, *, ship_code: bool = False) -> None:
+    def __init__(self, io: IoThread, incarnation: Incarnation, *, ship_code: bool) -> None:
         self.io = io
         self._ship_code = ship_code
         self._incarnation = incarnation

@@ -47,9 +47,8 @@ class Client(Executor):
     without it the user's own is found. `insecure` is for a scheduler that was started with `--insecure`: no key, no
     encryption, and off this machine only with `insecure_off_loopback`; neither can be set by the environment. With
     `ship_code` modules of your own, which lie below the folder of the script or the working directory, go to workers
-    that lack them or have them otherwise. The
-    constructor returns once the scheduler has answered. Threads may share a client; a forked child may not use it.
-    A client that nobody holds any more leaves when its tasks are done.
+    that lack them or have them otherwise. The constructor returns once the scheduler has answered. Threads may share a
+    client; a forked child may not use it. A client that nobody holds any more leaves when its tasks are done.
     """
 
     #: dask asks it of whatever it is given for a scheduler; our calls block, their futures can be awaited
