@@ -65,6 +65,7 @@ def worker_config(
         python_path=found[settings.PYTHON_PATH],
         parent_fd=parent_fd,
         environment=environment,
+        echo=found[settings.ECHO],
     )
 
 

@@ -217,6 +217,13 @@ PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "the working directory alone",
 )
 
+ECHO = Setting(
+    "echo",
+    kinds.FLAG,
+    True,
+    "Write what tasks print to the standard streams of this command too, in full.",
+)
+
 # ---- the tables
 
 SCHEDULER: Table = (
@@ -241,6 +248,7 @@ WORKER: Table = (
     GRACE,
     END_TIME,
     PYTHON_PATH,
+    ECHO,
     *SHARED,
 )
 SECTIONS = {"scheduler": SCHEDULER, "worker": WORKER}

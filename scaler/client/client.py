@@ -45,10 +45,11 @@ class Client:
 
     `address` is the scheduler's (`tcp://host:port`, `ipc://name`, `host:port`, or anything with `get_address()`);
     without it `SCALER_ADDRESS` counts. `timeout_seconds` is how long a scheduler may be out of reach, at the start and
-    later, before `DisconnectedError`. `key_file` names the key to show; without it the user's own is found. `insecure`
-    is for a scheduler that was started with `--insecure`: no key, no encryption, and off this machine only with
-    `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler has
-    answered. Threads may share a client; a forked child may not use it.
+    later, before `DisconnectedError`. What tasks print is written to `sys.stdout` and `sys.stderr` here, each line with
+    its task and worker, unless `stream_output` is False. `key_file` names the key to show; without it the user's own is
+    found. `insecure` is for a scheduler that was started with `--insecure`: no key, no encryption, and off this machine
+    only with `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler
+    has answered. Threads may share a client; a forked child may not use it.
     A client that nobody holds any more leaves when its tasks are done.
     """
 
@@ -60,6 +61,7 @@ class Client:
         heartbeat_interval_seconds: float = 2,
         *,
         name: str | None = None,
+        stream_output: bool = True,
         key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
         insecure_off_loopback: bool = False,
@@ -73,6 +75,7 @@ class Client:
             key_file=key_file,
             insecure=insecure,
             insecure_off_loopback=insecure_off_loopback,
+            stream_output=stream_output,
         )
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self._batches = 0
@@ -100,7 +103,7 @@ class Client:
         call = pickle_call(args, kwargs)
         with self._io.lock:
             self._require_open()
-            sink = self._open_sink(function, BatchOptions(name=function.name))
+            sink = self._open_sink(function, self._options(function))
             index, future = sink.add()
             self._io.post_call(sink.batch, index, call)
         if self._io.is_over:  # it may have told the sink so before this future was in it
@@ -157,7 +160,7 @@ class Client:
         self._require_open()
         function = pickle_function(fn)
         sink = MapSink(self._next_batch(), function.name)
-        self._announce(sink, function, BatchOptions(name=function.name))
+        self._announce(sink, function, self._options(function))
         size = 0
         try:
             elements, as_calls = calls
@@ -178,6 +181,9 @@ class Client:
         return results
 
     # ---- batches
+
+    def _options(self, function: PickledFunction) -> BatchOptions:
+        return BatchOptions(name=function.name, quiet=not self._config.stream_output)
 
     def _next_batch(self) -> BatchId:
         with self._io.lock:
@@ -251,6 +257,7 @@ def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Cli
         key_file=config.key_file,
         insecure=config.insecure,
         insecure_off_loopback=config.insecure_off_loopback,
+        stream_output=config.stream_output,
     )
 
 

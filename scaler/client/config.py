@@ -25,6 +25,7 @@ class ClientConfig:
     insecure: bool
     insecure_off_loopback: bool
     environment: Mapping[str, str]
+    stream_output: bool = True
 
 
 def client_config(
@@ -36,6 +37,7 @@ def client_config(
     key_file: str | os.PathLike[str] | None,
     insecure: bool = False,
     insecure_off_loopback: bool = False,
+    stream_output: bool = True,
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None."""
     return ClientConfig(
@@ -47,6 +49,7 @@ def client_config(
         insecure=insecure,
         insecure_off_loopback=insecure_off_loopback,
         environment=dict(os.environ),
+        stream_output=stream_output,
     )
 
 

@@ -16,6 +16,7 @@ from collections import deque
 
 from scaler.client import waker
 from scaler.client.config import ClientConfig
+from scaler.client.output import Terminal
 from scaler.client.posting import Posted, taken
 from scaler.client.sinks import Sink
 from scaler.client.unattended import Unattended
@@ -45,7 +46,7 @@ from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
-from scaler.protocol import WorkersReady
+from scaler.protocol import Output, WorkersReady
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
@@ -100,6 +101,7 @@ class IoThread:
         self._stop_by: float | None = None
         self._is_abandoned = False
         self._unattended = Unattended()
+        self._terminal = Terminal()
         #: guards the client's open batches; who holds it knows that the client does not leave meanwhile
         self.lock = threading.Lock()
         #: why the client may not be used any more; "" while it may
@@ -177,6 +179,7 @@ class IoThread:
             self._error = self._error or ClientQuitException(reason)
             self._end()
         self._abort_sinks()
+        self._terminal.close()
 
     def abandon(self) -> None:
         """The client is gone: leave once nothing is unfinished. Finalizers call it anywhere, so it takes no `lock`."""
@@ -309,6 +312,8 @@ class IoThread:
             match output:
                 case link_events.Transmit():
                     packets.append(output)
+                case link_events.Deliver(Output() as message, frames):
+                    self._terminal.show(message, frames)
                 case link_events.Deliver(message, frames):
                     ledger_events.append(Received(message, frames))  # type: ignore[arg-type]  # the decoder's direction says so
                 case link_events.Dial():

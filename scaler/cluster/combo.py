@@ -74,6 +74,7 @@ class SchedulerClusterCombo:
         scheduler += [f"--client-timeout={client_timeout_seconds}", f"--worker-timeout={worker_timeout_seconds}"]
         scheduler += ["--monitor-address", monitor_address] if monitor_address else []
         worker = ["worker", TOLD_LATER, *common, "-n", str(n_workers), "--threads", str(threads_per_worker)]
+        worker += ["--no-echo"]  # clients show what tasks print, and it is not to be there twice
         worker += [f"--heartbeat-interval={heartbeat_interval_seconds}", f"--death-timeout={death_timeout_seconds}"]
         worker += _capabilities(per_worker_capabilities or {}, n_workers)
         self._children: list[Child] = []

@@ -59,6 +59,7 @@ from scaler.protocol import (
     ObjectsHeld,
     ObjectsMade,
     OpenBatch,
+    Output,
     ReferencesReleased,
     ReferencesTaken,
     Resume,
@@ -210,6 +211,9 @@ class SchedulerCore:
                 self._requests.need_function(cluster, message.function)
             case ClusterStatistics():
                 cluster.statistics = message
+            case Output(owner):
+                if owner in self.managers.clients.clients:
+                    self.managers.outbox.send(owner, message, frames)
             case WorkerDied():
                 fields = (("cluster", cluster.name), ("worker", message.worker), ("exit_code", message.exit_code))
                 self.managers.outbox.note("warning", "a worker died", *fields)

@@ -48,6 +48,7 @@ from scaler.protocol import (
     ObjectLocated,
     ObjectsLost,
     OpenBatch,
+    Output,
     Results,
     Resume,
     Resumed,
@@ -231,6 +232,8 @@ class Ledger:
                 return []
             case NeedFunction(function):
                 return self._define(function) if function in self._functions else []
+            case Output():
+                return []  # shown as it comes
             case KnownTags() | WorkersReady() | ShutdownAnswer() | Explanation() | Goodbye():
                 return [Learned(message)]
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():

@@ -69,6 +69,7 @@ from scaler.protocol.object_messages import (
     ReferencesTaken,
 )
 from scaler.protocol.options import BatchOptions, Cause, Failure, ReturnReason
+from scaler.protocol.output_messages import Output, OutputPiece
 
 FromClient = (
     DefineFunction
@@ -101,6 +102,7 @@ FromCluster = (
     | Holding
     | ClusterStatistics
     | WorkerDied
+    | Output
     | NeedFunction
     | Goodbye
     | ObjectsMade
@@ -122,6 +124,7 @@ ToClient = (
     | ShutdownAnswer
     | Explanation
     | WorkersReady
+    | Output
     | Goodbye
     | ObjectLocated
     | ObjectChunk
@@ -192,6 +195,8 @@ __all__ = [
     "ObjectsLost",
     "ObjectsMade",
     "OpenBatch",
+    "Output",
+    "OutputPiece",
     "ReferencesReleased",
     "ReferencesTaken",
     "Rejected",

@@ -44,7 +44,8 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
 
     `retries` counts deaths of the worker; `retry_on` names the pickled exception types whose raising runs the task
     again; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one run on every
-    worker; `durable` names the durable work it belongs to ("" for none).
+    worker; `durable` names the durable work it belongs to ("" for none); `quiet` says that the client wants to see
+    nothing of what its calls print.
     """
 
     name: Label = ""
@@ -58,6 +59,7 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     parent: TaskId | None = None
     everywhere: bool = False
     durable: Label = ""
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         check_quantity("retries", self.retries)

@@ -37,6 +37,7 @@ from scaler.worker.agent_events import (
     LinkDown,
     LinkUp,
     Measured,
+    Printed,
     Received,
     Slept,
     StartFailed,
@@ -50,6 +51,7 @@ from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_greeting import Greeting
 from scaler.worker.agent_harvest import Harvest, Telling
 from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_output import Telling as OutputTelling
 from scaler.worker.agent_pool import AgentConfig, Pool
 from scaler.worker.agent_retracts import Retracts
 from scaler.worker.agent_runs import Runs
@@ -73,6 +75,7 @@ class Agent:
         self._balance = balance = Balance(runs, pool, outbox)
         self._harvest = Harvest(runs, pool)
         self._telling = Telling(pool, outbox)
+        self._output = OutputTelling(config.output_lines_per_s, pool, outbox)
         self._stops = Stops(runs, pool, giving, balance, outbox)
         self._retracts = Retracts(runs, pool, outbox)
         self._deaths = Deaths(runs, pool, giving, outbox)
@@ -96,7 +99,7 @@ class Agent:
         """When to call `handle` again though nothing happens."""
         if self._ending.has_ended:
             return None
-        parts = (self._balance, self._telling, self._stops, self._statistics, self._ending)
+        parts = (self._balance, self._telling, self._stops, self._statistics, self._ending, self._output)
         due = [*[part.next_deadline() for part in parts], self._pool.next_start()]
         return min([deadline for deadline in due if deadline is not None], default=None)
 
@@ -136,7 +139,10 @@ class Agent:
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
             case LinkUp():
                 self._linked(event, now)
+            case Printed():
+                self._output.printed(event, now)
             case LinkDown():
+                self._output.linked(is_linked=False)
                 self._statistics.unlinked()
                 self._ending.unlinked(now)
             case StopAsked():
@@ -157,6 +163,7 @@ class Agent:
 
     def _linked(self, event: LinkUp, now: float) -> None:
         self._ending.linked()
+        self._output.linked(is_linked=True)
         self._statistics.linked(resumed=event.resumed, now=now)
         if not event.resumed:
             self._outbox.begin_anew()
@@ -167,6 +174,7 @@ class Agent:
         match message:
             case RunSpan():
                 self._runs.add(message, frames)
+                self._output.note(message.batch.owner, message.options)
             case Delivered():
                 for run, ranges in message.runs:
                     self._runs.delivered(run, ranges)
@@ -201,6 +209,7 @@ class Agent:
         if not self._retracts:
             self._giving.fill(now)
         self._balance.level(now)
+        self._output.tell(now)
         self._telling.tell(now)
         self._statistics.tick(now)
         self._pool.ask()

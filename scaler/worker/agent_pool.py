@@ -31,6 +31,8 @@ class AgentConfig:
     death_timeout_s: float = 300.0
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
+    #: of what tasks print, so many lines a second go to clients
+    output_lines_per_s: float = 200.0
 
     @property
     def place(self) -> str:

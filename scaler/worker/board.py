@@ -21,6 +21,7 @@ CURRENT = 0  #: ticket and offset + 1 of the task that runs; 0: idle
 BEGUN_AT = 1  #: when it began, in ns of the monotonic clock
 ENDED = 2  #: the ticket it left last, and the offset behind the last task it ran of it
 COMMITTED = 3  #: entries finished since the start; written last, so what it counts is there
+PRINTED = 4  #: counts what Python has printed in any slot; in the words of the first slot, written behind the pipe
 LIMIT = 8  #: ticket and offset from which on nothing may begin
 TARGET = 9  #: what CURRENT has to be for an interrupt to be meant for it
 TAKEN = 10  #: entries the cluster has emptied

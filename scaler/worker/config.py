@@ -22,6 +22,7 @@ class WorkerClusterConfig:
 
     `ends_at_unix_s` is the end of the allocation, if it has one; `parent_fd` a descriptor whose end of file means that
     whoever started this process is gone; an empty `address` is said on it later, in one line.
+    With `echo` what tasks print is written to this process's own output, too.
     """
 
     address: str
@@ -41,6 +42,7 @@ class WorkerClusterConfig:
     python_path: tuple[str, ...] = ()
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
+    echo: bool = True
 
 
 def default_workers() -> int:

@@ -13,12 +13,14 @@ import socket
 import sys
 import threading
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scaler.worker.board import Board
+from scaler.worker.board import PRINTED, Board
 from scaler.worker.inbox import Inbox
-from scaler.worker.output import lossy_writer
+from scaler.worker.output import STDERR, STDOUT, marked_writer
 from scaler.worker.slot import Slot
+from scaler.worker.source import Source
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE_RAISE = 500
@@ -26,13 +28,14 @@ _OOM_SCORE_RAISE = 500
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker is told when it is forked; `line`, `board`, `poke` and `stderr` are descriptors."""
+    """What a worker is told when it is forked; `line` and the four behind it are descriptors."""
 
     threads: int
     place: str
     line: int
     board: int
     poke: int
+    stdout: int
     stderr: int
     parent: int
 
@@ -44,7 +47,9 @@ def run_worker(setup: WorkerSetup) -> None:
     board = Board(setup.board, setup.threads)
     os.close(setup.board)
     inbox = Inbox(line)
-    first, *others = (Slot(slot, inbox, line, setup.poke, setup.place) for slot in board.slots)
+    slots = [Slot(slot, inbox, line, setup.poke, setup.place) for slot in board.slots]
+    _mark_output(slots, board)
+    first, *others = slots
     signal.signal(signal.SIGUSR1, first.on_interrupt)
     threads = [threading.Thread(target=slot.run, daemon=True) for slot in others]
     for thread in threads:
@@ -63,17 +68,36 @@ def _settle_in(setup: WorkerSetup) -> None:
         _volunteer_for_the_oom_killer()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.dup2(setup.stderr, 2)
-    os.close(setup.stderr)
-    sys.stdout = lossy_writer(1, sys.stdout.encoding, sys.stdout.errors or "strict")
-    faulthandler.enable(2)
-    faulthandler.register(signal.SIGUSR2, 2, all_threads=True)
+    for ours, standard in ((setup.stdout, STDOUT), (setup.stderr, STDERR)):
+        os.dup2(ours, standard)
+        os.close(ours)
+    faulthandler.enable(STDERR)
+    faulthandler.register(signal.SIGUSR2, STDERR, all_threads=True)
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
     os.environ.setdefault("OMP_NUM_THREADS", str(setup.threads))
     # What users' code finds under this name is theirs alone.
     sys.modules["__main__"] = types.ModuleType("__main__")
+
+
+def _mark_output(slots: Sequence[Slot], board: Board) -> None:
+    """Have what Python prints from here on carry the task that prints it."""
+    words = board.slots[0].words
+
+    def source() -> Source | None:
+        thread = threading.get_ident()
+        for slot in slots:
+            if slot.thread == thread:
+                return slot.source()
+        running = [found for slot in slots if (found := slot.source()) is not None]
+        return running[0] if len(running) == 1 else None  # a thread that a task has started
+
+    def printed() -> None:
+        words[PRINTED] += 1
+
+    sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", source, printed)
+    sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", source, printed)
 
 
 def _volunteer_for_the_oom_killer() -> None:

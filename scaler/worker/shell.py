@@ -29,8 +29,11 @@ from scaler.worker.poller import Poller, Signals
 from scaler.worker.workers import Workers, ZygoteFacts
 
 #: what a worker takes of this process while it starts, and what everything else may take
-WORKER_DESCRIPTORS = 7
+WORKER_DESCRIPTORS = 9
 OWN_DESCRIPTORS = 64
+#: of what tasks print, so many lines a second go to their clients; and where nobody else shows it
+OUTPUT_LINES_PER_S = 200.0
+ONLY_OUTPUT_LINES_PER_S = 10_000.0
 
 log = logging.getLogger("scaler.worker")
 
@@ -49,7 +52,7 @@ def run(config: WorkerClusterConfig) -> int:
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
         agent_config = _agent_config(config, name)
-        facts = ZygoteFacts(config.threads, agent_config.place, _paths(config), environment)
+        facts = ZygoteFacts(config.threads, agent_config.place, _paths(config), environment, config.echo)
         workers = Workers(facts, poller, time.monotonic)
         opened.callback(workers.close)
         if not config.address:
@@ -183,4 +186,5 @@ def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
         death_timeout_s=config.death_timeout_s,
         ends_at=None if left_s is None else time.monotonic() + left_s,
         worker_names=config.worker_names,
+        output_lines_per_s=OUTPUT_LINES_PER_S if config.echo else ONLY_OUTPUT_LINES_PER_S,
     )

@@ -2,11 +2,13 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 from scaler.errors import TaskExceptionNotSerializableError
+from scaler.ids import BatchId
 from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
@@ -14,10 +16,11 @@ from scaler.payload.functions import function_name
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
 from scaler.protocol.columns import RAISED, VALUE, words
-from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard
+from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard, parts
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import TicketPacket, send_result
 from scaler.worker.ring import RingWriter
+from scaler.worker.source import Source
 
 _ONE = (1).to_bytes(8, "little")
 #: stands for a call whose bytes could not be opened
@@ -40,10 +43,15 @@ class Slot:
         self._ring = RingWriter(board, self._point_out, self._send_up)
         #: whether control is in a task, and it has not been interrupted yet
         self._inside = [False]
+        #: the batch, first index and function of the ticket it runs
+        self._running: tuple[BatchId, int, Callable[..., Any]] | None = None  # Any: users' functions
+        #: the thread it is, once it runs
+        self.thread = 0
         os.register_at_fork(after_in_child=self._ring.abandon)
 
     def run(self) -> None:
         """Until the line ends."""
+        self.thread = threading.get_ident()
         inbox, ring = self._inbox, self._ring
         while True:
             try:
@@ -63,6 +71,14 @@ class Slot:
             self._inside[0] = False
             raise Interrupted("the task was cancelled")
 
+    def source(self) -> Source | None:
+        """The task it runs, as what that prints is marked with; None while it runs none."""
+        current, running = self._words[CURRENT], self._running
+        if not current or running is None:
+            return None
+        batch, lo, function = running
+        return Source(batch, lo + parts(current - 1)[1], function_name(function))
+
     def _run_ticket(self, ticket: TicketPacket) -> None:
         board_words, first = self._words, ticket.ticket << 32
         # The first task is blamed for what loading the function does to the process.
@@ -71,7 +87,10 @@ class Slot:
         self._ring.start_measuring()
         end = first
         if not first <= board_words[LIMIT] <= first:
-            end = self._run_calls(self._inbox.load(ticket.function), ticket, begun)
+            function = self._inbox.load(ticket.function)
+            self._running = ticket.batch, ticket.lo, function
+            end = self._run_calls(function, ticket, begun)
+            self._running = None
         board_words[ENDED] = end
         board_words[CURRENT] = 0
 

@@ -21,8 +21,8 @@ from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 from scaler.worker.process import WorkerSetup, run_worker
 
 MESSAGE_BYTES = 4096
-#: descriptors that come with an order to fork: line, board, poke, stderr
-FORK_DESCRIPTORS = 4
+#: descriptors that come with an order to fork: line, board, poke, stdout, stderr
+FORK_DESCRIPTORS = 5
 
 
 class Zygote:
@@ -79,9 +79,9 @@ class Zygote:
             return False
         order = json.loads(data)
         worker = int(order["fork"])
-        line, board, poke, stderr = descriptors
+        line, board, poke, stdout, stderr = descriptors
         place = f"{self._place}, worker {order['name'] or worker}"
-        setup = WorkerSetup(self._threads, place, line, board, poke, stderr, os.getpid())
+        setup = WorkerSetup(self._threads, place, line, board, poke, stdout, stderr, os.getpid())
         try:
             pid = os.fork()
         except OSError as error:

@@ -38,6 +38,8 @@ from scaler.protocol import (
     ObjectsLost,
     ObjectsMade,
     OpenBatch,
+    Output,
+    OutputPiece,
     ReferencesReleased,
     ReferencesTaken,
     Rejected,
@@ -84,8 +86,11 @@ OPTIONS = BatchOptions(
     parent=TASK,
     everywhere=True,
     durable="nightly",
+    quiet=True,
 )
 FAILURE = Failure(Cause.DIED, "it died", "host/1", -9, "last words", "a stack", 3)
+
+OUTPUT = Output(OWNER, (OutputPiece(7, 3, "f", "host/1", is_error=True),), 5)
 
 CONNECTION: list[Sendable] = [
     Hello("client", OWNER, Incarnation(5), 17, 2, VERSIONS, "notebook", resumed=True),
@@ -139,6 +144,7 @@ FROM_CLUSTER: list[Sendable] = [
     Holding((Held(BATCH, RUN, RANGES, (4, 5), ()),)),
     ClusterStatistics(99.5, 2**30, 4, 2, ((0, 77, 50.0, 2**20),)),
     WorkerDied(3, -11, "last words"),
+    OUTPUT,
 ]
 TO_CLIENT: list[Sendable] = [
     *ANY,
@@ -152,6 +158,7 @@ TO_CLIENT: list[Sendable] = [
     ShutdownAnswer("protected"),
     Explanation(TASK, "no worker"),
     WorkersReady(ready=True),
+    OUTPUT,
 ]
 TO_CLUSTER: list[Sendable] = [
     *ANY,
