@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from scaler.client.waiting import gather as gather
     from scaler.client.waiting import wait as wait
     from scaler.cluster.combo import SchedulerClusterCombo as SchedulerClusterCombo
+    from scaler.payload.custom import Serializer as Serializer
 
 __version__ = "0.1.0"
 
@@ -26,9 +27,10 @@ _HOMES = {
     "gather": "scaler.client.waiting",
     "wait": "scaler.client.waiting",
     "SchedulerClusterCombo": "scaler.cluster.combo",
+    "Serializer": "scaler.payload.custom",
 }
 
-__all__ = ["Client", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
+__all__ = ["Client", "ScalerFuture", "SchedulerClusterCombo", "Serializer", "as_completed", "gather", "wait"]
 
 
 def __getattr__(name: str) -> "Any":  # Any: whichever public name is asked for

@@ -17,7 +17,7 @@ from scaler.client import waiting
 from scaler.client.config import ClientConfig, client_config
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
-from scaler.client.mapping import Calls, calls_of, starred_calls_of
+from scaler.client.mapping import Calls, calls_of, carried_calls, starred_calls_of
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink, Sink, SubmitSink
 from scaler.client.waits import require_may_wait
@@ -31,6 +31,7 @@ from scaler.ledger.events import (
     Unwanted,
 )
 from scaler.payload.calls import columns, pickle_call
+from scaler.payload.custom import Carrier, Serializer
 from scaler.payload.functions import PickledFunction, pickle_function
 from scaler.protocol import BatchOptions
 
@@ -46,10 +47,11 @@ class Client:
     `address` is the scheduler's (`tcp://host:port`, `ipc://name`, `host:port`, or anything with `get_address()`);
     without it `SCALER_ADDRESS` counts. `timeout_seconds` is how long a scheduler may be out of reach, at the start and
     later, before `DisconnectedError`. What tasks print is written to `sys.stdout` and `sys.stderr` here, each line with
-    its task and worker, unless `stream_output` is False. `key_file` names the key to show; without it the user's own is
-    found. `insecure` is for a scheduler that was started with `--insecure`: no key, no encryption, and off this machine
-    only with `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler
-    has answered. Threads may share a client; a forked child may not use it.
+    its task and worker, unless `stream_output` is False. `serializer` makes bytes of functions, arguments and
+    results in place of ours, see `Serializer`. `key_file` names the key to show; without it the user's own is found.
+    `insecure` is for a scheduler that was started with `--insecure`: no key, no encryption, and off this machine only
+    with `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler has
+    answered. Threads may share a client; a forked child may not use it.
     A client that nobody holds any more leaves when its tasks are done.
     """
 
@@ -59,6 +61,7 @@ class Client:
         profiling: bool = False,  # noqa: FBT001, FBT002  # positional in the API users bring along
         timeout_seconds: float = 60,
         heartbeat_interval_seconds: float = 2,
+        serializer: Serializer | None = None,
         *,
         name: str | None = None,
         stream_output: bool = True,
@@ -67,6 +70,8 @@ class Client:
         insecure_off_loopback: bool = False,
     ) -> None:
         self._profiling = profiling
+        self._serializer = serializer
+        self._carrier = None if serializer is None else Carrier(serializer)
         self._config = client_config(
             address,
             name=name,
@@ -99,7 +104,10 @@ class Client:
         """
         self._require_open()
         call_shape(fn).check(args, kwargs)
-        function = pickle_function(fn)
+        function = self._pickled(fn)
+        if self._carrier is not None:
+            args = self._carrier.values(args)
+            kwargs = {name: self._carrier.value(value) for name, value in kwargs.items()}
         call = pickle_call(args, kwargs)
         with self._io.lock:
             self._require_open()
@@ -158,12 +166,12 @@ class Client:
     def _run(self, fn: Callable[..., Any], calls: Calls, *, return_exceptions: bool) -> list[Any]:
         require_may_wait("map")
         self._require_open()
-        function = pickle_function(fn)
+        function = self._pickled(fn)
         sink = MapSink(self._next_batch(), function.name)
         self._announce(sink, function, self._options(function))
         size = 0
         try:
-            elements, as_calls = calls
+            elements, as_calls = calls if self._carrier is None else carried_calls(calls, self._carrier)
             for column in columns(elements, 0, as_calls):
                 self._io.post(TasksAppended(sink.batch, column))
                 size = column.hi
@@ -181,6 +189,9 @@ class Client:
         return results
 
     # ---- batches
+
+    def _pickled(self, fn: Callable[..., Any]) -> PickledFunction:
+        return pickle_function(fn if self._carrier is None else self._carrier.function(fn))
 
     def _options(self, function: PickledFunction) -> BatchOptions:
         return BatchOptions(name=function.name, quiet=not self._config.stream_output)
@@ -244,15 +255,21 @@ class Client:
         return f"<Client {self._config.address} {self._io.state}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reconnect, (type(self), self._profiling, self._config)
+        return _reconnect, (type(self), self._profiling, self._config, self._serializer)
 
 
-def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Client:  # noqa: FBT001  # pickled by position
+def _reconnect(
+    kind: type[Client],
+    profiling: bool,  # noqa: FBT001  # pickled by position
+    config: ClientConfig,
+    serializer: Serializer | None,
+) -> Client:
     return kind(
         config.address,
         profiling,
         config.timeout_s,
         config.heartbeat_interval_s,
+        serializer,
         name=config.name,
         key_file=config.key_file,
         insecure=config.insecure,

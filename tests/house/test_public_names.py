@@ -11,7 +11,7 @@ import scaler
 from scaler import errors
 from tests.house.source import ROOT
 
-PUBLIC = ["Client", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
+PUBLIC = ["Client", "ScalerFuture", "SchedulerClusterCombo", "Serializer", "as_completed", "gather", "wait"]
 #: what users of Scaler import under these names
 FAMILIAR_ERRORS = {
     "ClientQuitException",
