@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from scaler.client import waiting
 from scaler.client.config import ClientConfig, client_config
+from scaler.client.discarded import warn_of
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
 from scaler.client.mapping import Calls, calls_of, carried_calls, starred_calls_of
@@ -68,7 +69,9 @@ class Client:
         key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
         insecure_off_loopback: bool = False,
+        **others: Any,  # Any: what Scaler has had for it
     ) -> None:
+        warn_of(others)
         self._profiling = profiling
         self._serializer = serializer
         self._carrier = None if serializer is None else Carrier(serializer)

@@ -20,6 +20,7 @@ class Terminal:
 
     def __init__(self) -> None:
         self._queue: SimpleQueue[tuple[Output, tuple[Frame, ...]] | None] = SimpleQueue()
+        #: lines that found no room here, counted by the I/O thread alone
         self._dropped = 0
         self._thread: threading.Thread | None = None
 
@@ -41,12 +42,14 @@ class Terminal:
             thread.join(_LAST_S)
 
     def _run(self) -> None:
+        told = 0
         while (item := self._queue.get()) is not None:
             message, frames = item
             for piece, frame in zip(message.pieces, frames, strict=False):
                 text = tagged(piece, bytes(frame).decode(errors="replace"))
                 _write(sys.stderr if piece.is_error else sys.stdout, text)
-            dropped, self._dropped = message.dropped + self._dropped, 0
+            dropped = message.dropped + self._dropped - told
+            told += dropped - message.dropped
             if dropped:
                 _write(sys.stderr, f"scaler: {dropped} lines that tasks printed are not shown, they came too fast\n")
 

@@ -7,6 +7,7 @@ levelled, and all that was decided goes out in order.
 from collections.abc import Iterable
 from typing import assert_never
 
+from scaler.core.admission import Admission
 from scaler.core.checks import check_all
 from scaler.core.clients import ClientManager, ClientRecord
 from scaler.core.config import CoreConfig
@@ -107,6 +108,7 @@ class SchedulerCore:
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
         self._requests = Requests(managers, outcomes, placement)
         self._membership = Membership(managers, outcomes, recovery)
+        self._admission = Admission(managers)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
         """What happened since, in order; what to do about it, in order."""
@@ -136,6 +138,8 @@ class SchedulerCore:
                     self._membership.left(peer, "it broke the rules", said_goodbye=False)
             case PeerJoined(peer, role, name):
                 self._membership.joined(peer, role, name, now)
+                if role != "worker":
+                    self._admission.joined(peer)
             case PeerLost(peer, reason):
                 self._membership.left(peer, reason, said_goodbye=False)
             case Slept(seconds):
@@ -279,6 +283,7 @@ class SchedulerCore:
         self._retraction.balance(now)
         self._reports.tell_began(now)
         self._membership.tell_readiness()
+        self._admission.tick()
         if managers.tasks.watched:
             managers.outbox.publish(managers.tasks.watched)
             managers.tasks.watched = []

@@ -49,6 +49,7 @@ from scaler.protocol import (
     ObjectsLost,
     OpenBatch,
     Output,
+    QueueFull,
     Results,
     Resume,
     Resumed,
@@ -76,6 +77,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self._linked = False
+        #: the scheduler has as many tasks as it may
+        self._is_held = False
         self._batches: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
         #: all and only batches with `has_more_to_say`, in the order of their turns
         self._talking: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
@@ -96,7 +99,7 @@ class Ledger:
     @property
     def has_more_to_say(self) -> bool:
         """Whether something waits for a link with room."""
-        return bool(self._talking)
+        return bool(self._talking) and not self._is_held
 
     def handle(self, events: Iterable[Event], now: float, room_bytes: int) -> list[Command]:
         """What happened since, in order; what to say and what to settle. `room_bytes` is the link's room."""
@@ -110,7 +113,7 @@ class Ledger:
                 case _:
                     commands += self._handle_one(event, now)
         if self._linked:
-            commands += self._talk(room_bytes)
+            commands += self._answer() if self._is_held else self._talk(room_bytes)
             if self._taken_due is not None and now >= self._taken_due:
                 commands += self._say_taken()
         return commands
@@ -234,6 +237,9 @@ class Ledger:
                 return self._define(function) if function in self._functions else []
             case Output():
                 return []  # shown as it comes
+            case QueueFull(full):
+                self._is_held = full
+                return []
             case KnownTags() | WorkersReady() | ShutdownAnswer() | Explanation() | Goodbye():
                 return [Learned(message)]
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
@@ -288,6 +294,7 @@ class Ledger:
     def _tell_anew(self) -> list[Command]:
         """What it must know to go on, without a single argument."""
         self._linked = True
+        self._is_held = False
         self._functions.nobody_knows()
         self._forget_taken()
         said: list[Command] = []
@@ -327,6 +334,15 @@ class Ledger:
             said += self._announce(batch)
             room_bytes -= self._talk_of(batch, said)
             self._talking.move_to_end(batch.id)
+            self._settle(batch)
+        return said
+
+    def _answer(self) -> list[Command]:
+        """What the scheduler has asked for is said even while new tasks are held back."""
+        said: list[Command] = []
+        for batch in list(self._talking.values()):
+            while batch.wanted_again:
+                self._talk_of(batch, said)
             self._settle(batch)
         return said
 

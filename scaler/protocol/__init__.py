@@ -16,6 +16,7 @@ from scaler.protocol.client_messages import (
     NeedFunction,
     NeedTasks,
     OpenBatch,
+    QueueFull,
     Results,
     Resume,
     Resumed,
@@ -124,6 +125,7 @@ ToClient = (
     | ShutdownAnswer
     | Explanation
     | WorkersReady
+    | QueueFull
     | Output
     | Goodbye
     | ObjectLocated
@@ -197,6 +199,7 @@ __all__ = [
     "OpenBatch",
     "Output",
     "OutputPiece",
+    "QueueFull",
     "ReferencesReleased",
     "ReferencesTaken",
     "Rejected",

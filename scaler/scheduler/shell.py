@@ -106,7 +106,12 @@ class Shell:
             )
         )
         core = SchedulerCore(
-            CoreConfig(is_protected=config.is_protected, client_timeout_s=config.client_timeout_s), epoch
+            CoreConfig(
+                is_protected=config.is_protected,
+                client_timeout_s=config.client_timeout_s,
+                max_queued_tasks=config.max_queued_tasks,
+            ),
+            epoch,
         )
         stream = MonitorStream(publisher, lambda: core_tables(core))
         self._exchange = Exchange(listener, self._links, core, stream, self._refusals)

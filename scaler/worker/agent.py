@@ -7,6 +7,8 @@ in first; then, once a turn, work is given out, levelled and reported.
 from collections.abc import Iterable
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from scaler.ids import Incarnation
 from scaler.protocol import (
     CancelRun,
@@ -82,6 +84,7 @@ class Agent:
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
         self._statistics = Statistics(config, runs, pool, outbox)
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
+        self._task_timeout_s = config.task_timeout_s
         self._has_begun = False
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
@@ -173,7 +176,7 @@ class Agent:
     def _received(self, message: ToCluster, frames: tuple[Frame, ...], now: float) -> None:
         match message:
             case RunSpan():
-                self._runs.add(message, frames)
+                self._runs.add(self._limited(message), frames)
                 self._output.note(message.batch.owner, message.options)
             case Delivered():
                 for run, ranges in message.runs:
@@ -198,6 +201,13 @@ class Agent:
                 return  # nothing of what runs here refers to objects
             case _:
                 assert_never(message)
+
+    def _limited(self, message: RunSpan) -> RunSpan:
+        """A run whose tasks have the timeout of this cluster unless they have their own."""
+        timeout_s, options = self._task_timeout_s, message.options
+        if timeout_s is None or options.timeout_s is not None:
+            return message
+        return replace(message, options=replace(options, timeout_s=timeout_s))
 
     # ---- once a turn
 

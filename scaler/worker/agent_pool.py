@@ -31,6 +31,8 @@ class AgentConfig:
     death_timeout_s: float = 300.0
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
+    #: how long a task may run that has no timeout of its own; None for ever
+    task_timeout_s: float | None = None
     #: of what tasks print, so many lines a second go to clients
     output_lines_per_s: float = 200.0
 

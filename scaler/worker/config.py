@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaler.resources import NO_RESOURCES, Resources
+from scaler.worker.tidying import Tidying
 
 #: as an address on the command line: whoever starts this process says it on its line, once there is one
 TOLD_LATER = "-"
@@ -43,6 +44,8 @@ class WorkerClusterConfig:
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
     echo: bool = True
+    task_timeout_s: float | None = None
+    tidying: Tidying | None = None
 
 
 def default_workers() -> int:

@@ -54,7 +54,9 @@ ZygoteEvent = Forked | ForkFailed | Exited | ZygoteEnded
 class ZygoteProcess:
     """A running zygote. It and all its workers end when this is closed, or when this process ends in whatever way."""
 
-    def __init__(self, threads: int, place: str, paths: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, threads: int, place: str, paths: Sequence[str], environment: Mapping[str, str], tidying: str = ""
+    ) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = ours
@@ -71,6 +73,7 @@ class ZygoteProcess:
             str(theirs.fileno()),
             str(threads),
             place,
+            tidying,
             *paths,
         ]
         with theirs:

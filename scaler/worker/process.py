@@ -21,6 +21,7 @@ from scaler.worker.inbox import Inbox
 from scaler.worker.output import STDERR, STDOUT, marked_writer
 from scaler.worker.slot import Slot
 from scaler.worker.source import Source
+from scaler.worker.tidying import Tidying
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE_RAISE = 500
@@ -38,6 +39,7 @@ class WorkerSetup:
     stdout: int
     stderr: int
     parent: int
+    tidying: Tidying | None = None
 
 
 def run_worker(setup: WorkerSetup) -> None:
@@ -48,6 +50,7 @@ def run_worker(setup: WorkerSetup) -> None:
     os.close(setup.board)
     inbox = Inbox(line)
     slots = [Slot(slot, inbox, line, setup.poke, setup.place) for slot in board.slots]
+    slots[0].tidying = setup.tidying
     _mark_output(slots, board)
     first, *others = slots
     signal.signal(signal.SIGUSR1, first.on_interrupt)

@@ -52,7 +52,8 @@ def run(config: WorkerClusterConfig) -> int:
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
         agent_config = _agent_config(config, name)
-        facts = ZygoteFacts(config.threads, agent_config.place, _paths(config), environment, config.echo)
+        tidying = config.tidying.told() if config.tidying else ""
+        facts = ZygoteFacts(config.threads, agent_config.place, _paths(config), environment, config.echo, tidying)
         workers = Workers(facts, poller, time.monotonic)
         opened.callback(workers.close)
         if not config.address:
@@ -186,5 +187,6 @@ def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
         death_timeout_s=config.death_timeout_s,
         ends_at=None if left_s is None else time.monotonic() + left_s,
         worker_names=config.worker_names,
+        task_timeout_s=config.task_timeout_s,
         output_lines_per_s=OUTPUT_LINES_PER_S if config.echo else ONLY_OUTPUT_LINES_PER_S,
     )

@@ -21,6 +21,7 @@ from scaler.worker.inbox import Inbox
 from scaler.worker.line import TicketPacket, send_result
 from scaler.worker.ring import RingWriter
 from scaler.worker.source import Source
+from scaler.worker.tidying import Tidying
 
 _ONE = (1).to_bytes(8, "little")
 #: stands for a call whose bytes could not be opened
@@ -47,6 +48,8 @@ class Slot:
         self._running: tuple[BatchId, int, Callable[..., Any]] | None = None  # Any: users' functions
         #: the thread it is, once it runs
         self.thread = 0
+        #: what it does when it has had nothing to do for a while
+        self.tidying: Tidying | None = None
         os.register_at_fork(after_in_child=self._ring.abandon)
 
     def run(self) -> None:
@@ -58,6 +61,8 @@ class Slot:
                 ticket = inbox.next_now()
             except BlockingIOError:
                 ring.poke()
+                if self.tidying is not None and not inbox.comes_within(self.tidying.after_s):
+                    self.tidying.tidy()
                 ticket = inbox.next()
                 ring.hold_poke()
             if ticket is None:

@@ -72,6 +72,8 @@ class ZygoteFacts:
     environment: Mapping[str, str]
     #: whether what tasks print goes to our own output too; what is no task's always does
     echoes: bool = True
+    #: as `Tidying.told`
+    tidying: str = ""
 
 
 class Workers:
@@ -99,7 +101,7 @@ class Workers:
             return
         become_subreaper()
         facts = self._facts
-        self._zygote = ZygoteProcess(facts.threads, facts.place, facts.paths, facts.environment)
+        self._zygote = ZygoteProcess(facts.threads, facts.place, facts.paths, facts.environment, facts.tidying)
         self._watch.watch(self._zygote.fileno(), self._hear_zygote)
 
     def take_events(self) -> list[Event]:

@@ -19,6 +19,7 @@ from typing import Any
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 from scaler.worker.process import WorkerSetup, run_worker
+from scaler.worker.tidying import Tidying, tidying_from
 
 MESSAGE_BYTES = 4096
 #: descriptors that come with an order to fork: line, board, poke, stdout, stderr
@@ -28,10 +29,11 @@ FORK_DESCRIPTORS = 5
 class Zygote:
     """The loop: fork on order, tell who started and who ended."""
 
-    def __init__(self, control: socket.socket, threads: int, place: str) -> None:
+    def __init__(self, control: socket.socket, threads: int, place: str, tidying: Tidying | None = None) -> None:
         self._control = control
         self._threads = threads
         self._place = place
+        self._tidying = tidying
         self._workers: set[int] = set()
         self._wakeup_read, self._wakeup_write = os.pipe()
         os.set_blocking(self._wakeup_read, False)
@@ -81,7 +83,7 @@ class Zygote:
         worker = int(order["fork"])
         line, board, poke, stdout, stderr = descriptors
         place = f"{self._place}, worker {order['name'] or worker}"
-        setup = WorkerSetup(self._threads, place, line, board, poke, stdout, stderr, os.getpid())
+        setup = WorkerSetup(self._threads, place, line, board, poke, stdout, stderr, os.getpid(), self._tidying)
         try:
             pid = os.fork()
         except OSError as error:
@@ -135,9 +137,9 @@ def _has_others(known: set[int]) -> bool:
 
 
 def main() -> None:
-    """Entry of `python -m scaler.worker.zygote FD THREADS PLACE [PATH …]`: modules are looked for in PATHs first."""
+    """Entry of `python -m scaler.worker.zygote FD THREADS PLACE TIDYING [PATH …]`."""
     become_subreaper()
-    descriptor, threads, place, *paths = sys.argv[1:]
+    descriptor, threads, place, tidying, *paths = sys.argv[1:]
     sys.argv = [""]
     sys.path[:0] = paths
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -147,7 +149,7 @@ def main() -> None:
     gc.disable()
     gc.freeze()
     try:
-        Zygote(control, int(threads), place).run()
+        Zygote(control, int(threads), place, tidying_from(tidying)).run()
     finally:
         kill_descendants(os.getpid())
 

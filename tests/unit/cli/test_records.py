@@ -10,6 +10,7 @@ from scaler.errors import AddressError, ConfigurationError
 from scaler.net.addresses import IpcAddress, TcpAddress
 from scaler.scheduler.config import SchedulerConfig
 from scaler.worker.config import WorkerClusterConfig, default_workers
+from scaler.worker.tidying import Tidying
 
 
 def scheduler(typed: Typed, environment: dict[str, str] | None = None) -> SchedulerConfig:
@@ -49,6 +50,7 @@ def test_every_setting_of_the_scheduler_reaches_its_record():
         "client_timeout": ["3"],
         "worker_timeout": ["4"],
         "event_loop": ["uvloop"],
+        "max_queued_tasks": ["9"],
         "key_file": ["/keys"],
         "insecure": True,
         "insecure_off_loopback": True,
@@ -64,6 +66,7 @@ def test_every_setting_of_the_scheduler_reaches_its_record():
         client_timeout_s=3.0,
         worker_timeout_s=4.0,
         event_loop="uvloop",
+        max_queued_tasks=9,
         parent_fd=7,
     )
 
@@ -82,6 +85,10 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         "grace": ["6"],
         "end_time": ["7"],
         "python_path": ["/p"],
+        "task_timeout": ["8"],
+        "garbage_collect_interval": ["9"],
+        "trim_memory_threshold": ["10"],
+        "echo": False,
         "key_file": ["/k"],
         "insecure": True,
         "insecure_off_loopback": True,
@@ -102,9 +109,20 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         insecure=True,
         insecure_off_loopback=True,
         python_path=("/p",),
+        task_timeout_s=8.0,
+        tidying=Tidying(9.0, 10),
+        echo=False,
         parent_fd=8,
         environment={},
     )
+
+
+def test_what_is_off_is_none():
+    config = worker({"address": ["h:1"], "task_timeout": ["0"], "garbage_collect_interval": ["0"]})
+    assert (config.task_timeout_s, config.tidying) == (None, None)
+    assert scheduler({"max_queued_tasks": ["-1"]}).max_queued_tasks is None
+    with pytest.raises(ConfigurationError, match=r"--max-queued-tasks: expected a whole number from 1, or -1 for no"):
+        scheduler({"max_queued_tasks": ["0"]})
 
 
 def test_a_worker_cluster_has_as_many_workers_as_it_may_use_cpus():

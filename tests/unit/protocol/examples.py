@@ -40,6 +40,7 @@ from scaler.protocol import (
     OpenBatch,
     Output,
     OutputPiece,
+    QueueFull,
     ReferencesReleased,
     ReferencesTaken,
     Rejected,
@@ -158,6 +159,7 @@ TO_CLIENT: list[Sendable] = [
     ShutdownAnswer("protected"),
     Explanation(TASK, "no worker"),
     WorkersReady(ready=True),
+    QueueFull(full=True),
     OUTPUT,
 ]
 TO_CLUSTER: list[Sendable] = [

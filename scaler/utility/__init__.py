@@ -1,0 +1,1 @@
+"""Where users of Scaler import its exceptions from; nothing here is new."""
