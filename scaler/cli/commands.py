@@ -166,6 +166,8 @@ def _keygen() -> click.Command:
 def _make_keys(directory: str) -> int:
     from scaler.net.keys import load_server, make_key_directory  # noqa: PLC0415  # nobody else here needs them
 
+    if not directory:
+        raise ConfigurationError("DIRECTORY: expected a path, not ''")
     place = Path(directory).expanduser().absolute()
     was_there = place.exists()
     if place.is_dir() and not any(place.iterdir()):

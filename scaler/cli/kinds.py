@@ -114,6 +114,8 @@ def _moment(text: str) -> float:
 
 
 def _path(text: str) -> Path:
+    if not text:  # which would be the working directory
+        raise ValueError(text)
     return Path(text).expanduser()
 
 

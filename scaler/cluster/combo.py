@@ -155,7 +155,7 @@ def report(address: str, name: str, exit_code: int, *, is_protected: bool) -> No
 
 def _logging(paths: Sequence[str], level: str | None, config_file: str | None, key_file: str | None) -> list[str]:
     """The options for what was asked for; if nothing was, a program's own output is not to be mixed with a log."""
-    options = ["--key-file", key_file] if key_file else []
+    options = ["--key-file", key_file] if key_file is not None else []
     if not paths and level is None and config_file is None:
         return [*options, "--logging-level", "WARNING", "--logging-paths", "/dev/stderr"]
     options += [word for path in paths for word in ("--logging-paths", path)]

@@ -46,7 +46,7 @@ def _check_spans(batch: Batch) -> None:
         assert end <= span.lo < span.hi <= batch.appended, (batch.id, span)
         assert before is None or before.hi < span.lo or not before.continues(span), (batch.id, before, span)
         assert (span.wait is Wait.NOTHING) == (span.state is not State.WAITING), (batch.id, span)
-        assert (span.run is not None) >= (span.state in LIVE), (batch.id, span)
+        assert (span.run is not None) >= (span.state in LIVE or span.state is State.KEPT), (batch.id, span)
         assert not (batch.is_orphan and span.state not in LIVE), (batch.id, span)
         end, present, before = span.hi, present + span.hi - span.lo, span
     assert present == batch.appended - batch.gone, batch.id

@@ -18,6 +18,7 @@ _STANDS = {
     State.RETRACTING: "it is on its way back from cluster {place}, to one with a free slot",
     State.RUNNING: "it runs on cluster {place}",
     State.CANCELLING: "it is being cancelled on cluster {place}",
+    State.KEPT: "it has ended; the outcome waits at cluster {place} until its client has read what was sent before",
     State.DONE: "it is done; its result is on the way",
     State.FAILED: "it failed; the failure is on the way",
     State.CANCELLED: "it is cancelled",

@@ -7,7 +7,7 @@ every move in `advance`.
 from collections.abc import Iterable
 
 from scaler.core.batches import Batch
-from scaler.core.lifecycle import ENDED, LIVE, State, Trigger, target
+from scaler.core.lifecycle import AT_REST, ENDED, LIVE, State, Trigger, target
 from scaler.core.queue import Queue
 from scaler.core.runs import Load, Run
 from scaler.core.runtimes import RunTimeTable
@@ -141,7 +141,7 @@ class TaskManager:
             raise IndexError(f"[{lo}, {hi}) of batch {batch.id} is in no one span")
         before = old.state
         after = target(before, trigger, to)
-        if run is None and (after in LIVE or after in ENDED):
+        if run is None and after not in AT_REST:
             run = old.run
         count = hi - lo
         new = Span(lo, hi, after, run, old.counts if counts is None else counts, wait)

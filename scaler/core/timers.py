@@ -37,6 +37,8 @@ class Timers:
         self.release_at: float | None = None
         #: when a placement that was put off is tried again
         self.place_at: float | None = None
+        #: when results that were asked for, and that have not come, are waited for no longer
+        self.ask_at: float | None = None
 
     def back_off(self, due: float, batch: Batch, index: int) -> None:
         """A task waits until then."""
@@ -57,9 +59,13 @@ class Timers:
         """Look for what may be released at this time or before."""
         self.release_at = due if self.release_at is None else min(due, self.release_at)
 
+    def ask_by(self, due: float) -> None:
+        """Look for what clusters were asked for in vain at this time or before."""
+        self.ask_at = due if self.ask_at is None else min(due, self.ask_at)
+
     def next_deadline(self) -> float | None:
         """When the core wants to be called at the latest."""
-        due = [deadline for deadline in (self.release_at, self.place_at) if deadline is not None]
+        due = [deadline for deadline in (self.release_at, self.place_at, self.ask_at) if deadline is not None]
         if self.backoffs:
             due.append(self.backoffs[0].due)
         if self.began:
@@ -72,3 +78,4 @@ class Timers:
         self.began = deque(entry._replace(due=entry.due + seconds) for entry in self.began)
         self.release_at = None if self.release_at is None else self.release_at + seconds
         self.place_at = None if self.place_at is None else self.place_at + seconds
+        self.ask_at = None if self.ask_at is None else self.ask_at + seconds

@@ -229,7 +229,7 @@ class Watched(Struct, frozen=True, array_like=True, tag=76):
 
 
 class NeedResults(Struct, frozen=True, array_like=True, tag=77):
-    """Say these results again, which there was no room for before their client came back. Scheduler to cluster.
+    """Say these results again, which there was no room for on the way to their client. Scheduler to cluster.
 
     Answered by `SpanResult`s for those that the cluster still has.
     """

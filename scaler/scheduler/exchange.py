@@ -15,6 +15,7 @@ from scaler.link.events import (
     AcceptedEvent,
     AcceptedOutput,
     ArrivedFrom,
+    AwaitRoom,
     ConnectionEnded,
     ConnectionOpened,
     CutConnection,
@@ -25,6 +26,7 @@ from scaler.link.events import (
     Joined,
     OutgoingTo,
     Refused,
+    RoomFound,
     Slept,
     Superseded,
     TransmitOn,
@@ -172,6 +174,8 @@ class Exchange:
                     events.append(core.Received(peer, message, frames))  # type: ignore[arg-type]  # its decoder says so
                 case Joined(peer, role, name, key_name):
                     events.append(core.PeerJoined(peer, role, name, key_name))
+                case RoomFound(peer, room_bytes):
+                    events.append(core.RoomFound(peer, room_bytes))
                 case Gone(peer, reason):
                     events.append(core.PeerLost(peer, reason))
                 case CutConnection(connection):
@@ -208,6 +212,8 @@ class Exchange:
                     continue
                 case core.Send(peer, message, frames):
                     events.append(OutgoingTo(peer, message, frames))
+                case core.AwaitRoom(peer, room_bytes):
+                    events.append(AwaitRoom(peer, room_bytes))
                 case core.CutOff(peer, reason):
                     events.append(EndLink(peer, reason))
                 case core.Note():

@@ -1,6 +1,7 @@
 """How a cluster ends: told to, drained, out of walltime, or without a scheduler for too long.
 
-What has not begun is handed back at once, what runs may finish within a grace; then every worker ends, and the process.
+What has not begun is handed back at once. Within a grace what runs may finish, and results may wait for room on the way
+to their clients. Then every worker ends, and the process.
 """
 
 from scaler.protocol import Goodbye, ReturnReason
@@ -122,7 +123,7 @@ class Ending:
                 self._retire_by = now + RETIRE_S
             elif worker.phase is Phase.RETIRING and self._retire_by is not None and now >= self._retire_by:
                 self._pool.kill(worker)
-        if not self._pool.workers:
+        if not self._pool.workers and (now >= self._kill_at or not self._runs.by_id):
             self.has_ended = True
 
     def _see_whether_to_stop(self, now: float) -> None:
@@ -143,7 +144,9 @@ class Ending:
         if self._kill_at is not None:
             phases = [worker.phase for worker in self._pool.workers.values() if worker.phase is not Phase.KILLED]
             due = [self._retire_by] if self._retire_by is not None and Phase.RETIRING in phases else []
-            return min([*due, self._kill_at]) if Phase.READY in phases else min(due, default=None)
+            if Phase.READY in phases or not self._pool.workers:
+                due.append(self._kill_at)
+            return min(due, default=None)
         due = [self._leave_at] if self._leave_at is not None else []
         if self._alone_since is not None:
             due.append(self._alone_since + self._config.death_timeout_s)

@@ -74,5 +74,7 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
         yield "claims"
     if any(record.users or record.asking for record in managers.functions._functions.values()):
         yield "users of functions"
+    if any(client.way.kept or client.way.asked_bytes for client in managers.clients.clients.values()):
+        yield "results that were left behind"
     if any(client.batches for client in managers.clients.clients.values()):
         yield "batches of clients"

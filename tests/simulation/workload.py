@@ -15,13 +15,13 @@ def argument(batch: BatchId, index: int) -> bytes:
 
 
 def value_of(call: bytes) -> bytes:
-    """What a call returns when all goes well."""
-    return b"=" + call
+    """What a call returns when all goes well: a few times more than the rest."""
+    return b"=" + call * (100 if call.endswith(b"7") else 1)
 
 
 def error_of(call: bytes) -> bytes:
-    """What a call raises when it is meant to."""
-    return b"!" + call
+    """What a call raises when it is meant to: a few times more than the rest."""
+    return b"!" + call * (100 if call.endswith(b"3") else 1)
 
 
 @dataclass(slots=True)

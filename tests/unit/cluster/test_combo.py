@@ -93,6 +93,11 @@ def test_a_scheduler_and_a_cluster_start_together_and_end_one_after_the_other(st
     ]
 
 
+def test_a_key_file_without_a_name_is_passed_on_and_refused_there(started: list[list[str]]):
+    SchedulerClusterCombo(0, key_file="").shutdown()
+    assert "key_file=" in started[0]
+
+
 def test_every_keyword_reaches_the_command_it_is_for(started: list[list[str]]):
     SchedulerClusterCombo(
         n_workers=3,

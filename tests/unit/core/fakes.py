@@ -6,7 +6,8 @@ from itertools import count
 from random import Random
 
 from scaler.core.config import CoreConfig
-from scaler.core.events import Command, CutOff, Event, PeerJoined, PeerLost, Received, Send, Slept
+from scaler.core.events import AwaitRoom, Command, CutOff, Event, PeerJoined, PeerLost, Received, RoomFound, Send, Slept
+from scaler.core.flow import size_of
 from scaler.core.scheduler import SchedulerCore
 from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId
 from scaler.protocol import (
@@ -62,6 +63,8 @@ OPTIONS = (
     BatchOptions(tag="gpu", retries=1, retry_delay_s=0.0),
     BatchOptions(resources=(("licence", 1.0),)),
 )
+#: a few results
+WINDOW_BYTES = 500
 ENDINGS = (FINE,) * 12 + (DIED, TRY_AGAIN, MISTAKE)
 
 
@@ -84,6 +87,9 @@ class FakeClient:
         self.batches: dict[BatchId, FakeBatch] = {}
         self.is_linked = False
         self.resolved = 0
+        #: the room that is awaited on its link, and how much of the window is taken
+        self.awaited: int | None = None
+        self.unread_bytes = 0
         #: what this link brought so far
         self.told: dict[BatchId, RangeSet] = {}
         self.taken: list[Event] = []
@@ -93,6 +99,8 @@ class FakeClient:
         self.is_linked = True
         self.told.clear()
         self.taken.clear()
+        self.awaited = None
+        self.unread_bytes = 0
         said = [client(self.peer)]
         for batch in list(self.batches.values()):
             unresolved = batch.unresolved.ranges()
@@ -133,9 +141,19 @@ class FakeClient:
         lo, hi = self.chance.choice(unresolved)
         return [cancels(batch.name, (lo, min(hi, lo + 2)))]
 
-    def hear(self, message: FromScheduler) -> list[Event]:
-        match message:
+    def hear(self, command: Send | AwaitRoom) -> list[Event]:
+        """What the scheduler says to it, or wants to know of its link."""
+        if not self.is_linked:
+            return []
+        if isinstance(command, AwaitRoom):
+            assert self.awaited is None
+            self.awaited = command.room_bytes
+            return []
+        match command.message:
             case Results(batch, lo, hi):
+                # one message may exceed the room, in parts
+                assert self.unread_bytes < WINDOW_BYTES or isinstance(command.frames[0], memoryview)
+                self.unread_bytes += size_of(command.frames)
                 self._resolve(batch, lo, hi)
             case TasksFailed(batch, parts):
                 for lo, hi in parts:
@@ -156,6 +174,18 @@ class FakeClient:
         batch = self.batches.get(name)
         if batch is not None:
             self.resolved += sum(part.hi - part.lo for part in batch.unresolved.remove(lo, hi))
+
+    def reads(self) -> list[Event]:
+        """It has read what was sent."""
+        self.unread_bytes = 0
+        return self.finds_room()
+
+    def finds_room(self) -> list[Event]:
+        room = max(0, WINDOW_BYTES - self.unread_bytes)
+        if self.awaited is None or room < self.awaited:
+            return []
+        self.awaited = None
+        return [RoomFound(self.peer, room)]
 
     def acknowledge(self) -> list[Event]:
         taken, self.taken = self.taken, []
@@ -334,7 +364,8 @@ class World:
     def _start(self) -> None:
         self.epoch += 1
         self.core = SchedulerCore(
-            CoreConfig(recovery_s=0.3, recovery_max_s=0.5, early_bytes=self.early_bytes), Epoch(self.epoch)
+            CoreConfig(recovery_s=0.3, recovery_max_s=0.5, early_bytes=self.early_bytes, window_bytes=WINDOW_BYTES),
+            Epoch(self.epoch),
         )
         self.events.clear()
         for peer in (*self.clients, *self.clusters):
@@ -349,14 +380,13 @@ class World:
         heard = {peer.peer: peer for peer in (*self.clients, *self.clusters)}
         for command in self.commands:
             assert not isinstance(command, CutOff) or command.peer in self.strangers, command
-            if isinstance(command, Send) and command.peer not in self.strangers:
+            if isinstance(command, Send | AwaitRoom) and command.peer not in self.strangers:
                 peer = heard[command.peer]
-                if not peer.is_linked:
-                    continue
                 if isinstance(peer, FakeClient):
-                    self.events += peer.hear(command.message)
-                else:
+                    self.events += peer.hear(command)
+                elif isinstance(command, Send) and peer.is_linked:
                     peer.inbox.append(command.message)
+        self.events += [event for one in self.clients if one.is_linked for event in one.finds_room()]
 
     def act(self, *, faults: bool = True) -> None:
         """Whatever may happen; `faults` are the loss of peers and of the scheduler itself."""
@@ -369,6 +399,8 @@ class World:
                 self._lose(peer)
             elif chance.random() < 0.7:
                 self.events += peer.act()
+            if isinstance(peer, FakeClient) and peer.is_linked and chance.random() < 0.3:
+                self.events += peer.reads()
         for one in self.clients:
             if one.is_linked and chance.random() < 0.5:
                 self.events += one.acknowledge()
@@ -402,7 +434,7 @@ class World:
                 elif isinstance(peer, FakeCluster):
                     self.events += peer.act()
                 else:
-                    self.events += peer.acknowledge()
+                    self.events += [*peer.acknowledge(), *peer.reads()]
             self.turn()
             if self._is_done():
                 return

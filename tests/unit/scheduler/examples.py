@@ -1,4 +1,4 @@
-"""An exchange over a transport without sockets in the hands of a test, and its peers."""
+"""An exchange in the hands of a test, and peers that talk to it over a transport without sockets."""
 
 from contextlib import ExitStack
 
@@ -6,6 +6,7 @@ from scaler.core import events as core
 from scaler.core.scheduler import SchedulerCore
 from scaler.ids import BatchId, Epoch, Incarnation, function_id
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
+from scaler.link.link import WINDOW_BYTES
 from scaler.net.memory import MemoryDialer, MemoryListener
 from scaler.net.transport import Arrived, Connected, Identity, Lost
 from scaler.net.versions import our_versions
@@ -29,13 +30,15 @@ BATCH = BatchId(ANN, 1)
 class Scheduler:
     """An exchange around a core, with a clock in the hands of a test."""
 
-    def __init__(self, opened: ExitStack, scheduler: SchedulerCore | FakeCore) -> None:
+    def __init__(
+        self, opened: ExitStack, scheduler: SchedulerCore | FakeCore, window_bytes: int = WINDOW_BYTES
+    ) -> None:
         self.opened = opened
         self.core = scheduler
         self.listener = MemoryListener()
         opened.callback(self.listener.close)
         silence_s = {"client": 60.0, "operator": 60.0, "worker": 60.0}
-        self.links = AcceptedLinks(AcceptedConfig(EPOCH, 1, our_versions(), silence_s))
+        self.links = AcceptedLinks(AcceptedConfig(EPOCH, 1, our_versions(), silence_s, window_bytes=window_bytes))
         self.publisher = FakePublisher()
         self.lines: list[str] = []
         tables = (lambda: core_tables(scheduler)) if isinstance(scheduler, SchedulerCore) else dict
