@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from typing import Any
 
     from scaler.client.client import Client as Client
+    from scaler.client.facts import ProfilingInfo as ProfilingInfo
     from scaler.client.futures import ScalerFuture as ScalerFuture
+    from scaler.client.map_future import MapFuture as MapFuture
     from scaler.client.waiting import as_completed as as_completed
     from scaler.client.waiting import gather as gather
     from scaler.client.waiting import wait as wait
@@ -22,6 +24,8 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Client": "scaler.client.client",
+    "MapFuture": "scaler.client.map_future",
+    "ProfilingInfo": "scaler.client.facts",
     "ScalerFuture": "scaler.client.futures",
     "as_completed": "scaler.client.waiting",
     "gather": "scaler.client.waiting",
@@ -30,7 +34,17 @@ _HOMES = {
     "Serializer": "scaler.payload.custom",
 }
 
-__all__ = ["Client", "ScalerFuture", "SchedulerClusterCombo", "Serializer", "as_completed", "gather", "wait"]
+__all__ = [
+    "Client",
+    "MapFuture",
+    "ProfilingInfo",
+    "ScalerFuture",
+    "SchedulerClusterCombo",
+    "Serializer",
+    "as_completed",
+    "gather",
+    "wait",
+]
 
 
 def __getattr__(name: str) -> "Any":  # Any: whichever public name is asked for

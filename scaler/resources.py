@@ -1,11 +1,14 @@
-"""What a task needs and what a worker has: quantities by name, honoured as counts."""
+"""What a task needs and what a worker has: quantities by name, honoured as counts, and tags."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 #: Name to quantity, sorted by name, so that equal requests are equal values.
 Resources = tuple[tuple[str, float], ...]
 
 NO_RESOURCES: Resources = ()
+#: the resource of which each task sees its own
+GPU = "gpu"
+_TAGS_SHOWN = 32
 
 #: more of anything is neither offered nor asked for
 MOST_AMOUNT = 1e12
@@ -16,7 +19,21 @@ def resources_from(quantities: Mapping[str, float] | None) -> Resources:
     return tuple(sorted((name, float(amount)) for name, amount in (quantities or {}).items() if amount))
 
 
+def bytes_text(size_bytes: float) -> str:
+    """A size as people write it, decimal: 512 MB, 1.5 GB."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.3g} {unit}"
+    return f"{size_bytes:.0f} bytes"
+
+
 def fits(wanted: Resources, offered: Resources) -> bool:
     """Whether an offer holds at least what is wanted of every name."""
     have = dict(offered)
     return all(have.get(name, 0.0) >= amount for name, amount in wanted)
+
+
+def unknown_tag(tag: str, known: Sequence[str]) -> str:
+    """Why a task with a tag that is none of the known ones is refused, in words."""
+    shown = [*map(repr, known[:_TAGS_SHOWN]), *["…"][: len(known) > _TAGS_SHOWN]]
+    return f"no worker has, or ever had, the tag {tag!r}; known tags: {', '.join(shown) or 'none'}"

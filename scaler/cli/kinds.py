@@ -2,6 +2,7 @@
 
 import datetime
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ _LONGEST_S = 315_360_000
 #: how Scaler says that there is none
 _NO_LIMIT = -1
 _MOST_TASKS = 1 << 40
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b?", re.IGNORECASE)
+#: half of it is what a worker takes by itself
+_LEAST_WORKER_BYTES = 64_000_000
 _NO = frozenset(("0", "false", "no", "off"))
 
 
@@ -113,6 +117,29 @@ def _moment(text: str) -> float:
         return datetime.datetime.fromisoformat(text.strip()).timestamp()
 
 
+def _worker_memory(text: str) -> int:
+    size_bytes = _size(text)
+    if size_bytes < _LEAST_WORKER_BYTES:
+        raise ValueError(text)
+    return size_bytes
+
+
+def _size(text: str) -> int:
+    """Bytes of `500M` or `2 GB`, which are decimal, or of `300Mi` or `2GiB`, which are binary."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text)
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** ("kmgt".index(unit.lower()) + 1))
+
+
+def _preload(text: str) -> str:
+    from scaler.worker.preload import parse_preload  # noqa: PLC0415  # few have one
+
+    parse_preload(text)
+    return text.strip()
+
+
 def _path(text: str) -> Path:
     if not text:  # which would be the working directory
         raise ValueError(text)
@@ -154,6 +181,8 @@ MOMENT = Kind(
     _moment,
     (int, float, str, datetime.datetime),
 )
+WORKER_MEMORY = Kind("a size from 64M, such as 500M, 2G or 2Gi", "SIZE", _worker_memory)
+PRELOAD = Kind("module:function or module:function('a', k=1)", "CALL", _preload)
 LEVEL = _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMAT = _one_of("text", "kv", "json")
 EVENT_LOOP = _one_of("builtin", "uvloop")

@@ -132,6 +132,9 @@ MONITOR_ADDRESS: Setting[str | None] = Setting(
 PROTECTED = Setting(
     "protected", kinds.FLAG, True, "Refuse clients that ask the scheduler to stop.", spellings=("--protected", "-p")
 )
+PRIVATE = Setting(
+    "private", kinds.FLAG, False, "Let programs that are not told the address of the scheduler not find it."
+)
 CLIENT_TIMEOUT = Setting(
     "client_timeout",
     kinds.SECONDS,
@@ -217,6 +220,12 @@ END_TIME: Setting[float | None] = Setting(
     "never",
     also_read=("SLURM_JOB_END_TIME",),
 )
+MEMORY_LIMIT: Setting[int | None] = Setting(
+    "memory_limit",
+    kinds.WORKER_MEMORY,
+    None,
+    "What a worker and its processes may use, such as 500M or 2G: the task that passes it fails.",
+)
 PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "python_path",
     kinds.FOLDERS,
@@ -225,6 +234,19 @@ PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "the working directory alone",
 )
 
+PRELOAD: Setting[str | None] = Setting(
+    "preload",
+    kinds.PRELOAD,
+    None,
+    "What every worker calls before its first task, as module:function or module:function('a', k=1).",
+)
+MAX_TASKS_PER_WORKER: Setting[int | None] = Setting(
+    "max_tasks_per_worker",
+    kinds.count(1_000_000_000),
+    None,
+    "After so many tasks a worker makes room for a new one.",
+    "as many as there are",
+)
 TASK_TIMEOUT = Setting(
     "task_timeout",
     kinds.SECONDS_OR_0,
@@ -260,6 +282,7 @@ SCHEDULER: Table = (
     LISTEN_ADDRESS,
     MONITOR_ADDRESS,
     PROTECTED,
+    PRIVATE,
     CLIENT_TIMEOUT,
     WORKER_TIMEOUT,
     MAX_QUEUED_TASKS,
@@ -278,7 +301,10 @@ WORKER: Table = (
     DEATH_TIMEOUT,
     GRACE,
     END_TIME,
+    MEMORY_LIMIT,
     PYTHON_PATH,
+    PRELOAD,
+    MAX_TASKS_PER_WORKER,
     TASK_TIMEOUT,
     GARBAGE_COLLECT_INTERVAL,
     TRIM_MEMORY_THRESHOLD,

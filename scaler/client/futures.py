@@ -7,7 +7,8 @@ and once there is a condition also under that, together with telling who waits. 
 
 import os
 import threading
-from collections.abc import Generator
+import time
+from collections.abc import Generator, Iterable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
     CANCELLED_AND_NOTIFIED,
@@ -18,14 +19,21 @@ from concurrent.futures._base import (
 )
 from typing import Any, Protocol
 
+from scaler.client.facts import Facts, ProfilingInfo
 from scaler.client.waits import is_io_thread, require_may_wait
 from scaler.ids import TaskId
+from scaler.ledger.events import Again, KnownOutcome
+from scaler.payload import inputs
 from scaler.payload.values import Outcome
+from scaler.protocol import Cause, Failure
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED
 
 _CHANGES = threading.Lock()
 # so that a forked child finds it free, and whole futures
 os.register_at_fork(before=_CHANGES.acquire, after_in_parent=_CHANGES.release, after_in_child=_CHANGES.release)
 _MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))
+_CANCELLED = KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),))
 _DONE = frozenset((CANCELLED_AND_NOTIFIED, FINISHED))
 
 
@@ -36,6 +44,14 @@ class Sealed(Protocol):
 
     def open(self) -> Outcome:
         """The value or the exception; threads that ask at the same time may each call it."""
+        ...
+
+    def inline(self) -> bytes | None:
+        """The bytes of the value, if it is one and small enough to go in every call that needs it."""
+        ...
+
+    def outcome(self) -> KnownOutcome:
+        """The same for the tasks that need it, as it came; runs no code of users."""
         ...
 
 
@@ -50,15 +66,41 @@ class Origin(Protocol):
         """Say that the result of this task is not waited for."""
         ...
 
+    def explain(self, index: int) -> str:
+        """Ask where this task stands."""
+        ...
+
+    def ask_to_cancel(self, index: int) -> None:
+        """Ask the scheduler to cancel this task if it has not begun."""
+        ...
+
+
+def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]]":
+    """What a caller was given, as a list; `TypeError` where anything in it is no future."""
+    futures = list(found)
+    for future in futures:
+        if not isinstance(future, Future):
+            raise TypeError(
+                f"{caller} takes the futures that submit and map_async return, not {type(future).__name__}; "
+                "map returns plain results"
+            )
+    return futures
+
 
 class ScalerFuture(Future[Any]):
     """The result of one call, now or later; made by `Client.submit`, never by users.
 
-    It works wherever a `concurrent.futures.Future` does, and can be awaited. The value is unpickled in the thread that
-    first asks for it.
+    It works wherever a `concurrent.futures.Future` does. It can be awaited, in any event loop of asyncio; a coroutine
+    that is cancelled while it waits gives the task up, unless it has shielded it. The value is unpickled in the thread
+    that first asks for it.
     """
 
-    def __init__(self, origin: Origin, index: int) -> None:
+    #: a call that needs it was pickled while its value was not to be had, or large
+    _is_input = False
+    #: what was sealed, once it is opened, if other tasks may need it as it came: it is an input, or it failed
+    _kept: Sealed | None = None
+
+    def __init__(self, origin: Origin, index: int, submitted_at: float | None = None) -> None:
         # The base class's own initialiser is left out on purpose: it would make the condition at once.
         self._origin = origin
         self._index = index
@@ -66,6 +108,9 @@ class ScalerFuture(Future[Any]):
         self._result = None
         self._exception = None
         self._sealed: Sealed | None = None
+        self._facts: Facts | None = None
+        self._again: Again | None = None
+        self._submitted_at = time.monotonic() if submitted_at is None else submitted_at
 
     def __getattr__(self, name: str) -> Any:  # Any: the standard library's private attributes, whatever they are
         if name not in _MADE_WHEN_ASKED_FOR:
@@ -78,20 +123,36 @@ class ScalerFuture(Future[Any]):
         return self.__dict__[name]
 
     def __reduce__(self) -> str | tuple[Any, ...]:  # Any: as the base class declares it
-        raise TypeError("a future cannot be pickled; pass its result()")
+        """Among the arguments of a call a future stands for its value; elsewhere it cannot be pickled.
+
+        One that was opened stands for that very object as it is now, like any other argument.
+        """
+        with _CHANGES:
+            sealed = self._sealed
+            data = sealed.inline() if sealed is not None else None
+            is_opened = self._state == FINISHED and sealed is None and self._exception is None
+            self._is_input |= data is None and not is_opened
+        if is_opened:
+            return inputs.stand_in_for_value(self._result)
+        return inputs.stand_in(self) if data is None else inputs.stand_in_for_pickled(data)
 
     def __repr__(self) -> str:
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
 
     def __await__(self) -> Generator[Any, None, Any]:
-        import asyncio  # noqa: PLC0415  # a fifth of the time that importing a client takes; who awaits has it
+        from scaler.client.awaiting import outcome  # noqa: PLC0415  # asyncio takes its time; who awaits has it
 
-        return asyncio.wrap_future(self).__await__()
+        return outcome(self).__await__()
 
     @property
     def task_id(self) -> str:
         """The name of the task: client, batch and index."""
-        return str(self._origin.task_id(self._index))
+        return str(self.task)
+
+    @property
+    def task(self) -> TaskId:
+        """The same as the scheduler writes it."""
+        return self._origin.task_id(self._index)
 
     def done(self) -> bool:
         """Whether the task has finished, failed or been cancelled."""
@@ -100,6 +161,10 @@ class ScalerFuture(Future[Any]):
     def running(self) -> bool:
         """Whether a worker was reported to run the task now."""
         return self._state == RUNNING
+
+    def has_begun(self) -> bool:
+        """Whether the task was reported to run, or is done."""
+        return self._state != PENDING
 
     def cancelled(self) -> bool:
         """Whether the future was cancelled before its task was done."""
@@ -112,13 +177,29 @@ class ScalerFuture(Future[Any]):
                 return False
             if self._state != PENDING:
                 return True
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
+            self._become_cancelled()
+        self._tell_cancelled()
+        return True
+
+    def give_up(self) -> bool:
+        """As `cancel`, whether the task runs or not; False if it was done."""
+        with self._condition, _CHANGES:
+            if self._state in _DONE:
+                return False
+            self._become_cancelled()
+        self._tell_cancelled()
+        return True
+
+    def _become_cancelled(self) -> None:
+        """The caller holds the condition and `_CHANGES`."""
+        self._state = CANCELLED_AND_NOTIFIED
+        for waiter in self._waiters:
+            waiter.add_cancelled(self)
+        self._condition.notify_all()
+
+    def _tell_cancelled(self) -> None:
         self._origin.unwant(self._index)
         self._invoke_callbacks()
-        return True
 
     def result(self, timeout: float | None = None) -> Any:  # Any: whatever the task returned
         """What the task returned; raises what it raised, `CancelledError`, or `TimeoutError` after `timeout` s."""
@@ -154,11 +235,33 @@ class ScalerFuture(Future[Any]):
         outcome = sealed.open()
         with _CHANGES:
             if self._sealed is not None:
+                if self._is_input or outcome.error is not None:
+                    self._kept = self._sealed
                 self._result, self._exception, self._sealed = (
                     outcome.value,
                     outcome.error,
                     None,
                 )
+
+    # ---- what is known of it
+
+    def profiling_info(self) -> ProfilingInfo:
+        """How the task ran; `ValueError` before it is done, and if it never ran."""
+        if self._facts is None:
+            why = "it did not run" if self._state in _DONE else "it is not done"
+            raise ValueError(f"nothing is known of how task {self.task_id} ran: {why}")
+        return self._facts.profile(self._index, self._submitted_at)
+
+    def explain(self) -> str:
+        """Why the task does not run yet, or where it stands, in one line; asks the scheduler."""
+        if self._state in _DONE:
+            return "it was cancelled" if self.cancelled() else "it is done"
+        return self._origin.explain(self._index)
+
+    @property
+    def again(self) -> Again | None:
+        """All it takes to submit the task anew, if it failed."""
+        return self._again
 
     def _invoke_callbacks(self) -> None:
         """As in the base class; whatever a callback raises, even to exit, it does not end the I/O thread."""
@@ -170,6 +273,14 @@ class ScalerFuture(Future[Any]):
                     raise
                 LOGGER.exception("exception calling callback for %r", self)
 
+    def outcome(self) -> KnownOutcome | None:
+        """What became of the task, as it came, for a call whose bytes do not have it; None while it is not done."""
+        with _CHANGES:
+            if self._state == CANCELLED_AND_NOTIFIED:
+                return _CANCELLED
+            sealed = self._sealed or self._kept
+        return sealed.outcome() if sealed is not None else None
+
     # ---- in a forked child
 
     def disown(self, sealed: Sealed) -> None:
@@ -177,16 +288,34 @@ class ScalerFuture(Future[Any]):
         self.__dict__.pop("_condition", None)  # a thread of the parent may have held it
         self._sealed, self._state = sealed, FINISHED
 
-    # ---- called by the I/O thread
+    # ---- called by whoever keeps the outcomes
+
+    def revoke(self) -> None:
+        """The task was given up, whether it ran or not: from now on the future is cancelled, unless it was done."""
+        with self._condition, _CHANGES:
+            if self._state in _DONE:
+                return
+            self._become_cancelled()
+        self._invoke_callbacks()
 
     def note_running(self) -> None:
         """Record that a worker runs the task now."""
         with _CHANGES:
-            if self._state == PENDING:
-                self._state = RUNNING
+            if self._state != PENDING:
+                return
+            self._state = RUNNING
+            condition = self.__dict__.get("_condition")
+        if condition is not None:
+            with condition:
+                condition.notify_all()
 
-    def settle(self, sealed: Sealed) -> None:
+    def keep_call(self, again: Again) -> None:
+        """The task failed: keep what it takes to submit it anew, as long as somebody holds this future."""
+        self._again = again.only(self._index)
+
+    def settle(self, sealed: Sealed, facts: Facts | None = None) -> None:
         """Record the outcome and wake whoever waits; a future that was cancelled stays so."""
+        self._facts = facts
         with _CHANGES:
             if self._state in _DONE:
                 return

@@ -4,11 +4,10 @@ Other threads leave events in a deque and wake it only when it sleeps. It drains
 decide, does what they ask, and sleeps until the next descriptor or deadline.
 """
 
-import contextlib
+import copy
 import math
 import random
 import select
-import sys
 import threading
 import time
 import weakref
@@ -16,16 +15,22 @@ from collections import deque
 
 from scaler.client import waker
 from scaler.client.config import ClientConfig
+from scaler.client.failures import Failing, Failures
+from scaler.client.futures import ScalerFuture
+from scaler.client.news import News, tell
 from scaler.client.output import Terminal
-from scaler.client.posting import Posted, taken
+from scaler.client.posting import NeededTask, Posted, PostedColumn, taken
+from scaler.client.questions import Answer, Question
 from scaler.client.sinks import Sink
-from scaler.client.unattended import Unattended
 from scaler.client.waits import become_io_thread, require_may_wait
 from scaler.errors import ClientQuitException, ProtocolError, ScalerError
-from scaler.ids import BatchId, Incarnation, Range
+from scaler.ids import BatchId, Incarnation, Range, TaskId
 from scaler.ledger.events import (
     Began,
+    CancelAsked,
+    ClearAsked,
     Command,
+    ExplainAsked,
     Learned,
     Leaving,
     LinkDown,
@@ -46,7 +51,7 @@ from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
-from scaler.protocol import Output, WorkersReady
+from scaler.protocol import Explanation, Output
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
@@ -95,12 +100,12 @@ class IoThread:
         self._asleep = False
         #: when the link wants to be asked though nothing came, as it said before the last sleep
         self._link_due: float | None = 0.0
-        self._linked = threading.Event()
         self._over = threading.Event()
         self._error: ScalerError | None = None
         self._stop_by: float | None = None
         self._is_abandoned = False
-        self._unattended = Unattended()
+        self.news = News(config.address)
+        self.failures = Failures()
         self._terminal = Terminal()
         #: guards the client's open batches; who holds it knows that the client does not leave meanwhile
         self.lock = threading.Lock()
@@ -115,7 +120,7 @@ class IoThread:
         """In one word, for people."""
         if self.left_because or self._over.is_set():
             return "disconnected"
-        return "connected" if self._linked.is_set() else "connecting"
+        return "connected" if self.news.told.is_set() else "connecting"
 
     @property
     def error(self) -> ScalerError:
@@ -132,9 +137,9 @@ class IoThread:
     def connect(self) -> None:
         """Start, and return when the scheduler has answered; raises what it answered, or that it did not."""
         self._thread.start()
-        if not self._linked.wait(PATIENCE_S) and not self._over.is_set():
-            _tell(f"waiting for a scheduler at {self._config.address} …")
-            self._linked.wait()
+        if not self.news.told.wait(PATIENCE_S) and not self._over.is_set():
+            tell(f"waiting for a scheduler at {self._config.address} …")
+            self.news.told.wait()
         if self._error is not None:
             raise self._error
 
@@ -148,21 +153,62 @@ class IoThread:
         """Nobody waits for outcomes of this batch any more."""
         self._sinks.pop(batch, None)
 
-    def post(self, *events: LedgerEvent) -> None:
+    def post(self, *events: LedgerEvent | PostedColumn) -> None:
         """Tell the ledger, in order."""
         self._posted.extend(events)
         if self._asleep:
             self._waker.wake()
 
-    def post_call(self, batch: BatchId, index: int, call: bytes) -> None:
-        """Tell the ledger of one more call; neighbours that wait together travel together."""
-        self._posted.append((batch, index, call))
+    def post_call(self, batch: BatchId, index: int, call: bytes, futures: tuple[NeededTask, ...] = ()) -> None:
+        """Tell the ledger of one more call and the futures in it; neighbours that wait together travel together."""
+        self._posted.append((batch, index, call, futures))
         if self._asleep:
             self._waker.wake()
 
     def unwant(self, batch: BatchId, index: int) -> None:
         """Nobody waits for the result of this task any more."""
-        self.post(Unwanted(batch, (Range(index, index + 1),)))
+        self.give_up(batch, (Range(index, index + 1),))
+
+    def give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Nobody waits for the results of these tasks any more."""
+        self.post(Unwanted(batch, ranges))
+
+    def ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Have these cancelled if they have not begun."""
+        self.post(CancelAsked(batch, ranges))
+
+    def note_failed(self, future: ScalerFuture) -> None:
+        """This one has failed."""
+        self.failures.add(future)
+
+    def note_failed_among(self, tasks: Failing) -> None:
+        """Some of these have failed."""
+        self.failures.add_map(tasks)
+
+    def ask(self, question: Question) -> Answer:
+        """What the scheduler answers; raises why it never will."""
+        require_may_wait("asking the scheduler")
+        queue = self.news.questions.wait_for(question)
+        self.post(question)
+        if self._over.is_set():
+            self.news.questions.abort(self.error)
+        answer = queue.get()
+        if isinstance(answer, ScalerError):
+            raise copy.copy(answer)
+        return answer
+
+    def explain(self, task: TaskId) -> str:
+        """Where a task stands."""
+        answer = self.ask(ExplainAsked(task))
+        return answer.text if isinstance(answer, Explanation) else ""
+
+    def clear(self) -> None:
+        """Drop all that is unfinished; the caller holds `lock`, and appends to no batch opened before."""
+        self.post(ClearAsked())
+        for batch in list(self._sinks):
+            sink = self._sinks.pop(batch, None)
+            if sink is not None:
+                sink.clear()
 
     def leave(self, reason: str) -> None:
         """Leave the scheduler and end the thread; all that is unfinished is told the reason. Again: nothing."""
@@ -213,7 +259,7 @@ class IoThread:
 
     def _end(self) -> None:
         self._over.set()
-        self._linked.set()
+        self.news.end(self.error)
         self._abort_sinks()
         self._drop_dialer()
         self._dialing.close()
@@ -241,11 +287,8 @@ class IoThread:
         """Tell the user if nobody does it; leave when it is done and the client is gone."""
         if self._is_abandoned and self._stop_by is None and not self._work_waits():
             self._begin_leaving(ClientQuitException("the client is gone"))
-        due = self._unattended.due
-        if due is None or due > (now := time.monotonic()):
-            return
-        if self._unattended.look(work_waits=self._work_waits(), now=now):
-            _tell(f"no worker is ready at {self._config.address}: tasks wait until one connects …")
+        if self.news.next_look() is not None:
+            self.news.look(self._work_waits, time.monotonic())
 
     def _work_waits(self) -> bool:
         return any(sink.is_awaited for sink in list(self._sinks.values()))
@@ -277,7 +320,7 @@ class IoThread:
 
     def _patience_ms(self) -> float | None:
         """How long to sleep at most; None for as long as nothing comes."""
-        wishes = (self._link_due, self._ledger.next_deadline(), self._stop_by, self._unattended.due)
+        wishes = (self._link_due, self._ledger.next_deadline(), self._stop_by, self.news.next_look())
         deadlines = [due for due in wishes if due is not None]
         if not deadlines:
             return None
@@ -324,11 +367,10 @@ class IoThread:
                     self._drop_dialer()
                 case link_events.LinkUp(epoch, resumed):
                     ledger_events.append(LinkUp(epoch, resumed))
-                    self._linked.set()
                 case link_events.LinkDown():
                     ledger_events.append(LinkDown())
                 case link_events.Advised(text):
-                    _tell(text)
+                    tell(text)
                 case link_events.GaveUp(error):
                     self._error = self._error or error
                     return False
@@ -349,16 +391,14 @@ class IoThread:
                 case Resolve(batch):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.resolve(command)
-                case Reject(batch, ranges, failure):
+                case Reject(batch, ranges, failure, again):
                     if (sink := self._sinks.get(batch)) is not None:
-                        sink.reject(ranges, failure)
+                        sink.reject(ranges, failure, again)
                 case Began(batch, ranges):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.began(ranges)
-                case Learned(WorkersReady(ready)):
-                    self._unattended.learned(ready=ready, now=time.monotonic())
-                case Learned():
-                    continue
+                case Learned(message):
+                    self.news.learn(message, time.monotonic())
         return said
 
     def _abort_sinks(self) -> None:
@@ -366,11 +406,6 @@ class IoThread:
             sink = self._sinks.pop(batch, None)
             if sink is not None:
                 sink.abort(self.error)
-
-
-def _tell(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a stderr that is closed
-        print(f"scaler: {text}", file=sys.stderr, flush=True)  # noqa: T201  # for the user
 
 
 def _needs_no_key(config: ClientConfig, address: Address) -> bool:

@@ -36,7 +36,8 @@ class SchedulerClusterCombo:
 
     While `max_number_of_tasks_waiting` tasks wait clients keep theirs (-1: no limit); `task_timeout_seconds` ends tasks
     that have no timeout of their own (0: none). A worker that has been idle for `garbage_collect_interval_seconds`
-    collects garbage, and gives memory back if it holds more than `trim_memory_threshold_bytes`.
+    collects garbage, and gives memory back if it holds more than `trim_memory_threshold_bytes`. With `private` no
+    program finds it that is not told its address, not even `Client()` in this process.
 
     `per_worker_capabilities` maps tags to -1, and what can be had in numbers to how much of it there is. Keywords of
     Scaler without a meaning here are accepted with a `DeprecationWarning`.
@@ -58,6 +59,7 @@ class SchedulerClusterCombo:
         garbage_collect_interval_seconds: float = 30,
         trim_memory_threshold_bytes: int = 1 << 30,
         protected: bool = True,
+        private: bool = False,
         event_loop: str = "builtin",
         logging_paths: Sequence[str] = (),
         logging_level: str | None = None,
@@ -76,16 +78,13 @@ class SchedulerClusterCombo:
         )
         _warn_of(others)
         common = _logging(logging_paths, logging_level, logging_config_file, key_file)
-        scheduler = _scheduler(address, common, event_loop, monitor_address, is_protected=protected)
+        scheduler = _scheduler(address, common, event_loop, monitor_address, protected=protected, private=private)
         scheduler += [f"--client-timeout={client_timeout_seconds}", f"--worker-timeout={worker_timeout_seconds}"]
         scheduler += [f"--max-queued-tasks={max_number_of_tasks_waiting}"]
         worker = _worker(common, n_workers, threads_per_worker, per_worker_capabilities or {})
         worker += [f"--heartbeat-interval={heartbeat_interval_seconds}", f"--death-timeout={death_timeout_seconds}"]
-        worker += [
-            f"--task-timeout={task_timeout_seconds}",
-            f"--garbage-collect-interval={garbage_collect_interval_seconds}",
-        ]
-        worker += [f"--trim-memory-threshold={trim_memory_threshold_bytes}"]
+        worker += [f"--task-timeout={task_timeout_seconds}", f"--trim-memory-threshold={trim_memory_threshold_bytes}"]
+        worker += [f"--garbage-collect-interval={garbage_collect_interval_seconds}"]
         self._address = self._start([scheduler, worker] if n_workers else [scheduler], is_protected=protected)
 
     def _start(self, commands: Sequence[list[str]], *, is_protected: bool) -> str:
@@ -106,6 +105,11 @@ class SchedulerClusterCombo:
         for child in self._children:
             child.watch(functools.partial(report, address, is_protected=is_protected))
         return address
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and no part of it has ended."""
+        return bool(self._children) and all(child.is_running for child in self._children)
 
     def get_address(self) -> str:
         """Where clients reach the scheduler."""
@@ -164,10 +168,16 @@ def _logging(paths: Sequence[str], level: str | None, config_file: str | None, k
 
 
 def _scheduler(
-    address: str | None, common: list[str], event_loop: str, monitor_address: str | None, *, is_protected: bool
+    address: str | None,
+    common: list[str],
+    event_loop: str,
+    monitor_address: str | None,
+    *,
+    protected: bool,
+    private: bool,
 ) -> list[str]:
     words = ["scheduler", address or "tcp://127.0.0.1:0", *common, "--event-loop", event_loop]
-    words += ["--protected" if is_protected else "--no-protected"]
+    words += ["--protected" if protected else "--no-protected", *(["--private"] if private else [])]
     return words + (["--monitor-address", monitor_address] if monitor_address else [])
 
 

@@ -2,12 +2,14 @@
 
 from scaler.core.chunks import ChunkStore
 from scaler.core.lifecycle import ENDED
+from scaler.core.needs import Input, Needed
 from scaler.core.queue import ClassKey, Lane
 from scaler.core.runs import Run
 from scaler.core.runtimes import RunTimes
 from scaler.core.spans import NO_COUNTS, NO_NEEDS, Counts, Needs, SpanMap
 from scaler.ids import BatchId, FunctionId, Incarnation
 from scaler.protocol import BatchOptions
+from scaler.ranges import RangeSet
 
 
 class Batch:
@@ -17,6 +19,7 @@ class Batch:
         "_lane",
         "_lanes",
         "appended",
+        "asked_back",
         "function",
         "gone",
         "id",
@@ -24,12 +27,14 @@ class Batch:
         "is_orphan",
         "is_resumed",
         "known_tags",
+        "needs",
         "options",
         "rivals",
         "serial",
         "spans",
         "store",
         "times",
+        "wanted",
     )
 
     def __init__(
@@ -53,8 +58,14 @@ class Batch:
         self.is_resumed = False
         #: None, or the tags that were known when its own was found unknown: its tasks are refused
         self.known_tags: tuple[str, ...] | None = None
+        #: what is to be cancelled if its cluster has not begun it, and was asked for
+        self.asked_back = RangeSet()
         #: runs with claims beside the span's own run
         self.rivals: list[Run] = []
+        #: what those of its tasks need that need others and have not ended, by index
+        self.needs: dict[int, Needed] = {}
+        #: those of its tasks that others need, by index
+        self.wanted: dict[int, Input] = {}
         self._lane = Lane(serial, batch.owner, options.priority, ClassKey(options.tag, options.resources, NO_NEEDS))
         self._lanes: dict[Needs, Lane] = {NO_NEEDS: self._lane}
 

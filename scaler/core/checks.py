@@ -18,6 +18,7 @@ def check_all(managers: Managers) -> None:
     _check_queue(managers)
     managers.workers.check()
     managers.functions.check()
+    managers.tasks.inputs.check(managers.tasks.by_serial)
     managers.objects.check()
     for client in managers.clients.clients.values():
         assert set(client.batches) == {name for name in managers.tasks.batches if name.owner == client.peer}

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Iterator
 
 from scaler.core.batches import Batch
+from scaler.core.everywhere import Everywhere
+from scaler.core.inputs import sendable
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
@@ -11,12 +13,14 @@ from scaler.core.spans import Span, Wait
 from scaler.core.workers import Cluster
 from scaler.ids import FunctionId
 from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
+from scaler.protocol.columns import Frame
 
 
 class Placement:
     """Gives queued tasks to clusters with room."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes) -> None:
+    def __init__(self, managers: Managers, outcomes: Outcomes, everywhere: Everywhere) -> None:
+        self._everywhere = everywhere
         self._config = managers.config
         self._tasks = managers.tasks
         self._queue = managers.tasks.queue
@@ -97,7 +101,7 @@ class Placement:
             count = self._allowance(cluster, known, lane, shares[known], now)
             if count > 0:
                 before = known.tasks
-                self._give(cluster, known, lane, -(-count // sharers))
+                self._give(cluster, known, lane, -(-count // sharers), now)
                 shares[known] -= before - known.tasks
             else:
                 passed.add(known)
@@ -164,7 +168,7 @@ class Placement:
 
     # ---- giving
 
-    def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int) -> None:
+    def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int, now: float) -> None:
         """Send the first tasks of a lane, one slice of one chunk, or ask their client for what is missing."""
         batch = self._tasks.by_serial[lane.serial]
         span = batch.spans.at(lane.first)
@@ -180,13 +184,21 @@ class Placement:
         if column is None:
             self._ask_arguments(batch, span)
             return
+        if batch.options.everywhere:
+            self._everywhere.begin(batch, column.slice(lo, lo + 1), frames, now)
+            return
+        inputs: tuple[Frame, ...] = ()
+        if batch.needs:
+            hi, inputs = sendable(batch, lo, column.hi)
+            column = column.slice(lo, hi)
         if cluster.is_new_function(batch.function):
             size_bytes = sum(len(frame) for frame in frames)
             self._outbox.send(cluster.peer, DefineFunction(batch.function, size_bytes), frames)
-        run = self._tasks.new_run(batch, lo, column.hi, load, column.size_bytes)
+        size_bytes = column.size_bytes + sum(map(len, inputs)) if inputs else column.size_bytes
+        run = self._tasks.new_run(batch, lo, column.hi, load, size_bytes)
         self._tasks.advance(batch, lo, column.hi, Trigger.PLACE, run=run)
-        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options)
-        self._outbox.send(cluster.peer, message, column.frames())
+        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options, len(inputs))
+        self._outbox.send(cluster.peer, message, column.frames() + inputs)
         cluster.is_alone = known.key.needs.alone
         known.pass_turn(lane)
         self._queue.classes.move_to_end(known.key)

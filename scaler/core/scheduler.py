@@ -23,6 +23,7 @@ from scaler.core.events import (
     StopAsked,
     WatchersChanged,
 )
+from scaler.core.everywhere import Everywhere
 from scaler.core.flow import Flow
 from scaler.core.functions import FunctionTable
 from scaler.core.managers import Managers
@@ -36,6 +37,7 @@ from scaler.core.results import Reports
 from scaler.core.retraction import Retraction
 from scaler.core.spans import Wait
 from scaler.core.tasks import TaskManager
+from scaler.core.unbegun import Unbegun
 from scaler.core.workers import Cluster, WorkerManager
 from scaler.errors import ProtocolError
 from scaler.ids import Epoch, Incarnation
@@ -55,6 +57,7 @@ from scaler.protocol import (
     FromCluster,
     Goodbye,
     Holding,
+    InputKnown,
     LocateObject,
     NeedFunction,
     ObjectChunk,
@@ -90,6 +93,9 @@ _About = (
 )
 
 
+_PROTECTED = "this scheduler is protected: only its operator may stop it, or any client if it runs with --no-protected"
+
+
 class SchedulerCore:
     """One scheduler; the shell feeds it and performs what it asks for."""
 
@@ -103,14 +109,16 @@ class SchedulerCore:
             FunctionTable(config.idle_function_bytes),
             ObjectManager(),
         )
-        self._outcomes = outcomes = Outcomes(managers)
         self._flow = flow = Flow(managers)
-        self._reports = reports = Reports(managers, outcomes, flow)
-        self._placement = placement = Placement(managers, outcomes)
+        self._outcomes = outcomes = Outcomes(managers, flow)
+        self._everywhere = everywhere = Everywhere(managers, outcomes, flow)
+        self._placement = placement = Placement(managers, outcomes, everywhere)
         self._retraction = retraction = Retraction(managers)
+        unbegun = Unbegun(managers, outcomes, retraction)
+        self._reports = reports = Reports(managers, outcomes, flow, unbegun)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
-        self._requests = Requests(managers, outcomes, placement)
-        self._membership = Membership(managers, outcomes, recovery)
+        self._requests = Requests(managers, outcomes, placement, unbegun)
+        self._membership = Membership(managers, outcomes, recovery, everywhere)
         self._admission = Admission(managers)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
@@ -128,6 +136,7 @@ class SchedulerCore:
         """Every invariant, the slow way."""
         check_all(self.managers)
         self._recovery.check()
+        self._everywhere.check()
 
     # ---- events
 
@@ -177,9 +186,11 @@ class SchedulerCore:
             case Taken():
                 requests.taken(client, message)
             case OpenBatch():
-                requests.open(client, message)
+                requests.open(client, message, now)
             case CloseBatch():
                 requests.close(client, message)
+            case InputKnown():
+                requests.input_known(client, message, frames)
             case DefineFunction():
                 requests.define(message, frames)
             case CancelTasks():
@@ -201,12 +212,14 @@ class SchedulerCore:
         reports = self._reports
         match message:
             case SpanResult():
-                if not self._recovery.keeps(cluster, message, frames):
+                if self._everywhere.keeps(cluster, message, frames):
+                    reports.running(cluster, message.running, now)
+                elif not self._recovery.keeps(cluster, message, frames):
                     reports.finished(cluster, message, frames, now)
             case Running():
                 reports.running(cluster, message.running, now)
             case Returned():
-                if not self._recovery.keeps(cluster, message):
+                if not self._everywhere.keeps(cluster, message) and not self._recovery.keeps(cluster, message):
                     reports.returned(cluster, message, now)
             case RetractAnswered():
                 reports.retract_answered(cluster, message)
@@ -265,7 +278,7 @@ class SchedulerCore:
     def _shut_down(self, client: ClientRecord) -> None:
         outbox = self.managers.outbox
         if self.config.is_protected and client.role != "operator":
-            outbox.send(client.peer, ShutdownAnswer("this scheduler is protected: only its operator may stop it"))
+            outbox.send(client.peer, ShutdownAnswer(_PROTECTED))
             return
         outbox.send(client.peer, ShutdownAnswer())
         for peer in self.managers.workers.clusters:
@@ -284,6 +297,8 @@ class SchedulerCore:
         managers = self.managers
         self._recovery.release(now)
         self._end_backoffs(now)
+        self._outcomes.dependents.tell()
+        self._everywhere.tick()
         self._placement.place(now)
         self._retraction.balance(now)
         self._flow.tick(now)

@@ -1,7 +1,9 @@
 """One batch as its ledger sees it: what was appended, what was sent, and what is still waited for."""
 
-from scaler.ids import BatchId, FunctionId, Range
-from scaler.protocol import AppendTasks, BatchOptions
+from collections.abc import Callable
+
+from scaler.ids import BatchId, FunctionId, Range, TaskId
+from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 from scaler.protocol.store import ColumnStore
 from scaler.ranges import RangeSet
@@ -13,16 +15,19 @@ class LedgerBatch:
     __slots__ = (
         "announced",
         "appended",
+        "asked",
         "close_said",
         "closed",
         "columns",
         "ever_announced",
         "function",
         "id",
+        "needs",
         "options",
         "sent",
         "unresolved",
         "unwanted",
+        "wanted",
         "wanted_again",
     )
 
@@ -36,8 +41,14 @@ class LedgerBatch:
         self.unresolved = RangeSet()
         #: indices given up, of which the scheduler has not been told: it must know them first
         self.unwanted = RangeSet()
+        #: unresolved indices to be cancelled unless they have begun, of which the scheduler is to be told
+        self.asked = RangeSet()
         #: indices whose arguments the scheduler asked for again
         self.wanted_again = RangeSet()
+        #: of those of its calls that need other tasks and are not resolved, these tasks
+        self.needs: dict[int, tuple[TaskId, ...]] = {}
+        #: those of its unresolved indices that others need
+        self.wanted: set[int] = set()
         #: every index below has been appended
         self.appended = 0
         #: every index below has been sent, to this scheduler or an earlier one
@@ -56,7 +67,7 @@ class LedgerBatch:
     @property
     def has_more_to_say(self) -> bool:
         """Whether arguments, a cancellation or the closing wait for a link with room."""
-        return bool(self.sent < self.appended or self.wanted_again or self.unwanted or self.must_close)
+        return bool(self.sent < self.appended or self.wanted_again or self.unwanted or self.asked or self.must_close)
 
     @property
     def must_close(self) -> bool:
@@ -79,6 +90,7 @@ class LedgerBatch:
         newly = self.unresolved.remove(lo, hi)
         for part in newly:
             self._drop_columns(part.lo, part.hi)
+            self.asked.remove(part.lo, part.hi)
         return newly
 
     def give_up(self, lo: int, hi: int) -> None:
@@ -88,25 +100,47 @@ class LedgerBatch:
         if self.closed:
             self._cut_tail()
 
-    def next_append(self) -> tuple[AppendTasks, ArgumentColumn] | None:
-        """The next arguments to send, new ones or those asked for again; counts them as sent."""
+    def ask(self, lo: int, hi: int) -> None:
+        """[lo, hi) is to be cancelled unless it has begun; it is waited for until the scheduler says more."""
+        for part in self.unresolved.within(lo, hi):
+            self.asked.add(part.lo, part.hi)
+
+    def next_append(self, is_said: Callable[[TaskId], bool] = lambda _: True) -> ArgumentColumn | None:
+        """The next arguments to send, new ones or those asked for again; counts them as sent.
+
+        `is_said`: whether the scheduler knows of a task, which has to be so before it hears of one that needs it.
+        """
         while self.wanted_again:
             first = next(iter(self.wanted_again))
             wanted = self.unresolved.within(first.lo, first.hi)
             column = self.columns.head(*wanted[0]) if wanted else None
             self.wanted_again.remove(first.lo, column.hi if column is not None else first.hi)
             if column is not None:
-                return AppendTasks(self.id, column.lo, column.count), column
+                return column
         column = self.columns.head(self.sent, self.appended)
+        if column is not None and self.needs:
+            column = self._without_untold(column, is_said)
         if column is None:
             return None
         self.sent = column.hi
         self._drop_columns(column.lo, column.hi)
-        return AppendTasks(self.id, column.lo, column.count), column
+        return column
+
+    def _without_untold(self, column: ArgumentColumn, is_said: Callable[[TaskId], bool]) -> ArgumentColumn | None:
+        """The calls before the first that needs a task the scheduler does not know yet."""
+        for index in range(column.lo, column.hi):
+            for task in self.needs.get(index, ()):
+                if not is_said(task) and not (task.batch == self.id and task.index < index):
+                    return column.slice(column.lo, index) if index > column.lo else None
+        return column
 
     def unwanted_now(self) -> list[Range]:
         """What was given up and can be cancelled, since it has been sent."""
         return self.unwanted.remove(0, self.sent)
+
+    def asked_now(self) -> list[Range]:
+        """What can be asked for now, since it has been sent."""
+        return self.asked.remove(0, self.sent)
 
     def tell_anew(self) -> None:
         """The present scheduler is a new one: it knows nothing of this batch, nor of what was given up."""
@@ -121,6 +155,8 @@ class LedgerBatch:
         assert all(hi <= self.sent for _, hi in self.wanted_again), self.id
         assert all(hi <= self.appended for _, hi in (*self.unwanted, *self.unresolved)), self.id
         assert not any(self.unresolved.intersects(lo, hi) for lo, hi in self.unwanted), self.id
+        assert all(index in self.unresolved for index in (*self.needs, *self.wanted)), self.id
+        assert all(self.unresolved.within(lo, hi) == [(lo, hi)] for lo, hi in self.asked), self.id
         for lo, hi in (*self.unresolved, (self.sent, self.appended)):
             assert self.columns.extent(lo) >= hi, (self.id, lo, hi)
         for column in self.columns.overlapping(0, self.sent):

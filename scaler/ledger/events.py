@@ -1,10 +1,21 @@
 """What the client's ledger is told and what it asks for."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
-from scaler.ids import BatchId, Epoch, FunctionId, Range
+from scaler.ids import BatchId, Epoch, FunctionId, Range, TaskId
 from scaler.protocol import BatchOptions, Failure, FromClient, ToClient
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.inputs import Dependencies
+
+
+class KnownOutcome(NamedTuple):
+    """What became of a task: status and bytes, of the last of so many attempts."""
+
+    status: int
+    frames: tuple[Frame, ...]
+    attempts: int = 1
 
 
 class LinkUp(Struct, frozen=True):
@@ -41,10 +52,15 @@ class BatchOpened(Struct, frozen=True):
 
 
 class TasksAppended(Struct, frozen=True):
-    """The caller has pickled the next calls of an open batch."""
+    """The caller has pickled the next calls of an open batch; some may need what other tasks of this client return.
+
+    `known` says what became of those of them whose outcome the ledger has handed out already.
+    """
 
     batch: BatchId
     column: ArgumentColumn
+    dependencies: Dependencies = {}
+    known: tuple[tuple[TaskId, KnownOutcome], ...] = ()
 
 
 class BatchClosed(Struct, frozen=True):
@@ -55,6 +71,13 @@ class BatchClosed(Struct, frozen=True):
 
 class Unwanted(Struct, frozen=True):
     """The caller wants these no longer: cancelled, or every future to them is gone."""
+
+    batch: BatchId
+    ranges: tuple[Range, ...]
+
+
+class CancelAsked(Struct, frozen=True):
+    """The caller wants these cancelled if they have not begun; they are waited for until the scheduler says so."""
 
     batch: BatchId
     ranges: tuple[Range, ...]
@@ -72,6 +95,12 @@ class ShutdownAsked(Struct, frozen=True):
     """The caller wants the scheduler to stop."""
 
 
+class ExplainAsked(Struct, frozen=True):
+    """The caller wants to know why a task does not run yet."""
+
+    task: TaskId
+
+
 Event = (
     LinkUp
     | LinkDown
@@ -81,9 +110,11 @@ Event = (
     | TasksAppended
     | BatchClosed
     | Unwanted
+    | CancelAsked
     | ClearAsked
     | Leaving
     | ShutdownAsked
+    | ExplainAsked
 )
 
 
@@ -94,13 +125,50 @@ class Say(Struct, frozen=True):
     frames: tuple[Frame, ...] = ()
 
 
+class KnownInput(Struct, frozen=True):
+    """A task that another one needed, and what became of it."""
+
+    task: TaskId
+    known: KnownOutcome | None
+
+    def outcome(self) -> KnownOutcome | None:
+        return self.known
+
+
+class Again(Struct, frozen=True):
+    """All it takes to submit failed tasks anew; `columns` have the calls of all of them, in order, among others."""
+
+    function: FunctionId
+    frames: tuple[Frame, ...]
+    options: BatchOptions
+    columns: tuple[ArgumentColumn, ...]
+    inputs: dict[int, tuple[KnownInput, ...]] = {}
+
+    def only(self, index: int) -> "Again":
+        """The same for one of them, which keeps the bytes of no other alive."""
+        column = next(column for column in self.columns if column.lo <= index < column.hi).slice(index, index + 1)
+        if len(column.data) == 1:
+            column = ArgumentColumn(index, 1, bytes(column.offsets), (bytes(column.data[0]),))
+        inputs = self.inputs.get(index, ())
+        return Again(self.function, self.frames, self.options, (column,), {index: inputs} if inputs else {})
+
+    def inputs_of_one(self) -> tuple[KnownInput, ...]:
+        """What the only task in it needed."""
+        return next(iter(self.inputs.values()), ())
+
+
 class Resolve(Struct, frozen=True):
-    """These tasks are done: each index is resolved exactly once, by this or by `Reject`."""
+    """These tasks are done: each index is resolved exactly once, by this or by `Reject`.
+
+    `again` is there if any of them failed.
+    """
 
     batch: BatchId
     column: ResultColumn
     place: str
     attempts: int
+    host: str = ""
+    again: Again | None = None
 
 
 class Reject(Struct, frozen=True):
@@ -109,6 +177,7 @@ class Reject(Struct, frozen=True):
     batch: BatchId
     ranges: tuple[Range, ...]
     failure: Failure
+    again: Again | None = None
 
 
 class Began(Struct, frozen=True):

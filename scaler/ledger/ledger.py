@@ -6,19 +6,22 @@ until their results are here, so that any scheduler can be told everything anew.
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import assert_never
 
-from scaler.ids import BatchId, FunctionId, Range
+from scaler.ids import BatchId, FunctionId, Range, TaskId
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
+    Again,
     BatchClosed,
     BatchOpened,
     Began,
+    CancelAsked,
     ClearAsked,
     Command,
     Event,
+    ExplainAsked,
     FunctionPickled,
+    KnownOutcome,
     Learned,
     Leaving,
     LinkDown,
@@ -32,17 +35,25 @@ from scaler.ledger.events import (
     Unwanted,
 )
 from scaler.ledger.functions import FunctionShelf
+from scaler.ledger.inputs import LedgerInputs
+from scaler.ledger.requests import Requests
+from scaler.ledger.sayings import cancel, resume
+from scaler.ledger.taken import TakenNotes
 from scaler.protocol import (
-    CancelTasks,
+    AppendTasks,
+    Cause,
     ClearClient,
     CloseBatch,
     DefineFunction,
+    ExplainTask,
     Explanation,
+    Failure,
     FetchChunks,
     FreeObjects,
     Goodbye,
     KnownTags,
     NeedFunction,
+    NeedInputs,
     NeedTasks,
     ObjectChunk,
     ObjectLocated,
@@ -51,25 +62,22 @@ from scaler.protocol import (
     Output,
     QueueFull,
     Results,
-    Resume,
     Resumed,
     ShutdownAnswer,
     ShutdownScheduler,
-    Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     ToClient,
     WorkersReady,
 )
-from scaler.protocol.codec import HEADER_BYTES
-from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
-from scaler.protocol.options import MAX_RANGES
-from scaler.ranges import RangeSet
+from scaler.protocol.codec import HEADER_BYTES, encode_failure
+from scaler.protocol.columns import FAILED, Frame, ResultColumn
+from scaler.protocol.inputs import dependency_frames
 
-#: acknowledgements of results are gathered for so long, or until they stand for so much
-TAKEN_DELAY_S = 0.05
-TAKEN_MESSAGES = 64
-TAKEN_BYTES = 1 << 20
+_CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
+#: for who needs a task that was cleared
+_GONE = KnownOutcome(FAILED, (encode_failure(_CANCELLED),))
 
 
 class Ledger:
@@ -83,13 +91,12 @@ class Ledger:
         #: all and only batches with `has_more_to_say`, in the order of their turns
         self._talking: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
         self._functions = FunctionShelf()
-        #: results that came and were not acknowledged
-        self._taken: OrderedDict[BatchId, RangeSet] = OrderedDict()
-        self._taken_messages = 0
-        self._taken_bytes = 0
-        self._taken_due: float | None = None
-        #: requests that wait for a link, said before all else
-        self._requests: list[ClearClient | ShutdownScheduler] = []
+        self._inputs = LedgerInputs()
+        self._taken = TakenNotes()
+        #: said before all else
+        self._requests = Requests()
+        #: tasks of which it was asked in this turn where they stand
+        self._asked: list[TaskId] = []
 
     @property
     def unresolved(self) -> int:
@@ -114,13 +121,16 @@ class Ledger:
                     commands += self._handle_one(event, now)
         if self._linked:
             commands += self._answer() if self._is_held else self._talk(room_bytes)
-            if self._taken_due is not None and now >= self._taken_due:
-                commands += self._say_taken()
+            if self._taken.due is not None and now >= self._taken.due:
+                commands += self._taken.say()
+        asked, self._asked = self._asked, []
+        for task in asked:
+            commands += self._explain(task)
         return commands
 
     def next_deadline(self) -> float | None:
         """When acknowledgements that were gathered must go."""
-        return self._taken_due if self._linked else None
+        return self._taken.due if self._linked else None
 
     def check(self) -> None:
         """Raise unless every invariant holds, looked at the slow way."""
@@ -129,12 +139,13 @@ class Ledger:
             assert batch.has_more_to_say == (batch.id in self._talking), batch.id
         assert all(name in self._batches for name in self._talking)
         self._functions.check(Counter(batch.function for batch in self._batches.values()))
-        assert (self._taken_due is None) == (not self._taken)
+        self._taken.check()
+        self._inputs.check(self._batches.values())
 
     def _handle_one(self, event: Event, now: float) -> list[Command]:
         match event:
-            case TasksAppended(batch, column):
-                self._append(batch, column)
+            case TasksAppended():
+                self._append(event)
                 return []
             case Received(message, frames):
                 return self._received(message, frames, now)
@@ -150,9 +161,10 @@ class Ledger:
                 return []
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
+            case CancelAsked(batch, ranges):
+                return self._ask_to_cancel(batch, ranges)
             case LinkUp():
-                self._linked = True
-                return self._say_requests()
+                return self._go_on()
             case LinkDown():
                 self._linked = False
                 return []
@@ -161,18 +173,44 @@ class Ledger:
             case Leaving():
                 return self._leave()
             case ShutdownAsked():
-                self._requests.append(ShutdownScheduler())
+                self._requests.ask(ShutdownScheduler())
                 return self._say_requests()
+            case ExplainAsked(task):
+                self._asked.append(task)
+                return []
             case _:
                 assert_never(event)
 
+    def _go_on(self) -> list[Command]:
+        """What nobody wants is told before any new call: who needs what that needed is to be asked for it anew."""
+        self._linked = True
+        said = self._say_requests()
+        for batch in list(self._talking.values()):
+            said += cancel(batch)
+            self._settle(batch)
+        return said
+
     # ---- the caller's side
 
-    def _append(self, batch: BatchId, column: ArgumentColumn) -> None:
-        known = self._batches.get(batch)
+    def _append(self, event: TasksAppended) -> None:
+        known = self._batches.get(event.batch)
         if known is not None:  # one that is not was cleared while its caller went on
-            known.append(column)
-            self._talking[batch] = known
+            known.append(event.column)
+            self._talking[known.id] = known
+            for task, outcome in event.known:
+                self._inputs.learn(task, outcome)
+            for index, tasks in event.dependencies.items():
+                self._depend(known, index, tasks)
+
+    def _depend(self, batch: LedgerBatch, index: int, tasks: tuple[TaskId, ...]) -> None:
+        batch.needs[index] = tasks
+        self._inputs.need(tasks)
+        for task in tasks:
+            needed = self._batches.get(task.batch)
+            if needed is not None and task.index in needed.unresolved:
+                needed.wanted.add(task.index)
+            else:  # it has ended; if nobody told how, it was cleared
+                self._inputs.learn(task, _GONE)
 
     def _close(self, batch: BatchId) -> None:
         known = self._batches.get(batch)
@@ -185,47 +223,73 @@ class Ledger:
         if known is None:
             return []
         for lo, hi in ranges:
+            self._inputs.failed(known, lo, hi, _CANCELLED)
             known.give_up(lo, hi)
-        said = self._cancel(known) if self._linked else []
+            if known.needs:
+                self._inputs.release(known, lo, hi)
+        said = cancel(known) if self._linked else []
+        self._settle(known)
+        return said
+
+    def _ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> list[Command]:
+        known = self._batches.get(batch)
+        if known is None:
+            return []
+        for lo, hi in ranges:
+            known.ask(lo, hi)
+        said = cancel(known) if self._linked and known.announced else []
         self._settle(known)
         return said
 
     def _clear(self) -> list[Command]:
         for batch in list(self._batches.values()):
             self._forget(batch)
-        self._requests.append(ClearClient())
+        self._requests.ask(ClearClient())
+        return self._say_requests()
+
+    def _explain(self, task: TaskId) -> list[Command]:
+        """Ask the scheduler where a task stands, unless the answer lies here."""
+        known = self._batches.get(task.batch)
+        if not self._linked:
+            return [Learned(Explanation(task, "the scheduler cannot be reached at the moment"))]
+        if known is not None and task.index >= known.sent:
+            return [Learned(Explanation(task, "it has not been sent: what was submitted before it goes first"))]
+        self._requests.ask(ExplainTask(task))
         return self._say_requests()
 
     def _leave(self) -> list[Command]:
         """Nothing is said after a goodbye: nobody would acknowledge it, and a leaver waits for that."""
-        said = [*self._say_taken(), Say(Goodbye("the client disconnects"))] if self._linked else []
+        said = [*self._taken.say(), Say(Goodbye("the client disconnects"))] if self._linked else []
         for batch in list(self._batches.values()):
             self._forget(batch)
         self._linked = False
         return said
 
     def _say_requests(self) -> list[Command]:
-        if not self._linked:
-            return []
-        said: list[Command] = [Say(request) for request in self._requests]
-        self._requests.clear()
-        return said
+        return self._requests.say() if self._linked else []
 
     # ---- the scheduler's side
 
     def _received(self, message: ToClient, frames: tuple[Frame, ...], now: float) -> list[Command]:
         match message:
-            case Results(batch, lo, hi, base, place, attempts):
+            case Results(batch, lo, hi, base, place, attempts, host):
                 column = ResultColumn.from_frames(lo, hi, base, frames)
-                self._note_taken(batch, ((lo, hi),), column.size_bytes, now)
+                if (known := self._batches.get(batch)) is not None and known.wanted:
+                    self._inputs.resolved(known, column, attempts)
+                self._taken.note(batch, ((lo, hi),), column.size_bytes, now)
+                again = self._again(batch, column.unsuccessful())
                 return [
-                    Resolve(batch, column.slice(part.lo, part.hi), place, attempts)
+                    Resolve(batch, column.slice(part.lo, part.hi), place, attempts, host, again)
                     for part in self._resolve(batch, ((lo, hi),))
                 ]
             case TasksFailed(batch, ranges, failure):
-                self._note_taken(batch, ranges, 0, now)
+                self._taken.note(batch, ranges, 0, now)
+                if (known := self._batches.get(batch)) is not None:
+                    for lo, hi in ranges:
+                        self._inputs.failed(known, lo, hi, failure)
+                again = self._again(batch, [index for lo, hi in ranges for index in (lo, hi - 1)])
                 newly = self._resolve(batch, ranges)
-                return [Reject(batch, tuple(newly), failure)] if newly else []
+                return [Reject(batch, tuple(newly), failure, again)] if newly else []
             case TasksBegan(batch, ranges):
                 known = self._batches.get(batch)
                 waited = [part for span in ranges for part in known.unresolved.within(*span)] if known else []
@@ -233,6 +297,8 @@ class Ledger:
             case NeedTasks(batch, lo, hi):
                 self._want_again(batch, lo, hi)
                 return []
+            case NeedInputs(tasks):
+                return self._inputs.tell(tasks)
             case NeedFunction(function):
                 return self._define(function) if function in self._functions else []
             case Output():
@@ -240,18 +306,34 @@ class Ledger:
             case QueueFull(full):
                 self._is_held = full
                 return []
-            case KnownTags() | WorkersReady() | ShutdownAnswer() | Explanation() | Goodbye():
+            case ShutdownAnswer() | Explanation():
+                self._requests.answered(message)
+                return [Learned(message)]
+            case KnownTags() | WorkersReady() | TasksWait() | Goodbye():
                 return [Learned(message)]
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
                 return [Learned(message)]
             case _:
                 assert_never(message)
 
+    def _again(self, batch: BatchId, failed: list[int]) -> Again | None:
+        """What it would take to submit tasks anew that failed, from the first of these to the last; before it goes."""
+        known = self._batches.get(batch)
+        if known is None or not failed:
+            return None
+        columns = known.columns.overlapping(failed[0], failed[-1] + 1)
+        frames = self._functions.frames(known.function)
+        inputs = self._inputs.known(known, failed[0], failed[-1] + 1) if known.needs else {}
+        return Again(known.function, frames, known.options, tuple(columns), inputs)
+
     def _resolve(self, batch: BatchId, ranges: Iterable[tuple[int, int]]) -> list[Range]:
         known = self._batches.get(batch)
         if known is None:
             return []
         newly = [part for lo, hi in ranges for part in known.resolve(lo, hi)]
+        if known.needs:
+            for lo, hi in newly:
+                self._inputs.release(known, lo, hi)
         self._settle(known)
         return newly
 
@@ -261,29 +343,6 @@ class Ledger:
             for part in known.unresolved.within(lo, min(hi, known.sent)):
                 known.wanted_again.add(part.lo, part.hi)
             self._settle(known)
-
-    def _note_taken(self, batch: BatchId, ranges: Iterable[tuple[int, int]], size: int, now: float) -> None:
-        taken = self._taken.setdefault(batch, RangeSet())
-        for lo, hi in ranges:
-            taken.add(lo, hi)
-        self._taken_messages += 1
-        self._taken_bytes += size
-        if self._taken_messages >= TAKEN_MESSAGES or self._taken_bytes > TAKEN_BYTES:
-            self._taken_due = now
-        elif self._taken_due is None:
-            self._taken_due = now + TAKEN_DELAY_S
-
-    def _say_taken(self) -> list[Command]:
-        said: list[Command] = [
-            Say(Taken(batch, part)) for batch, taken in self._taken.items() for part in _parts(taken.ranges())
-        ]
-        self._forget_taken()
-        return said
-
-    def _forget_taken(self) -> None:
-        self._taken.clear()
-        self._taken_messages = self._taken_bytes = 0
-        self._taken_due = None
 
     def _define(self, function: FunctionId) -> list[Command]:
         frames, size_bytes = self._functions.define(function)
@@ -296,45 +355,33 @@ class Ledger:
         self._linked = True
         self._is_held = False
         self._functions.nobody_knows()
-        self._forget_taken()
+        self._taken.forget()
         said: list[Command] = []
         for batch in list(self._batches.values()):
             batch.tell_anew()
             if batch.ever_announced:
-                said += self._resume(batch)
+                said += resume(batch)
             self._settle(batch)
-        self._requests = [request for request in self._requests if isinstance(request, ShutdownScheduler)]
+        self._requests.tell_anew()
         return [*said, Say(Resumed()), *self._say_requests()]
-
-    def _resume(self, batch: LedgerBatch) -> list[Command]:
-        is_whole = batch.closed and batch.sent == batch.appended
-        unresolved = batch.unresolved.within(0, batch.sent)
-        batch.close_said = is_whole
-        if is_whole and not unresolved:
-            return []
-        batch.announced = True
-        # Of a list too long for a message the end is named as one range, and what is not waited for cancelled in it.
-        known, rest = unresolved[:MAX_RANGES], unresolved[MAX_RANGES:]
-        if rest:
-            rest.insert(0, known.pop())
-            known.append(Range(rest[0].lo, rest[-1].hi))
-        gaps = tuple(Range(before.hi, after.lo) for before, after in pairwise(rest))
-        size = batch.appended if is_whole else None
-        return [
-            Say(Resume(batch.id, batch.function, batch.options, size, tuple(known))),
-            *(Say(CancelTasks(batch.id, part)) for part in _parts(gaps)),
-        ]
 
     # ---- talking
 
     def _talk(self, room_bytes: int) -> list[Command]:
         said: list[Command] = []
-        while self._talking and room_bytes > 0:
+        silent = 0
+        while silent < len(self._talking) and room_bytes > 0:
             batch = next(iter(self._talking.values()))
+            before = len(said)
             said += self._announce(batch)
-            room_bytes -= self._talk_of(batch, said)
+            size_bytes = self._talk_of(batch, said)
             self._talking.move_to_end(batch.id)
             self._settle(batch)
+            if len(said) > before:
+                silent = 0
+                room_bytes -= size_bytes
+            else:  # its next call needs one that is not said yet
+                silent += 1
         return said
 
     def _answer(self) -> list[Command]:
@@ -355,19 +402,21 @@ class Ledger:
 
     def _talk_of(self, batch: LedgerBatch, said: list[Command]) -> int:
         size = HEADER_BYTES
-        append = batch.next_append()
-        if append is not None:
-            message, column = append
-            size += column.size_bytes
-            said.append(Say(message, column.frames()))
-        said += self._cancel(batch)
+        column = batch.next_append(self._is_said)
+        if column is not None:
+            behind = dependency_frames(column.lo, column.hi, batch.needs) if batch.needs else ()
+            size += column.size_bytes + sum(map(len, behind))
+            said.append(Say(AppendTasks(batch.id, column.lo, column.count, len(behind)), column.frames() + behind))
+        said += cancel(batch)
         if batch.must_close and batch.sent == batch.appended:
             batch.close_said = True
             said.append(Say(CloseBatch(batch.id, batch.appended)))
         return size
 
-    def _cancel(self, batch: LedgerBatch) -> list[Command]:
-        return [Say(CancelTasks(batch.id, part)) for part in _parts(tuple(batch.unwanted_now()))]
+    def _is_said(self, task: TaskId) -> bool:
+        """Whether the scheduler knows a task of ours, or need not since it has ended."""
+        known = self._batches.get(task.batch)
+        return known is None or task.index < known.sent or task.index not in known.unresolved
 
     def _settle(self, batch: LedgerBatch) -> None:
         """Keep `_talking` true of a batch that changed, and forget it when it is over."""
@@ -381,9 +430,6 @@ class Ledger:
     def _forget(self, batch: LedgerBatch) -> None:
         del self._batches[batch.id]
         self._talking.pop(batch.id, None)
+        if batch.needs:
+            self._inputs.release(batch, 0, batch.appended)
         self._functions.leave(batch.function)
-
-
-def _parts(ranges: tuple[Range, ...]) -> Iterable[tuple[Range, ...]]:
-    """A list of ranges in parts that each fit a message."""
-    return (ranges[at : at + MAX_RANGES] for at in range(0, len(ranges), MAX_RANGES))

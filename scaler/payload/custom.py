@@ -6,6 +6,7 @@ of a value is a `Sealed`, which opens itself wherever it is unpickled, so that n
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any, Protocol
 
 import cloudpickle
@@ -71,11 +72,11 @@ class Carrier:
         """A function that takes and returns what `value` makes."""
         return Carried(self._key, self._pickled, _made(self._key, function), function_name(function))
 
-    def value(self, value: Any) -> Sealed:
-        """A value in the serializer's bytes; `SerializationError` if it makes none."""
-        return Sealed(self._key, _made(self._key, value))
+    def value(self, value: Any) -> "Sealed | Future[Any]":
+        """A value in the serializer's bytes; `SerializationError` if it makes none. A future stands for its result."""
+        return value if isinstance(value, Future) else Sealed(self._key, _made(self._key, value))
 
-    def values(self, values: tuple[Any, ...]) -> tuple[Sealed, ...]:
+    def values(self, values: tuple[Any, ...]) -> "tuple[Sealed | Future[Any], ...]":
         """As `value`, for the arguments of a call."""
         return tuple(map(self.value, values))
 
@@ -93,11 +94,16 @@ class Carried:
 
     def __call__(self, /, *args: Any, **kwargs: Any) -> Sealed:
         """Run it where it has arrived."""
+        key = self._parts[0]
+        return Sealed(key, _made(key, self.run(*args, **kwargs)))
+
+    def run(self, /, *args: Any, **kwargs: Any) -> Any:
+        """The same, and return the result as it is."""
         key, _, payload, _ = self._parts
         function = self._function
         if function is None:
             function = self._function = opened(key, payload)
-        return Sealed(key, _made(key, function(*args, **kwargs)))
+        return function(*args, **kwargs)
 
 
 def _arrived(key: bytes, serializer: bytes, payload: bytes, name: str) -> Carried:

@@ -12,8 +12,10 @@ from scaler.protocol.client_messages import (
     DefineFunction,
     ExplainTask,
     Explanation,
+    InputKnown,
     KnownTags,
     NeedFunction,
+    NeedInputs,
     NeedTasks,
     OpenBatch,
     QueueFull,
@@ -25,6 +27,7 @@ from scaler.protocol.client_messages import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     WorkersReady,
 )
 from scaler.protocol.cluster_messages import (
@@ -77,6 +80,7 @@ FromClient = (
     | OpenBatch
     | AppendTasks
     | CloseBatch
+    | InputKnown
     | Resume
     | Resumed
     | Taken
@@ -119,12 +123,14 @@ ToClient = (
     Results
     | TasksFailed
     | NeedFunction
+    | NeedInputs
     | NeedTasks
     | KnownTags
     | TasksBegan
     | ShutdownAnswer
     | Explanation
     | WorkersReady
+    | TasksWait
     | QueueFull
     | Output
     | Goodbye
@@ -184,10 +190,12 @@ __all__ = [
     "Held",
     "Hello",
     "Holding",
+    "InputKnown",
     "KnownTags",
     "LocateObject",
     "Message",
     "NeedFunction",
+    "NeedInputs",
     "NeedResults",
     "NeedTasks",
     "ObjectChunk",
@@ -219,6 +227,7 @@ __all__ = [
     "Taken",
     "TasksBegan",
     "TasksFailed",
+    "TasksWait",
     "ToClient",
     "ToCluster",
     "ToScheduler",

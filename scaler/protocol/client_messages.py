@@ -1,10 +1,20 @@
 """What a client and a scheduler say to each other."""
 
-from msgspec import Struct
+from typing import Annotated
 
-from scaler.ids import BatchId, FunctionId, ObjectId, TaskId
+from msgspec import Meta, Struct
+
+from scaler.ids import BatchId, FunctionId, TaskId
 from scaler.protocol.connection import Label, Place, Text
-from scaler.protocol.options import BatchOptions, Failure, Ranges, check_range, check_ranges
+from scaler.protocol.options import (
+    MAX_RANGES,
+    BatchOptions,
+    Failure,
+    Ranges,
+    check_quantity,
+    check_range,
+    check_ranges,
+)
 
 # ---- client to scheduler
 
@@ -30,16 +40,17 @@ class OpenBatch(Struct, frozen=True, array_like=True, tag=11):
 class AppendTasks(Struct, frozen=True, array_like=True, tag=12):
     """The calls [lo, lo + count) of a batch, an `ArgumentColumn` behind it. Client to scheduler; answers `NeedTasks`.
 
-    `dependencies` lists, for the calls that wait for others, their index and the tasks and objects they wait for.
+    The last `dependency_frames` of the frames name the tasks whose values the calls need, see `protocol.inputs`.
     """
 
     batch: BatchId
     lo: int
     count: int
-    dependencies: tuple[tuple[int, tuple[TaskId, ...], tuple[ObjectId, ...]], ...] = ()
+    dependency_frames: int = 0
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.lo + self.count)
+        check_quantity("dependency_frames", self.dependency_frames)
 
 
 class CloseBatch(Struct, frozen=True, array_like=True, tag=13):
@@ -85,10 +96,15 @@ class Taken(Struct, frozen=True, array_like=True, tag=16):
 
 
 class CancelTasks(Struct, frozen=True, array_like=True, tag=17):
-    """Nobody wants these any more. Client to scheduler; each is answered by a `TasksFailed` or its result."""
+    """Nobody wants these any more. Client to scheduler; each is answered by a `TasksFailed` or its result.
+
+    `unless_begun` leaves alone what has begun, and has it answered by `TasksBegan`. Of what the scheduler knows nothing
+    for sure, since a cluster was lost or it has just started, nothing is said: ask again.
+    """
 
     batch: BatchId
     ranges: Ranges
+    unless_begun: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self.ranges)
@@ -108,6 +124,20 @@ class ExplainTask(Struct, frozen=True, array_like=True, tag=20):
     task: TaskId
 
 
+class InputKnown(Struct, frozen=True, array_like=True, tag=21):
+    """What became of a task that others depend on: its status, its value in the frames. Client to scheduler.
+
+    Answers `NeedInputs`; it came of the last of so many `attempts`.
+    """
+
+    task: TaskId
+    status: int
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        check_quantity("attempts", self.attempts)
+
+
 # ---- scheduler to client
 
 
@@ -120,6 +150,7 @@ class Results(Struct, frozen=True, array_like=True, tag=30):
     base: int
     place: Place = ""
     attempts: int = 1
+    host: Label = ""
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)
@@ -198,3 +229,22 @@ class WorkersReady(Struct, frozen=True, array_like=True, tag=38):
     """Whether at least one worker can take tasks. Scheduler to client, at the start and whenever it changes."""
 
     ready: bool
+
+
+class NeedInputs(Struct, frozen=True, array_like=True, tag=39):
+    """Tasks that wait need the values of these, which are done and known here no more. Scheduler to client.
+
+    Answered by an `InputKnown` for each that the ledger has an outcome of.
+    """
+
+    tasks: Annotated[tuple[TaskId, ...], Meta(max_length=MAX_RANGES)]
+
+
+class TasksWait(Struct, frozen=True, array_like=True, tag=80):
+    """No connected worker offers what the tasks of a batch want: they wait for one that does. Scheduler to client.
+
+    Told when the batch is opened, so that its client need not ask.
+    """
+
+    batch: BatchId
+    text: Text

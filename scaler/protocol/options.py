@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import FunctionId, Range, TaskId
+from scaler.ids import Range, TaskId
 from scaler.protocol.connection import Label, Place, Text
 from scaler.resources import NO_RESOURCES
 
@@ -14,8 +14,11 @@ from scaler.resources import NO_RESOURCES
 MAX_RANGES = 1 << 15
 #: More calls than a batch will ever have; the tasks of millions of batches can be counted in 64 bits.
 MAX_INDEX = 1 << 40
+MOST_RESOURCES = 64
 #: As `scaler.resources.Resources`, but for how much there may be of it.
-Amounts = Annotated[tuple[tuple[Label, float], ...], Meta(max_length=64)]
+Amounts = Annotated[tuple[tuple[Label, float], ...], Meta(max_length=MOST_RESOURCES)]
+#: What a task may ask for of one resource at least, and at most `scaler.resources.MOST_AMOUNT`.
+LEAST_AMOUNT = 1e-6
 
 Ranges = Annotated[tuple[Range, ...], Meta(max_length=MAX_RANGES)]
 
@@ -42,10 +45,10 @@ def check_quantity(name: str, value: float) -> None:
 class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=False):
     """How the calls of a batch are to be run; equal options and function share a batch.
 
-    `retries` counts deaths of the worker; `retry_on` names the pickled exception types whose raising runs the task
-    again; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one run on every
-    worker; `durable` names the durable work it belongs to ("" for none); `quiet` says that the client wants to see
-    nothing of what its calls print.
+    `retries` is how often a task runs again after each cause: its worker's death, and an exception that its function
+    says may be retried; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one
+    run on every worker; `durable` names the durable work it belongs to ("" for none); `quiet` says that the client
+    wants to see nothing of what its calls print.
     """
 
     name: Label = ""
@@ -53,7 +56,6 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     resources: Amounts = NO_RESOURCES
     priority: int = 0
     retries: int = 0
-    retry_on: FunctionId | None = None
     retry_delay_s: float = 1.0
     timeout_s: float | None = None
     parent: TaskId | None = None
@@ -88,7 +90,8 @@ class Cause(enum.StrEnum):
 class Failure(Struct, frozen=True, array_like=True):
     """The facts of a failure, in words a user can act on.
 
-    `exit_code` is the process's own, or minus the signal; `stderr` its last lines; `place` is host and worker.
+    `exit_code` is the process's own, or minus the signal; `stderr` its last lines; `place` is host and worker; `task`
+    names the task and its function where others, which need it, fail with it.
     """
 
     cause: Cause
@@ -98,6 +101,7 @@ class Failure(Struct, frozen=True, array_like=True):
     stderr: Text = ""
     stack: Text = ""
     attempts: int = 1
+    task: Place = ""
 
 
 class ReturnReason(enum.StrEnum):

@@ -1,1 +1,1 @@
-"""Where users of Scaler import its exceptions from; nothing here is new."""
+"""Module paths that users of Scaler know; everything in them lives elsewhere."""

@@ -1,4 +1,4 @@
-"""The exceptions of Scaler under the path that its users know; they are those of `scaler.errors`."""
+"""The exceptions that users of Scaler import from here; they are those of `scaler.errors`."""
 
 from scaler.errors import (
     ClientQuitException,

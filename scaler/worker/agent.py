@@ -39,6 +39,7 @@ from scaler.worker.agent_events import (
     LinkDown,
     LinkUp,
     Measured,
+    MemoryPassed,
     Printed,
     Received,
     Slept,
@@ -48,6 +49,8 @@ from scaler.worker.agent_events import (
     WorkerEnded,
     WorkerStarted,
 )
+from scaler.worker.agent_everywhere import Everywhere
+from scaler.worker.agent_fitting import Fitting
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_greeting import Greeting
@@ -73,14 +76,15 @@ class Agent:
         self._functions = functions = Functions(outbox)
         self._runs = runs = Runs(functions, outbox)
         self._pool = pool = Pool(config, outbox)
-        self._giving = giving = Giving(runs, pool, functions, outbox)
+        self._giving = giving = Giving(runs, pool, Fitting(config.devices, pool), functions, outbox)
+        self._everywhere = Everywhere(runs, pool, functions, giving, outbox)
         self._balance = balance = Balance(runs, pool, outbox)
         self._harvest = Harvest(runs, pool)
         self._telling = Telling(pool, outbox)
         self._output = OutputTelling(config.output_lines_per_s, pool, outbox)
         self._stops = Stops(runs, pool, giving, balance, outbox)
         self._retracts = Retracts(runs, pool, outbox)
-        self._deaths = Deaths(runs, pool, giving, outbox)
+        self._deaths = Deaths(config, runs, pool, giving, outbox)
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
         self._statistics = Statistics(config, runs, pool, outbox)
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
@@ -117,6 +121,8 @@ class Agent:
                 assert self._runs.by_id[ticket.run.id] is ticket.run
                 out[ticket.run.id] += ticket.hi - ticket.next
                 assert not ticket.run.queued.intersects(ticket.next, ticket.hi)
+            for run, _ in worker.calls:
+                out[run.id] += 1
         for run, _ in self._giving.suspects:
             out[run.id] += 1
         assert out == {name: run.out for name, run in self._runs.by_id.items()}
@@ -140,6 +146,7 @@ class Agent:
                 self._deaths.ended(self._pool.workers[event.worker], event, now)
             case StartFailed():
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
+                self._ending.start_failed(event, now)
             case LinkUp():
                 self._linked(event, now)
             case Printed():
@@ -152,6 +159,9 @@ class Agent:
                 self._ending.stop(event.grace_s, event.reason, now)
             case Measured():
                 self._statistics.measured(event)
+            case MemoryPassed():
+                if (worker := self._pool.workers.get(event.worker)) is not None:
+                    self._deaths.memory_passed(worker, event)
             case Slept():
                 self._ending.slept(event.seconds)
             case _:
@@ -169,6 +179,8 @@ class Agent:
         self._output.linked(is_linked=True)
         self._statistics.linked(resumed=event.resumed, now=now)
         if not event.resumed:
+            for run in self._everywhere.of_all():  # a scheduler that wants it begins it anew
+                self._stops.forget(run.id)
             self._outbox.begin_anew()
             self._telling.begin_anew()
             self._greeting.begin_anew()
@@ -176,7 +188,8 @@ class Agent:
     def _received(self, message: ToCluster, frames: tuple[Frame, ...], now: float) -> None:
         match message:
             case RunSpan():
-                self._runs.add(self._limited(message), frames)
+                limited = self._limited(message)
+                (self._everywhere if limited.options.everywhere else self._runs).add(limited, frames)
                 self._output.note(message.batch.owner, message.options)
             case Delivered():
                 for run, ranges in message.runs:
@@ -217,11 +230,13 @@ class Agent:
         self._ending.tick(now)
         self._retracts.settle()
         if not self._retracts:
+            self._everywhere.give(now)
             self._giving.fill(now)
         self._balance.level(now)
         self._output.tell(now)
         self._telling.tell(now)
         self._statistics.tick(now)
+        self._pool.start_missing(now)
         self._pool.ask()
         commands = self._outbox.take(self._greeting.greet(now))
         return [*commands, *self._ending.part()] if self._ending.has_ended else commands

@@ -5,6 +5,7 @@ behind that task in its ticket is the agent's again. A task that has begun is ne
 """
 
 from scaler.worker.agent_events import Limit
+from scaler.worker.agent_everywhere import call, is_to_be_made
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
 from scaler.worker.agent_runs import Runs
@@ -47,7 +48,7 @@ class Balance:
         if not pool.backed_up:
             self._due = None
             return
-        is_beside_idle = bool(pool.idle) and not self._runs.queue.tasks
+        is_beside_idle = pool.room > 0 and bool(pool.idle) and not self._runs.queue.tasks
         if self._due is None or is_beside_idle != self._is_beside_idle:
             self._is_beside_idle = is_beside_idle
             self._due = now
@@ -123,8 +124,11 @@ class Balance:
         lo, hi = at, ticket.hi
         if lo < hi:
             worker.cut(ticket, lo)
+            if is_to_be_made(self._runs, ticket.run, lo):
+                call(worker, ticket.run, lo)
+            else:
+                self._runs.put_back(ticket.run, lo, hi)
             self._pool.note(worker)
-            self._runs.put_back(ticket.run, lo, hi)
 
     def _look_at_limited(self, now: float) -> None:
         """Look at the slots whose limits are certain now; see when the next one is."""

@@ -7,7 +7,8 @@ to their clients. Then every worker ends, and the process.
 from scaler.protocol import Goodbye, ReturnReason
 from scaler.protocol.connection import LONGEST_TEXT
 from scaler.worker.agent_balance import Balance
-from scaler.worker.agent_events import Command, End, Say
+from scaler.worker.agent_events import Command, End, Say, StartFailed
+from scaler.worker.agent_everywhere import drop_calls
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import AgentConfig, Pool
@@ -44,6 +45,8 @@ class Ending:
         self._leave_at: float | None = None
         self._reason = ""
         self._exit_code = 0
+        #: workers that ended in what they have to call first
+        self._failed_preloads = 0
         #: when whatever still runs is killed; None while nothing is to end
         self._kill_at: float | None = None
         #: when workers that were to end by themselves are killed
@@ -89,13 +92,22 @@ class Ending:
         self._pool.is_closed = True
         self._return_suspects()
         self._runs.close()
+        self._retire_by = now + RETIRE_S
         for worker in list(self._pool.workers.values()):
+            drop_calls(worker, self._runs)
+            self._pool.note(worker)
             if worker.phase is Phase.STARTING:
                 self._pool.kill(worker)
             elif worker.tickets:
                 self._pool.look(worker)
                 if worker.has_unread:
                     self._pool.take_back(worker)
+
+    def start_failed(self, event: StartFailed, now: float) -> None:
+        """A worker did not come up: if none ever did, and each has tried, there is no use in going on."""
+        self._failed_preloads += event.in_preload
+        if self._failed_preloads >= self._config.workers and not self._pool.has_had_any and self._kill_at is None:
+            self.stop(0.0, f"no worker could be started: {event.text}", now, exit_code=2)
 
     def _return_suspects(self) -> None:
         while self._giving.suspects:

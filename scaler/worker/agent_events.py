@@ -33,7 +33,7 @@ class Received(Struct, frozen=True):
 
 
 class WorkerStarted(Struct, frozen=True):
-    """A worker asked for by `StartWorker` can take tickets now."""
+    """A worker asked for by `StartWorker` has done what comes before the first ticket, and can take tickets now."""
 
     worker: WorkerId
     pid: int
@@ -61,11 +61,15 @@ class Piece(Struct, frozen=True):
 
 
 class Harvested(Struct, frozen=True):
-    """A worker's ring was emptied, and then its slots looked at: `pieces` in order by slot, `slots` one each."""
+    """A worker's ring was emptied, and then its slots looked at: `pieces` in order by slot, `slots` one each.
+
+    `stacks` are those that were asked for by `Dump` and are there now, by slot.
+    """
 
     worker: WorkerId
     pieces: tuple[Piece, ...]
     slots: tuple[SlotView, ...]
+    stacks: tuple[tuple[int, str], ...] = ()
 
 
 class TookBack(Struct, frozen=True):
@@ -99,10 +103,11 @@ class Printed(Struct, frozen=True):
 
 
 class StartFailed(Struct, frozen=True):
-    """A worker asked for did not come up; `text` says why."""
+    """A worker asked for did not come up; `text` says why, `in_preload` that it ended in what it has to call first."""
 
     worker: WorkerId
     text: str
+    in_preload: bool = False
 
 
 class StopAsked(Struct, frozen=True):
@@ -118,6 +123,13 @@ class Measured(Struct, frozen=True):
     cpu_percent: float
     rss_bytes: int
     workers: tuple[tuple[WorkerId, int, float, int], ...] = ()
+
+
+class MemoryPassed(Struct, frozen=True):
+    """A worker and its processes use more memory than they may, and stand still until it is killed."""
+
+    worker: WorkerId
+    used_bytes: int
 
 
 class Slept(Struct, frozen=True):
@@ -138,6 +150,7 @@ Event = (
     | StartFailed
     | StopAsked
     | Measured
+    | MemoryPassed
     | Slept
 )
 
@@ -152,10 +165,14 @@ class Say(Struct, frozen=True):
 
 
 class StartWorker(Struct, frozen=True):
-    """Fork a worker, to be called `name` ("" for its number); answered by `WorkerStarted` or `StartFailed`."""
+    """Fork a worker, to be called `name` ("" for its number); answered by `WorkerStarted` or `StartFailed`.
+
+    `devices` are the GPUs it is to see, as CUDA takes them; None leaves that as it is. Tickets may follow at once.
+    """
 
     worker: WorkerId
     name: str = ""
+    devices: str | None = None
 
 
 class KillWorker(Struct, frozen=True):
@@ -186,7 +203,10 @@ class Drop(Struct, frozen=True):
 
 
 class Give(Struct, frozen=True):
-    """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`."""
+    """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`.
+
+    `inputs` are the values of other tasks that the calls need, see `protocol.inputs`.
+    """
 
     worker: WorkerId
     ticket: TicketId
@@ -195,6 +215,7 @@ class Give(Struct, frozen=True):
     options: BatchOptions
     column: ArgumentColumn
     batch: BatchId = BatchId(Incarnation(0), 0)  # a plain tuple
+    inputs: tuple[Frame, ...] = ()
 
 
 class TakeBack(Struct, frozen=True):
@@ -231,6 +252,13 @@ class Interrupt(Struct, frozen=True):
     index: int
 
 
+class Dump(Struct, frozen=True):
+    """Have a worker write down where the task in a slot is; told by a later `Harvested`."""
+
+    worker: WorkerId
+    slot: int
+
+
 class Measure(Struct, frozen=True):
     """See what the cluster's process and its workers use; answered by `Measured` (in the same turn)."""
 
@@ -244,7 +272,7 @@ class Note(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """All is handed back and every worker is gone: the process ends with this code."""
+    """All is handed back and every worker is gone: the process ends with this code; 1 is for want of a scheduler."""
 
     exit_code: int
     reason: str
@@ -262,6 +290,7 @@ Command = (
     | Limit
     | Look
     | Interrupt
+    | Dump
     | Measure
     | Note
     | End

@@ -3,17 +3,20 @@
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scaler.ids import WorkerId
 from scaler.resources import NO_RESOURCES, Resources
 from scaler.worker.agent_events import KillWorker, Look, RetireWorker, StartWorker, TakeBack
 from scaler.worker.agent_outbox import Outbox
-from scaler.worker.agent_work import LOOKAHEAD_NS, Phase, Worker
+from scaler.worker.agent_work import ALIVE, LOOKAHEAD_NS, Phase, Seat, Worker
 
 #: a worker that ends so soon after its start without having run anything was started in vain
 VAIN_S = 1.0
 FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 5.0
+#: tasks that a worker runs which never retires
+_ENDLESS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +34,9 @@ class AgentConfig:
     death_timeout_s: float = 300.0
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
+    max_tasks_per_worker: int | None = None
+    memory_limit_bytes: int | None = None
+    devices: tuple[str, ...] = ()
     #: how long a task may run that has no timeout of its own; None for ever
     task_timeout_s: float | None = None
     #: of what tasks print, so many lines a second go to clients
@@ -43,6 +49,12 @@ class AgentConfig:
         return self.name if tells_host else f"{self.host} ({self.name})"
 
 
+def _shares(devices: tuple[str, ...], seats: int) -> list[tuple[str, ...]]:
+    """The devices dealt out to seats, as evenly as can be."""
+    ends = [len(devices) * number // max(1, seats) for number in range(seats + 1)]
+    return [devices[lo:hi] for lo, hi in pairwise(ends)]
+
+
 class Pool:
     """All workers that have been asked for and have not ended, by number."""
 
@@ -50,7 +62,10 @@ class Pool:
         self._config = config
         self._outbox = outbox
         self.workers: dict[WorkerId, Worker] = {}
-        #: workers that can run tasks
+        #: slots there are for tasks that run, and how many workers have work for
+        self._nominal = config.workers * config.threads
+        self._occupied = 0
+        #: seats that are offered: all and only those with `is_up`
         self.ready = 0
         #: all and only workers with a slot that has no ticket: one that has run something came to the front, since what
         #: it needs is in the caches still, one that has not to the end
@@ -65,12 +80,15 @@ class Pool:
         #: asked for their unread tickets, and not answered yet
         self.asked_back: dict[WorkerId, None] = {}
         self._next = 0
-        #: all and only names that no worker has; one that ends leaves its own to the worker in its place
-        self._free_names = deque(config.worker_names)
-        #: workers to be started, and when
-        self._missing = config.workers
+        names = config.worker_names + ("",) * max(0, config.workers - len(config.worker_names))
+        shares = _shares(config.devices, config.workers)
+        self.seats = [Seat(name, share) for name, share in zip(names[: config.workers], shares, strict=True)]
+        #: all and only seats that need another worker, and when they are to get one
+        self._vacant = deque(self.seats)
         self._start_at = 0.0
         self._delay_s = 0.0
+        #: a worker could take tickets, now or before
+        self.has_had_any = False
         self.is_closed = False
 
     @property
@@ -78,57 +96,85 @@ class Pool:
         """How many tasks can run at once."""
         return self.ready * self._config.threads
 
+    @property
+    def room(self) -> int:
+        """How many more tasks can begin now, however many workers there are; never below zero."""
+        return self._nominal - self._occupied
+
     def busy(self) -> Iterator[Worker]:
         """The workers that have tickets."""
         return (worker for worker in self.workers.values() if worker.tickets)
 
+    def callers(self) -> list[Worker]:
+        """The workers that have calls to make themselves, and nothing that they have to do alone."""
+        ready = (worker for worker in self.workers.values() if worker.phase is Phase.READY)
+        return [worker for worker in ready if worker.calls and not worker.is_alone]
+
     # ---- lives
 
     def start_missing(self, now: float) -> None:
-        """Have workers started for those that are missing, if their time has come."""
-        if self._missing and not self.is_closed and now >= self._start_at:
-            for _ in range(self._missing):
-                worker = WorkerId(self._next)
-                self._next += 1
-                name = self._free_names.popleft() if self._free_names else ""
-                self.workers[worker] = Worker(worker, name, self._config.threads, self._config.place, now)
-                self._outbox.order(StartWorker(worker, name))
-            self._missing = 0
+        """Have workers started for the seats that need one, if their time has come."""
+        while self._vacant and self.may_replace(now):
+            self._start(self._vacant.popleft(), now)
+
+    def may_replace(self, now: float) -> bool:
+        """Whether a worker may be started now."""
+        return not self.is_closed and now >= self._start_at
+
+    def replace(self, worker: Worker, now: float) -> Worker:
+        """Have another worker started in the seat of one that has no tickets; it may be given some already."""
+        worker.most = worker.done
+        self._tend(worker.seat)
+        self._vacant.remove(worker.seat)
+        return self._start(worker.seat, now)
+
+    def _start(self, seat: Seat, now: float) -> Worker:
+        config = self._config
+        most = config.max_tasks_per_worker or _ENDLESS
+        worker = Worker(WorkerId(self._next), seat, config.threads, config.place, now, most)
+        self._next += 1
+        self.workers[worker.id] = worker
+        seat.members.append(worker)
+        devices = ",".join(seat.devices) if config.devices else None
+        self._outbox.order(StartWorker(worker.id, seat.name, devices))
+        return worker
 
     def started(self, worker: Worker, pid: int, now: float) -> None:
         """A worker can take tickets."""
         worker.pid = pid
         worker.started_at = worker.looked_at = now
         if worker.phase is Phase.STARTING:
+            self.has_had_any = True
             worker.phase = Phase.READY
-            self.ready += 1
+            self._set_up(worker.seat, is_up=True)
             self.note(worker)
-            named = {"name": worker.name} if worker.name else {}
+            named = {"name": worker.seat.name} if worker.seat.name else {}
             self._outbox.note("info", f"Worker[{worker.id}] started", pid=pid, **named)
         else:
             self._outbox.order(KillWorker(worker.id))
 
     def ended(self, worker: Worker, now: float, *, in_vain: bool) -> None:
-        """A worker is gone, or never came: another is started in its place, after a pause if this was in vain."""
-        self._leave(worker, Phase.KILLED)
+        """A worker is gone, or never came: another takes its seat, after a pause if this was in vain."""
+        seat, was_planned = worker.seat, worker.phase is Phase.RETIRING
+        self._leave(worker, Phase.RETIRING if was_planned else Phase.KILLED)
         self._outbox.withdraw(worker.id)
         del self.workers[worker.id]
-        if worker.name:
-            self._free_names.append(worker.name)
-        self._missing += 1
+        seat.members.remove(worker)
+        self._see_whether_up(seat)
         self._to_take_back.pop(worker.id, None)
         self._to_look.pop(worker.id, None)
         self.asked_back.pop(worker.id, None)
-        if not in_vain:
-            self._delay_s = 0.0
-            self._start_at = now
-        elif now >= self._start_at:
+        if in_vain and now >= self._start_at:
             self._delay_s = min(LAST_DELAY_S, max(FIRST_DELAY_S, 2 * self._delay_s))
             self._start_at = now + self._delay_s
+        elif not in_vain and not was_planned:
+            self._delay_s = 0.0
+            self._start_at = now
+        self._tend(seat)
 
     def next_start(self) -> float | None:
         """When workers are to be started."""
-        return self._start_at if self._missing and not self.is_closed else None
+        return self._start_at if self._vacant and not self.is_closed else None
 
     def kill(self, worker: Worker) -> None:
         """End a worker and whatever it runs."""
@@ -142,17 +188,49 @@ class Pool:
         self._outbox.order(RetireWorker(worker.id))
 
     def _leave(self, worker: Worker, phase: Phase) -> None:
-        if worker.phase is Phase.READY:
-            self.ready -= 1
         worker.phase = phase
+        if phase is Phase.KILLED:
+            self._see_whether_up(worker.seat)
         self.note(worker)
+
+    def _see_whether_up(self, seat: Seat) -> None:
+        if not any(member.phase in ALIVE for member in seat.members):
+            self._set_up(seat, is_up=False)
+
+    def _set_up(self, seat: Seat, *, is_up: bool) -> None:
+        self.ready += is_up - seat.is_up
+        seat.is_up = is_up
+
+    def _tend(self, seat: Seat) -> None:
+        """See whether a seat needs another worker, or one fewer."""
+        for worker in list(seat.members):
+            last = seat.members[-1]
+            is_superseded = worker is not last and last.phase is Phase.READY
+            is_done = worker.phase is Phase.READY and not worker.tickets and not worker.calls
+            if is_done and (worker.is_spent or is_superseded):
+                self.retire(worker)
+        if seat.is_vacant != (seat in self._vacant):
+            (self._vacant.append if seat.is_vacant else self._vacant.remove)(seat)
 
     # ---- what they can take
 
     def note(self, worker: Worker) -> None:
         """What a worker has to do has changed."""
+        self._count(worker)
+        self._index(worker)
+        if worker.most < _ENDLESS or self._config.devices:
+            self._tend(worker.seat)
+
+    def _count(self, worker: Worker) -> None:
+        """Keep the sum over all workers true."""
+        now = min(len(worker.tickets), worker.threads) if worker.phase in ALIVE else 0
+        self._occupied += now - worker.counted
+        worker.counted = now
+
+    def _index(self, worker: Worker) -> None:
         name = worker.id
-        can_take = worker.phase is Phase.READY and not worker.is_alone
+        is_open = not worker.is_alone and not worker.calls
+        can_take = worker.phase is Phase.READY and is_open and worker.budget > 0
         if can_take and len(worker.tickets) < worker.threads:
             if name not in self.idle:
                 self.idle[name] = worker
@@ -195,22 +273,35 @@ class Pool:
 
     def check(self) -> None:
         """Every index, and every sum a worker keeps, against what it is one of."""
-        ready = [worker for worker in self.workers.values() if worker.phase is Phase.READY]
-        assert self.ready == len(ready)
-        names = [worker.name for worker in self.workers.values() if worker.name]
-        assert sorted([*names, *self._free_names]) == sorted(self._config.worker_names)
+        self._check_seats()
         for index in (self.idle, self.hungry, self.backed_up):
             assert all(self.workers[name] is worker for name, worker in index.items())
         for name, worker in self.workers.items():
             is_ready = worker.phase is Phase.READY
+            can_take = is_ready and not worker.is_alone and not worker.calls and worker.budget > 0
             assert worker.left == sum(ticket.hi - ticket.next for ticket in worker.tickets.values())
             assert worker.ahead_ns == sum(
                 (ticket.hi - ticket.next) * ticket.cost_ns for ticket in worker.tickets.values()
             )
             assert all(ticket.next < ticket.hi for ticket in worker.tickets.values())
             assert not worker.is_alone or len(worker.tickets) == 1
-            assert (name in self.idle) == (is_ready and not worker.is_alone and worker.free > 0)
+            assert worker.budget >= 0
+            assert not (is_ready and worker.is_spent and not worker.calls)
+            is_busy = worker.tickets or worker.calls
+            assert worker is worker.seat.members[-1] or is_busy or not is_ready or worker.budget > 0
+            assert (name in self.idle) == (can_take and worker.free > 0)
+            assert name not in self.hungry or can_take
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)
             assert all(ticket.run.function in worker.functions for ticket in worker.tickets.values())
         assert not self._to_take_back
         assert not self._to_look
+
+    def _check_seats(self) -> None:
+        assert self.ready == sum(seat.is_up for seat in self.seats)
+        assert self.room >= 0
+        alive = [worker for worker in self.workers.values() if worker.phase in ALIVE]
+        assert self._occupied == sum(min(len(worker.tickets), worker.threads) for worker in alive)
+        assert sorted(self.workers) == sorted(member.id for seat in self.seats for member in seat.members)
+        for seat in self.seats:
+            assert not seat.is_up or any(member.phase is not Phase.KILLED for member in seat.members)
+            assert self.is_closed or seat.is_vacant == (seat in self._vacant)

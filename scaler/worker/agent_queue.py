@@ -2,6 +2,7 @@
 
 from bisect import insort
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from scaler.ids import Incarnation, RunId
 from scaler.worker.agent_work import Run
@@ -59,6 +60,12 @@ class RunQueue:
         level = self._levels[-self._order[0]]
         lane = next(iter(level.values()))
         return next(iter(lane.values()))
+
+    def in_order(self) -> Iterator[Run]:
+        """All runs in the order in which they are to be served, as it is now."""
+        for priority in self._order:
+            for lane in self._levels[-priority].values():
+                yield from lane.values()
 
     def pass_turn(self, run: Run) -> None:
         """The client of this run has had its share: others of its priority come first."""

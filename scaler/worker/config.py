@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaler.resources import NO_RESOURCES, Resources
+from scaler.errors import ConfigurationError
+from scaler.resources import GPU, NO_RESOURCES, Resources
 from scaler.worker.tidying import Tidying
 
 #: as an address on the command line: whoever starts this process says it on its line, once there is one
@@ -21,9 +22,10 @@ MOST_THREADS = 1024
 class WorkerClusterConfig:
     """Where the scheduler is, what is offered to it, and how long to wait for what; times in seconds.
 
-    `ends_at_unix_s` is the end of the allocation, if it has one; `parent_fd` a descriptor whose end of file means that
-    whoever started this process is gone; an empty `address` is said on it later, in one line.
-    With `echo` what tasks print is written to this process's own output, too.
+    `devices` are the GPUs that tasks can ask for, as CUDA names them. `ends_at_unix_s` is the end of the allocation, if
+    it has one; `parent_fd` a descriptor whose end of file means that whoever started this process is gone; an empty
+    `address` is said on it later, in one line. With `echo` what tasks print is written to this process's own output,
+    too.
     """
 
     address: str
@@ -41,11 +43,31 @@ class WorkerClusterConfig:
     insecure: bool = False
     insecure_off_loopback: bool = False
     python_path: tuple[str, ...] = ()
+    preload: str = ""
+    max_tasks_per_worker: int | None = None
+    memory_limit_bytes: int | None = None
+    devices: tuple[str, ...] = ()
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
     echo: bool = True
     task_timeout_s: float | None = None
     tidying: Tidying | None = None
+
+
+def visible_devices(resources: Resources, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The devices behind a number of GPUs: those that CUDA is to see here, else as many as there are to be.
+
+    `ConfigurationError` if fewer are seen here.
+    """
+    count = math.ceil(dict(resources).get(GPU, 0.0))
+    named = environment.get("CUDA_VISIBLE_DEVICES")
+    if not count or named is None:
+        return tuple(map(str, range(count)))
+    seen = [name.strip() for name in named.split(",")]
+    seen = [name for name in seen[: seen.index("-1") if "-1" in seen else None] if name]
+    if len(seen) < count:
+        raise ConfigurationError(f"there are not {count} GPUs here: CUDA_VISIBLE_DEVICES is {named!r}")
+    return tuple(seen[:count])
 
 
 def default_workers() -> int:

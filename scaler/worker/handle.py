@@ -5,10 +5,11 @@ import os
 import signal
 
 from scaler.ids import TicketId, WorkerId
-from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, Frame, ResultColumn
+from scaler.protocol.columns import WORD_BYTES, Frame, ResultColumn, frames_of
 from scaler.worker.agent_events import (
     Define,
     Drop,
+    Dump,
     Event,
     Give,
     Harvested,
@@ -19,12 +20,26 @@ from scaler.worker.agent_events import (
     TookBack,
     WorkerEnded,
 )
-from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, PRINTED, TARGET, Board, make_board_file, parts, word
+from scaler.worker.board import (
+    BEGUN_AT,
+    CURRENT,
+    ENDED,
+    LIMIT,
+    PRELOADED,
+    PRINTED,
+    TARGET,
+    THREAD,
+    Board,
+    make_board_file,
+    parts,
+    word,
+)
 from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 from scaler.worker.looks import Looks
 from scaler.worker.output import STDERR, STDOUT, WHOLE_BYTES, Marks
 from scaler.worker.ring import Entries, RingReader
 from scaler.worker.source import Source
+from scaler.worker.stacks import Stacks
 from scaler.worker.tickets import Tickets
 
 #: of what a worker wrote to stderr, so much is kept for the error that tells of its death
@@ -38,6 +53,11 @@ class WorkerHandle:
         self.worker = worker
         self.pid = 0
         self.looks = Looks()
+        #: whether it was told that it can take tickets
+        self.is_announced = False
+        #: when to see what memory it uses, and what that was when it passed its limit
+        self.memory_due = 0.0
+        self.excess_bytes = 0
         self._pid_descriptor: int | None = None
         self._is_unwanted = False
         ours, theirs = line_pair()
@@ -59,8 +79,9 @@ class WorkerHandle:
         self._marks = {STDOUT: Marks(), STDERR: Marks()}
         self._printed = 0
         self._tail = b""
+        self._stacks = Stacks()
         #: what goes with the order to fork
-        self.to_fork = (theirs.fileno(), board_file, self.poke, stdout_end, stderr_end)
+        self.to_fork = (theirs.fileno(), board_file, self.poke, stdout_end, stderr_end, self._stacks.fileno())
         self._fork_only: list[int] = [board_file, stdout_end, stderr_end]
 
     def forked(self, pid: int, pid_descriptor: int) -> None:
@@ -70,6 +91,10 @@ class WorkerHandle:
         self._close_fork_only()
         if self._is_unwanted:
             self.kill()
+
+    def has_preloaded(self) -> bool:
+        """Whether it has done what comes before its first task."""
+        return bool(self._board.slots[0].words[PRELOADED])
 
     def _close_fork_only(self) -> None:
         while self._fork_only:
@@ -87,8 +112,9 @@ class WorkerHandle:
 
     def give(self, command: Give, now: float) -> None:
         """Send a ticket down."""
-        self._tickets.give(command.ticket, command.column.lo, command.batch, command.options.name)
-        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, command.column))
+        name, column = command.options.name, command.column
+        self._tickets.give(command.ticket, column.lo, command.batch, name)
+        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, column, name, command.inputs))
         self.looks.given(now)
 
     def take_back(self) -> TookBack:
@@ -108,6 +134,19 @@ class WorkerHandle:
         self._board.slots[command.slot].words[TARGET] = word(command.ticket, offset + 1)
         self._signal(signal.SIGUSR1)
 
+    def dump(self, command: Dump) -> None:
+        """Have it write down where the task in a slot is."""
+        self._stacks.want(command.slot, self._board.slots[command.slot].words[THREAD])
+        self._signal(signal.SIGUSR2)
+
+    def stop(self) -> None:
+        """Have it stand still."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it at once; the zygote ends what it started."""
         self._is_unwanted = True
@@ -124,6 +163,11 @@ class WorkerHandle:
 
     # ---- what it has done
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its process may be doing something: it starts, or has something to do, and is not to end."""
+        return bool(self.pid) and not self._is_unwanted and (not self.is_announced or self.looks.due is not None)
+
     def clear_poke(self) -> None:
         """The call is heard."""
         with contextlib.suppress(BlockingIOError):
@@ -134,10 +178,11 @@ class WorkerHandle:
         self.line.flush()
         pieces, seen = self._empty_ring()
         views = tuple(self._view(number, tickets) for number, tickets in enumerate(seen))
-        self.is_news = bool(pieces) or views != self._views
+        stacks = self._stacks.take()
+        self.is_news = bool(pieces) or bool(stacks) or views != self._views
         self._views = views
         self.looks.looked(now, is_idle=self._is_idle(), is_news=self.is_news or was_called)
-        return Harvested(self.worker, tuple(pieces), views)
+        return Harvested(self.worker, tuple(pieces), views, stacks)
 
     def _is_idle(self) -> bool:
         """Whether nothing will happen before it is given something: whatever it had is done, and harvested."""
@@ -161,8 +206,7 @@ class WorkerHandle:
         if entries.is_in_file:
             value = self._large_value(word(entries.ticket, entries.offset))
             ends = (entries.base + len(value)).to_bytes(WORD_BYTES, "little")
-            view = memoryview(value)
-            data = tuple(view[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
+            data = frames_of(value)
         return ResultColumn(
             lo=lo,
             count=entries.count,
@@ -219,6 +263,10 @@ class WorkerHandle:
             at = [parts(one[ENDED] - 1) for one in words if one[ENDED]]
         return self._tickets.source(*at[0]) if len(at) == 1 else None
 
+    def last_words(self) -> str:
+        """The last line it wrote to stderr: of an exception, what it is."""
+        return self._tail.decode(errors="replace").rstrip().rpartition("\n")[2]
+
     def ended(self, exit_code: int, now: float) -> list[Event]:
         """The process is gone: what it has left behind, in order."""
         harvested = self.look(now, was_called=True)
@@ -231,6 +279,7 @@ class WorkerHandle:
         self._close_fork_only()
         self.line.close()
         self._board.close()
+        self._stacks.close()
         for descriptor in (self.poke, *self.outputs.values()):
             os.close(descriptor)
         if self._pid_descriptor is not None:

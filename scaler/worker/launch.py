@@ -5,9 +5,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from scaler.ids import WorkerId
+from scaler.worker.facts import ZygoteFacts
 from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 
 _MESSAGE_BYTES = 4096
@@ -54,14 +55,12 @@ ZygoteEvent = Forked | ForkFailed | Exited | ZygoteEnded
 class ZygoteProcess:
     """A running zygote. It and all its workers end when this is closed, or when this process ends in whatever way."""
 
-    def __init__(
-        self, threads: int, place: str, paths: Sequence[str], environment: Mapping[str, str], tidying: str = ""
-    ) -> None:
+    def __init__(self, facts: ZygoteFacts) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = ours
-        #: descriptors of the workers that are to be forked, by number, and their names; in order
-        self._orders: dict[WorkerId, tuple[str, tuple[int, ...]]] = {}
+        #: what is to be said of the workers that are to be forked, by number, and their descriptors; in order
+        self._orders: dict[WorkerId, tuple[bytes, tuple[int, ...]]] = {}
         self._orders_out = 0
         self._has_had_orders = False
         # -P: what lies in the working directory must not stand in for the standard library while we import it.
@@ -71,17 +70,15 @@ class ZygoteProcess:
             "-m",
             "scaler.worker.zygote",
             str(theirs.fileno()),
-            str(threads),
-            place,
-            tidying,
-            *paths,
+            json.dumps(asdict(facts.workers)),
+            *facts.paths,
         ]
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
                 command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env=dict(environment),
+                env=dict(facts.environment),
                 start_new_session=True,
             )
 
@@ -89,9 +86,10 @@ class ZygoteProcess:
         """The line to watch."""
         return self._control.fileno()
 
-    def fork(self, worker: WorkerId, name: str, descriptors: Sequence[int]) -> None:
+    def fork(self, worker: WorkerId, name: str, devices: str | None, descriptors: Sequence[int]) -> None:
         """Order a worker with these descriptors; they have to stay open until it has `Forked` or failed."""
-        self._orders[worker] = name, tuple(descriptors)
+        order = {"fork": worker, "name": name, "devices": devices}
+        self._orders[worker] = json.dumps(order).encode(), tuple(descriptors)
         self._flush()
 
     def cancel(self, worker: WorkerId) -> bool:
@@ -101,8 +99,7 @@ class ZygoteProcess:
     def _flush(self) -> None:
         while self._orders and self._orders_out < _MOST_ORDERS_OUT:
             worker = next(iter(self._orders))
-            name, descriptors = self._orders[worker]
-            order = json.dumps({"fork": worker, "name": name}).encode()
+            order, descriptors = self._orders[worker]
             try:
                 send_with_descriptors(self._control, [order], descriptors)
             except (BlockingIOError, BrokenPipeError, ConnectionResetError):

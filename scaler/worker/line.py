@@ -24,8 +24,9 @@ INLINE_BYTES = 48 << 10
 _READ_BYTES = INLINE_BYTES + 4096
 
 TICKET, FUNCTION, DROP = 1, 2, 3
-#: kind, whether the content is in a file, ticket, function, batch owner and number, first index, count
-_HEADER = struct.Struct("<BBxxI16sQQQI")
+#: kind, whether the content is in a file, bytes of the name behind the header, ticket, function, batch owner and
+#: number, first index, count, bytes of inputs at the end of the content
+_HEADER = struct.Struct("<BBHI16sQQQIQ")
 #: what announces a large result: ticket and offset
 RESULT = struct.Struct("<Q")
 #: no room in the socket, or too many descriptors, here or on their way through sockets: it passes
@@ -35,7 +36,10 @@ _SHORTAGE_NAP_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class TicketPacket:
-    """Calls to run: the offsets and bytes of a column behind one another."""
+    """Calls to run: the offsets and bytes of a column behind one another, and behind these so many bytes of inputs.
+
+    `name` is what their tasks are called.
+    """
 
     ticket: TicketId
     function: FunctionId
@@ -43,6 +47,8 @@ class TicketPacket:
     lo: int
     count: int
     content: Frame
+    name: str = ""
+    input_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,21 +75,28 @@ def line_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def ticket_packet(
-    ticket: TicketId, function: FunctionId, batch: BatchId, column: ArgumentColumn
+    ticket: TicketId,
+    function: FunctionId,
+    batch: BatchId,
+    column: ArgumentColumn,
+    name: str = "",
+    inputs: tuple[Frame, ...] = (),
 ) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a ticket."""
-    header = _HEADER.pack(TICKET, 0, ticket, function, batch.owner, batch.n, column.lo, column.count)
-    return header, column.frames()
+    text = name.encode()
+    size = sum(map(len, inputs)) if inputs else 0
+    header = _HEADER.pack(TICKET, 0, len(text), ticket, function, batch.owner, batch.n, column.lo, column.count, size)
+    return header + text, column.frames() + inputs
 
 
 def function_packet(function: FunctionId, frames: Sequence[Frame]) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a function."""
-    return _HEADER.pack(FUNCTION, 0, 0, function, 0, 0, 0, 0), frames
+    return _HEADER.pack(FUNCTION, 0, 0, 0, function, 0, 0, 0, 0, 0), frames
 
 
 def drop_packet(function: FunctionId) -> tuple[bytes, Sequence[Frame]]:
     """The header of an order to forget a function."""
-    return _HEADER.pack(DROP, 0, 0, function, 0, 0, 0, 0), ()
+    return _HEADER.pack(DROP, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
 
 
 def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
@@ -91,12 +104,15 @@ def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
     data, descriptors = receive_with_descriptors(end, _READ_BYTES, 1, flags)
     if not data:
         return None
-    kind, in_file, ticket, function, owner, n, lo, count = _HEADER.unpack_from(data)
-    content: Frame = memoryview(data)[_HEADER.size :]
+    kind, in_file, name_bytes, ticket, function, owner, n, lo, count, inputs = _HEADER.unpack_from(data)
+    content_at = _HEADER.size + name_bytes
+    content: Frame = memoryview(data)[content_at:]
     if in_file:
         content = map_file(descriptors[0])
     if kind == TICKET:
-        return TicketPacket(TicketId(ticket), FunctionId(function), BatchId(owner, n), lo, count, content)
+        name = data[_HEADER.size : content_at].decode()
+        batch = BatchId(owner, n)
+        return TicketPacket(TicketId(ticket), FunctionId(function), batch, lo, count, content, name, inputs)
     if kind == FUNCTION:
         return FunctionPacket(FunctionId(function), content)
     return DropPacket(FunctionId(function))
@@ -212,7 +228,7 @@ class ClusterEnd:
                 case DropPacket():
                     continue
         for header, frames in self._outbox:
-            kind, _, ticket, *_ = _HEADER.unpack(header)
+            kind, _, _, ticket, *_ = _HEADER.unpack_from(header)
             if kind == TICKET:
                 unread.append(TicketId(ticket))
             elif kind == FUNCTION:

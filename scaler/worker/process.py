@@ -16,42 +16,51 @@ import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scaler.worker.board import PRINTED, Board
+from scaler.worker.board import PRELOADED, PRINTED, Board
+from scaler.worker.facts import WorkerFacts
 from scaler.worker.inbox import Inbox
 from scaler.worker.output import STDERR, STDOUT, marked_writer
+from scaler.worker.preload import parse_preload
 from scaler.worker.slot import Slot
 from scaler.worker.source import Source
-from scaler.worker.tidying import Tidying
+from scaler.worker.tidying import tidying_from
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE_RAISE = 500
+#: what numeric libraries go by; where the others are not set, they go by the first
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker is told when it is forked; `line` and the four behind it are descriptors."""
+    """What a worker is told when it is forked; from `line` to `stacks` it is descriptors."""
 
-    threads: int
+    facts: WorkerFacts
     place: str
+    devices: str | None
     line: int
     board: int
     poke: int
     stdout: int
     stderr: int
+    stacks: int
     parent: int
-    tidying: Tidying | None = None
 
 
 def run_worker(setup: WorkerSetup) -> None:
     """The whole life of a worker, in the process just forked; returns when its line ends."""
     _settle_in(setup)
     line = socket.socket(fileno=setup.line)
-    board = Board(setup.board, setup.threads)
+    board = Board(setup.board, setup.facts.threads)
     os.close(setup.board)
     inbox = Inbox(line)
     slots = [Slot(slot, inbox, line, setup.poke, setup.place) for slot in board.slots]
-    slots[0].tidying = setup.tidying
+    slots[0].tidying = tidying_from(setup.facts.tidying)
     _mark_output(slots, board)
+    if setup.facts.preload:
+        parse_preload(setup.facts.preload).call()
+        board.slots[0].words[PRELOADED] = 1
+        os.eventfd_write(setup.poke, 1)
     first, *others = slots
     signal.signal(signal.SIGUSR1, first.on_interrupt)
     threads = [threading.Thread(target=slot.run, daemon=True) for slot in others]
@@ -75,11 +84,13 @@ def _settle_in(setup: WorkerSetup) -> None:
         os.dup2(ours, standard)
         os.close(ours)
     faulthandler.enable(STDERR)
-    faulthandler.register(signal.SIGUSR2, STDERR, all_threads=True)
+    faulthandler.register(signal.SIGUSR2, setup.stacks, all_threads=True)
     random.seed()
     if "numpy" in sys.modules:
         sys.modules["numpy"].random.seed()
-    os.environ.setdefault("OMP_NUM_THREADS", str(setup.threads))
+    _limit_threads(setup.facts.threads)
+    if setup.devices is not None:
+        os.environ["CUDA_VISIBLE_DEVICES"] = setup.devices
     # What users' code finds under this name is theirs alone.
     sys.modules["__main__"] = types.ModuleType("__main__")
 
@@ -101,6 +112,13 @@ def _mark_output(slots: Sequence[Slot], board: Board) -> None:
 
     sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", source, printed)
     sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", source, printed)
+
+
+def _limit_threads(threads: int) -> None:
+    """Have numeric libraries use no more cores than this worker has tasks, unless the user has said how many."""
+    wanted = os.environ.setdefault(THREAD_VARIABLES[0], str(threads))
+    for name in THREAD_VARIABLES[1:]:
+        os.environ.setdefault(name, wanted)
 
 
 def _volunteer_for_the_oom_killer() -> None:

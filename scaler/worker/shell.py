@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
@@ -24,12 +25,13 @@ from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
 from scaler.worker.agent import Agent, AgentConfig
 from scaler.worker.config import WorkerClusterConfig
+from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.loop import Loop
 from scaler.worker.poller import Poller, Signals
-from scaler.worker.workers import Workers, ZygoteFacts
+from scaler.worker.workers import Workers
 
 #: what a worker takes of this process while it starts, and what everything else may take
-WORKER_DESCRIPTORS = 9
+WORKER_DESCRIPTORS = 10
 OWN_DESCRIPTORS = 64
 #: of what tasks print, so many lines a second go to their clients; and where nobody else shows it
 OUTPUT_LINES_PER_S = 200.0
@@ -52,9 +54,8 @@ def run(config: WorkerClusterConfig) -> int:
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
         agent_config = _agent_config(config, name)
-        tidying = config.tidying.told() if config.tidying else ""
-        facts = ZygoteFacts(config.threads, agent_config.place, _paths(config), environment, config.echo, tidying)
-        workers = Workers(facts, poller, time.monotonic)
+        facts = _zygote_facts(config, agent_config.place, environment)
+        workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes)
         opened.callback(workers.close)
         if not config.address:
             workers.open()
@@ -150,6 +151,13 @@ def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
     )
 
 
+def _zygote_facts(config: WorkerClusterConfig, name: str, environment: Mapping[str, str]) -> ZygoteFacts:
+    tidying = config.tidying.told() if config.tidying else ""
+    return ZygoteFacts(
+        WorkerFacts(config.threads, name, config.preload, tidying), _paths(config), environment, config.echo
+    )
+
+
 def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:
     """Where workers look for modules first: what was named, then the working directory, as a script's would be."""
     with contextlib.suppress(FileNotFoundError):  # somebody may have removed it
@@ -187,6 +195,9 @@ def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
         death_timeout_s=config.death_timeout_s,
         ends_at=None if left_s is None else time.monotonic() + left_s,
         worker_names=config.worker_names,
+        max_tasks_per_worker=config.max_tasks_per_worker,
+        memory_limit_bytes=config.memory_limit_bytes,
+        devices=config.devices,
         task_timeout_s=config.task_timeout_s,
         output_lines_per_s=OUTPUT_LINES_PER_S if config.echo else ONLY_OUTPUT_LINES_PER_S,
     )

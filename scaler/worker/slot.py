@@ -8,15 +8,16 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler.errors import TaskExceptionNotSerializableError
-from scaler.ids import BatchId
 from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
-from scaler.payload.functions import function_name
+from scaler.payload.functions import Retried
+from scaler.payload.inputs import Opener
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
-from scaler.protocol.columns import RAISED, VALUE, words
-from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard, parts
+from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE, words
+from scaler.protocol.inputs import Inputs
+from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard, parts
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import TicketPacket, send_result
 from scaler.worker.ring import RingWriter
@@ -44,8 +45,8 @@ class Slot:
         self._ring = RingWriter(board, self._point_out, self._send_up)
         #: whether control is in a task, and it has not been interrupted yet
         self._inside = [False]
-        #: the batch, first index and function of the ticket it runs
-        self._running: tuple[BatchId, int, Callable[..., Any]] | None = None  # Any: users' functions
+        #: the ticket it runs
+        self._running: TicketPacket | None = None
         #: the thread it is, once it runs
         self.thread = 0
         #: what it does when it has had nothing to do for a while
@@ -54,7 +55,7 @@ class Slot:
 
     def run(self) -> None:
         """Until the line ends."""
-        self.thread = threading.get_ident()
+        self._words[THREAD] = self.thread = threading.get_ident()
         inbox, ring = self._inbox, self._ring
         while True:
             try:
@@ -81,8 +82,7 @@ class Slot:
         current, running = self._words[CURRENT], self._running
         if not current or running is None:
             return None
-        batch, lo, function = running
-        return Source(batch, lo + parts(current - 1)[1], function_name(function))
+        return Source(running.batch, running.lo + parts(current - 1)[1], running.name)
 
     def _run_ticket(self, ticket: TicketPacket) -> None:
         board_words, first = self._words, ticket.ticket << 32
@@ -92,16 +92,29 @@ class Slot:
         self._ring.start_measuring()
         end = first
         if not first <= board_words[LIMIT] <= first:
-            function = self._inbox.load(ticket.function)
-            self._running = ticket.batch, ticket.lo, function
-            end = self._run_calls(function, ticket, begun)
+            self._running = ticket
+            loaded = self._inbox.load(ticket.function)
+            if isinstance(loaded, Retried):
+                end = self._run_calls(loaded.function, loaded.retry_on, ticket, begun)
+            else:
+                end = self._run_calls(loaded, (), ticket, begun)
             self._running = None
         board_words[ENDED] = end
         board_words[CURRENT] = 0
 
-    def _run_calls(self, function: Callable[..., Any], ticket: TicketPacket, now: int) -> int:
+    def _run_calls(
+        self,
+        function: Callable[..., Any],  # Any: users' functions
+        retry_on: tuple[type[BaseException], ...],
+        ticket: TicketPacket,
+        now: int,
+    ) -> int:
         """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
         content = memoryview(ticket.content)
+        opener: Opener | None = None
+        if ticket.input_bytes:
+            at = len(content) - ticket.input_bytes
+            opener, content = Opener(Inputs(ticket.count, content[at:])), content[:at]
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
@@ -117,16 +130,16 @@ class Slot:
             try:
                 try:
                     inside[0] = True
-                    call = load(data[start:stop])
+                    call = load(data[start:stop]) if opener is None else opener.open(who - first, data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
                     result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
                     inside[0] = False
                     status = VALUE
                 except BaseException as error:  # noqa: BLE001  # whatever a task raises is its result
                     inside[0] = False
-                    status, result = RAISED, self._describe(error, function, ticket, who - first, call)
+                    status, result = self._describe(error, retry_on, ticket, who - first, call)
             except Interrupted as error:  # it came while another error was taken in
-                status, result = RAISED, self._describe(error, function, ticket, who - first, call)
+                status, result = self._describe(error, (), ticket, who - first, call)
             call = value = None
             start = stop
             now = clock()
@@ -137,21 +150,22 @@ class Slot:
     def _describe(
         self,
         error: BaseException,
-        function: Callable[..., Any],  # Any: users' functions
+        retry_on: tuple[type[BaseException], ...],
         ticket: TicketPacket,
         number: int,
         call: Any,  # Any: the users' values, or that they could not be read
-    ) -> bytes:
+    ) -> tuple[int, bytes]:
+        """Status and bytes of what a task raised."""
         if call is _UNREAD and not isinstance(error, Interrupted):
             error = not_loadable("the arguments", error).with_traceback(error.__traceback__)
         owner, n = ticket.batch
-        name = function_name(function)
-        note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({name}) on {self._place}"
+        note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({ticket.name}) on {self._place}"
         try:
-            return dump_exception(error, 1, note)
+            status = RAISED_RETRYABLE if retry_on and isinstance(error, retry_on) else RAISED
+            return status, dump_exception(error, 1, note)
         except Exception as own:  # noqa: BLE001  # an exception that breaks whoever looks at it
             text = f"{type(error).__name__}, which cannot be described: {type(own).__name__}"
-            return dump_exception(TaskExceptionNotSerializableError(text, type(error).__name__), 0, note)
+            return RAISED, dump_exception(TaskExceptionNotSerializableError(text, type(error).__name__), 0, note)
 
     def _send_up(self, who: int, value: bytes) -> None:
         send_result(self._line, who, value)

@@ -8,14 +8,15 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Protocol, assert_never
 
 from scaler.ids import WorkerId
+from scaler.resources import bytes_text
 from scaler.worker.agent_events import (
     Define,
     Drop,
+    Dump,
     Event,
     Give,
     Interrupt,
@@ -32,13 +33,26 @@ from scaler.worker.agent_events import (
     WorkerStarted,
 )
 from scaler.worker.descendants import become_subreaper, kill_descendants
+from scaler.worker.facts import ZygoteFacts
 from scaler.worker.handle import WorkerHandle
 from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
+from scaler.worker.memory import MemoryWatch
 from scaler.worker.output import STDERR, Echo
 from scaler.worker.usage import Usage
 
 WorkerCommand = (
-    StartWorker | KillWorker | RetireWorker | Define | Drop | Give | TakeBack | Limit | Interrupt | Look | Measure
+    StartWorker
+    | KillWorker
+    | RetireWorker
+    | Define
+    | Drop
+    | Give
+    | TakeBack
+    | Limit
+    | Interrupt
+    | Dump
+    | Look
+    | Measure
 )
 #: looks that are due so soon are done with those that are due now
 TOGETHER_S = 0.001
@@ -62,24 +76,12 @@ class Watch(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class ZygoteFacts:
-    """What every zygote of this cluster is started with."""
-
-    threads: int
-    place: str
-    paths: Sequence[str]
-    environment: Mapping[str, str]
-    #: whether what tasks print goes to our own output too; what is no task's always does
-    echoes: bool = True
-    #: as `Tidying.told`
-    tidying: str = ""
-
-
 class Workers:
     """The workers, by number; `take_events` tells what they did since it was last called."""
 
-    def __init__(self, facts: ZygoteFacts, watch: Watch, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, facts: ZygoteFacts, watch: Watch, clock: Callable[[], float], memory_limit_bytes: int | None = None
+    ) -> None:
         self._facts = facts
         self._watch = watch
         self._clock = clock
@@ -90,6 +92,7 @@ class Workers:
         self._look_at = math.inf
         self._zygote: ZygoteProcess | None = None
         self._usage = Usage()
+        self._memory = MemoryWatch(memory_limit_bytes, clock) if memory_limit_bytes else None
         self._echo = Echo()
         #: output of workers that is not read until then, since our own has no room
         self._held: dict[tuple[WorkerHandle, int], None] = {}
@@ -100,8 +103,7 @@ class Workers:
         if self._zygote is not None:
             return
         become_subreaper()
-        facts = self._facts
-        self._zygote = ZygoteProcess(facts.threads, facts.place, facts.paths, facts.environment, facts.tidying)
+        self._zygote = ZygoteProcess(self._facts)
         self._watch.watch(self._zygote.fileno(), self._hear_zygote)
 
     def take_events(self) -> list[Event]:
@@ -114,7 +116,7 @@ class Workers:
     def perform(self, command: WorkerCommand) -> Event | None:
         """Do it; returns what is to be told in the same turn."""
         if isinstance(command, StartWorker):
-            return self._start(command.worker, command.name)
+            return self._start(command)
         if isinstance(command, Measure):
             return self._measure()
         handle = self._handles[command.worker]
@@ -122,6 +124,7 @@ class Workers:
             case Give():
                 handle.give(command, self._clock())
                 self._note_look(handle)
+                self._note_memory(handle)
             case TakeBack():
                 return handle.take_back()
             case Look():
@@ -132,6 +135,8 @@ class Workers:
                 handle.limit(command)
             case Interrupt():
                 handle.interrupt(command)
+            case Dump():
+                handle.dump(command)
             case Define():
                 handle.define(command)
             case Drop():
@@ -144,10 +149,11 @@ class Workers:
                 assert_never(command)
         return None
 
-    def _start(self, worker: WorkerId, name: str) -> StartFailed | None:
+    def _start(self, command: StartWorker) -> StartFailed | None:
+        worker = command.worker
         try:
             self.open()
-            handle = WorkerHandle(worker, self._facts.threads)
+            handle = WorkerHandle(worker, self._facts.workers.threads)
         except OSError as error:
             return StartFailed(worker, f"the system does not allow it: {error}")
         self._handles[worker] = handle
@@ -155,7 +161,7 @@ class Workers:
         for stream in handle.outputs:
             self._watch_output(handle, stream)
         assert self._zygote is not None
-        self._zygote.fork(worker, name, handle.to_fork)
+        self._zygote.fork(worker, command.name, command.devices, handle.to_fork)
         return None
 
     def _kill(self, handle: WorkerHandle) -> StartFailed | None:
@@ -174,7 +180,14 @@ class Workers:
 
     def _called(self, handle: WorkerHandle) -> None:
         handle.clear_poke()
+        self._announce(handle)
         self._look(handle, was_called=True)
+
+    def _announce(self, handle: WorkerHandle) -> None:
+        """Tell once of a worker that can take tickets: it runs, and has done what comes before the first."""
+        if handle.pid and not handle.is_announced and (handle.has_preloaded() or not self._facts.workers.preload):
+            handle.is_announced = True
+            self._events.append(WorkerStarted(handle.worker, handle.pid))
 
     def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
         harvested = handle.look(self._clock(), was_called=was_called)
@@ -190,13 +203,19 @@ class Workers:
         if due is not None and due < self._look_at:
             self._look_at = due
 
+    def _note_memory(self, handle: WorkerHandle) -> None:
+        if self._memory is not None:
+            self._memory.given(handle)
+
     def next_look(self) -> float | None:
         """When `look_around` is due."""
-        due = min(self._look_at, self._held_until)
+        due = min(self._look_at, self._held_until, math.inf if self._memory is None else self._memory.due)
         return None if due == math.inf else due
 
     def look_around(self) -> None:
         """Look at the workers whose time has come."""
+        if self._memory is not None:
+            self._events += self._memory.look(self._handles.values())
         now = self._clock()
         if now >= self._held_until:
             self._read_held()
@@ -255,7 +274,8 @@ class Workers:
                     handle = self._handles[worker]
                     handle.forked(pid, descriptor)
                     self._by_pid[pid] = handle
-                    self._events.append(WorkerStarted(worker, pid))
+                    self._announce(handle)
+                    self._note_memory(handle)
                 case ForkFailed(worker, text):
                     self._fail(self._handles[worker], text)
                 case Exited(pid, exit_code):
@@ -266,13 +286,19 @@ class Workers:
                 case _:
                     assert_never(event)
 
-    def _fail(self, handle: WorkerHandle, text: str) -> None:
+    def _fail(self, handle: WorkerHandle, text: str, *, in_preload: bool = False) -> None:
         self._discard(handle)
-        self._events.append(StartFailed(handle.worker, text))
+        self._events.append(StartFailed(handle.worker, text, in_preload))
 
     def _end(self, handle: WorkerHandle, exit_code: int) -> None:
         for stream in handle.outputs:
             self._forward(handle, stream, is_last=True)
+        if not handle.is_announced:
+            words = handle.last_words() or f"it ended with {exit_code}"
+            if handle.excess_bytes:
+                words = f"it passed the memory limit: it used {bytes_text(handle.excess_bytes)}"
+            self._fail(handle, f"--preload {self._facts.workers.preload}: {words}", in_preload=True)
+            return
         self._events += handle.ended(exit_code, self._clock())
         self._discard(handle)
 

@@ -17,23 +17,21 @@ import sys
 from typing import Any
 
 from scaler.worker.descendants import become_subreaper, kill_descendants
+from scaler.worker.facts import WorkerFacts
 from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 from scaler.worker.process import WorkerSetup, run_worker
-from scaler.worker.tidying import Tidying, tidying_from
 
 MESSAGE_BYTES = 4096
-#: descriptors that come with an order to fork: line, board, poke, stdout, stderr
-FORK_DESCRIPTORS = 5
+#: descriptors that come with an order to fork: line, board, poke, stdout, stderr, stacks
+FORK_DESCRIPTORS = 6
 
 
 class Zygote:
     """The loop: fork on order, tell who started and who ended."""
 
-    def __init__(self, control: socket.socket, threads: int, place: str, tidying: Tidying | None = None) -> None:
+    def __init__(self, control: socket.socket, facts: WorkerFacts) -> None:
         self._control = control
-        self._threads = threads
-        self._place = place
-        self._tidying = tidying
+        self._facts = facts
         self._workers: set[int] = set()
         self._wakeup_read, self._wakeup_write = os.pipe()
         os.set_blocking(self._wakeup_read, False)
@@ -81,9 +79,11 @@ class Zygote:
             return False
         order = json.loads(data)
         worker = int(order["fork"])
-        line, board, poke, stdout, stderr = descriptors
-        place = f"{self._place}, worker {order['name'] or worker}"
-        setup = WorkerSetup(self._threads, place, line, board, poke, stdout, stderr, os.getpid(), self._tidying)
+        line, board, poke, stdout, stderr, stacks = descriptors
+        place = f"{self._facts.place}, worker {order['name'] or worker}"
+        setup = WorkerSetup(
+            self._facts, place, order["devices"], line, board, poke, stdout, stderr, stacks, os.getpid()
+        )
         try:
             pid = os.fork()
         except OSError as error:
@@ -137,9 +137,9 @@ def _has_others(known: set[int]) -> bool:
 
 
 def main() -> None:
-    """Entry of `python -m scaler.worker.zygote FD THREADS PLACE TIDYING [PATH …]`."""
+    """Entry of `python -m scaler.worker.zygote FD FACTS [PATH …]`: modules are looked for in PATHs first."""
     become_subreaper()
-    descriptor, threads, place, tidying, *paths = sys.argv[1:]
+    descriptor, facts, *paths = sys.argv[1:]
     sys.argv = [""]
     sys.path[:0] = paths
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -149,7 +149,7 @@ def main() -> None:
     gc.disable()
     gc.freeze()
     try:
-        Zygote(control, int(threads), place, tidying_from(tidying)).run()
+        Zygote(control, WorkerFacts(**json.loads(facts))).run()
     finally:
         kill_descendants(os.getpid())
 

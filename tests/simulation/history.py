@@ -18,6 +18,7 @@ from tests.simulation.plan import (
     batch_sizes,
     cluster_config,
     function_of,
+    needs_of,
     parts_of,
     tasks_of,
 )
@@ -133,11 +134,13 @@ class History:
         if client.is_dead:
             client = self.clients[1 - number]
         tasks = tasks_of(self.chance, client.next_batch, size, options)
+        needs_of(self.chance, tasks, client.submitted())
         for task in tasks:
             self.workload.add(task)
         every_s = self.chance.choice((0.0, 0.15, 0.4))
         calls = [task.call for task in tasks]
-        client.submit(function_of(size), options, calls, parts_of(self.chance, size), every_s)
+        needs = {task.index: task.needs for task in tasks if task.needs}
+        client.submit(function_of(size), options, calls, parts_of(self.chance, size), every_s, needs)
 
     def strike(self, kind: str, tries: int = 3) -> None:
         """Have a fault of a kind, as soon as there is something to strike."""
@@ -196,6 +199,13 @@ class History:
         for index in given_up:
             self.workload.tasks[argument(batch, index)].cancelled_at = self.clock.now
         return len(given_up)
+
+    def ask_to_cancel(self, client: Client, batch: BatchId, lo: int, hi: int) -> int:
+        """Have a client ask for what of [lo, hi) has not begun to be cancelled; of how many tasks."""
+        asked = client.ask_to_cancel(batch, lo, hi)
+        for index in asked:
+            self.workload.tasks[argument(batch, index)].is_asked_for = True
+        return len(asked)
 
     def clear(self, client: Client) -> None:
         """Have a client drop all that it waits for."""

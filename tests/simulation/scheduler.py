@@ -112,10 +112,14 @@ class Scheduler:
         self._wake.ask(first(self.links.next_deadline(), self._core_due))
 
     def _check_room(self) -> None:
-        """Of the results that a link keeps no more than one message has found no room in its window."""
+        """Of the results that a link keeps no more than one message has found no room in its window.
+
+        Errors passed on to who needed what failed have no place: no cluster could keep them, and all share their bytes.
+        """
         for peer in self.links._peers.values():
             link = peer.link
-            results = [packet for packet in (*link._unacked, *link._waiting) if type(packet.message) is Results]
+            packets = (*link._unacked, *link._waiting)
+            results = [packet for packet in packets if type(packet.message) is Results and packet.message.place]
             last = _message_of(results[-1].frames) if results else None
             before = sum(packet.size_bytes for packet in results if _message_of(packet.frames) is not last)
             assert before < self._world.window_bytes, (

@@ -102,9 +102,21 @@ class Verdicts:
 
     # ---- answers
 
-    def judge(self, call: bytes, answer: str) -> str | None:
-        """Why a task must not have this answer, or None if it may."""
-        task = self._workload.tasks[call]
+    def judge(self, call: bytes, answer: str, origin: bytes) -> str | None:
+        """Why a task must not have this answer, or None if it may: for itself, or for one that it needs.
+
+        `origin` is the call that raised, where something was raised.
+        """
+        problem = None
+        for task in self._workload.origins(self._workload.tasks[call]):
+            if not origin or task.call == origin:
+                why = self._judge_own(task, answer)
+                if why is None:
+                    return None
+                problem = problem or why
+        return problem or f"{origin!r} is nothing it needs"
+
+    def _judge_own(self, task: Task, answer: str) -> str | None:
         options = task.options
         match answer:
             case "raised":
@@ -118,12 +130,23 @@ class Verdicts:
             case Cause.VANISHED:
                 vanished = sum(begin.cluster in self._given_up for begin in task.begins)
                 return None if vanished >= VANISH_LIMIT else f"{vanished} clusters vanished under it"
+            case Cause.CANCELLED:
+                return None if task.cancelled_at is not None else "nobody cancelled it"
             case Cause.UNKNOWN_TAG:
                 # a new scheduler knows only the tags of the clusters that have come back
                 known_since = self._tags.get(options.tag or "")
                 return None if known_since is None or known_since > task.submitted_at else "its tag is known"
+            case Cause.CANCELLED:
+                return self._judge_cancelled(task)
             case _:
                 return "nothing permits that"
+
+    def _judge_cancelled(self, task: Task) -> str | None:
+        """Only what was asked for is taken back, and only if it never began, as far as this scheduler could know."""
+        if not task.is_asked_for:
+            return "nobody asked for that"
+        begun = [begin for begin in task.begins if begin.cluster not in self._given_up]
+        return f"it had begun: {begun}" if begun and not self._restarts else None
 
     # ---- begins
 

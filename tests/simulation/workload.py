@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from scaler.ids import BatchId, Incarnation, WorkerId
+from scaler.ids import BatchId, Incarnation, TaskId, WorkerId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE
 from scaler.worker.agent import AgentConfig
@@ -21,7 +21,12 @@ def value_of(call: bytes) -> bytes:
 
 def error_of(call: bytes) -> bytes:
     """What a call raises when it is meant to: a few times more than the rest."""
-    return b"!" + call * (100 if call.endswith(b"3") else 1)
+    return b"!" + call.ljust(100 * len(call) if call.endswith(b"3") else 0, b"!")
+
+
+def raised_by(error: bytes) -> bytes:
+    """The call that raised it."""
+    return error.strip(b"!")
 
 
 @dataclass(slots=True)
@@ -50,11 +55,15 @@ class Task:
     raises_left: int = 0
     #: it raises what may not be tried again
     raises: bool = False
+    #: the tasks whose values it needs
+    needs: tuple[TaskId, ...] = ()
     begins: list[Begin] = field(default_factory=list)
     #: workers that ended unasked while it was in one of their slots
     deaths: int = 0
     submitted_at: float = 0.0
     cancelled_at: float | None = None
+    #: its client has asked for it to be cancelled unless it has begun
+    is_asked_for: bool = False
 
 
 class Workload:
@@ -68,6 +77,17 @@ class Workload:
         """A task that is about to be submitted."""
         task.submitted_at = self._clock.now
         self.tasks[task.call] = task
+
+    def origins(self, task: Task) -> list[Task]:
+        """A task, and all that it needs, and these need, in turn."""
+        found = {task.call: task}
+        for one in (queue := [task]):
+            for batch, index in one.needs:
+                needed = self.tasks[argument(batch, index)]
+                if needed.call not in found:
+                    found[needed.call] = needed
+                    queue.append(needed)
+        return list(found.values())
 
     def at(self, cluster: Incarnation, config: AgentConfig) -> "ClusterWork":
         """What the workers of one cluster tell."""
@@ -93,6 +113,11 @@ class ClusterWork:
             task.deaths_left -= 1
             return True
         return False
+
+    def is_given(self, call: bytes, inputs: list[bytes]) -> None:
+        """A call has come to a worker with these values of other tasks."""
+        needed = [value_of(argument(batch, index)) for batch, index in self._tasks[call].needs]
+        assert inputs == needed, f"{call!r} needs {needed}, and has {inputs}"
 
     def seconds_of(self, call: bytes) -> float:
         """How long a call takes."""

@@ -113,6 +113,7 @@ def test_every_keyword_reaches_the_command_it_is_for(started: list[list[str]]):
         garbage_collect_interval_seconds=8,
         trim_memory_threshold_bytes=9,
         protected=False,
+        private=True,
         event_loop="uvloop",
         logging_paths=("a", "b"),
         logging_level="ERROR",
@@ -129,6 +130,7 @@ def test_every_keyword_reaches_the_command_it_is_for(started: list[list[str]]):
         "worker_timeout=6",
         "max_queued_tasks=10",
         "protected=False",
+        "private=True",
         "event_loop=uvloop",
     }
     assert set(started[1]) == both | {

@@ -43,6 +43,7 @@ from scaler.protocol import (
 )
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.inputs import Dependencies, dependency_frames
 from scaler.resources import Resources
 
 EPOCH, EARLIER = Epoch(7), Epoch(6)
@@ -143,8 +144,9 @@ def opens(batch: BatchId, options: BatchOptions = PLAIN, function: FunctionId = 
     return Received(batch.owner, OpenBatch(batch, function, options))
 
 
-def appends(batch: BatchId, lo: int, hi: int) -> Received:
-    return appends_column(batch, arguments(lo, hi))
+def appends(batch: BatchId, lo: int, hi: int, needs: Dependencies | None = None) -> Received:
+    behind = dependency_frames(lo, hi, needs or {})
+    return Received(batch.owner, AppendTasks(batch, lo, hi - lo, len(behind)), (*arguments(lo, hi).frames(), *behind))
 
 
 def appends_column(batch: BatchId, column: ArgumentColumn) -> Received:
@@ -173,6 +175,10 @@ def cancels(batch: BatchId, *pairs: tuple[int, int]) -> Received:
     return Received(batch.owner, CancelTasks(batch, ranges(*pairs)))
 
 
+def cancels_unbegun(batch: BatchId, *pairs: tuple[int, int]) -> Received:
+    return Received(batch.owner, CancelTasks(batch, ranges(*pairs), unless_begun=True))
+
+
 def resumes(
     batch: BatchId,
     size: int | None,
@@ -194,7 +200,7 @@ def ready(
     ends_in_s: float | None = None,
 ) -> Received:
     name = NAMES.get(peer, str(peer))
-    return Received(peer, ClusterReady(name, f"host-{name}", 100, slots, slots, tags, resources, ends_in_s))
+    return Received(peer, ClusterReady(name, "host", 100, slots, slots, tags, resources, ends_in_s))
 
 
 def cluster(
@@ -265,7 +271,7 @@ def span_for(
 
 
 def results_for(batch: BatchId, column: ResultColumn, attempts: int = 1) -> Command:
-    message = Results(batch, column.lo, column.hi, column.base, "host/0", attempts)
+    message = Results(batch, column.lo, column.hi, column.base, "host/0", attempts, "host")
     return Send(batch.owner, message, column.frames())
 
 

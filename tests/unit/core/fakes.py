@@ -62,6 +62,7 @@ OPTIONS = (
     BatchOptions(priority=1, retries=2, retry_delay_s=0.05),
     BatchOptions(tag="gpu", retries=1, retry_delay_s=0.0),
     BatchOptions(resources=(("licence", 1.0),)),
+    BatchOptions(everywhere=True, priority=9),
 )
 #: a few results
 WINDOW_BYTES = 500

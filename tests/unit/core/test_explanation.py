@@ -3,12 +3,14 @@ import pytest
 from scaler.core.events import Received, Send
 from scaler.core.explanation import explanation
 from scaler.core.lifecycle import Trigger
-from scaler.core.spans import Counts, Wait
+from scaler.core.spans import Counts
 from scaler.ids import BatchId, TaskId
 from scaler.protocol import BatchOptions, ExplainTask, Explanation
 from tests.unit.core.examples import (
     A2,
+    A3,
     ALICE,
+    BOB,
     CODE,
     TRY_AGAIN,
     A,
@@ -47,7 +49,7 @@ def why(core: Checked, index: int, batch: BatchId = A) -> str:
 def test_where_a_task_stands_on_its_way(core: Checked):
     core.handle(maps(A, 6, BatchOptions(retries=1)))
     assert why(core, 0) == "it is in the queue of cluster x"
-    assert why(core, 3) == "4 tasks wait for a free slot, this one among them"
+    assert [why(core, index) for index in (2, 3, 5)] == ["0 tasks ahead", "1 task ahead", "3 tasks ahead"]
     core.handle([begins(X, (run_id(1), 0))])
     assert why(core, 0) == "it runs on cluster x"
     core.handle([cancels(A, (0, 1), (5, 6))])
@@ -81,6 +83,13 @@ def test_after_a_restart_a_task_waits_for_clusters_and_for_its_arguments():
     assert why(core, 0) == "its arguments are asked for again after a restart of the scheduler"
 
 
+def test_what_is_more_urgent_or_older_is_ahead(core: Checked):
+    core.handle([client(BOB), *maps(A, 4), *maps(B, 1000), *maps(A2, 500, BatchOptions(priority=1)), *maps(A3, 3)])
+    assert why(core, 2) == "500 tasks ahead"
+    assert why(core, 2, A2) == "0 tasks ahead"
+    assert why(core, 1, A3) == "1,503 tasks ahead"
+
+
 def test_that_nobody_is_there_is_said(empty: Checked):
     empty.handle([client(), *maps(A, 1)])
     assert why(empty, 0) == "no worker is connected"
@@ -102,9 +111,7 @@ def test_a_least_run_time_is_named(core: Checked):
 
 
 def test_inputs_are_waited_for(core: Checked):
-    core.handle([*maps(A, 3)])
+    core.handle([*maps(A, 2)[:-1], appends(A, 2, 3, {2: (TaskId(A, 0), TaskId(A, 1))})])
     managers = core.managers
-    batch = managers.tasks.batches[A]
-    managers.tasks.advance(batch, 2, 3, Trigger.UNREADY, wait=Wait.INPUTS)
-    text = explanation(managers.tasks, managers.workers, batch, 2, now=0.0)
-    assert text == "it waits for tasks or objects among its arguments"
+    text = explanation(managers.tasks, managers.workers, managers.tasks.batches[A], 2, now=0.0)
+    assert text == "it waits for 2 tasks among its arguments"

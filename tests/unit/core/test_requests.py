@@ -14,12 +14,15 @@ from scaler.protocol import (
     CloseBatch,
     DefineFunction,
     Failure,
+    InputKnown,
     KnownTags,
     NeedFunction,
     Resumed,
+    TasksWait,
     WorkersReady,
 )
 from scaler.protocol.columns import ArgumentColumn
+from scaler.protocol.inputs import dependency_frames
 from tests.unit.core.examples import (
     A2,
     A3,
@@ -56,6 +59,7 @@ from tests.unit.core.examples import (
     run_id,
     said,
     span_for,
+    states,
     takes,
     values,
 )
@@ -224,6 +228,21 @@ def test_where_no_worker_has_a_tag_that_is_said(core: Checked):
     assert core.handle([opens(A, BatchOptions(tag="gpu")), appends(A, 0, 1)]) == [failure_for(A, failure, (0, 1))]
 
 
+def test_what_no_connected_worker_offers_is_told_when_it_is_asked_for_and_waits(core: Checked):
+    options = BatchOptions(resources=(("gpu", 4.0),))
+    told = Send(ALICE, TasksWait(A, "no connected worker offers gpu=4"))
+    assert core.handle([defines(), opens(A, options), appends(A, 0, 1), *maps(A2, 1)])[0] == told
+    assert states(core) == [(0, 1, "queued")]
+    assert states(core, A2) == [(0, 1, "assigned")]
+    commands = core.handle(cluster(Y, slots=1, resources=(("gpu", 4.0),)))
+    assert commands[-1] == span_for(Y, run_id(2), A, 0, 1, options)
+
+
+def test_while_no_worker_can_take_anything_nothing_special_is_told(empty: Checked):
+    empty.handle([client(ALICE)])
+    assert empty.handle([defines(), opens(A, BatchOptions(resources=(("gpu", 4.0),))), appends(A, 0, 1)]) == []
+
+
 def test_while_no_worker_ever_connected_every_tag_is_accepted(empty: Checked):
     options = BatchOptions(tag="gpu")
     empty.handle([client(), *maps(A, 1, options)])
@@ -247,12 +266,22 @@ WRONG = {
         A, ArgumentColumn(2, 2, array("Q", (100, 50, 110)).tobytes(), (bytes(10),))
     ),
     "a call too large for a frame": appends_column(A, large(2, (1 << 20) + 1)),
-    "calls that wait for others": Received(
-        ALICE, AppendTasks(A, 2, 1, ((2, (TaskId(A, 0),), ()),)), arguments(2, 3).frames()
+    "a call that needs a task of another client": Received(
+        ALICE,
+        AppendTasks(A, 2, 1, 1),
+        (*arguments(2, 3).frames(), *dependency_frames(2, 3, {2: (TaskId(B, 0),)})),
     ),
+    "a call whose needs do not fit its frames": Received(
+        ALICE, AppendTasks(A, 2, 1, 1), (*arguments(2, 3).frames(), b"12345678")
+    ),
+    "a call with more needs than frames": Received(ALICE, AppendTasks(A, 2, 1, 9), arguments(2, 3).frames()),
+    "what became of a task of another client": Received(ALICE, InputKnown(TaskId(B, 0), 0), (b"1",)),
+    "what became of a task, in no known way": Received(ALICE, InputKnown(TaskId(A, 0), 77), (b"1",)),
+    "a failure that is none": Received(ALICE, InputKnown(TaskId(A, 0), 2), (b"1",)),
+    "what became of a task, without a byte": Received(ALICE, InputKnown(TaskId(A, 0), 0)),
+    "what became of a task in too large a frame": Received(ALICE, InputKnown(TaskId(A, 0), 0), (bytes((1 << 20) + 1),)),
     "a closing that counts otherwise": closes(A, 3),
     "a parent": opens(A2, BatchOptions(parent=TaskId(A, 0))),
-    "a run on every worker": opens(A2, BatchOptions(everywhere=True)),
     "durable work": opens(A2, BatchOptions(durable="nightly")),
     "a resource of no amount": opens(A2, BatchOptions(resources=(("gpu", 0.0),))),
     "a resource beyond measure": opens(A2, BatchOptions(resources=(("gpu", 1e300),))),

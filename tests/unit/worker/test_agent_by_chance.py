@@ -1,5 +1,6 @@
 """The agent among simulated workers, driven by a scheduler that does whatever comes to its mind, by seed."""
 
+import math
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable
@@ -32,6 +33,7 @@ from scaler.protocol import (
     WorkerDied,
 )
 from scaler.protocol.columns import VALUE, Frame
+from scaler.resources import resources_from
 from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.clock import Clock, Wake
@@ -53,7 +55,10 @@ class History:
         self.chance = Random(seed)
         self.clock = Clock()
         threads = self.chance.choice([1, 1, 1, 2, 3])
-        config = AgentConfig("here", "host", 1, self.chance.choice([1, 2, 3, 5]), threads)
+        most = self.chance.choice([None, None, 1, 7, 100])
+        workers = self.chance.choice([1, 2, 3, 5])
+        self.devices = self.chance.choice([(), (), ("0", "1"), ("0", "1", "2", "3")])
+        config = AgentConfig("here", "host", 1, workers, threads, max_tasks_per_worker=most, devices=self.devices)
         self.agent = Agent(config, Incarnation(7))
         self.workers = SimWorkers(self.clock, threads, self, self.step)
         self.wake = Wake(self.clock, self.step)
@@ -69,6 +74,9 @@ class History:
         self.retracts: Counter[tuple[RunId, int, int]] = Counter()
         self.finished: dict[RunId, list[tuple[int, int]]] = {}
         self.forgotten: set[RunId] = set()
+        #: calls that every worker makes once: their runs, and which workers have begun which
+        self.everywhere: set[RunId] = set()
+        self.callers: Counter[tuple[bytes, WorkerId]] = Counter()
         self.is_linked = False
         self.has_ended = False
         #: something other than the passing of time happens
@@ -76,23 +84,45 @@ class History:
         self.mix = self.chance.choice(MIXES)
         self.deadly = self.chance.choice([0.0, 0.0, 0.002, 0.02])
         self.kinds: dict[bytes, float] = {}
+        #: what calls ask for, and what those that run have of each device
+        self.gpus: dict[bytes, float] = {}
+        self.used: Counter[str] = Counter()
 
     # ---- what the calls do
 
-    def begins(self, _call: bytes, _worker: WorkerId) -> bool:
+    def begins(self, call: bytes, worker: WorkerId) -> bool:
+        self.occupy(call, worker, 1)
+        if call.startswith(b"every"):
+            self.callers[call, worker] += 1
+            assert self.callers[call, worker] == 1, f"{worker} made {call!r} twice"
         return self.chance.random() < self.deadly
+
+    @staticmethod
+    def is_given(_call: bytes, inputs: list[bytes]) -> None:
+        assert inputs == []
 
     def seconds_of(self, call: bytes) -> float:
         return self.kinds.setdefault(call, self.chance.choice(self.mix) + 2e-6)
 
-    def ends(self, call: bytes, _worker: WorkerId) -> tuple[int, bytes]:
+    def ends(self, call: bytes, worker: WorkerId) -> tuple[int, bytes]:
+        self.occupy(call, worker, -1)
         return VALUE, call
 
-    def is_interrupted(self, _call: bytes, _worker: WorkerId) -> None:
-        return
+    def is_interrupted(self, call: bytes, worker: WorkerId) -> None:
+        self.occupy(call, worker, -1)
 
-    def dies(self, _call: bytes, _worker: WorkerId, **_how: bool) -> None:
-        return
+    def dies(self, call: bytes, worker: WorkerId, **_how: bool) -> None:
+        self.occupy(call, worker, -1)
+
+    def occupy(self, call: bytes, worker: WorkerId, sign: int) -> None:
+        """A call begins or ends: it sees as many devices as it asks for, and of none is more used than there is."""
+        gpus = self.gpus.get(call, 0.0)
+        if gpus:
+            devices = self.workers.workers[worker].devices
+            assert len(devices) == math.ceil(gpus)
+            for device in devices:
+                self.used[device] += sign * min(1.0, gpus)
+                assert 0 <= self.used[device] <= 1
 
     # ---- turns
 
@@ -132,6 +162,8 @@ class History:
                 assert len(frames[0]) == hi - lo
                 self.answer(run, [(lo, hi)])
                 self.finished.setdefault(run, []).append((lo, hi))
+            case Confirmed(run) if run in self.everywhere:
+                return  # its parts are no matter; that it is over is told besides
             case Returned(run, ranges) | Confirmed(run, ranges):
                 self.answer(run, list(ranges))
             case RetractAnswered(run, lo, hi):
@@ -146,6 +178,10 @@ class History:
                 raise AssertionError(message)
 
     def answer(self, run: RunId, ranges: list[tuple[int, int]]) -> None:
+        if run in self.everywhere and run not in self.forgotten:
+            assert self.open[run], f"{run} answered twice"
+            self.open[run].clear()
+            return
         for lo, hi in ranges:
             for index in range(lo, hi):
                 self.answers[run, index] += 1
@@ -163,12 +199,31 @@ class History:
         lo, hi = self.next_index, self.next_index + size
         self.next_index = hi
         function = FunctionId(bytes([self.chance.randrange(3)]) * 16)
-        options = BatchOptions(priority=self.chance.randrange(2), timeout_s=0.2 if self.chance.random() < 0.1 else None)
+        gpus = self.chance.choice([0.0, 0.0, 0.5, 1.0, 2.0]) if self.devices else 0.0
+        options = BatchOptions(
+            priority=self.chance.randrange(2),
+            timeout_s=0.2 if self.chance.random() < 0.1 else None,
+            resources=resources_from({"gpu": gpus}),
+        )
         calls = [b"%d" % index for index in range(lo, hi)]
+        self.gpus |= dict.fromkeys(calls, gpus)
         offsets = array("Q", accumulate(map(len, calls), initial=0)).tobytes()
         self.open[run] = set(range(lo, hi))
         batch = BatchId(Incarnation(self.chance.randrange(2)), 1)
         self.say(RunSpan(run, batch, lo, hi, function, options), (offsets, b"".join(calls)))
+
+    def call_everywhere(self) -> None:
+        self.runs += 1
+        run = RunId(Epoch(self.epoch), self.runs)
+        lo = self.next_index
+        self.next_index += 1
+        self.open[run] = {lo}
+        self.everywhere.add(run)
+        call = b"every %d" % lo
+        offsets = array("Q", [0, len(call)]).tobytes()
+        function = FunctionId(bytes([self.chance.randrange(3)]) * 16)
+        message = RunSpan(run, BatchId(Incarnation(0), 2), lo, lo + 1, function, BatchOptions(everywhere=True))
+        self.say(message, (offsets, call))
 
     def some_range(self) -> tuple[RunId, int, int] | None:
         runs = [run for run, indices in self.open.items() if indices and run not in self.forgotten]
@@ -180,7 +235,7 @@ class History:
         return run, lo, self.chance.randint(lo, last) + 1
 
     def retract(self) -> None:
-        if found := self.some_range():
+        if (found := self.some_range()) and found[0] not in self.everywhere:
             self.retracts[found] += 1
             self.say(Retract(*found))
             assert self.retracts[found] == 0 or self.has_ended
@@ -223,7 +278,7 @@ def play(seed: int, finish: Callable[[History], None]) -> History:
     history.link_up()
     weights = [
         (History.submit, 10), (History.deliver, 5), (History.retract, 3), (History.cancel, 2), (History.forget, 1),
-        (History.kill, 1), (History.cut, 1),
+        (History.kill, 1), (History.cut, 1), (History.call_everywhere, 1),
     ]  # fmt: skip
     actions = [action for action, weight in weights for _ in range(weight)]
     for _ in range(history.chance.randint(5, 60)):

@@ -1,0 +1,88 @@
+"""What tasks need of others, and what became of these: the records that batches keep; see `core.inputs`."""
+
+from array import array
+from typing import NamedTuple
+
+from scaler.ids import TaskId
+from scaler.protocol.columns import VALUE, Frame, ResultColumn
+
+
+class Outcome(NamedTuple):
+    """What became of a task that others need."""
+
+    status: int
+    data: tuple[Frame, ...]
+    attempts: int = 1
+
+    @property
+    def size_bytes(self) -> int:
+        """How large the value is."""
+        return sum(map(len, self.data))
+
+    def column(self, count: int) -> ResultColumn:
+        """The same as the outcome of so many tasks, from index 0 on; of several only where all of it fits a frame."""
+        size = self.size_bytes
+        return ResultColumn(
+            lo=0,
+            count=count,
+            base=0,
+            statuses=bytes((self.status,)) * count,
+            run_us=bytes(4 * count),
+            ends=array("Q", (size * number for number in range(1, count + 1))).tobytes(),
+            costs=b"",
+            data=self.data if count == 1 else (b"".join(self.data) * count,),
+        )
+
+
+class Input:
+    """A task that others need."""
+
+    __slots__ = ("noted_in", "outcome", "task", "users")
+
+    def __init__(self, task: TaskId, noted_in: "dict[int, Input]") -> None:
+        self.task = task
+        self.outcome: Outcome | None = None
+        #: who needs it and has not ended, as (batch serial, index)
+        self.users: dict[tuple[int, int], None] = {}
+        #: `Batch.wanted` of its batch
+        self.noted_in = noted_in
+        noted_in[task.index] = self
+
+    @property
+    def value(self) -> Outcome:
+        """What became of it, where all are known to have a value."""
+        if self.outcome is None:
+            raise LookupError(f"task {self.task} has no value yet")
+        return self.outcome
+
+
+class Needed:
+    """What one task needs."""
+
+    __slots__ = ("failure", "inputs", "missing")
+
+    def __init__(self, inputs: list[Input]) -> None:
+        #: in the order in which its bytes speak of them
+        self.inputs = inputs
+        self.missing = 0
+        #: of the first of them that has no value and never will
+        self.failure: Outcome | None = None
+        for one in dict.fromkeys(inputs):
+            if one.outcome is None:
+                self.missing += 1
+            else:
+                self._note(one.outcome)
+
+    def learn(self, outcome: Outcome) -> None:
+        """One of them has ended."""
+        self.missing -= 1
+        self._note(outcome)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of them have a value."""
+        return not self.missing and self.failure is None
+
+    def _note(self, outcome: Outcome) -> None:
+        if outcome.status != VALUE and self.failure is None:
+            self.failure = outcome

@@ -1,0 +1,99 @@
+"""Outcomes that other tasks of the same ledger need: kept from when they come until nobody who needs them is left.
+
+The scheduler forgets an outcome that its client has taken, so whatever scheduler it is, it may ask for one again.
+"""
+
+from collections.abc import Iterable
+
+from scaler.ids import TaskId
+from scaler.ledger.batch import LedgerBatch
+from scaler.ledger.events import Command, KnownInput, KnownOutcome, Say
+from scaler.protocol import Failure, InputKnown
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, ResultColumn
+from scaler.ranges import members_within
+
+
+class LedgerInput:
+    """A task that others need."""
+
+    __slots__ = ("outcome", "users")
+
+    def __init__(self) -> None:
+        #: tasks that need it and are not resolved
+        self.users = 0
+        #: None until there is one
+        self.outcome: KnownOutcome | None = None
+
+
+class LedgerInputs:
+    """Every task that is needed by one that is not resolved."""
+
+    def __init__(self) -> None:
+        self._by_task: dict[TaskId, LedgerInput] = {}
+
+    def learn(self, task: TaskId, outcome: KnownOutcome) -> None:
+        """A task that ended before is about to be needed."""
+        known = self._by_task.setdefault(task, LedgerInput())
+        known.outcome = known.outcome or outcome
+
+    def need(self, tasks: Iterable[TaskId]) -> None:
+        """One more task needs these, each once."""
+        for task in tasks:
+            self._by_task.setdefault(task, LedgerInput()).users += 1
+
+    def resolved(self, batch: LedgerBatch, column: ResultColumn, attempts: int) -> None:
+        """These have an outcome."""
+        for index in members_within(batch.wanted, column.lo, column.hi):
+            self._end(batch, index, KnownOutcome(*column.one(index), attempts))
+
+    def failed(self, batch: LedgerBatch, lo: int, hi: int, failure: Failure) -> None:
+        """These ended without a result of their own."""
+        if not batch.wanted:
+            return
+        outcome = KnownOutcome(FAILED, (encode_failure(failure),))
+        for index in members_within(batch.wanted, lo, hi):
+            self._end(batch, index, outcome)
+
+    def _end(self, batch: LedgerBatch, index: int, outcome: KnownOutcome) -> None:
+        batch.wanted.discard(index)
+        known = self._by_task.get(TaskId(batch.id, index))
+        if known is not None:
+            known.outcome = known.outcome or outcome
+
+    def release(self, batch: LedgerBatch, lo: int, hi: int) -> None:
+        """These are resolved: what they needed may go."""
+        for index in members_within(batch.needs, lo, hi):
+            for task in batch.needs.pop(index):
+                known = self._by_task[task]
+                known.users -= 1
+                if not known.users:
+                    del self._by_task[task]
+
+    def outcome(self, task: TaskId) -> KnownOutcome | None:
+        """What became of a task, if it is needed and has ended."""
+        known = self._by_task.get(task)
+        return known.outcome if known is not None else None
+
+    def tell(self, tasks: Iterable[TaskId]) -> list[Command]:
+        """Say of tasks that the scheduler asks for what became of those that have ended."""
+        known = ((task, self.outcome(task)) for task in tasks)
+        return [Say(InputKnown(task, one.status, one.attempts), one.frames) for task, one in known if one is not None]
+
+    def known(self, batch: LedgerBatch, lo: int, hi: int) -> dict[int, tuple[KnownInput, ...]]:
+        """What those of [lo, hi) need that need something, and what became of it."""
+        return {
+            index: tuple(KnownInput(task, self.outcome(task)) for task in tasks)
+            for index, tasks in batch.needs.items()
+            if lo <= index < hi
+        }
+
+    def check(self, batches: Iterable[LedgerBatch]) -> None:
+        """Users are counted right."""
+        users: dict[TaskId, int] = {}
+        for batch in batches:
+            for index, tasks in batch.needs.items():
+                assert index in batch.unresolved, (batch.id, index)
+                for task in tasks:
+                    users[task] = users.get(task, 0) + 1
+        assert users == {task: known.users for task, known in self._by_task.items()}
