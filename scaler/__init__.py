@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from scaler.client.waiting import gather as gather
     from scaler.client.waiting import wait as wait
     from scaler.cluster.combo import SchedulerClusterCombo as SchedulerClusterCombo
+    from scaler.payload.custom import Serializer as Serializer
 
 __version__ = "0.1.0"
 
@@ -30,6 +31,7 @@ _HOMES = {
     "gather": "scaler.client.waiting",
     "wait": "scaler.client.waiting",
     "SchedulerClusterCombo": "scaler.cluster.combo",
+    "Serializer": "scaler.payload.custom",
 }
 
 __all__ = [
@@ -38,6 +40,7 @@ __all__ = [
     "ProfilingInfo",
     "ScalerFuture",
     "SchedulerClusterCombo",
+    "Serializer",
     "as_completed",
     "gather",
     "wait",

@@ -15,6 +15,9 @@ T_co = TypeVar("T_co", covariant=True)
 _YES = frozenset(("1", "true", "yes", "on"))
 #: ten years; clocks and waits can be added to that
 _LONGEST_S = 315_360_000
+#: how Scaler says that there is none
+_NO_LIMIT = -1
+_MOST_TASKS = 1 << 40
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b?", re.IGNORECASE)
 #: half of it is what a worker takes by itself
 _LEAST_WORKER_BYTES = 64_000_000
@@ -55,6 +58,13 @@ def count(most: int) -> Kind[int]:
         return number
 
     return Kind(f"a whole number from 1 to {most}", "N", parse, (int,))
+
+
+def _limit(text: str) -> int | None:
+    number = int(text)
+    if number != _NO_LIMIT and not 1 <= number <= _MOST_TASKS:
+        raise ValueError(text)
+    return None if number == _NO_LIMIT else number
 
 
 def _number_above_0(text: str) -> float:
@@ -150,6 +160,7 @@ def _one_of(*choices: str) -> Kind[str]:
 
 TEXT = Kind("text", "TEXT", str)
 ADDRESS = Kind("an address such as tcp://host:8516, host:8516 or ipc://name", "ADDRESS", str)
+LIMIT = Kind("a whole number from 1, or -1 for no limit", "N", _limit, (int,))
 FLAG = Kind("true or false", "", _flag, (bool,), is_flag=True)
 SECONDS = Kind("a number of seconds above 0, up to ten years", "SECONDS", _seconds_above_0, (int, float))
 SECONDS_OR_0 = Kind("a number of seconds from 0, up to ten years", "SECONDS", _seconds, (int, float))

@@ -12,6 +12,7 @@ from scaler.net.addresses import Address, TcpAddress, parse_address
 from scaler.net.connection_file import monitor_address
 from scaler.scheduler.config import SchedulerConfig
 from scaler.worker.config import TOLD_LATER, WorkerClusterConfig, visible_devices
+from scaler.worker.tidying import Tidying
 
 FIRST_PORT, LAST_PORT = 8516, 8545
 
@@ -37,6 +38,7 @@ def scheduler_config(found: Resolved, environment: Mapping[str, str], parent_fd:
         client_timeout_s=found[settings.CLIENT_TIMEOUT],
         worker_timeout_s=found[settings.WORKER_TIMEOUT],
         event_loop=found[settings.EVENT_LOOP],
+        max_queued_tasks=found[settings.MAX_QUEUED_TASKS],
         parent_fd=parent_fd,
     )
 
@@ -70,7 +72,15 @@ def worker_config(
         memory_limit_bytes=found[settings.MEMORY_LIMIT],
         parent_fd=parent_fd,
         environment=environment,
+        echo=found[settings.ECHO],
+        task_timeout_s=found[settings.TASK_TIMEOUT] or None,
+        tidying=_tidying(found),
     )
+
+
+def _tidying(found: Resolved) -> Tidying | None:
+    after_s = found[settings.GARBAGE_COLLECT_INTERVAL]
+    return Tidying(after_s, found[settings.TRIM_MEMORY_THRESHOLD]) if after_s else None
 
 
 def log_config(found: Resolved) -> LogConfig:

@@ -11,7 +11,7 @@ from typing import Generic
 
 from scaler.cli import kinds
 from scaler.cli.kinds import Kind, T_co
-from scaler.cluster.discarded import HARMLESS, REMEDIES
+from scaler.cluster.discarded import REMEDIES
 from scaler.resources import NO_RESOURCES, Resources
 from scaler.worker.config import MOST_THREADS, MOST_WORKERS, default_workers
 
@@ -149,6 +149,14 @@ WORKER_TIMEOUT = Setting(
     "After so long a silence a worker cluster counts as gone, and its tasks go elsewhere.",
     spellings=("--worker-timeout", "--worker-timeout-seconds", "-wt"),
 )
+MAX_QUEUED_TASKS: Setting[int | None] = Setting(
+    "max_queued_tasks",
+    kinds.LIMIT,
+    None,
+    "While so many tasks wait for workers here clients keep theirs; what is on its way still comes.",
+    "no limit",
+    spellings=("--max-queued-tasks", "--max-number-of-tasks-waiting", "-mt"),
+)
 EVENT_LOOP = Setting(
     "event_loop",
     kinds.EVENT_LOOP,
@@ -239,6 +247,34 @@ MAX_TASKS_PER_WORKER: Setting[int | None] = Setting(
     "After so many tasks a worker makes room for a new one.",
     "as many as there are",
 )
+TASK_TIMEOUT = Setting(
+    "task_timeout",
+    kinds.SECONDS_OR_0,
+    0.0,
+    "How long a task may run that has no timeout of its own.",
+    "for ever",
+    spellings=("--task-timeout", "--task-timeout-seconds"),
+)
+GARBAGE_COLLECT_INTERVAL = Setting(
+    "garbage_collect_interval",
+    kinds.SECONDS_OR_0,
+    30.0,
+    "A worker that has had nothing to do for so long collects garbage, once; 0 for never.",
+    spellings=("--garbage-collect-interval", "--garbage-collect-interval-seconds", "-gc"),
+)
+TRIM_MEMORY_THRESHOLD = Setting(
+    "trim_memory_threshold",
+    kinds.count(1 << 62),
+    1 << 30,
+    "Bytes a worker may hold then before it gives back to the system what is free of it.",
+    spellings=("--trim-memory-threshold", "--trim-memory-threshold-bytes", "-tm"),
+)
+ECHO = Setting(
+    "echo",
+    kinds.FLAG,
+    True,
+    "Write what tasks print to the standard streams of this command too, in full.",
+)
 
 # ---- the tables
 
@@ -249,6 +285,7 @@ SCHEDULER: Table = (
     PRIVATE,
     CLIENT_TIMEOUT,
     WORKER_TIMEOUT,
+    MAX_QUEUED_TASKS,
     EVENT_LOOP,
     *SHARED,
 )
@@ -268,19 +305,22 @@ WORKER: Table = (
     PYTHON_PATH,
     PRELOAD,
     MAX_TASKS_PER_WORKER,
+    TASK_TIMEOUT,
+    GARBAGE_COLLECT_INTERVAL,
+    TRIM_MEMORY_THRESHOLD,
+    ECHO,
     *SHARED,
 )
 SECTIONS = {"scheduler": SCHEDULER, "worker": WORKER}
 
 
 def _discarded(name: str, *short: str) -> Discarded:
-    return Discarded((f"--{name.replace('_', '-')}", *short), REMEDIES[name], str(HARMLESS.get(name, "")))
+    return Discarded((f"--{name.replace('_', '-')}", *short), REMEDIES[name])
 
 
 DISCARDED = {
     "scheduler": (
         _discarded("scheduler_io_threads"),
-        _discarded("max_number_of_tasks_waiting", "-mt"),
         _discarded("object_retention_seconds", "-ot"),
         _discarded("load_balance_seconds"),
         _discarded("load_balance_trigger_times"),
@@ -291,9 +331,6 @@ DISCARDED = {
             ("--event-loop", "-e"), "a worker cluster waits without an event loop; give it to the scheduler", "builtin"
         ),
         Discarded(("--io-threads", "-it"), REMEDIES["worker_io_threads"]),
-        _discarded("task_timeout_seconds"),
-        _discarded("garbage_collect_interval_seconds", "-gc"),
-        _discarded("trim_memory_threshold_bytes", "-tm"),
         _discarded("per_worker_queue_size", "-qs"),
     ),
 }  # fmt: skip

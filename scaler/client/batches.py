@@ -4,6 +4,7 @@ One lock, the I/O thread's, guards what is open, so that any number of threads m
 """
 
 import copy
+import functools
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 from scaler.client.draft import Draft, S
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread
+from scaler.client.mapping import Calls, carried_calls
 from scaler.client.options import TaskOptions, batch_options, exception_types
 from scaler.client.posting import NeededTask
 from scaler.client.signatures import call_shape
@@ -21,7 +23,8 @@ from scaler.errors import ClientQuitException, UnknownTagError
 from scaler.ids import BatchId, Incarnation
 from scaler.ledger.events import Again, BatchClosed, BatchOpened, FunctionPickled
 from scaler.payload.calls import pickle_call
-from scaler.payload.functions import PickledFunction, function_name, pickle_function
+from scaler.payload.custom import Carrier
+from scaler.payload.functions import PickledFunction, call_and_forget, function_name, pickle_function
 from scaler.payload.inputs import Found
 from scaler.protocol import BatchOptions
 from scaler.resources import unknown_tag
@@ -31,12 +34,26 @@ OPEN_BATCHES = 64
 
 
 class Batches:
-    """Opens batches, and appends single calls to them."""
+    """Opens batches, and appends single calls to them.
 
-    def __init__(self, io: IoThread, incarnation: Incarnation, *, ship_code: bool) -> None:
+    `carrier` makes bytes of functions and arguments in place of ours; `quiet`: nobody wants to see what tasks print;
+    `ship_code`: modules of the user's own go along with functions.
+    """
+
+    def __init__(
+        self,
+        io: IoThread,
+        incarnation: Incarnation,
+        carrier: Carrier | None = None,
+        *,
+        quiet: bool = False,
+        ship_code: bool = False,
+    ) -> None:
         self.io = io
         self._ship_code = ship_code
         self._incarnation = incarnation
+        self._carrier = carrier
+        self._quiet = quiet
         self._count = 0
         #: the batches `submit` appends to, used longest ago first
         self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
@@ -60,6 +77,9 @@ class Batches:
         self.require_open()
         call_shape(fn).check(args, kwargs)
         with Found() as found:
+            if self._carrier is not None:
+                args = self._carrier.values(args)
+                kwargs = {name: self._carrier.value(value) for name, value in kwargs.items()}
             call = pickle_call(args, kwargs)
         return self._append(*self._prepare(fn, given), call, self.own(found.take()), kind)
 
@@ -85,14 +105,19 @@ class Batches:
         *,
         everywhere: bool = False,
     ) -> Draft[S]:
-        """A new batch for calls of a function, each for one worker or for all; a sink of its own gets the outcomes."""
+        """A new batch for calls of a function, each for one worker or for all; a sink of its own gets the outcomes.
+
+        What those for all return is dropped.
+        """
         self.require_open()
-        function, options = self._prepare(fn, given)
-        if everywhere:
-            options = replace(options, everywhere=True)
+        function, options = self._prepare(fn, given, everywhere=everywhere)
         with self.io.lock:
             batch = self._next()
         return Draft(self.io, sink_of(batch, options.name), function, options, self.own)
+
+    def carried(self, calls: Calls) -> Calls:
+        """The calls of a draft as they are to be sent."""
+        return calls if self._carrier is None else carried_calls(calls, self._carrier)
 
     def clear(self) -> None:
         """Drop all that is unfinished."""
@@ -101,12 +126,21 @@ class Batches:
             self._open.clear()
             self.io.clear()
 
-    def _prepare(self, fn: Callable[..., Any], given: TaskOptions) -> tuple[PickledFunction, BatchOptions]:
+    def _prepare(
+        self, fn: Callable[..., Any], given: TaskOptions, *, everywhere: bool = False
+    ) -> tuple[PickledFunction, BatchOptions]:
         """A function as it is now, and what is to be known of its tasks."""
         options = batch_options(function_name(fn), given)
         tags = self.io.news.known_tags
         if options.tag is not None and tags is not None and options.tag not in tags:
             raise UnknownTagError(unknown_tag(options.tag, tags))
+        if everywhere or self._quiet:
+            options = replace(options, everywhere=everywhere, quiet=self._quiet)
+        if self._carrier is not None:
+            carried = self._carrier.function(fn)
+            fn = carried.run if everywhere else carried
+        if everywhere:
+            fn = functools.partial(call_and_forget, fn)
         retried = exception_types(given) if given else ()
         return pickle_function(fn, retried, ship_code=self._ship_code), options
 

@@ -16,6 +16,7 @@ from scaler.client import dask_graphs, finding, maps, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
 from scaler.client.config import ClientConfig, client_config
+from scaler.client.discarded import warn_of
 from scaler.client.everywhere import run_on_workers
 from scaler.client.executor import ClientExecutor
 from scaler.client.futures import ScalerFuture
@@ -31,6 +32,7 @@ from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
 from scaler.ids import Incarnation
 from scaler.ledger.events import ShutdownAsked
+from scaler.payload.custom import Carrier, Serializer
 from scaler.payload.functions import function_name
 from scaler.protocol import ShutdownAnswer
 
@@ -43,12 +45,15 @@ class Client(Executor):
     `address` is the scheduler's (`tcp://host:port`, `ipc://name`, `host:port`, or anything with `get_address()`).
     Without it `SCALER_ADDRESS` counts, else the scheduler of yours that runs on this machine; if there is none, one is
     started with a worker for each CPU, for this process alone and as long as it lives. `timeout_seconds` is how long a
-    scheduler may be out of reach, at the start and later, before `DisconnectedError`. `key_file` names the key to show;
-    without it the user's own is found. `insecure` is for a scheduler that was started with `--insecure`: no key, no
-    encryption, and off this machine only with `insecure_off_loopback`; neither can be set by the environment. With
-    `ship_code` modules of your own, which lie below the folder of the script or the working directory, go to workers
-    that lack them or have them otherwise. The constructor returns once the scheduler has answered. Threads may share a
-    client; a forked child may not use it. A client that nobody holds any more leaves when its tasks are done.
+    scheduler may be out of reach, at the start and later, before `DisconnectedError`. What tasks print is written to
+    `sys.stdout` and `sys.stderr` here, each line with its task and worker, unless `stream_output` is False.
+    `serializer` makes bytes of functions, arguments and results in place of ours, see `Serializer`. `key_file` names
+    the key to show; without it the user's own is found. `insecure` is for a scheduler that was started with
+    `--insecure`: no key, no encryption, and off this machine only with `insecure_off_loopback`; neither can be set by
+    the environment. With `ship_code` modules of your own, which lie below the folder of the script or the working
+    directory, go to workers that lack them or have them otherwise. The constructor returns once the scheduler has
+    answered. Threads may share a client; a forked child may not use it. A client that nobody holds any more leaves when
+    its tasks are done.
     """
 
     #: dask asks it of whatever it is given for a scheduler; our calls block, their futures can be awaited
@@ -60,14 +65,20 @@ class Client(Executor):
         profiling: bool = False,  # noqa: FBT001, FBT002  # positional in the API users bring along
         timeout_seconds: float = 60,
         heartbeat_interval_seconds: float = 2,
+        serializer: Serializer | None = None,
         *,
         name: str | None = None,
+        stream_output: bool = True,
         key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
         insecure_off_loopback: bool = False,
         ship_code: bool = True,
+        **others: Any,  # Any: what Scaler has had for it
     ) -> None:
+        warn_of(others)
         self._profiling = profiling
+        self._serializer = serializer
+        carrier = None if serializer is None else Carrier(serializer)
         #: one that nobody else holds would end
         self._cluster = address if hasattr(address, "get_address") else None
         self._config = client_config(
@@ -79,10 +90,11 @@ class Client(Executor):
             insecure=insecure,
             insecure_off_loopback=insecure_off_loopback,
             ship_code=ship_code,
+            stream_output=stream_output,
         )
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self._io = IoThread(self._config, self._incarnation)
-        self._batches = Batches(self._io, self._incarnation, ship_code=ship_code)
+        self._batches = Batches(self._io, self._incarnation, carrier, quiet=not stream_output, ship_code=ship_code)
         weakref.finalize(self, self._io.abandon).atexit = False  # by then `_leave_all` has seen to it
         try:
             self._io.connect()
@@ -379,24 +391,31 @@ class Client(Executor):
         return f"<b>Client</b> <code>{html.escape(self._config.address)}</code> {self._io.state}"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reconnect, (type(self), self._profiling, self._config)
+        return _reconnect, (type(self), self._profiling, self._config, self._serializer)
 
 
 def _itself(value: Any) -> Any:  # Any: data of a graph
     return value
 
 
-def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Client:  # noqa: FBT001  # pickled by position
+def _reconnect(
+    kind: type[Client],
+    profiling: bool,  # noqa: FBT001  # pickled by position
+    config: ClientConfig,
+    serializer: Serializer | None,
+) -> Client:
     return kind(
         config.address,
         profiling,
         config.timeout_s,
         config.heartbeat_interval_s,
+        serializer,
         name=config.name,
         key_file=config.key_file,
         insecure=config.insecure,
         insecure_off_loopback=config.insecure_off_loopback,
         ship_code=config.ship_code,
+        stream_output=config.stream_output,
     )
 
 

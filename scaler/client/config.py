@@ -27,6 +27,7 @@ class ClientConfig:
     insecure_off_loopback: bool
     ship_code: bool
     environment: Mapping[str, str]
+    stream_output: bool = True
 
 
 def client_config(
@@ -39,6 +40,7 @@ def client_config(
     insecure: bool = False,
     insecure_off_loopback: bool = False,
     ship_code: bool = True,
+    stream_output: bool = True,
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None.
 
@@ -60,6 +62,7 @@ def client_config(
         insecure_off_loopback=insecure_off_loopback,
         ship_code=ship_code,
         environment=environment,
+        stream_output=stream_output,
     )
 
 

@@ -1,6 +1,5 @@
 """Calls that every worker makes once: for the client one task, whose outcome is the first failure of all, if any."""
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink
 from scaler.client.waits import require_may_wait
 from scaler.payload.calls import pickle_call, single_column
-from scaler.payload.functions import call_and_forget, function_name
+from scaler.payload.functions import function_name
 
 #: such calls go before all tasks
 MOST_URGENT = (1 << 63) - 1
@@ -21,7 +20,7 @@ def run_on_workers(batches: Batches, fn: Callable[[], Any], tag: str | None) -> 
     require_may_wait("run_on_workers")
     call_shape(fn).check((), {})
     given: TaskOptions = {"name": function_name(fn), "tag": tag, "retries": 0, "priority": MOST_URGENT}
-    draft = batches.draft(functools.partial(call_and_forget, fn), given, MapSink, everywhere=True)
+    draft = batches.draft(fn, given, MapSink, everywhere=True)
     try:
         draft.append(single_column(0, pickle_call(())), {})
         draft.close()

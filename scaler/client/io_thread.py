@@ -18,6 +18,7 @@ from scaler.client.config import ClientConfig
 from scaler.client.failures import Failing, Failures
 from scaler.client.futures import ScalerFuture
 from scaler.client.news import News, tell
+from scaler.client.output import Terminal
 from scaler.client.posting import NeededTask, Posted, PostedColumn, taken
 from scaler.client.questions import Answer, Question
 from scaler.client.sinks import Sink
@@ -53,7 +54,7 @@ from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
 from scaler.payload.functions import split_frames
 from scaler.payload.shipping import shipping
-from scaler.protocol import Explanation, NeedFunction
+from scaler.protocol import Explanation, NeedFunction, Output
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
@@ -108,6 +109,7 @@ class IoThread:
         self._is_abandoned = False
         self.news = News(config.address)
         self.failures = Failures()
+        self._terminal = Terminal()
         #: guards the client's open batches; who holds it knows that the client does not leave meanwhile
         self.lock = threading.Lock()
         #: why the client may not be used any more; "" while it may
@@ -226,6 +228,7 @@ class IoThread:
             self._error = self._error or ClientQuitException(reason)
             self._end()
         self._abort_sinks()
+        self._terminal.close()
 
     def abandon(self) -> None:
         """The client is gone: leave once nothing is unfinished. Finalizers call it anywhere, so it takes no `lock`."""
@@ -355,6 +358,8 @@ class IoThread:
             match output:
                 case link_events.Transmit():
                     packets.append(output)
+                case link_events.Deliver(Output() as message, frames):
+                    self._terminal.show(message, frames)
                 case link_events.Deliver(message, frames):
                     ledger_events.append(Received(message, frames))  # type: ignore[arg-type]  # the decoder's direction says so
                 case link_events.Dial():

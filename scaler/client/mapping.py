@@ -5,6 +5,7 @@ from typing import Any
 
 from scaler.client.signatures import CallShape
 from scaler.payload.calls import Block, Call
+from scaler.payload.custom import Carrier, Sealed
 
 #: elements, and what makes calls of a list of them that was just drawn
 Calls = tuple[Iterable[Any], Callable[[list[Any]], Block]]
@@ -13,6 +14,12 @@ _WRAP_IT = (
     "; map takes an element that is a tuple as the argument list, so wrap a tuple that is one argument: "
     "[(t,) for t in …]"
 )
+
+
+def carried_calls(calls: Calls, carrier: Carrier) -> Calls:
+    """The same calls, their arguments made by a serializer of the user's own, each when it is pickled."""
+    elements, as_calls = calls
+    return elements, lambda drawn: Block(map(carrier.values, as_calls(drawn).calls), {Sealed})
 
 
 def calls_of(shape: CallShape, iterables: tuple[Iterable[Any], ...]) -> Calls:

@@ -36,7 +36,7 @@ def run(batches: Batches, work: Work, *, return_exceptions: bool) -> list[Any]:
     draft = batches.draft(work.fn, work.given, MapSink)
     try:
         with shown(work.progress, draft.name, functools.partial(draft.tally, work.size)):
-            draft.append_all(work.calls)
+            draft.append_all(batches.carried(work.calls))
             results, failed = draft.sink.collect()
     except BaseException:
         draft.give_up()
@@ -53,7 +53,7 @@ def keep(batches: Batches, work: Work, kind: type[ScalerFuture] = ScalerFuture) 
     draft = batches.draft(work.fn, work.given, lambda batch, name: KeptResults(batch, batches.io, name, kind))
     follow(work.progress, draft.name, functools.partial(draft.tally, work.size), draft.sink.wait)
     try:
-        draft.append_all(work.calls)
+        draft.append_all(batches.carried(work.calls))
     except BaseException:
         draft.sink.clear()
         raise
@@ -67,7 +67,7 @@ def stream(
 ) -> Stream:
     """Send as much as is taken; the stream keeps its owner, the client, from leaving."""
     check_progress(work.progress)
-    elements, as_calls = work.calls
+    elements, as_calls = batches.carried(work.calls)
     ahead, drawn = checked_buffersize(buffersize), iter(elements)
     draft = batches.draft(work.fn, work.given, MapSink)
     bar = shown(work.progress, draft.name, functools.partial(draft.tally, work.size))

@@ -23,9 +23,11 @@ class NeededTask(Protocol):
     @property
     def task(self) -> TaskId:
         """Its name."""
+        ...
 
     def outcome(self) -> KnownOutcome | None:
         """What became of it, if it is done."""
+        ...
 
 
 class PostedColumn(Struct, frozen=True):

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self, SupportsFloat, SupportsIndex
 
 from scaler.cluster.children import Child
-from scaler.cluster.discarded import HARMLESS, REMEDIES
+from scaler.cluster.discarded import REMEDIES
 from scaler.errors import ConfigurationError
 from scaler.worker.config import MOST_THREADS, MOST_WORKERS, TOLD_LATER
 
@@ -34,7 +34,10 @@ class SchedulerClusterCombo:
     the workers outlive their scheduler. It ends with `shutdown()`, with the `with` block, or with this process,
     however that ends. Without any `logging_…` keyword both log what needs attention alone, on stderr.
 
-    With `private` no program finds it that is not told its address, not even `Client()` in this process.
+    While `max_number_of_tasks_waiting` tasks wait clients keep theirs (-1: no limit); `task_timeout_seconds` ends tasks
+    that have no timeout of their own (0: none). A worker that has been idle for `garbage_collect_interval_seconds`
+    collects garbage, and gives memory back if it holds more than `trim_memory_threshold_bytes`. With `private` no
+    program finds it that is not told its address, not even `Client()` in this process.
 
     `per_worker_capabilities` maps tags to -1, and what can be had in numbers to how much of it there is. Keywords of
     Scaler without a meaning here are accepted with a `DeprecationWarning`.
@@ -51,6 +54,10 @@ class SchedulerClusterCombo:
         client_timeout_seconds: float = 60,
         worker_timeout_seconds: float = 60,
         death_timeout_seconds: float = 300,
+        max_number_of_tasks_waiting: int = -1,
+        task_timeout_seconds: float = 0,
+        garbage_collect_interval_seconds: float = 30,
+        trim_memory_threshold_bytes: int = 1 << 30,
         protected: bool = True,
         private: bool = False,
         event_loop: str = "builtin",
@@ -70,22 +77,19 @@ class SchedulerClusterCombo:
             death_timeout_seconds=death_timeout_seconds,
         )
         _warn_of(others)
-        common = _logging(logging_paths, logging_level, logging_config_file)
-        common += ["--key-file", key_file] if key_file is not None else []
-        scheduler = ["scheduler", address or "tcp://127.0.0.1:0", *common, "--event-loop", event_loop]
-        scheduler += ["--protected" if protected else "--no-protected", *(["--private"] if private else [])]
+        common = _logging(logging_paths, logging_level, logging_config_file, key_file)
+        scheduler = _scheduler(address, common, event_loop, monitor_address, protected=protected, private=private)
         scheduler += [f"--client-timeout={client_timeout_seconds}", f"--worker-timeout={worker_timeout_seconds}"]
-        scheduler += ["--monitor-address", monitor_address] if monitor_address else []
-        worker = ["worker", TOLD_LATER, *common, "-n", str(n_workers), "--threads", str(threads_per_worker)]
+        scheduler += [f"--max-queued-tasks={max_number_of_tasks_waiting}"]
+        worker = _worker(common, n_workers, threads_per_worker, per_worker_capabilities or {})
         worker += [f"--heartbeat-interval={heartbeat_interval_seconds}", f"--death-timeout={death_timeout_seconds}"]
-        worker += _capabilities(per_worker_capabilities or {}, n_workers)
-        self._children: list[Child] = []
-        self._address = self._start([scheduler, worker] if n_workers else [scheduler])
-        for child in self._children:
-            child.watch(functools.partial(report, self._address, is_protected=protected))
+        worker += [f"--task-timeout={task_timeout_seconds}", f"--trim-memory-threshold={trim_memory_threshold_bytes}"]
+        worker += [f"--garbage-collect-interval={garbage_collect_interval_seconds}"]
+        self._address = self._start([scheduler, worker] if n_workers else [scheduler], is_protected=protected)
 
-    def _start(self, commands: Sequence[list[str]]) -> str:
+    def _start(self, commands: Sequence[list[str]], *, is_protected: bool) -> str:
         """Start all at once, the scheduler first, and return its address when all are ready; if not, none is left."""
+        self._children: list[Child] = []
         _living.add(self)
         try:
             for command in commands:
@@ -98,6 +102,8 @@ class SchedulerClusterCombo:
         except BaseException:
             self.shutdown()
             raise
+        for child in self._children:
+            child.watch(functools.partial(report, address, is_protected=is_protected))
         return address
 
     @property
@@ -151,13 +157,34 @@ def report(address: str, name: str, exit_code: int, *, is_protected: bool) -> No
         print(f"{text}; no task runs there any more", file=sys.stderr, flush=True)  # noqa: T201  # for the user
 
 
-def _logging(paths: Sequence[str], level: str | None, config_file: str | None) -> list[str]:
+def _logging(paths: Sequence[str], level: str | None, config_file: str | None, key_file: str | None) -> list[str]:
     """The options for what was asked for; if nothing was, a program's own output is not to be mixed with a log."""
+    options = ["--key-file", key_file] if key_file is not None else []
     if not paths and level is None and config_file is None:
-        return ["--logging-level", "WARNING", "--logging-paths", "/dev/stderr"]
-    options = [word for path in paths for word in ("--logging-paths", path)]
+        return [*options, "--logging-level", "WARNING", "--logging-paths", "/dev/stderr"]
+    options += [word for path in paths for word in ("--logging-paths", path)]
     options += ["--logging-level", level] if level is not None else []
     return options + (["--logging-config-file", config_file] if config_file is not None else [])
+
+
+def _scheduler(
+    address: str | None,
+    common: list[str],
+    event_loop: str,
+    monitor_address: str | None,
+    *,
+    protected: bool,
+    private: bool,
+) -> list[str]:
+    words = ["scheduler", address or "tcp://127.0.0.1:0", *common, "--event-loop", event_loop]
+    words += ["--protected" if protected else "--no-protected", *(["--private"] if private else [])]
+    return words + (["--monitor-address", monitor_address] if monitor_address else [])
+
+
+def _worker(common: list[str], workers: int, threads: int, capabilities: Mapping[str, float]) -> list[str]:
+    """Without an echo: clients show what tasks print, and it is not to be there twice."""
+    words = ["worker", TOLD_LATER, *common, "-n", str(workers), "--threads", str(threads), "--no-echo"]
+    return words + _capabilities(capabilities, workers)
 
 
 def _capabilities(capabilities: Mapping[str, float], n_workers: int) -> list[str]:
@@ -172,11 +199,9 @@ def _capabilities(capabilities: Mapping[str, float], n_workers: int) -> list[str
 
 
 def _warn_of(others: Mapping[str, object]) -> None:
-    for name, value in others.items():
+    for name in others:
         if name not in REMEDIES:
             raise TypeError(f"SchedulerClusterCombo() got an unexpected keyword argument {name!r}")
-        if name in HARMLESS and value == HARMLESS[name]:
-            continue
         warnings.warn(f"{name} means nothing here: {REMEDIES[name]}", DeprecationWarning, stacklevel=3)
 
 

@@ -15,6 +15,8 @@ class CoreConfig:
     client_timeout_s: float = 60.0
     #: clients may not stop the scheduler
     is_protected: bool = False
+    #: while so many tasks wait clients keep theirs; None for no limit
+    max_queued_tasks: int | None = None
     #: how much work a cluster is given ahead of time
     lookahead_s: float = 0.15
     #: argument bytes at one cluster, not yet finished; below the link's window

@@ -7,6 +7,7 @@ levelled, and all that was decided goes out in order.
 from collections.abc import Iterable
 from typing import assert_never
 
+from scaler.core.admission import Admission
 from scaler.core.checks import check_all
 from scaler.core.clients import ClientManager, ClientRecord
 from scaler.core.config import CoreConfig
@@ -64,6 +65,7 @@ from scaler.protocol import (
     ObjectsHeld,
     ObjectsMade,
     OpenBatch,
+    Output,
     ReferencesReleased,
     ReferencesTaken,
     Resume,
@@ -117,6 +119,7 @@ class SchedulerCore:
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
         self._requests = Requests(managers, outcomes, placement, unbegun)
         self._membership = Membership(managers, outcomes, recovery, everywhere)
+        self._admission = Admission(managers)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
         """What happened since, in order; what to do about it, in order."""
@@ -149,6 +152,8 @@ class SchedulerCore:
                 self._flow.found(peer, room_bytes, now)
             case PeerJoined(peer, role, name):
                 self._membership.joined(peer, role, name, now)
+                if role != "worker":
+                    self._admission.joined(peer)
             case PeerLost(peer, reason):
                 self._membership.left(peer, reason, said_goodbye=False)
             case Slept(seconds):
@@ -228,6 +233,9 @@ class SchedulerCore:
                 self._requests.need_function(cluster, message.function, message.of)
             case ClusterStatistics():
                 cluster.statistics = message
+            case Output(owner):
+                if owner in self.managers.clients.clients:
+                    self.managers.outbox.send(owner, message, frames)
             case WorkerDied():
                 fields = (("cluster", cluster.name), ("worker", message.worker), ("exit_code", message.exit_code))
                 self.managers.outbox.note("warning", "a worker died", *fields)
@@ -296,6 +304,7 @@ class SchedulerCore:
         self._flow.tick(now)
         self._reports.tell_began(now)
         self._membership.tell_readiness()
+        self._admission.tick()
         if managers.tasks.watched:
             managers.outbox.publish(managers.tasks.watched)
             managers.tasks.watched = []

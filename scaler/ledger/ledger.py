@@ -37,7 +37,8 @@ from scaler.ledger.events import (
 from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
 from scaler.ledger.requests import Requests
-from scaler.ledger.sayings import cancel, parts, resume
+from scaler.ledger.sayings import cancel, resume
+from scaler.ledger.taken import TakenNotes
 from scaler.protocol import (
     AppendTasks,
     Cause,
@@ -58,11 +59,12 @@ from scaler.protocol import (
     ObjectLocated,
     ObjectsLost,
     OpenBatch,
+    Output,
+    QueueFull,
     Results,
     Resumed,
     ShutdownAnswer,
     ShutdownScheduler,
-    Taken,
     TasksBegan,
     TasksFailed,
     TasksWait,
@@ -72,12 +74,7 @@ from scaler.protocol import (
 from scaler.protocol.codec import HEADER_BYTES, encode_failure
 from scaler.protocol.columns import FAILED, Frame, ResultColumn
 from scaler.protocol.inputs import dependency_frames
-from scaler.ranges import RangeSet
 
-#: acknowledgements of results are gathered for so long, or until they stand for so much
-TAKEN_DELAY_S = 0.05
-TAKEN_MESSAGES = 64
-TAKEN_BYTES = 1 << 20
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
 #: for who needs a task that was cleared
 _GONE = KnownOutcome(FAILED, (encode_failure(_CANCELLED),))
@@ -88,16 +85,14 @@ class Ledger:
 
     def __init__(self) -> None:
         self._linked = False
+        #: the scheduler has as many tasks as it may
+        self._is_held = False
         self._batches: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
         #: all and only batches with `has_more_to_say`, in the order of their turns
         self._talking: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
         self._functions = FunctionShelf()
         self._inputs = LedgerInputs()
-        #: results that came and were not acknowledged
-        self._taken: OrderedDict[BatchId, RangeSet] = OrderedDict()
-        self._taken_messages = 0
-        self._taken_bytes = 0
-        self._taken_due: float | None = None
+        self._taken = TakenNotes()
         #: said before all else
         self._requests = Requests()
         #: tasks of which it was asked in this turn where they stand
@@ -111,7 +106,7 @@ class Ledger:
     @property
     def has_more_to_say(self) -> bool:
         """Whether something waits for a link with room."""
-        return bool(self._talking)
+        return bool(self._talking) and not self._is_held
 
     def handle(self, events: Iterable[Event], now: float, room_bytes: int) -> list[Command]:
         """What happened since, in order; what to say and what to settle. `room_bytes` is the link's room."""
@@ -125,9 +120,9 @@ class Ledger:
                 case _:
                     commands += self._handle_one(event, now)
         if self._linked:
-            commands += self._talk(room_bytes)
-            if self._taken_due is not None and now >= self._taken_due:
-                commands += self._say_taken()
+            commands += self._answer() if self._is_held else self._talk(room_bytes)
+            if self._taken.due is not None and now >= self._taken.due:
+                commands += self._taken.say()
         asked, self._asked = self._asked, []
         for task in asked:
             commands += self._explain(task)
@@ -135,7 +130,7 @@ class Ledger:
 
     def next_deadline(self) -> float | None:
         """When acknowledgements that were gathered must go."""
-        return self._taken_due if self._linked else None
+        return self._taken.due if self._linked else None
 
     def check(self) -> None:
         """Raise unless every invariant holds, looked at the slow way."""
@@ -144,7 +139,7 @@ class Ledger:
             assert batch.has_more_to_say == (batch.id in self._talking), batch.id
         assert all(name in self._batches for name in self._talking)
         self._functions.check(Counter(batch.function for batch in self._batches.values()))
-        assert (self._taken_due is None) == (not self._taken)
+        self._taken.check()
         self._inputs.check(self._batches.values())
 
     def _handle_one(self, event: Event, now: float) -> list[Command]:
@@ -264,7 +259,7 @@ class Ledger:
 
     def _leave(self) -> list[Command]:
         """Nothing is said after a goodbye: nobody would acknowledge it, and a leaver waits for that."""
-        said = [*self._say_taken(), Say(Goodbye("the client disconnects"))] if self._linked else []
+        said = [*self._taken.say(), Say(Goodbye("the client disconnects"))] if self._linked else []
         for batch in list(self._batches.values()):
             self._forget(batch)
         self._linked = False
@@ -281,14 +276,14 @@ class Ledger:
                 column = ResultColumn.from_frames(lo, hi, base, frames)
                 if (known := self._batches.get(batch)) is not None and known.wanted:
                     self._inputs.resolved(known, column, attempts)
-                self._note_taken(batch, ((lo, hi),), column.size_bytes, now)
+                self._taken.note(batch, ((lo, hi),), column.size_bytes, now)
                 again = self._again(batch, column.unsuccessful())
                 return [
                     Resolve(batch, column.slice(part.lo, part.hi), place, attempts, host, again)
                     for part in self._resolve(batch, ((lo, hi),))
                 ]
             case TasksFailed(batch, ranges, failure):
-                self._note_taken(batch, ranges, 0, now)
+                self._taken.note(batch, ranges, 0, now)
                 if (known := self._batches.get(batch)) is not None:
                     for lo, hi in ranges:
                         self._inputs.failed(known, lo, hi, failure)
@@ -306,6 +301,11 @@ class Ledger:
                 return self._inputs.tell(tasks)
             case NeedFunction(function):
                 return self._define(function) if function in self._functions else [Learned(message)]
+            case Output():
+                return []  # shown as it comes
+            case QueueFull(full):
+                self._is_held = full
+                return []
             case ShutdownAnswer() | Explanation():
                 self._requests.answered(message)
                 return [Learned(message)]
@@ -344,29 +344,6 @@ class Ledger:
                 known.wanted_again.add(part.lo, part.hi)
             self._settle(known)
 
-    def _note_taken(self, batch: BatchId, ranges: Iterable[tuple[int, int]], size: int, now: float) -> None:
-        taken = self._taken.setdefault(batch, RangeSet())
-        for lo, hi in ranges:
-            taken.add(lo, hi)
-        self._taken_messages += 1
-        self._taken_bytes += size
-        if self._taken_messages >= TAKEN_MESSAGES or self._taken_bytes > TAKEN_BYTES:
-            self._taken_due = now
-        elif self._taken_due is None:
-            self._taken_due = now + TAKEN_DELAY_S
-
-    def _say_taken(self) -> list[Command]:
-        said: list[Command] = [
-            Say(Taken(batch, part)) for batch, taken in self._taken.items() for part in parts(taken.ranges())
-        ]
-        self._forget_taken()
-        return said
-
-    def _forget_taken(self) -> None:
-        self._taken.clear()
-        self._taken_messages = self._taken_bytes = 0
-        self._taken_due = None
-
     def _define(self, function: FunctionId) -> list[Command]:
         frames, size_bytes = self._functions.define(function)
         return [Say(DefineFunction(function, size_bytes), frames)]
@@ -376,8 +353,9 @@ class Ledger:
     def _tell_anew(self) -> list[Command]:
         """What it must know to go on, without a single argument."""
         self._linked = True
+        self._is_held = False
         self._functions.nobody_knows()
-        self._forget_taken()
+        self._taken.forget()
         said: list[Command] = []
         for batch in list(self._batches.values()):
             batch.tell_anew()
@@ -404,6 +382,15 @@ class Ledger:
                 room_bytes -= size_bytes
             else:  # its next call needs one that is not said yet
                 silent += 1
+        return said
+
+    def _answer(self) -> list[Command]:
+        """What the scheduler has asked for is said even while new tasks are held back."""
+        said: list[Command] = []
+        for batch in list(self._talking.values()):
+            while batch.wanted_again:
+                self._talk_of(batch, said)
+            self._settle(batch)
         return said
 
     def _announce(self, batch: LedgerBatch) -> list[Command]:

@@ -36,7 +36,7 @@ Futures = dict[int, tuple[Any, ...]]
 class Block(NamedTuple):
     """Calls drawn together, and the types of all their arguments where those are known already."""
 
-    calls: list[Call]
+    calls: Iterable[Call]
     types: set[type] | None = None
 
 
@@ -122,7 +122,7 @@ class _Gathering:
         self._found = Found()
         self._futures: Futures = {}
 
-    def pickle(self, calls: list[Call]) -> list[bytes]:
+    def pickle(self, calls: Iterable[Call]) -> list[bytes]:
         """The next calls in bytes, and note which futures are in them."""
         pickled = []
         with self._found as found:

@@ -18,6 +18,7 @@ from scaler.protocol.client_messages import (
     NeedInputs,
     NeedTasks,
     OpenBatch,
+    QueueFull,
     Results,
     Resume,
     Resumed,
@@ -72,6 +73,7 @@ from scaler.protocol.object_messages import (
     ReferencesTaken,
 )
 from scaler.protocol.options import BatchOptions, Cause, Failure, ReturnReason
+from scaler.protocol.output_messages import Output, OutputPiece
 
 FromClient = (
     DefineFunction
@@ -105,6 +107,7 @@ FromCluster = (
     | Holding
     | ClusterStatistics
     | WorkerDied
+    | Output
     | NeedFunction
     | Goodbye
     | ObjectsMade
@@ -128,6 +131,8 @@ ToClient = (
     | Explanation
     | WorkersReady
     | TasksWait
+    | QueueFull
+    | Output
     | Goodbye
     | ObjectLocated
     | ObjectChunk
@@ -200,6 +205,9 @@ __all__ = [
     "ObjectsLost",
     "ObjectsMade",
     "OpenBatch",
+    "Output",
+    "OutputPiece",
+    "QueueFull",
     "ReferencesReleased",
     "ReferencesTaken",
     "Rejected",

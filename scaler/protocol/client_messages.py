@@ -210,6 +210,12 @@ class TasksBegan(Struct, frozen=True, array_like=True, tag=35):
         check_ranges(self.ranges)
 
 
+class QueueFull(Struct, frozen=True, array_like=True, tag=111):
+    """Whether so many tasks wait that clients are to keep theirs. Scheduler to client, whenever it changes."""
+
+    full: bool
+
+
 class ShutdownAnswer(Struct, frozen=True, array_like=True, tag=36):
     """`refused` says why not, or is "" and the scheduler stops. Scheduler to client or operator."""
 

@@ -47,7 +47,8 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
 
     `retries` is how often a task runs again after each cause: its worker's death, and an exception that its function
     says may be retried; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one
-    run on every worker; `durable` names the durable work it belongs to ("" for none).
+    run on every worker; `durable` names the durable work it belongs to ("" for none); `quiet` says that the client
+    wants to see nothing of what its calls print.
     """
 
     name: Label = ""
@@ -60,6 +61,7 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     parent: TaskId | None = None
     everywhere: bool = False
     durable: Label = ""
+    quiet: bool = False
 
     def __post_init__(self) -> None:
         check_quantity("retries", self.retries)

@@ -26,4 +26,5 @@ class SchedulerConfig:
     client_timeout_s: float = 60.0
     worker_timeout_s: float = 60.0
     event_loop: str = "builtin"
+    max_queued_tasks: int | None = None
     parent_fd: int | None = None

@@ -32,6 +32,7 @@ from scaler.link.events import (
     TransmitOn,
 )
 from scaler.net.transport import Arrived, Listener, ListenerEvent, Lost, Opened, TurnedAway
+from scaler.protocol import Output
 from scaler.protocol.codec import DIRECTIONS, Decoder, pack
 from scaler.scheduler.refusals import Notes, Refusals
 from scaler.scheduler.stream import MonitorStream
@@ -42,6 +43,8 @@ MAX_DRAIN_S = 0.002
 MAX_HEADERS = 1000
 #: `receive` is asked for so many at a time, that the clock is looked at between
 DRAIN_STEP = 50
+#: a peer that has so much to take in first is not told what its tasks print
+MAX_BACKLOG_BYTES = 1 << 20
 
 log = logging.getLogger("scaler.scheduler")
 
@@ -205,6 +208,8 @@ class Exchange:
         events: list[AcceptedEvent] = []
         for command in commands:
             match command:
+                case core.Send(peer, Output()) if self._links.backlog_bytes(peer) > MAX_BACKLOG_BYTES:
+                    continue
                 case core.Send(peer, message, frames):
                     events.append(OutgoingTo(peer, message, frames))
                 case core.AwaitRoom(peer, room_bytes):

@@ -102,7 +102,10 @@ class Shell:
         self._links = AcceptedLinks(_accepted(config, epoch))
         core = SchedulerCore(
             CoreConfig(
-                is_protected=config.is_protected, client_timeout_s=config.client_timeout_s, window_bytes=WINDOW_BYTES
+                is_protected=config.is_protected,
+                client_timeout_s=config.client_timeout_s,
+                max_queued_tasks=config.max_queued_tasks,
+                window_bytes=WINDOW_BYTES,
             ),
             epoch,
         )

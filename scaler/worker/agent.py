@@ -7,6 +7,8 @@ in first; then, once a turn, work is given out, levelled and reported.
 from collections.abc import Iterable
 from typing import assert_never
 
+from msgspec.structs import replace
+
 from scaler.ids import Incarnation
 from scaler.protocol import (
     CancelRun,
@@ -38,6 +40,7 @@ from scaler.worker.agent_events import (
     LinkUp,
     Measured,
     MemoryPassed,
+    Printed,
     Received,
     Slept,
     StartFailed,
@@ -53,6 +56,7 @@ from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_greeting import Greeting
 from scaler.worker.agent_harvest import Harvest, Telling
 from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_output import Telling as OutputTelling
 from scaler.worker.agent_pool import AgentConfig, Pool
 from scaler.worker.agent_retracts import Retracts
 from scaler.worker.agent_runs import Runs
@@ -77,12 +81,14 @@ class Agent:
         self._balance = balance = Balance(runs, pool, outbox)
         self._harvest = Harvest(runs, pool)
         self._telling = Telling(pool, outbox)
+        self._output = OutputTelling(config.output_lines_per_s, pool, outbox)
         self._stops = Stops(runs, pool, giving, balance, outbox)
         self._retracts = Retracts(runs, pool, outbox)
         self._deaths = Deaths(config, runs, pool, giving, outbox)
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
         self._statistics = Statistics(config, runs, pool, outbox)
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
+        self._task_timeout_s = config.task_timeout_s
         self._has_begun = False
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
@@ -108,6 +114,7 @@ class Agent:
             self._stops,
             self._statistics,
             self._ending,
+            self._output,
         )
         due = [*[part.next_deadline() for part in parts], self._pool.next_start()]
         return min([deadline for deadline in due if deadline is not None], default=None)
@@ -151,7 +158,10 @@ class Agent:
                 self._ending.start_failed(event, now)
             case LinkUp():
                 self._linked(event, now)
+            case Printed():
+                self._output.printed(event, now)
             case LinkDown():
+                self._output.linked(is_linked=False)
                 self._statistics.unlinked()
                 self._ending.unlinked(now)
             case StopAsked():
@@ -175,6 +185,7 @@ class Agent:
 
     def _linked(self, event: LinkUp, now: float) -> None:
         self._ending.linked()
+        self._output.linked(is_linked=True)
         self._statistics.linked(resumed=event.resumed, now=now)
         if not event.resumed:
             for run in self._everywhere.of_all():  # a scheduler that wants it begins it anew
@@ -186,7 +197,9 @@ class Agent:
     def _received(self, message: ToCluster, frames: tuple[Frame, ...], now: float) -> None:
         match message:
             case RunSpan():
-                (self._everywhere if message.options.everywhere else self._runs).add(message, frames)
+                limited = self._limited(message)
+                (self._everywhere if limited.options.everywhere else self._runs).add(limited, frames)
+                self._output.note(message.batch.owner, message.options)
             case Delivered():
                 for run, ranges in message.runs:
                     self._runs.delivered(run, ranges)
@@ -211,6 +224,13 @@ class Agent:
             case _:
                 assert_never(message)
 
+    def _limited(self, message: RunSpan) -> RunSpan:
+        """A run whose tasks have the timeout of this cluster unless they have their own."""
+        timeout_s, options = self._task_timeout_s, message.options
+        if timeout_s is None or options.timeout_s is not None:
+            return message
+        return replace(message, options=replace(options, timeout_s=timeout_s))
+
     # ---- once a turn
 
     def _decide(self, now: float) -> list[Command]:
@@ -223,6 +243,7 @@ class Agent:
             self._everywhere.give(now)
             self._giving.fill(now)
         self._balance.level(now)
+        self._output.tell(now)
         self._telling.tell(now)
         self._statistics.tick(now)
         self._pool.start_missing(now)

@@ -9,6 +9,7 @@ from msgspec import Struct
 from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId, TicketId, WorkerId
 from scaler.protocol import BatchOptions, FromCluster, ToCluster
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.worker.source import Source
 
 # ---- events
 
@@ -92,6 +93,15 @@ class WorkerEnded(Struct, frozen=True):
     unread: tuple[TicketId, ...]
 
 
+class Printed(Struct, frozen=True):
+    """A task of a worker has printed this, to stderr or to stdout."""
+
+    worker: WorkerId
+    source: Source
+    data: bytes
+    is_error: bool = False
+
+
 class StartFailed(Struct, frozen=True):
     """A worker asked for did not come up; `text` says why, `in_preload` that it ended in what it has to call first."""
 
@@ -136,6 +146,7 @@ Event = (
     | Harvested
     | TookBack
     | WorkerEnded
+    | Printed
     | StartFailed
     | StopAsked
     | Measured

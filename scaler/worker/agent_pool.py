@@ -37,6 +37,10 @@ class AgentConfig:
     max_tasks_per_worker: int | None = None
     memory_limit_bytes: int | None = None
     devices: tuple[str, ...] = ()
+    #: how long a task may run that has no timeout of its own; None for ever
+    task_timeout_s: float | None = None
+    #: of what tasks print, so many lines a second go to clients
+    output_lines_per_s: float = 200.0
 
     @property
     def place(self) -> str:

@@ -23,6 +23,7 @@ ENDED = 2  #: the ticket it left last, and the offset behind the last task it ra
 COMMITTED = 3  #: entries finished since the start; written last, so what it counts is there
 PRELOADED = 4  #: 1 once what comes before the first task is done; in the first slot alone
 THREAD = 5  #: the number of its thread, as stacks name it
+PRINTED = 6  #: counts what Python has printed in any slot; in the words of the first slot, written behind the pipe
 LIMIT = 8  #: ticket and offset from which on nothing may begin
 TARGET = 9  #: what CURRENT has to be for an interrupt to be meant for it
 TAKEN = 10  #: entries the cluster has emptied

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from scaler.errors import ConfigurationError
 from scaler.resources import GPU, NO_RESOURCES, Resources
+from scaler.worker.tidying import Tidying
 
 #: as an address on the command line: whoever starts this process says it on its line, once there is one
 TOLD_LATER = "-"
@@ -23,7 +24,8 @@ class WorkerClusterConfig:
 
     `devices` are the GPUs that tasks can ask for, as CUDA names them. `ends_at_unix_s` is the end of the allocation, if
     it has one; `parent_fd` a descriptor whose end of file means that whoever started this process is gone; an empty
-    `address` is said on it later, in one line.
+    `address` is said on it later, in one line. With `echo` what tasks print is written to this process's own output,
+    too.
     """
 
     address: str
@@ -47,6 +49,9 @@ class WorkerClusterConfig:
     devices: tuple[str, ...] = ()
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
+    echo: bool = True
+    task_timeout_s: float | None = None
+    tidying: Tidying | None = None
 
 
 def visible_devices(resources: Resources, environment: Mapping[str, str]) -> tuple[str, ...]:

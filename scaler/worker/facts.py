@@ -10,18 +10,25 @@ class WorkerFacts:
 
     `preload` is what each of them calls first, "" for nothing; `code_folder` is where code that came with functions
     lies, which may not be there yet.
+
+    `tidying` is what they do when they are idle, as `Tidying.told`.
     """
 
     threads: int
     place: str
     preload: str = ""
     code_folder: str = ""
+    tidying: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class ZygoteFacts:
-    """What every zygote of a cluster is started with; workers look for modules in `paths` first."""
+    """What every zygote of a cluster is started with; workers look for modules in `paths` first.
+
+    With `echoes` what tasks print goes to the cluster's own output too; what is no task's always does.
+    """
 
     workers: WorkerFacts
     paths: Sequence[str]
     environment: Mapping[str, str]
+    echoes: bool = True

@@ -26,6 +26,7 @@ from scaler.worker.board import (
     ENDED,
     LIMIT,
     PRELOADED,
+    PRINTED,
     TARGET,
     THREAD,
     Board,
@@ -35,13 +36,14 @@ from scaler.worker.board import (
 )
 from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 from scaler.worker.looks import Looks
+from scaler.worker.output import STDERR, STDOUT, WHOLE_BYTES, Marks
 from scaler.worker.ring import Entries, RingReader
+from scaler.worker.source import Source
 from scaler.worker.stacks import Stacks
 from scaler.worker.tickets import Tickets
 
 #: of what a worker wrote to stderr, so much is kept for the error that tells of its death
 STDERR_TAIL_BYTES = 4096
-_READ_BYTES = 64 << 10
 
 
 class WorkerHandle:
@@ -68,13 +70,19 @@ class WorkerHandle:
         self._views: tuple[SlotView, ...] = ()
         self.is_news = False
         self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.stderr, stderr_end = os.pipe()
-        os.set_blocking(self.stderr, False)
+        stdout, stdout_end = os.pipe()
+        stderr, stderr_end = os.pipe()
+        #: where what it prints is read, by the descriptor it prints to
+        self.outputs = {STDOUT: stdout, STDERR: stderr}
+        for descriptor in self.outputs.values():
+            os.set_blocking(descriptor, False)
+        self._marks = {STDOUT: Marks(), STDERR: Marks()}
+        self._printed = 0
         self._tail = b""
         self._stacks = Stacks()
         #: what goes with the order to fork
-        self.to_fork = (theirs.fileno(), board_file, self.poke, stderr_end, self._stacks.fileno())
-        self._fork_only: list[int] = [board_file, stderr_end]
+        self.to_fork = (theirs.fileno(), board_file, self.poke, stdout_end, stderr_end, self._stacks.fileno())
+        self._fork_only: list[int] = [board_file, stdout_end, stderr_end]
 
     def forked(self, pid: int, pid_descriptor: int) -> None:
         """The process is there."""
@@ -104,11 +112,9 @@ class WorkerHandle:
 
     def give(self, command: Give, now: float) -> None:
         """Send a ticket down."""
-        self._tickets.give(command.ticket, command.column.lo)
-        packet = ticket_packet(
-            command.ticket, command.function, command.batch, command.column, command.options.name, command.inputs
-        )
-        self.line.send(*packet)
+        name, column = command.options.name, command.column
+        self._tickets.give(command.ticket, column.lo, command.batch, name)
+        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, column, name, command.inputs))
         self.looks.given(now)
 
     def take_back(self) -> TookBack:
@@ -228,14 +234,34 @@ class WorkerHandle:
         since = begun_ns / 1e9 if current else 0.0
         return self._tickets.look(number, harvested, at, since, parts(words[ENDED]))
 
-    def read_stderr(self) -> bytes | None:
-        """What it has written to stderr since; the last of it is kept. None if nothing now, b"" if nothing ever."""
-        try:
-            data = os.read(self.stderr, _READ_BYTES)
-        except BlockingIOError:
-            return None
-        self._tail = (self._tail + data)[-STDERR_TAIL_BYTES:]
-        return data
+    def has_printed(self) -> bool:
+        """Whether Python has printed anything since this was asked last: it is in the pipes."""
+        printed = self._board.slots[0].words[PRINTED]
+        if printed == self._printed:
+            return False
+        self._printed = printed
+        return True
+
+    def read_output(self, stream: int) -> list[tuple[Source | None, bytes]]:
+        """Some of what it has printed to a stream since, and whose that is; the last of stderr is kept.
+
+        Raises `BlockingIOError` if there is nothing now, `EOFError` if there will be nothing ever.
+        """
+        data = os.read(self.outputs[stream], WHOLE_BYTES)
+        if not data:
+            raise EOFError
+        found = self._marks[stream].feed(data)
+        if stream == STDERR:
+            self._tail = b"".join([self._tail, *(piece for _, piece in found)])[-STDERR_TAIL_BYTES:]
+        return [(source or self._only_source(), piece) for source, piece in found]
+
+    def _only_source(self) -> Source | None:
+        """The one task that runs here, or ran last; None if there are several."""
+        words = [slot.words for slot in self._board.slots]
+        at = [parts(one[CURRENT] - 1) for one in words if one[CURRENT]]
+        if not at:
+            at = [parts(one[ENDED] - 1) for one in words if one[ENDED]]
+        return self._tickets.source(*at[0]) if len(at) == 1 else None
 
     def last_words(self) -> str:
         """The last line it wrote to stderr: of an exception, what it is."""
@@ -254,7 +280,7 @@ class WorkerHandle:
         self.line.close()
         self._board.close()
         self._stacks.close()
-        os.close(self.poke)
-        os.close(self.stderr)
+        for descriptor in (self.poke, *self.outputs.values()):
+            os.close(descriptor)
         if self._pid_descriptor is not None:
             os.close(self._pid_descriptor)

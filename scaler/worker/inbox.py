@@ -1,5 +1,6 @@
 """The worker's end of its line, as its slots share it: tickets come out, functions are kept until they are called."""
 
+import select
 import socket
 import threading
 from collections import deque
@@ -36,6 +37,12 @@ class Inbox:
             return self._read(socket.MSG_DONTWAIT)
         finally:
             self._reading.release()
+
+    def comes_within(self, seconds: float) -> bool:
+        """Wait at most so long for something to come, or the end of the line."""
+        poll = select.poll()
+        poll.register(self._line, select.POLLIN)
+        return bool(poll.poll(seconds * 1000))
 
     def next(self) -> TicketPacket | None:
         """The next ticket, once it comes; None at the end of the line."""

@@ -1,50 +1,166 @@
-"""Where what tasks print goes: to the cluster's own output, and nowhere if that cannot be written."""
+"""What tasks print: in a worker, marked with the task that prints it; in its cluster, told apart again and passed on.
+
+A worker's stdout and stderr are pipes to its cluster. What Python prints goes into them in pieces that the system keeps
+whole, each behind a mark that names the task. What comes without one, from C or from other programs, is of whatever
+runs there when it is read.
+"""
 
 import contextlib
 import errno
 import io
 import os
+import re
+import select
+from collections.abc import Callable, Iterator
 from typing import Any
 
-_STDERR = 2
+from scaler.ids import BatchId, Incarnation
+from scaler.worker.source import Source
+
+STDOUT, STDERR = 1, 2
+#: POSIX's least; a piece so large is written whole, or waits for room
+WHOLE_BYTES = select.PIPE_BUF
+_LONGEST_NAME = 100
+_BEGIN = b"\0\1scaler "
+_MARK = re.compile(rb"\x00\x01scaler (\d{1,4}) ([0-9a-f]{1,16})-(\d{1,15})-(\d{1,15}) ([^\x00]{0,400})\x00")
+_LONGEST_MARK = 512
 
 
-def lossy_writer(descriptor: int, encoding: str, errors: str) -> io.TextIOWrapper:
-    """A text stream like `sys.stdout`; what its descriptor does not take is lost, and no task fails for it.
+# ---- in a worker
 
-    That is told once on stderr, until something can be written again; but not of a reader that has gone, who knows.
+
+def marked_writer(
+    descriptor: int, encoding: str, errors: str, source: Callable[[], Source | None], printed: Callable[[], None]
+) -> io.TextIOWrapper:
+    """A text stream like `sys.stdout` for a pipe to the cluster; what nobody takes is lost, and no task fails for it.
+
+    `source` tells who prints, and `printed` is called behind every writing.
     """
-    buffer = io.BufferedWriter(_Lossy(descriptor))
+    buffer = io.BufferedWriter(_Marking(descriptor, source, printed))
     return io.TextIOWrapper(buffer, encoding=encoding, errors=errors, line_buffering=True)
 
 
-class _Lossy(io.RawIOBase):
-    def __init__(self, descriptor: int) -> None:
+class _Marking(io.RawIOBase):
+    def __init__(self, descriptor: int, source: Callable[[], Source | None], printed: Callable[[], None]) -> None:
         self._descriptor = descriptor
-        self._is_failing = False
+        self._source = source
+        self._printed = printed
+        self._pipe = _identity(descriptor)
 
     def fileno(self) -> int:
         return self._descriptor
 
     def isatty(self) -> bool:
-        return os.isatty(self._descriptor)
+        return False
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: Any, /) -> int:  # Any: a buffer, for which 3.11 has no type
+        text = bytes(data)
+        with contextlib.suppress(OSError):
+            # users may put a file of theirs in the place of the pipe, where marks do not belong
+            source = self._source() if _identity(self._descriptor) == self._pipe else None
+            for piece in _pieces(text):
+                _write_all(self._descriptor, piece if source is None else mark(source, len(piece)) + piece)
+            self._printed()
+        return len(text)
+
+
+def _pieces(text: bytes) -> Iterator[bytes]:
+    """Cut at the ends of lines, that the system keeps each whole with its mark."""
+    at = 0
+    while at < len(text):
+        most = at + WHOLE_BYTES - _LONGEST_MARK
+        end = len(text) if len(text) <= most else text.rfind(b"\n", at, most) + 1 or most
+        yield text[at:end]
+        at = end
+
+
+def _identity(descriptor: int) -> tuple[int, int]:
+    found = os.fstat(descriptor)
+    return found.st_dev, found.st_ino
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
+
+
+def mark(source: Source, size_bytes: int) -> bytes:
+    """What stands before so many bytes that a task has printed."""
+    owner, n = source.batch
+    name = source.name[:_LONGEST_NAME].replace("\0", "").encode(errors="replace")
+    return b"%s%d %x-%d-%d %s\0" % (_BEGIN, size_bytes, owner, n, source.index, name)
+
+
+# ---- in the cluster
+
+
+class Marks:
+    """Takes the marks out of what comes through a pipe, and tells whose the rest is."""
+
+    def __init__(self) -> None:
+        #: the beginning of what may be a mark, and of what it stands before
+        self._begun = b""
+
+    def feed(self, data: bytes) -> list[tuple[Source | None, bytes]]:
+        """What was printed, in order, with its source where a mark told it."""
+        data, self._begun = self._begun + data, b""
+        pieces: list[tuple[Source | None, bytes]] = []
+        while data:
+            found = _MARK.match(data)
+            size = _mark_at(data) if found is None else found.end() + int(found[1])
+            if _may_become_mark(data) if found is None else len(data) < size:
+                self._begun = data
+                break
+            if found is None:
+                pieces.append((None, data[:size]))
+            else:
+                batch = BatchId(Incarnation(int(found[2], 16)), int(found[3]))
+                source = Source(batch, int(found[4]), found[5].decode(errors="replace"))
+                pieces.append((source, data[found.end() : size]))
+            data = data[size:]
+        return pieces
+
+
+def _may_become_mark(data: bytes) -> bool:
+    head = data[: len(_BEGIN)]
+    return _BEGIN.startswith(head) and b"\0" not in data[1:] and len(data) < _LONGEST_MARK
+
+
+def _mark_at(data: bytes) -> int:
+    """Where the next mark may begin, behind the first byte."""
+    at = data.find(_BEGIN[:1], 1)
+    return len(data) if at < 0 else at
+
+
+class Echo:
+    """The cluster's own output, which takes what its workers print; what it does not take is lost, and told once."""
+
+    def __init__(self) -> None:
+        self._is_failing = False
+
+    def has_room(self, descriptor: int) -> bool:
+        """Whether a piece of at most `WHOLE_BYTES` can be written without waiting."""
+        poll = select.poll()
+        poll.register(descriptor, select.POLLOUT)
+        return bool(poll.poll(0))
+
+    def write(self, descriptor: int, data: bytes) -> None:
+        """Write it; nothing fails if that cannot be done."""
         try:
-            written = os.write(self._descriptor, data)
+            _write_all(descriptor, data)
         except OSError as error:
             self._tell_once(error)
-            return memoryview(data).nbytes
-        self._is_failing = False
-        return written
+        else:
+            self._is_failing = False
 
     def _tell_once(self, error: OSError) -> None:
-        if error.errno == errno.EPIPE or self._is_failing:
+        if error.errno == errno.EPIPE or self._is_failing:  # a reader that has gone knows
             return
         self._is_failing = True
         text = f"scaler: what tasks print cannot be written, and is lost until it can: {error.strerror}\n"
         with contextlib.suppress(OSError):
-            os.write(_STDERR, text.encode())
+            os.write(STDERR, text.encode())

@@ -13,15 +13,18 @@ import socket
 import sys
 import threading
 import types
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scaler.payload.importing import find_code_in
-from scaler.worker.board import PRELOADED, Board
+from scaler.worker.board import PRELOADED, PRINTED, Board
 from scaler.worker.facts import WorkerFacts
 from scaler.worker.inbox import Inbox
-from scaler.worker.output import lossy_writer
+from scaler.worker.output import STDERR, STDOUT, marked_writer
 from scaler.worker.preload import parse_preload
 from scaler.worker.slot import Slot
+from scaler.worker.source import Source
+from scaler.worker.tidying import tidying_from
 
 _PR_SET_PDEATHSIG = 1
 _OOM_SCORE_RAISE = 500
@@ -39,6 +42,7 @@ class WorkerSetup:
     line: int
     board: int
     poke: int
+    stdout: int
     stderr: int
     stacks: int
     parent: int
@@ -52,12 +56,15 @@ def run_worker(setup: WorkerSetup) -> None:
     os.close(setup.board)
     if setup.facts.code_folder:
         find_code_in(setup.facts.code_folder)
+    inbox = Inbox(line)
+    slots = [Slot(slot, inbox, line, setup.poke, setup.place) for slot in board.slots]
+    slots[0].tidying = tidying_from(setup.facts.tidying)
+    _mark_output(slots, board)
     if setup.facts.preload:
         parse_preload(setup.facts.preload).call()
         board.slots[0].words[PRELOADED] = 1
         os.eventfd_write(setup.poke, 1)
-    inbox = Inbox(line)
-    first, *others = (Slot(slot, inbox, line, setup.poke, setup.place) for slot in board.slots)
+    first, *others = slots
     signal.signal(signal.SIGUSR1, first.on_interrupt)
     threads = [threading.Thread(target=slot.run, daemon=True) for slot in others]
     for thread in threads:
@@ -76,10 +83,10 @@ def _settle_in(setup: WorkerSetup) -> None:
         _volunteer_for_the_oom_killer()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    os.dup2(setup.stderr, 2)
-    os.close(setup.stderr)
-    sys.stdout = lossy_writer(1, sys.stdout.encoding, sys.stdout.errors or "strict")
-    faulthandler.enable(2)
+    for ours, standard in ((setup.stdout, STDOUT), (setup.stderr, STDERR)):
+        os.dup2(ours, standard)
+        os.close(ours)
+    faulthandler.enable(STDERR)
     faulthandler.register(signal.SIGUSR2, setup.stacks, all_threads=True)
     random.seed()
     if "numpy" in sys.modules:
@@ -89,6 +96,25 @@ def _settle_in(setup: WorkerSetup) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = setup.devices
     # What users' code finds under this name is theirs alone.
     sys.modules["__main__"] = types.ModuleType("__main__")
+
+
+def _mark_output(slots: Sequence[Slot], board: Board) -> None:
+    """Have what Python prints from here on carry the task that prints it."""
+    words = board.slots[0].words
+
+    def source() -> Source | None:
+        thread = threading.get_ident()
+        for slot in slots:
+            if slot.thread == thread:
+                return slot.source()
+        running = [found for slot in slots if (found := slot.source()) is not None]
+        return running[0] if len(running) == 1 else None  # a thread that a task has started
+
+    def printed() -> None:
+        words[PRINTED] += 1
+
+    sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", source, printed)
+    sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", source, printed)
 
 
 def _limit_threads(threads: int) -> None:

@@ -32,8 +32,11 @@ from scaler.worker.poller import Poller, Signals
 from scaler.worker.workers import Workers
 
 #: what a worker takes of this process while it starts, and what everything else may take
-WORKER_DESCRIPTORS = 8
+WORKER_DESCRIPTORS = 10
 OWN_DESCRIPTORS = 64
+#: of what tasks print, so many lines a second go to their clients; and where nobody else shows it
+OUTPUT_LINES_PER_S = 200.0
+ONLY_OUTPUT_LINES_PER_S = 10_000.0
 
 log = logging.getLogger("scaler.worker")
 
@@ -150,7 +153,9 @@ def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
 
 
 def _zygote_facts(config: WorkerClusterConfig, name: str, environment: Mapping[str, str]) -> ZygoteFacts:
-    return ZygoteFacts(WorkerFacts(config.threads, name, config.preload, folder_name()), _paths(config), environment)
+    tidying = config.tidying.told() if config.tidying else ""
+    facts = WorkerFacts(config.threads, name, config.preload, folder_name(), tidying)
+    return ZygoteFacts(facts, _paths(config), environment, config.echo)
 
 
 def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:
@@ -193,4 +198,6 @@ def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
         max_tasks_per_worker=config.max_tasks_per_worker,
         memory_limit_bytes=config.memory_limit_bytes,
         devices=config.devices,
+        task_timeout_s=config.task_timeout_s,
+        output_lines_per_s=OUTPUT_LINES_PER_S if config.echo else ONLY_OUTPUT_LINES_PER_S,
     )

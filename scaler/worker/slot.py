@@ -17,10 +17,12 @@ from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
 from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE, words
 from scaler.protocol.inputs import Inputs
-from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard
+from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard, parts
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import TicketPacket, send_result
 from scaler.worker.ring import RingWriter
+from scaler.worker.source import Source
+from scaler.worker.tidying import Tidying
 
 _ONE = (1).to_bytes(8, "little")
 #: stands for a call whose bytes could not be opened
@@ -43,17 +45,25 @@ class Slot:
         self._ring = RingWriter(board, self._point_out, self._send_up)
         #: whether control is in a task, and it has not been interrupted yet
         self._inside = [False]
+        #: the ticket it runs
+        self._running: TicketPacket | None = None
+        #: the thread it is, once it runs
+        self.thread = 0
+        #: what it does when it has had nothing to do for a while
+        self.tidying: Tidying | None = None
         os.register_at_fork(after_in_child=self._ring.abandon)
 
     def run(self) -> None:
         """Until the line ends."""
+        self._words[THREAD] = self.thread = threading.get_ident()
         inbox, ring = self._inbox, self._ring
-        self._words[THREAD] = threading.get_ident()
         while True:
             try:
                 ticket = inbox.next_now()
             except BlockingIOError:
                 ring.poke()
+                if self.tidying is not None and not inbox.comes_within(self.tidying.after_s):
+                    self.tidying.tidy()
                 ticket = inbox.next()
                 ring.hold_poke()
             if ticket is None:
@@ -67,6 +77,13 @@ class Slot:
             self._inside[0] = False
             raise Interrupted("the task was cancelled")
 
+    def source(self) -> Source | None:
+        """The task it runs, as what that prints is marked with; None while it runs none."""
+        current, running = self._words[CURRENT], self._running
+        if not current or running is None:
+            return None
+        return Source(running.batch, running.lo + parts(current - 1)[1], running.name)
+
     def _run_ticket(self, ticket: TicketPacket) -> None:
         board_words, first = self._words, ticket.ticket << 32
         # The first task is blamed for what loading the function does to the process.
@@ -75,11 +92,13 @@ class Slot:
         self._ring.start_measuring()
         end = first
         if not first <= board_words[LIMIT] <= first:
+            self._running = ticket
             loaded = self._inbox.load(ticket.function)
             if isinstance(loaded, Retried):
                 end = self._run_calls(loaded.function, loaded.retry_on, ticket, begun)
             else:
                 end = self._run_calls(loaded, (), ticket, begun)
+            self._running = None
         board_words[ENDED] = end
         board_words[CURRENT] = 0
 

@@ -8,14 +8,19 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scaler.ids import TicketId
+from scaler.ids import BatchId, Incarnation, TicketId
 from scaler.worker.agent_events import SlotView
+from scaler.worker.source import Source
+
+_NO_BATCH = BatchId(Incarnation(0), 0)
 
 
 @dataclass(frozen=True, slots=True)
 class _Given:
     number: int
     first: int
+    batch: BatchId
+    name: str
 
 
 @dataclass(slots=True)
@@ -44,10 +49,10 @@ class Tickets:
         """How many are remembered."""
         return len(self._given)
 
-    def give(self, ticket: TicketId, first: int) -> None:
-        """A ticket whose calls are those from index `first` on is on its way."""
+    def give(self, ticket: TicketId, first: int, batch: BatchId = _NO_BATCH, name: str = "") -> None:
+        """A ticket whose calls are those of a batch from index `first` on is on its way; `name` is the function's."""
         self._count += 1
-        self._given[ticket] = _Given(self._count, first)
+        self._given[ticket] = _Given(self._count, first, batch, name)
 
     def take_back(self, tickets: Iterable[TicketId]) -> None:
         """These will not be run."""
@@ -57,6 +62,11 @@ class Tickets:
     def index(self, ticket: TicketId, offset: int) -> int:
         """The index in the batch of a task of a ticket."""
         return self._given[ticket].first + offset
+
+    def source(self, ticket: TicketId, offset: int) -> Source | None:
+        """A task of a ticket as what it prints is told of; None if nothing is known of the ticket any more."""
+        given = self._given.get(ticket)
+        return None if given is None else Source(given.batch, given.first + offset, given.name)
 
     def look(
         self,

@@ -4,7 +4,6 @@ The shell owns the waiting: it is told which descriptors to watch through `Watch
 something is there. Nothing here blocks, and nothing here decides about tasks.
 """
 
-import contextlib
 import logging
 import math
 import os
@@ -28,6 +27,7 @@ from scaler.worker.agent_events import (
     Look,
     Measure,
     Measured,
+    Printed,
     RetireWorker,
     StartFailed,
     StartWorker,
@@ -40,6 +40,7 @@ from scaler.worker.facts import ZygoteFacts
 from scaler.worker.handle import WorkerHandle
 from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
 from scaler.worker.memory import MemoryWatch
+from scaler.worker.output import STDERR, Echo
 from scaler.worker.usage import Usage
 
 WorkerCommand = (
@@ -60,9 +61,10 @@ WorkerCommand = (
 )
 #: looks that are due so soon are done with those that are due now
 TOGETHER_S = 0.001
-_STDERR = 2
-#: how often the stderr of a worker that has ended is read at most: what it left behind may go on writing
-_LAST_READS = 64
+#: of what a worker prints, so many pieces are read at once at most: it, or what it left behind, may go on writing
+_MOST_READS = 64
+#: while our own output has no room, what is printed stays in the pipes for so long
+_NO_ROOM_S = 0.05
 
 log = logging.getLogger("scaler.worker")
 
@@ -97,6 +99,10 @@ class Workers:
         self._usage = Usage()
         self._code = CodeFolder(facts.workers.code_folder)
         self._memory = MemoryWatch(memory_limit_bytes, clock) if memory_limit_bytes else None
+        self._echo = Echo()
+        #: output of workers that is not read until then, since our own has no room
+        self._held: dict[tuple[WorkerHandle, int], None] = {}
+        self._held_until = math.inf
 
     def open(self) -> None:
         """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
@@ -171,7 +177,8 @@ class Workers:
             return StartFailed(worker, f"the system does not allow it: {error}")
         self._handles[worker] = handle
         self._watch.watch(handle.poke, lambda: self._called(handle))
-        self._watch.watch(handle.stderr, lambda: self._forward(handle))
+        for stream in handle.outputs:
+            self._watch_output(handle, stream)
         assert self._zygote is not None
         self._zygote.fork(worker, command.name, command.devices, handle.to_fork)
         return None
@@ -204,6 +211,9 @@ class Workers:
     def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
         harvested = handle.look(self._clock(), was_called=was_called)
         self._note_look(handle)
+        if handle.has_printed():  # before its result, which may be the last that its client waits for
+            for stream in handle.outputs:
+                self._forward(handle, stream)
         if handle.is_news:
             self._events.append(harvested)
 
@@ -218,7 +228,7 @@ class Workers:
 
     def next_look(self) -> float | None:
         """When `look_around` is due."""
-        due = self._look_at if self._memory is None else min(self._look_at, self._memory.due)
+        due = min(self._look_at, self._held_until, math.inf if self._memory is None else self._memory.due)
         return None if due == math.inf else due
 
     def look_around(self) -> None:
@@ -226,6 +236,8 @@ class Workers:
         if self._memory is not None:
             self._events += self._memory.look(self._handles.values())
         now = self._clock()
+        if now >= self._held_until:
+            self._read_held()
         if now < self._look_at:
             return
         self._look_at = math.inf
@@ -236,15 +248,41 @@ class Workers:
             else:
                 self._note_look(handle)
 
-    def _forward(self, handle: WorkerHandle) -> bool:
-        """Pass on what it wrote to stderr; whether there was anything."""
-        data = handle.read_stderr()
-        if data:
-            with contextlib.suppress(OSError):
-                os.write(_STDERR, data)
-        elif data is not None:
-            self._watch.forget(handle.stderr)
-        return bool(data)
+    def _watch_output(self, handle: WorkerHandle, stream: int) -> None:
+        self._watch.watch(handle.outputs[stream], lambda: self._forward(handle, stream))
+
+    def _forward(self, handle: WorkerHandle, stream: int, *, is_last: bool = False) -> None:
+        """Pass on what it printed, as far as our own output has room: it waits, we must not; the last may be lost."""
+        if (handle, stream) in self._held and not is_last:
+            return
+        for _ in range(_MOST_READS):
+            has_room = self._echo.has_room(stream)
+            if not has_room and not is_last:
+                self._hold(handle, stream)
+                return
+            try:
+                pieces = handle.read_output(stream)
+            except BlockingIOError:
+                return
+            except EOFError:
+                self._watch.forget(handle.outputs[stream])
+                return
+            for source, data in pieces:
+                if has_room and (source is None or self._facts.echoes):
+                    self._echo.write(stream, data)
+                if source is not None:
+                    self._events.append(Printed(handle.worker, source, data, stream == STDERR))
+
+    def _hold(self, handle: WorkerHandle, stream: int) -> None:
+        self._watch.forget(handle.outputs[stream])
+        self._held[handle, stream] = None
+        self._held_until = min(self._held_until, self._clock() + _NO_ROOM_S)
+
+    def _read_held(self) -> None:
+        held, self._held, self._held_until = self._held, {}, math.inf
+        for handle, stream in held:
+            self._watch_output(handle, stream)
+            self._forward(handle, stream)
 
     def _hear_zygote(self) -> None:
         if self._zygote is None:
@@ -272,9 +310,8 @@ class Workers:
         self._events.append(StartFailed(handle.worker, text, in_preload))
 
     def _end(self, handle: WorkerHandle, exit_code: int) -> None:
-        for _ in range(_LAST_READS):
-            if not self._forward(handle):
-                break
+        for stream in handle.outputs:
+            self._forward(handle, stream, is_last=True)
         if not handle.is_announced:
             words = handle.last_words() or f"it ended with {exit_code}"
             if handle.excess_bytes:
@@ -285,8 +322,10 @@ class Workers:
         self._discard(handle)
 
     def _discard(self, handle: WorkerHandle) -> None:
+        for stream, descriptor in handle.outputs.items():
+            self._watch.forget(descriptor)
+            self._held.pop((handle, stream), None)
         self._watch.forget(handle.poke)
-        self._watch.forget(handle.stderr)
         handle.close()
         del self._handles[handle.worker]
 

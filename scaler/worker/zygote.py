@@ -23,8 +23,8 @@ from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 from scaler.worker.process import WorkerSetup, run_worker
 
 MESSAGE_BYTES = 4096
-#: descriptors that come with an order to fork: line, board, poke, stderr, stacks
-FORK_DESCRIPTORS = 5
+#: descriptors that come with an order to fork: line, board, poke, stdout, stderr, stacks
+FORK_DESCRIPTORS = 6
 
 
 class Zygote:
@@ -80,9 +80,11 @@ class Zygote:
             return False
         order = json.loads(data)
         worker = int(order["fork"])
-        line, board, poke, stderr, stacks = descriptors
+        line, board, poke, stdout, stderr, stacks = descriptors
         place = f"{self._facts.place}, worker {order['name'] or worker}"
-        setup = WorkerSetup(self._facts, place, order["devices"], line, board, poke, stderr, stacks, os.getpid())
+        setup = WorkerSetup(
+            self._facts, place, order["devices"], line, board, poke, stdout, stderr, stacks, os.getpid()
+        )
         try:
             pid = os.fork()
         except OSError as error:

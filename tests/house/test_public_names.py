@@ -18,6 +18,7 @@ PUBLIC = [
     "ProfilingInfo",
     "ScalerFuture",
     "SchedulerClusterCombo",
+    "Serializer",
     "as_completed",
     "gather",
     "wait",

@@ -123,8 +123,7 @@ def test_options_of_scaler_that_mean_nothing_here_are_accepted_with_their_reason
 
 
 def test_nothing_is_said_of_a_value_that_is_what_happens_anyway():
-    assert options.warnings("scheduler", values("scheduler", "-mt", "-1")) == []
-    assert options.warnings("worker", values("worker", "--task-timeout-seconds", "0", "-e", "builtin")) == []
+    assert options.warnings("worker", values("worker", "-e", "builtin")) == []
     assert len(options.warnings("worker", values("worker", "-e", "uvloop"))) == 1
 
 

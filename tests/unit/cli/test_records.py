@@ -10,6 +10,7 @@ from scaler.errors import AddressError, ConfigurationError
 from scaler.net.addresses import IpcAddress, TcpAddress
 from scaler.scheduler.config import SchedulerConfig
 from scaler.worker.config import WorkerClusterConfig, default_workers
+from scaler.worker.tidying import Tidying
 
 
 def scheduler(typed: Typed, environment: dict[str, str] | None = None) -> SchedulerConfig:
@@ -50,6 +51,7 @@ def test_every_setting_of_the_scheduler_reaches_its_record():
         "client_timeout": ["3"],
         "worker_timeout": ["4"],
         "event_loop": ["uvloop"],
+        "max_queued_tasks": ["9"],
         "key_file": ["/keys"],
         "insecure": True,
         "insecure_off_loopback": True,
@@ -66,6 +68,7 @@ def test_every_setting_of_the_scheduler_reaches_its_record():
         client_timeout_s=3.0,
         worker_timeout_s=4.0,
         event_loop="uvloop",
+        max_queued_tasks=9,
         parent_fd=7,
     )
 
@@ -87,6 +90,10 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         "memory_limit": ["1.5G"],
         "preload": [" m:f('a') "],
         "max_tasks_per_worker": ["9"],
+        "task_timeout": ["8"],
+        "garbage_collect_interval": ["9"],
+        "trim_memory_threshold": ["10"],
+        "echo": False,
         "key_file": ["/k"],
         "insecure": True,
         "insecure_off_loopback": True,
@@ -111,6 +118,9 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         memory_limit_bytes=1_500_000_000,
         preload="m:f('a')",
         max_tasks_per_worker=9,
+        task_timeout_s=8.0,
+        tidying=Tidying(9.0, 10),
+        echo=False,
         parent_fd=8,
         environment={},
     )
@@ -164,6 +174,14 @@ def test_more_gpus_than_this_process_sees_cannot_be_offered(seen: str):
 def test_what_cannot_be_called_is_no_preload():
     with pytest.raises(ConfigurationError, match=r"--preload: expected module:function or .*, not 'module'"):
         worker({"address": ["h:1"], "preload": ["module"]})
+
+
+def test_what_is_off_is_none():
+    config = worker({"address": ["h:1"], "task_timeout": ["0"], "garbage_collect_interval": ["0"]})
+    assert (config.task_timeout_s, config.tidying) == (None, None)
+    assert scheduler({"max_queued_tasks": ["-1"]}).max_queued_tasks is None
+    with pytest.raises(ConfigurationError, match=r"--max-queued-tasks: expected a whole number from 1, or -1 for no"):
+        scheduler({"max_queued_tasks": ["0"]})
 
 
 def test_a_worker_cluster_has_as_many_workers_as_it_may_use_cpus():

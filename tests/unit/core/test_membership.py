@@ -8,6 +8,8 @@ from scaler.protocol import (
     Goodbye,
     KnownTags,
     ObjectsMade,
+    Output,
+    OutputPiece,
     Resumed,
     Running,
     ShutdownScheduler,
@@ -134,3 +136,11 @@ def test_a_client_may_not_speak_like_a_cluster(core: Checked):
 def test_a_client_says_when_it_has_resumed(core: Checked):
     assert core.handle([Received(ALICE, Resumed())]) == []
     assert core.managers.clients.clients[ALICE].has_resumed
+
+
+def test_what_tasks_print_is_passed_to_their_client_and_to_nobody_else():
+    checked = Checked()
+    checked.handle([client(ALICE), client(BOB), *cluster(X)])
+    output = Output(ALICE, (OutputPiece(1, 0, "f", "host", is_error=False),), 3)
+    assert checked.handle([Received(X, output, (b"text",))]) == [Send(ALICE, output, (b"text",))]
+    assert checked.handle([Received(X, Output(X, ())), Received(X, Output(Y, ()))]) == []

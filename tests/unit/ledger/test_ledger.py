@@ -16,7 +16,8 @@ from scaler.ledger.events import (
     TasksAppended,
     Unwanted,
 )
-from scaler.ledger.ledger import TAKEN_BYTES, TAKEN_DELAY_S, TAKEN_MESSAGES, Ledger
+from scaler.ledger.ledger import Ledger
+from scaler.ledger.taken import TAKEN_BYTES, TAKEN_DELAY_S, TAKEN_MESSAGES
 from scaler.protocol import (
     CloseBatch,
     Explanation,

@@ -30,6 +30,7 @@ from scaler.protocol import (
     Goodbye,
     NeedFunction,
     NeedTasks,
+    QueueFull,
     Resume,
     ShutdownAnswer,
     ShutdownScheduler,
@@ -340,3 +341,27 @@ def test_many_single_calls_cost_little_beyond_their_bytes():
     columns = made._batches[A].columns.overlapping(0, 1 << 40)
     assert len(columns) < 12
     assert [(part.lo, part.hi) for part in made._batches[A].unresolved] == [(0, 2000)]
+
+
+# ---- a scheduler that has enough
+
+FULL, NOT_FULL = Received(QueueFull(full=True)), Received(QueueFull(full=False))
+
+
+def test_new_tasks_are_kept_while_the_scheduler_is_full_and_said_then(ledger: Watched):
+    assert ledger.handle([FULL, *mapped(0, 3)]) == []
+    assert not ledger.has_more_to_say
+    assert ledger.handle([]) == []
+    assert ledger.handle([NOT_FULL]) == [define(), open_batch(), append(0, 3), Say(CloseBatch(A, 3))]
+
+
+def test_what_a_full_scheduler_asks_for_is_said(ledger: Watched):
+    ledger.handle([*opened(), TasksAppended(A, arguments(0, 3))])
+    ledger.handle([FULL, TasksAppended(A, arguments(3, 5))])
+    assert ledger.handle([Received(NeedTasks(A, 0, 9))]) == [append_column(arguments(0, 3))]
+    assert ledger.handle([Unwanted(A, (Range(1, 2),))]) == [Say(CancelTasks(A, (Range(1, 2),)))]
+
+
+def test_another_scheduler_is_not_full_until_it_says_so(ledger: Watched):
+    ledger.handle([FULL, *mapped(0, 3)])
+    assert append(0, 3) in ledger.handle([UP_ANEW])

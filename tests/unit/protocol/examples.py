@@ -40,6 +40,9 @@ from scaler.protocol import (
     ObjectsLost,
     ObjectsMade,
     OpenBatch,
+    Output,
+    OutputPiece,
+    QueueFull,
     ReferencesReleased,
     ReferencesTaken,
     Rejected,
@@ -86,8 +89,11 @@ OPTIONS = BatchOptions(
     parent=TASK,
     everywhere=True,
     durable="nightly",
+    quiet=True,
 )
 FAILURE = Failure(Cause.DIED, "it died", "host/1", -9, "last words", "a stack", 3)
+
+OUTPUT = Output(OWNER, (OutputPiece(7, 3, "f", "host/1", is_error=True),), 5)
 
 CONNECTION: list[Sendable] = [
     Hello("client", OWNER, Incarnation(5), 17, 2, VERSIONS, "notebook", resumed=True),
@@ -143,6 +149,7 @@ FROM_CLUSTER: list[Sendable] = [
     Holding((Held(BATCH, RUN, RANGES, (4, 5), ()),)),
     ClusterStatistics(99.5, 2**30, 4, 2, ((0, 77, 50.0, 2**20),)),
     WorkerDied(3, -11, "last words"),
+    OUTPUT,
 ]
 TO_CLIENT: list[Sendable] = [
     *ANY,
@@ -158,6 +165,8 @@ TO_CLIENT: list[Sendable] = [
     Explanation(TASK, "no worker"),
     WorkersReady(ready=True),
     TasksWait(BATCH, "nobody offers gpu=4"),
+    QueueFull(full=True),
+    OUTPUT,
 ]
 TO_CLUSTER: list[Sendable] = [
     *ANY,

@@ -21,6 +21,8 @@ from scaler.protocol import (
     Hello,
     KnownTags,
     OpenBatch,
+    Output,
+    OutputPiece,
     Rejected,
     Results,
     RunSpan,
@@ -72,6 +74,20 @@ def test_small_messages_of_one_turn_travel_together(fake: Scheduler):
     fake.core.asks = [core.Send(ANN, WorkersReady(True)), core.Send(ANN, KnownTags(()))]  # a field
     fake.turn()
     assert len(ann.dialer.receive(10)) == 1
+
+
+def test_what_tasks_print_is_lost_for_a_peer_that_is_behind(fake: Scheduler):
+    ann = fake.dial(ANN)
+    fake.turn()
+    ann.heard()
+    output = Output(ANN, (OutputPiece(1, 0, "f", "host", is_error=False),))
+    large = b"x" * (1 << 20)
+    results = core.Send(ANN, Results(BATCH, 0, 1, 0), (b"", b"", b"", b"", large))
+    fake.core.asks = [core.Send(ANN, output, (b"shown",)), results]
+    fake.turn()
+    fake.core.asks = [core.Send(ANN, output, (b"lost",)), core.Send(ANN, KnownTags(()))]
+    fake.turn()
+    assert [type(message) for message in ann.heard()] == [Output, Results, KnownTags]
 
 
 def test_the_core_ends_a_link_and_the_peer_is_told_why(fake: Scheduler):

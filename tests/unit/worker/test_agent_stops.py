@@ -368,3 +368,15 @@ def test_a_timeout_is_noticed_late_rather_than_never(at: float):
     cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)), harvested(1, slots=(runs(2, 0, 0.0),)), at=0.01)
     assert cluster.tell(at=at)[0] == Look(W0)
     assert cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)))[1] == Interrupt(W0, 0, TicketId(1), 0)
+
+
+def test_the_timeout_of_the_cluster_holds_for_tasks_without_their_own():
+    def options(cluster: Cluster) -> list[float | None]:
+        return [run.options.timeout_s for run in cluster.agent._runs.by_id.values()]
+
+    cluster = ready(task_timeout_s=7.0)
+    cluster.hear(run_span(1, 0, 1), run_span(2, 0, 1, options=LIMITED))
+    assert options(cluster) == [7.0, 0.5]
+    cluster = ready()
+    cluster.hear(run_span(1, 0, 1))
+    assert options(cluster) == [None]

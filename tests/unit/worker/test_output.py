@@ -1,4 +1,4 @@
-"""What tasks print when nobody can take it: it is lost, and no task fails for it."""
+"""What tasks print: marked, told apart again however it is cut, and lost if nobody takes it."""
 
 import io
 import os
@@ -6,7 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from scaler.worker.output import lossy_writer
+from scaler.ids import BatchId, Incarnation
+from scaler.worker.output import STDOUT, WHOLE_BYTES, Echo, Marks, mark, marked_writer
+from scaler.worker.source import Source
+
+SQUARE = Source(BatchId(Incarnation(2**64 - 1), 7), 3, "square")
+ROOT = Source(BatchId(Incarnation(5), 1), 2**40, "root")
 
 
 @pytest.fixture
@@ -18,31 +23,124 @@ def pipe() -> Iterator[tuple[io.FileIO, int]]:
         os.close(writing)
 
 
-def test_what_can_be_written_is_written_line_by_line(pipe: tuple[io.FileIO, int]):
+class Writer:
+    """A marked stream, and how often it said that something was printed."""
+
+    def __init__(self, descriptor: int, source: Source | None = SQUARE) -> None:
+        self.count = 0
+        self.stream = marked_writer(descriptor, "utf-8", "strict", lambda: source, self._printed)
+
+    def _printed(self) -> None:
+        self.count += 1
+
+
+def unmarked(*pieces: bytes) -> list[tuple[Source | None, bytes]]:
+    """What the cluster makes of it, pieces of one source joined."""
+    marks = Marks()
+    joined: list[tuple[Source | None, bytes]] = []
+    for piece in pieces:
+        for source, data in marks.feed(piece):
+            before = joined.pop() if joined and joined[-1][0] == source else (source, b"")
+            joined.append((source, before[1] + data))
+    return joined
+
+
+# ---- in a worker
+
+
+def test_what_python_prints_is_written_line_by_line_with_its_task(pipe: tuple[io.FileIO, int]):
     end, descriptor = pipe
-    output = lossy_writer(descriptor, "utf-8", "strict")
-    print("öne\ntwo", end="", file=output)
-    assert end.read(100) == "öne\ntwo".encode()
-    output.buffer.write(b"\xff")
-    output.flush()
-    assert end.read(100) == b"\xff"
-    assert (output.fileno(), output.isatty(), output.encoding) == (descriptor, False, "utf-8")
+    writer = Writer(descriptor)
+    print("öne\ntwo", end="", file=writer.stream)
+    writer.stream.buffer.write(b"\xff")
+    writer.stream.flush()
+    assert unmarked(end.read(1000)) == [(SQUARE, "öne\ntwo".encode() + b"\xff")]
+    assert writer.count == 2
+    stream = writer.stream
+    assert (stream.fileno(), stream.isatty(), stream.encoding, stream.writable()) == (descriptor, False, "utf-8", True)
+
+
+def test_what_no_task_prints_has_no_mark(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    print("at the start", file=Writer(descriptor, None).stream)
+    assert end.read(1000) == b"at the start\n"
+
+
+def test_what_is_long_is_written_in_pieces_that_the_system_keeps_whole(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    print("x" * 20_000, file=Writer(descriptor).stream)
+    data = end.read(1 << 16)
+    assert unmarked(data) == [(SQUARE, b"x" * 20_000 + b"\n")]
+    pieces = data.split(b"\0\1scaler ")[1:]
+    assert max(map(len, pieces)) <= WHOLE_BYTES
+
+
+def test_a_file_in_the_place_of_the_pipe_gets_no_marks(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    writer = Writer(descriptor)
+    reading, writing = os.pipe()
+    pipe_before = os.dup(descriptor)
+    os.dup2(writing, descriptor)
+    print("captured", file=writer.stream)
+    os.dup2(pipe_before, descriptor)
+    print("printed", file=writer.stream)
+    assert os.read(reading, 100) == b"captured\n"
+    assert unmarked(end.read(1000)) == [(SQUARE, b"printed\n")]
+    for one in (reading, writing, pipe_before):
+        os.close(one)
 
 
 def test_what_nobody_reads_is_lost_without_a_word(pipe: tuple[io.FileIO, int], capfd: pytest.CaptureFixture[str]):
     end, descriptor = pipe
-    output = lossy_writer(descriptor, "utf-8", "strict")
     end.close()
     for _ in range(3):
-        print("x" * 100_000, file=output)
+        print("x" * 100_000, file=Writer(descriptor).stream)
     assert capfd.readouterr() == ("", "")
 
 
+# ---- in the cluster
+
+
+def test_marks_are_taken_out_wherever_the_stream_is_cut():
+    data = b"raw\n" + mark(SQUARE, 6) + b"\0\1scal" + b"\0\1s\n" + mark(ROOT, 3) + b"abc" + b"tail"
+    expected = [(None, b"raw\n"), (SQUARE, b"\0\1scal"), (None, b"\0\1s\n"), (ROOT, b"abc"), (None, b"tail")]
+    assert unmarked(data) == expected
+    for size in range(1, len(data)):
+        pieces = [data[at : at + size] for at in range(0, len(data), size)]
+        assert unmarked(*pieces) == expected
+
+
+@pytest.mark.parametrize("data", [b"\0\1scaler x\0y", b"\0\0\0", b"\0\1scaler " + b"1" * 600])
+def test_what_only_looks_like_a_mark_is_what_was_printed(data: bytes):
+    assert unmarked(data, b"end") == [(None, data + b"end")]
+
+
+def test_names_of_functions_cannot_break_a_mark():
+    source = Source(SQUARE.batch, 3, "nul\0and" + "é" * 300)
+    (found, data) = unmarked(mark(source, 2) + b"ok")[0]
+    assert found is not None
+    assert (found.name, data) == ("nuland" + "é" * 93, b"ok")
+
+
 def test_what_finds_no_room_is_lost_and_that_is_told_once(capfd: pytest.CaptureFixture[str]):
-    descriptor = os.open("/dev/full", os.O_WRONLY)
-    output = lossy_writer(descriptor, "utf-8", "strict")
+    echo = Echo()
+    full = os.open("/dev/full", os.O_WRONLY)
+    assert echo.has_room(full)
     for _ in range(3):
-        print("lost", file=output)
-    os.close(descriptor)
+        echo.write(full, b"lost\n")
+    os.close(full)
+    echo.write(STDOUT, b"kept\n")
     told = "scaler: what tasks print cannot be written, and is lost until it can: No space left on device\n"
-    assert capfd.readouterr() == ("", told)
+    assert capfd.readouterr() == ("kept\n", told)
+
+
+def test_a_full_pipe_has_no_room_and_one_without_reader_is_not_told_of(capfd: pytest.CaptureFixture[str]):
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with io.FileIO(writing, "w") as end:
+        while end.write(b"x" * WHOLE_BYTES):
+            pass
+        assert not Echo().has_room(writing)
+        os.close(reading)
+        Echo().write(writing, b"lost")
+    assert capfd.readouterr() == ("", "")

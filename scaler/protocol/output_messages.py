@@ -1,0 +1,37 @@
+"""What tasks print, on its way to their client."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from scaler.ids import Incarnation
+from scaler.protocol.connection import Label, Place
+from scaler.protocol.options import check_quantity
+
+#: of one message, which is cut from more
+MAX_PIECES = 256
+
+
+class OutputPiece(Struct, frozen=True, array_like=True):
+    """Whose a frame of an `Output` is: the call `index` of batch `n`, what its function is called, and where it ran."""
+
+    n: int
+    index: int
+    name: Label
+    place: Place
+    is_error: bool
+
+
+class Output(Struct, frozen=True, array_like=True, tag=110):
+    """What tasks of a client printed, a frame for each piece behind it. Cluster to scheduler, scheduler to client.
+
+    Gathered for 100 ms or until the next results, rate-limited, and lost where there is no room: nothing answers it,
+    and nobody keeps it. `dropped` lines were left out since the message before.
+    """
+
+    owner: Incarnation
+    pieces: Annotated[tuple[OutputPiece, ...], Meta(max_length=MAX_PIECES)]
+    dropped: int = 0
+
+    def __post_init__(self) -> None:
+        check_quantity("dropped", self.dropped)

@@ -1,0 +1,192 @@
+"""What tasks print reaches the terminal of their own client, and the cluster's; nothing else waits for it."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from scaler import Client, SchedulerClusterCombo
+from scaler.errors import WorkerDiedError
+from tests.integration.processes import Place, wait_until
+
+TAG = re.compile(r"^\[(\S+) .*worker (\d+)\] (.*)$")
+
+
+def speak(text: str) -> str:
+    print(text)  # noqa: T201  # that is the point
+    print(f"{text} err", file=sys.stderr)  # noqa: T201  # that is the point
+    return text
+
+
+def log(text: str) -> None:
+    logging.getLogger("mine").warning("%s", text)
+
+
+def spawn(text: str) -> int:
+    return subprocess.run(["/bin/echo", text], check=True).returncode
+
+
+def chat(lines: int) -> None:
+    print("\n".join(f"line {n}" for n in range(lines)))  # noqa: T201  # that is the point
+
+
+def from_thread(text: str) -> None:
+    thread = threading.Thread(target=print, args=(text,))
+    thread.start()
+    thread.join()
+
+
+def together(text: str, seconds: float) -> None:
+    print(f"{text} begins")  # noqa: T201  # that is the point
+    time.sleep(seconds)
+    print(f"{text} ends")  # noqa: T201  # that is the point
+
+
+def die(text: str) -> None:
+    print(text)  # noqa: T201  # that is the point
+    print("last words", file=sys.stderr)  # noqa: T201  # that is the point
+    os._exit(3)
+
+
+def told(text: str) -> list[tuple[str, str]]:
+    """Tag and text of every line that has a tag."""
+    return [(found[1], found[3]) for line in text.splitlines() if (found := TAG.match(line))]
+
+
+class Terminal:
+    """What stands in the place of `sys.stdout` and `sys.stderr`, as in a notebook."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+        self._out = self._err = ""
+
+    def _read(self) -> None:
+        out, err = self._capsys.readouterr()
+        self._out += out
+        self._err += err
+
+    @property
+    def out(self) -> str:
+        self._read()
+        return self._out
+
+    @property
+    def err(self) -> str:
+        self._read()
+        return self._err
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    return Terminal(capsys)
+
+
+def test_prints_and_logs_arrive_with_their_task_before_the_client_has_left(place: Place, terminal: Terminal):
+    _, address = place.scheduler()
+    cluster = place.cluster(address, 2)
+    with Client(address) as client:
+        assert client.map(speak, ["a", "b", "c"]) == ["a", "b", "c"]
+        client.submit(log, "logged").result()
+    out, err = terminal.out, terminal.err
+    assert sorted(told(out)) == [("speak-0", "a"), ("speak-1", "b"), ("speak-2", "c")]
+    expected = [("log-0", "logged"), *[(f"speak-{n}", f"{text} err") for n, text in enumerate("abc")]]
+    assert sorted(told(err)) == expected
+    assert len(out.splitlines()) + len(err.splitlines()) == 7
+    # in full, and as it was printed, on the cluster's side
+    assert {"a", "b", "c"} <= set(cluster.out.splitlines())
+    assert sorted(cluster.err.splitlines()) == ["a err", "b err", "c err", "logged"]
+    assert "\0" not in cluster.out + cluster.err
+
+
+def test_each_of_many_short_tasks_has_its_own_lines(place: Place, terminal: Terminal):
+    with SchedulerClusterCombo(1) as combo, Client(combo) as client:
+        client.map(print, range(500))
+    assert told(terminal.out) == [(f"print-{n}", str(n)) for n in range(500)]
+    assert place.processes() == []
+
+
+@pytest.mark.usefixtures("place")
+def test_tasks_side_by_side_in_one_worker_are_told_apart(terminal: Terminal):
+    with SchedulerClusterCombo(1, threads_per_worker=2) as combo, Client(combo) as client:
+        client.starmap(together, [("one", 0.2), ("two", 0.2)])
+        client.submit(from_thread, "mine").result()
+    expected = [("together-0", "one begins"), ("together-0", "one ends")]
+    expected += [("together-1", "two begins"), ("together-1", "two ends"), ("from_thread-0", "mine")]
+    assert sorted(told(terminal.out)) == sorted(expected)
+
+
+@pytest.mark.usefixtures("place")
+def test_what_other_programs_print_is_of_the_task_that_runs(terminal: Terminal):
+    with SchedulerClusterCombo(1) as combo, Client(combo) as client:
+        client.map(spawn, ["x", "y"])
+        wait_until(lambda: len(told(terminal.out)) == 2, lambda: terminal.out)
+    tags, texts = zip(*told(terminal.out), strict=True)
+    assert texts == ("x", "y")
+    assert set(tags) <= {"spawn-0", "spawn-1"}
+
+
+@pytest.mark.usefixtures("place")
+def test_each_client_sees_its_own_tasks_alone(terminal: Terminal):
+    with SchedulerClusterCombo(1) as combo, Client(combo) as client:
+        seen = client.submit(speak, "mine")
+        with Client(combo, stream_output=False) as other:
+            assert other.map(speak, ["not this"] * 20) == ["not this"] * 20
+            assert other.submit(speak, "nor this").result() == "nor this"
+        assert seen.result() == "mine"
+        client.submit(speak, "at last").result()
+    assert [text for _, text in told(terminal.out)] == ["mine", "at last"]
+    assert "not this" not in terminal.out + terminal.err
+
+
+def test_what_comes_too_fast_is_counted_for_the_client_and_kept_in_full(place: Place, terminal: Terminal):
+    _, address = place.scheduler()
+    cluster = place.cluster(address, 1)
+    with Client(address) as client:
+        client.submit(chat, 20_000).result()
+        wait_until(lambda: "not shown" in terminal.err, "the note")
+        assert client.submit(abs, -1).result() == 1
+    shown = len(told(terminal.out))
+    found = re.findall(r"scaler: (\d+) lines that tasks printed are not shown", terminal.err)
+    assert 900 <= shown <= 5000
+    assert shown + sum(map(int, found)) == 20_000
+    wait_until(lambda: "line 19999" in cluster.out, "all of it")
+    lines = [line for line in cluster.out.splitlines() if line.startswith("line ")]
+    assert lines == [f"line {n}" for n in range(20_000)]
+
+
+@pytest.mark.usefixtures("place")
+def test_a_worker_that_dies_has_said_what_it_said(terminal: Terminal):
+    with SchedulerClusterCombo(1) as combo, Client(combo) as client:
+        error = client.submit(die, "before").exception()
+    assert isinstance(error, WorkerDiedError)
+    assert "last words" in str(error)
+    assert told(terminal.out) == [("die-0", "before")]
+    assert told(terminal.err)[:1] == [("die-0", "last words")]
+
+
+def test_a_cluster_whose_output_nobody_reads_goes_on(place: Place, terminal: Terminal):
+    _, address = place.scheduler()
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    words = [str(writing), str(Path(sys.executable).with_name("scaler_worker")), "-n", "2", address]
+    script = "import os, sys\nos.dup2(int(sys.argv[1]), 1)\nos.execv(sys.argv[2], sys.argv[2:])\n"
+    cluster = place.start("python", "-c", script, *words, inherited=[writing])
+    os.close(writing)
+    with Client(address) as client:
+        stuck = client.submit(chat, 100_000)
+        assert client.map(abs, range(-100, 0)) == list(range(100, 0, -1))
+        assert not stuck.done()
+        while not stuck.done():
+            try:
+                os.read(reading, 1 << 16)
+            except BlockingIOError:
+                client.wait([stuck], timeout=0.01)
+    os.close(reading)
+    assert cluster.end() == 0
+    assert "line 0" in terminal.out
