@@ -55,7 +55,7 @@ def test_without_a_number_there_is_a_worker_for_each_cpu_it_may_use(place: Place
 
 def test_a_cluster_and_its_workers_are_called_what_they_were_given(place: Place, address: str, client: Client):
     place.cluster(address, 1, "--name", "here", "--worker-names", "alice")
-    assert " on here, worker alice, attempt 1" in place_of(client.submit(int, "x").exception())
+    assert "(here), worker alice, attempt 1" in place_of(client.submit(int, "x").exception())
 
 
 def test_tasks_run_side_by_side_in_the_threads_of_a_worker(place: Place, address: str, client: Client):
@@ -69,11 +69,11 @@ def test_tasks_run_side_by_side_in_the_threads_of_a_worker(place: Place, address
 
 
 def test_tasks_with_a_tag_run_where_that_tag_is(place: Place, address: str, client: Client):
-    place.cluster(address, 1, "--name", "plain")
     place.cluster(address, 1, "--name", "tagged", "--tag", "big,gpu", "--tag", "odd")
+    place.cluster(address, 1, "--name", "plain")
     for tag in ("big", "gpu", "odd"):
         errors = [submit(client, int, "x", tag=tag).exception() for _ in range(3)]
-        assert all(" on tagged, worker 0" in place_of(error) for error in errors)
+        assert all("(tagged), worker 0" in place_of(error) for error in errors)
 
 
 def test_tasks_look_for_modules_in_the_python_path_first_and_then_in_the_working_directory(

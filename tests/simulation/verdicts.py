@@ -130,14 +130,12 @@ class Verdicts:
             case Cause.VANISHED:
                 vanished = sum(begin.cluster in self._given_up for begin in task.begins)
                 return None if vanished >= VANISH_LIMIT else f"{vanished} clusters vanished under it"
-            case Cause.CANCELLED:
-                return None if task.cancelled_at is not None else "nobody cancelled it"
             case Cause.UNKNOWN_TAG:
                 # a new scheduler knows only the tags of the clusters that have come back
                 known_since = self._tags.get(options.tag or "")
                 return None if known_since is None or known_since > task.submitted_at else "its tag is known"
-            case Cause.CANCELLED:
-                return self._judge_cancelled(task)
+            case Cause.CANCELLED:  # what its client gave up, who needs it is told of
+                return self._judge_cancelled(task) if task.cancelled_at is None else None
             case _:
                 return "nothing permits that"
 

@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.ids import FunctionId, WorkerId
-from scaler.protocol import CancelRun, DefineFunction, NeedFunction
+from scaler.protocol import BatchOptions, CancelRun, DefineFunction, NeedFunction
 from scaler.protocol.code import OWN_CODE, SHIPPED, WHOSE, Code, with_code
 from scaler.worker import agent_functions
 from scaler.worker.agent_events import (
@@ -242,3 +242,38 @@ def test_functions_without_code_run_anywhere_and_at_full_speed():
     commands = cluster.hear(run_span(2, 0, 1000))
     assert len(placed(commands)) == 21
     assert F in cluster.agent._pool.workers[W0].functions
+
+
+# ---- calls on every worker
+
+
+def everywhere(n: int, function: FunctionId) -> Received:
+    return run_span(n, 0, 1, function=function, options=BatchOptions(everywhere=True))
+
+
+def test_a_call_on_every_worker_is_made_by_a_new_one_where_it_comes_with_another_content():
+    cluster = with_code_there(2)
+    cluster.hear(run_span(1, 0, 1, function=G))
+    cluster.tell(done(0, 1), at=0.1)
+    commands = cluster.hear(everywhere(2, H))
+    assert lives(commands) == [RetireWorker(W0), StartWorker(W2)]
+    assert placed(commands) == [(1, 2)]
+    cluster.tell(ended(0, 0))
+    assert placed(cluster.tell(WorkerStarted(W2, 102))) == [(2, 2)]
+
+
+def test_a_worker_makes_room_for_such_a_call_when_it_has_nothing_left():
+    cluster = with_code_there()
+    cluster.hear(run_span(1, 0, 1, function=G))
+    assert lives(cluster.hear(everywhere(2, H))) == []
+    commands = cluster.tell(done(0, 1), at=0.1)
+    assert lives(commands) == [RetireWorker(W0), StartWorker(W1)]
+    assert placed(cluster.tell(WorkerStarted(W1, 101))) == [(1, 2)]
+
+
+def test_calls_with_different_contents_are_made_one_after_another():
+    cluster = with_code_there(1, threads=2)
+    assert placed(cluster.hear(everywhere(1, G), everywhere(2, H))) == [(0, 1)]
+    commands = cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1), IDLE)), at=0.1)
+    assert lives(commands) == [RetireWorker(W0), StartWorker(W1)]
+    assert placed(cluster.tell(WorkerStarted(W1, 101))) == [(1, 2)]

@@ -239,3 +239,14 @@ def test_a_cluster_that_ends_gives_back_what_it_has_not_begun():
     cluster.hear(call())
     assert returned() in cluster.tell(StopAsked(0.0, "SIGTERM"))
     assert cluster.hear(call(n=3)) == [returned(n=3)]
+
+
+def test_no_more_of_them_are_made_at_once_than_there_are_slots():
+    cluster = ready(1, threads=2, max_tasks_per_worker=2)
+    cluster.hear(run_span(1, 0, 2))
+    cluster.tell(WorkerStarted(W1, 101))
+    commands = cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1), runs(2, 1, 0.0))), at=0.1)
+    assert not [one for one in commands if isinstance(one, Give)]
+    commands = cluster.hear(call(2), call(3))
+    given = [(one.worker, one.run.n) for one in commands if isinstance(one, Give)]
+    assert len(given) == 1
