@@ -29,7 +29,7 @@ def _of_client(client: Client) -> Iterator[str]:
         yield f"batches {list(client.ledger._batches)}"
     if client.ledger._inputs._by_task:
         yield f"outcomes that others need {list(client.ledger._inputs._by_task)}"
-    if client.ledger._taken:
+    if client.ledger._taken.due is not None:
         yield "results that were not acknowledged"
     if client.link.backlog_bytes:
         yield "messages that have not arrived"
