@@ -125,7 +125,8 @@ class Placement:
         slots = cluster.slots
         count = free
         if times.samples:
-            count = int((self._config.lookahead_s * slots - load.work_s()) / times.estimate_s)
+            lookahead_s = self._config.lookahead_s
+            count = int((lookahead_s * slots - load.filled_s(lookahead_s)) / times.estimate_s)
             count = min(count, slots * times.ramp - load.by_times.get(times, 0))
             count = max(min(count, share), free)
         if known.key.resources:

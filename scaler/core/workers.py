@@ -185,7 +185,7 @@ class WorkerManager:
         return with_room
 
     def _place_in_indexes(self, cluster: Cluster) -> bool:
-        load, slots = cluster.load, cluster.slots
+        load, slots, lookahead_s = cluster.load, cluster.slots, self._config.lookahead_s
         free, work_s = slots - load.unfinished, load.work_s()
         if not load.unfinished:
             cluster.is_alone = cluster.is_reserved = False
@@ -198,7 +198,7 @@ class WorkerManager:
         else:
             self.idle.pop(cluster.peer, None)
         has_room = (
-            (free > 0 or work_s < REFILL_BELOW * self._config.lookahead_s * slots)
+            (free > 0 or load.filled_s(lookahead_s) < REFILL_BELOW * lookahead_s * slots)
             and slots > 0
             and not cluster.is_alone
             and not cluster.is_reserved
