@@ -165,6 +165,12 @@ WORKERS = Setting(
     measured=default_workers,
 )
 THREADS = Setting("threads", kinds.COUNT, 1, "How many tasks a worker runs at once, in threads.")
+MAX_PARKED = Setting(
+    "max_parked",
+    kinds.COUNT,
+    64,
+    "How many tasks may wait for tasks that they have submitted, each with a spare worker in its place.",
+)
 TAGS: Setting[tuple[str, ...]] = Setting(
     "tags", kinds.NAMES, (), "A tag of tasks that run here; may be repeated.", spellings=("--tag", "--tags")
 )
@@ -228,6 +234,7 @@ WORKER: Table = (
     ADDRESS,
     WORKERS,
     THREADS,
+    MAX_PARKED,
     TAGS,
     RESOURCES,
     NAME,

@@ -10,17 +10,21 @@ import os
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
 from scaler.client import waiting
 from scaler.client.config import ClientConfig, client_config
+from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread, living
 from scaler.client.mapping import Calls, calls_of, starred_calls_of
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink, Sink, SubmitSink
 from scaler.client.waits import require_may_wait
+from scaler.client.way import way_to_scheduler
 from scaler.errors import ClientQuitException
 from scaler.ids import BatchId, Incarnation, Range
 from scaler.ledger.events import (
@@ -30,6 +34,7 @@ from scaler.ledger.events import (
     TasksAppended,
     Unwanted,
 )
+from scaler.payload import nested
 from scaler.payload.calls import columns, pickle_call
 from scaler.payload.functions import PickledFunction, pickle_function
 from scaler.protocol import BatchOptions
@@ -38,6 +43,8 @@ from scaler.protocol import BatchOptions
 OPEN_BATCHES = 64
 
 _DISCONNECTED = "the client has been disconnected"
+#: what a client inside a worker has in each task that uses it, and finds there
+_OF_ITS_TASK = {"_incarnation": "incarnation", "_numbers": "numbers", "_open": "open", "_io": "io"}
 
 
 class Client:
@@ -50,6 +57,9 @@ class Client:
     `insecure_off_loopback`; neither can be set by the environment. The constructor returns once the scheduler has
     answered. Threads may share a client; a forked child may not use it.
     A client that nobody holds any more leaves when its tasks are done.
+
+    Inside a task, `Client()` and any client that was sent there or made for the same scheduler submit through the
+    task's own worker: no address, key or connection is needed. What a task has submitted is cancelled when it ends.
     """
 
     def __init__(
@@ -66,7 +76,7 @@ class Client:
     ) -> None:
         self._profiling = profiling
         self._config = client_config(
-            address,
+            nested.address() if address is None else address,
             name=name,
             timeout_s=timeout_seconds,
             heartbeat_interval_s=heartbeat_interval_seconds,
@@ -74,17 +84,26 @@ class Client:
             insecure=insecure,
             insecure_off_loopback=insecure_off_loopback,
         )
+        self._face: Face[SubmitSink] | None = None
+        if nested.is_home(self._config.address, 0):
+            self._face = Face(self._config)
+            return
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
-        self._batches = 0
+        self._numbers = count(1)
         #: the batches `submit` appends to, used longest ago first
         self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
-        self._io = IoThread(self._config, self._incarnation)
+        self._io = IoThread(self._config, way_to_scheduler(self._config, self._incarnation))
         weakref.finalize(self, self._io.abandon).atexit = False  # by then `_leave_all` has seen to it
         try:
             self._io.connect()
         except BaseException:
             self.disconnect()
             raise
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever that attribute is
+        if name in _OF_ITS_TASK and (face := self.__dict__.get("_face")) is not None:
+            return getattr(face.side(), _OF_ITS_TASK[name])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ---- work
 
@@ -184,8 +203,7 @@ class Client:
             return self._count_batch()
 
     def _count_batch(self) -> BatchId:
-        self._batches += 1
-        return BatchId(self._incarnation, self._batches)
+        return BatchId(self._incarnation, next(self._numbers))
 
     def _open_sink(self, function: PickledFunction, options: BatchOptions) -> SubmitSink:
         key = (function.id, options)
@@ -200,6 +218,8 @@ class Client:
         return sink
 
     def _announce(self, sink: Sink, function: PickledFunction, options: BatchOptions) -> None:
+        if self._face is not None:
+            options = self._face.nested_options(options)
         self._io.remember(sink)
         self._io.post(
             FunctionPickled(function.id, function.frames),
@@ -235,15 +255,16 @@ class Client:
         self.disconnect()
 
     def __repr__(self) -> str:
-        return f"<Client {self._config.address} {self._io.state}>"
+        return f"<Client {self._config.address} {'inside a task' if self._face is not None else self._io.state}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reconnect, (type(self), self._profiling, self._config)
+        epoch = self._io.epoch if self._face is None else 0
+        return _reconnect, (type(self), self._profiling, replace(self._config, environment={}), epoch)
 
 
-def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig) -> Client:  # noqa: FBT001  # pickled by position
+def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig, epoch: int) -> Client:  # noqa: FBT001  # pickled by position
     return kind(
-        config.address,
+        None if nested.is_home(config.address, epoch) else config.address,
         profiling,
         config.timeout_s,
         config.heartbeat_interval_s,

@@ -5,8 +5,6 @@ decide, does what they ask, and sleeps until the next descriptor or deadline.
 """
 
 import contextlib
-import math
-import random
 import select
 import sys
 import threading
@@ -19,9 +17,10 @@ from scaler.client.config import ClientConfig
 from scaler.client.posting import Posted, taken
 from scaler.client.sinks import Sink
 from scaler.client.unattended import Unattended
-from scaler.client.waits import become_io_thread, require_may_wait
+from scaler.client.waits import become_io_thread
+from scaler.client.way import Way
 from scaler.errors import ClientQuitException, ProtocolError, ScalerError
-from scaler.ids import BatchId, Incarnation, Range
+from scaler.ids import BatchId, Epoch, Range
 from scaler.ledger.events import (
     Began,
     Command,
@@ -38,13 +37,7 @@ from scaler.ledger.events import (
 from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
-from scaler.link.dialled import DialledConfig, DialledLink
-from scaler.net.addresses import Address, needs_no_key, parse_address
-from scaler.net.descriptors import require_descriptors
-from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
-from scaler.net.versions import our_versions
-from scaler.net.zmq_dialer import Dialing
 from scaler.protocol import WorkersReady
 from scaler.protocol.codec import Decoder, pack
 
@@ -64,28 +57,14 @@ living: "weakref.WeakSet[IoThread]" = weakref.WeakSet()
 class IoThread:
     """The thread, and what other threads may ask of it."""
 
-    def __init__(self, config: ClientConfig, incarnation: Incarnation) -> None:
-        require_may_wait("Client")
-        require_descriptors(waker.DESCRIPTORS)
-        address = parse_address(config.address, config.environment)
-        key = None if _needs_no_key(config, address) else load_key("client", config.key_file, config.environment)
+    def __init__(self, config: ClientConfig, way: Way) -> None:
         self._config = config
-        self._dialing = Dialing(address, key)
-        self._link = DialledLink(
-            DialledConfig(
-                role="client",
-                name=config.name,
-                incarnation=incarnation,
-                versions=our_versions(),
-                heartbeat_interval_s=config.heartbeat_interval_s,
-                give_up_s=None if config.timeout_s == math.inf else config.timeout_s,
-                address=str(address),
-                refusal_help=_refusal_help(str(key.path) if key else "", key is None),
-            ),
-            random.random,
-        )
+        self._dialing = way.dialing
+        self._link = way.link
         self._ledger = Ledger()
-        self._decoder = Decoder("to-client")
+        self._decoder = Decoder(way.direction)
+        #: the scheduler that was reached last
+        self.epoch = Epoch(0)
         self._dialer: Dialer | None = None
         self._posted: deque[Posted] = deque()
         self._waker = waker.Waker()
@@ -106,6 +85,8 @@ class IoThread:
         self.left_because = ""
         self._sinks: dict[BatchId, Sink] = {}
         self._thread = threading.Thread(target=self._run, name="scaler-client", daemon=True)
+        self._is_started = False
+        self._starting = threading.Lock()
         living.add(self)
 
     @property
@@ -129,16 +110,25 @@ class IoThread:
 
     def connect(self) -> None:
         """Start, and return when the scheduler has answered; raises what it answered, or that it did not."""
-        self._thread.start()
+        self._start()
         if not self._linked.wait(PATIENCE_S) and not self._over.is_set():
             _tell(f"waiting for a scheduler at {self._config.address} …")
             self._linked.wait()
         if self._error is not None:
             raise self._error
 
+    def _start(self) -> None:
+        """Start the thread; one that nobody connects starts when there is something to say."""
+        with self._starting:
+            if not self._is_started and not self.left_because:
+                self._is_started = True
+                self._thread.start()
+
     def remember(self, sink: Sink) -> None:
         """Outcomes of this batch go to the sink, from before it is announced until `forget`."""
         self._sinks[sink.batch] = sink
+        if not self._is_started:
+            self._start()
         if self._over.is_set():
             self._abort_sinks()
 
@@ -148,6 +138,8 @@ class IoThread:
 
     def post(self, *events: LedgerEvent) -> None:
         """Tell the ledger, in order."""
+        if not self._is_started:
+            self._start()
         self._posted.extend(events)
         if self._asleep:
             self._waker.wake()
@@ -319,6 +311,7 @@ class IoThread:
                     self._drop_dialer()
                 case link_events.LinkUp(epoch, resumed):
                     ledger_events.append(LinkUp(epoch, resumed))
+                    self.epoch = epoch
                     self._linked.set()
                 case link_events.LinkDown():
                     ledger_events.append(LinkDown())
@@ -364,24 +357,3 @@ class IoThread:
 def _tell(text: str) -> None:
     with contextlib.suppress(OSError, ValueError):  # a stderr that is closed
         print(f"scaler: {text}", file=sys.stderr, flush=True)  # noqa: T201  # for the user
-
-
-def _needs_no_key(config: ClientConfig, address: Address) -> bool:
-    return needs_no_key(
-        address,
-        insecure=config.insecure,
-        insecure_off_loopback=config.insecure_off_loopback,
-        danger=(
-            f"whoever can pretend to be {address} could run code here: leave insecure=True away, or add "
-            "insecure_off_loopback=True if you trust every machine on the way there"
-        ),
-    )
-
-
-def _refusal_help(key_path: str, insecure: bool) -> str:  # noqa: FBT001  # both say where the key came from
-    if insecure:
-        return "the scheduler wants a key and this client shows none: leave insecure=True away"
-    return (
-        f"the scheduler does not accept the key {key_path}: copy its own client.key here (from the directory it "
-        "printed at its start) and name it with key_file= or SCALER_KEY_FILE"
-    )

@@ -5,10 +5,12 @@
 
 import copy
 from collections.abc import Callable, Iterable
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from scaler.client.futures import ScalerFuture
+from scaler.client.waits import wait_by
 from scaler.errors import ScalerError
 from scaler.ids import BatchId, Range, TaskId
 from scaler.ledger.events import Resolve
@@ -186,11 +188,22 @@ class MapSink:
         failed: list[int] = []
         missing = size
         while missing:
-            part = self._parts.get()
+            part = self._next_part()
             if isinstance(part, ScalerError):
                 raise part
             missing -= self._place(part, results, failed)
         return results, sorted(failed)
+
+    def _next_part(self) -> Part:
+        found: list[Part] = []
+
+        def attempt(seconds: float | None) -> bool:
+            with suppress(Empty):
+                found.append(self._parts.get(timeout=seconds))
+            return bool(found)
+
+        wait_by(attempt, None)
+        return found[0]
 
     @staticmethod
     def _place(

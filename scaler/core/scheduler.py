@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from scaler.core.checks import check_all
+from scaler.core.children import Children
 from scaler.core.clients import ClientManager, ClientRecord
 from scaler.core.config import CoreConfig
 from scaler.core.events import (
@@ -39,6 +40,7 @@ from scaler.ids import Epoch, Incarnation
 from scaler.protocol import (
     AppendTasks,
     CancelTasks,
+    ChildSays,
     ClearClient,
     CloseBatch,
     ClusterReady,
@@ -105,7 +107,8 @@ class SchedulerCore:
         self._retraction = retraction = Retraction(managers)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
         self._requests = Requests(managers, outcomes, placement)
-        self._membership = Membership(managers, outcomes, recovery)
+        self._membership = membership = Membership(managers, outcomes, recovery)
+        self._children = Children(managers, membership, recovery, reports)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
         """What happened since, in order; what to do about it, in order."""
@@ -122,6 +125,7 @@ class SchedulerCore:
         """Every invariant, the slow way."""
         check_all(self.managers)
         self._recovery.check()
+        self._children.check()
 
     # ---- events
 
@@ -202,6 +206,8 @@ class SchedulerCore:
                 reports.retract_answered(cluster, message)
             case Confirmed():
                 reports.confirmed(cluster, message)
+            case ChildSays():
+                self._from_child(cluster, message, frames, now)
             case ClusterReady():
                 self._membership.described(cluster, message, now)
             case Holding():
@@ -215,6 +221,14 @@ class SchedulerCore:
                 self.managers.outbox.note("warning", "a worker died", *fields)
             case _:
                 self._from_any(cluster.peer, message)
+
+    def _from_child(self, cluster: Cluster, message: ChildSays, frames: tuple[Frame, ...], now: float) -> None:
+        child = self._children.speaker(cluster, message, now)
+        if child is not None:
+            try:
+                self._from_client(child, message.message, frames, now)
+            except ProtocolError as error:
+                self._children.broke_rules(child, str(error))
 
     def _from_any(self, peer: Incarnation, message: FromClient | FromCluster) -> None:
         if isinstance(message, Goodbye):
@@ -251,6 +265,9 @@ class SchedulerCore:
 
     def _shut_down(self, client: ClientRecord) -> None:
         outbox = self.managers.outbox
+        if client.parent is not None:
+            outbox.send(client.peer, ShutdownAnswer("a task may not stop the scheduler that has it run"))
+            return
         if self.config.is_protected and client.role != "operator":
             outbox.send(client.peer, ShutdownAnswer("this scheduler is protected: only its operator may stop it"))
             return
@@ -273,6 +290,7 @@ class SchedulerCore:
         self._end_backoffs(now)
         self._placement.place(now)
         self._retraction.balance(now)
+        self._children.look(now)
         self._reports.tell_began(now)
         self._membership.tell_readiness()
         if managers.tasks.watched:

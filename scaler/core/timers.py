@@ -37,6 +37,8 @@ class Timers:
         self.release_at: float | None = None
         #: when a placement that was put off is tried again
         self.place_at: float | None = None
+        #: when to see whether what clients inside tasks have submitted begins
+        self.children_at: float | None = None
 
     def back_off(self, due: float, batch: Batch, index: int) -> None:
         """A task waits until then."""
@@ -57,9 +59,14 @@ class Timers:
         """Look for what may be released at this time or before."""
         self.release_at = due if self.release_at is None else min(due, self.release_at)
 
+    def look_at_children_by(self, due: float) -> None:
+        """See how the children fare at this time or before."""
+        self.children_at = due if self.children_at is None else min(due, self.children_at)
+
     def next_deadline(self) -> float | None:
         """When the core wants to be called at the latest."""
-        due = [deadline for deadline in (self.release_at, self.place_at) if deadline is not None]
+        known = (self.release_at, self.place_at, self.children_at)
+        due = [deadline for deadline in known if deadline is not None]
         if self.backoffs:
             due.append(self.backoffs[0].due)
         if self.began:
@@ -72,3 +79,4 @@ class Timers:
         self.began = deque(entry._replace(due=entry.due + seconds) for entry in self.began)
         self.release_at = None if self.release_at is None else self.release_at + seconds
         self.place_at = None if self.place_at is None else self.place_at + seconds
+        self.children_at = None if self.children_at is None else self.children_at + seconds

@@ -49,6 +49,8 @@ class Cluster:
         self.is_alone = False
         #: it is given nothing until it is empty, for a task that must be alone
         self.is_reserved = False
+        #: clients inside tasks of it, which may wait for what is placed there
+        self.children = 0
         #: a `Retract` has not been answered
         self.retracts = 0
         #: the free slots `WorkerManager.free_slots` counts of it
@@ -73,6 +75,12 @@ class Cluster:
             self._functions.clear()
         self._functions.add(function)
         return True
+
+    def has_child(self) -> None:
+        """One more: whatever it was kept empty for cannot be alone there."""
+        self.children += 1
+        self.is_alone = self.is_reserved = False
+        self.load.note()
 
     def lacks(self, function: FunctionId) -> None:
         """It asked for a function again."""

@@ -91,27 +91,6 @@ FromClient = (
     | FetchChunks
     | ObjectChunk
 )
-FromCluster = (
-    ClusterReady
-    | SpanResult
-    | Running
-    | Returned
-    | RetractAnswered
-    | Confirmed
-    | Holding
-    | ClusterStatistics
-    | WorkerDied
-    | NeedFunction
-    | Goodbye
-    | ObjectsMade
-    | ObjectsHeld
-    | ObjectsDropped
-    | ReferencesTaken
-    | ReferencesReleased
-    | LocateObject
-    | FetchChunks
-    | ObjectChunk
-)
 ToClient = (
     Results
     | TasksFailed
@@ -129,6 +108,37 @@ ToClient = (
     | FreeObjects
     | ObjectsLost
 )
+
+# These wrap what clients say and hear, which has to be there before.
+from scaler.protocol.child_messages import (  # noqa: E402  # see above
+    ChildLinked,
+    ChildSays,
+    ParkParent,
+    TellChild,
+)
+
+FromCluster = (
+    ClusterReady
+    | SpanResult
+    | Running
+    | Returned
+    | RetractAnswered
+    | Confirmed
+    | Holding
+    | ClusterStatistics
+    | WorkerDied
+    | ChildSays
+    | NeedFunction
+    | Goodbye
+    | ObjectsMade
+    | ObjectsHeld
+    | ObjectsDropped
+    | ReferencesTaken
+    | ReferencesReleased
+    | LocateObject
+    | FetchChunks
+    | ObjectChunk
+)
 ToCluster = (
     RunSpan
     | Retract
@@ -138,6 +148,8 @@ ToCluster = (
     | NeedResults
     | Drain
     | Watched
+    | TellChild
+    | ParkParent
     | DefineFunction
     | Goodbye
     | ObjectLocated
@@ -146,6 +158,7 @@ ToCluster = (
     | FreeObjects
     | ObjectsLost
 )
+ToChild = ToClient | ChildLinked
 ToScheduler = FromClient | FromCluster
 FromScheduler = ToClient | ToCluster
 Message = ToScheduler | FromScheduler
@@ -157,6 +170,8 @@ __all__ = [
     "CancelRun",
     "CancelTasks",
     "Cause",
+    "ChildLinked",
+    "ChildSays",
     "ClearClient",
     "CloseBatch",
     "ClusterReady",
@@ -192,6 +207,7 @@ __all__ = [
     "ObjectsLost",
     "ObjectsMade",
     "OpenBatch",
+    "ParkParent",
     "ReferencesReleased",
     "ReferencesTaken",
     "Rejected",
@@ -211,6 +227,8 @@ __all__ = [
     "Taken",
     "TasksBegan",
     "TasksFailed",
+    "TellChild",
+    "ToChild",
     "ToClient",
     "ToCluster",
     "ToScheduler",

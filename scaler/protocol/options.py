@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import FunctionId, Range, TaskId
+from scaler.ids import FunctionId, Incarnation, Range, TaskId
 from scaler.protocol.connection import Label, Place, Text
 from scaler.resources import NO_RESOURCES
 
@@ -14,6 +14,8 @@ from scaler.resources import NO_RESOURCES
 MAX_RANGES = 1 << 15
 #: More calls than a batch will ever have; the tasks of millions of batches can be counted in 64 bits.
 MAX_INDEX = 1 << 40
+#: Tasks are not nested deeper: a worker is told the depth of its task in 16 bits.
+MAX_DEPTH = (1 << 16) - 1
 #: As `scaler.resources.Resources`, but for how much there may be of it.
 Amounts = Annotated[tuple[tuple[Label, float], ...], Meta(max_length=64)]
 
@@ -44,7 +46,8 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
 
     `retries` counts deaths of the worker; `retry_on` names the pickled exception types whose raising runs the task
     again; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one run on every
-    worker; `durable` names the durable work it belongs to ("" for none).
+    worker; `durable` names the durable work it belongs to ("" for none). `depth` is how many tasks it is nested in, and
+    `root` the client that submitted the outermost of them (0: the batch's own).
     """
 
     name: Label = ""
@@ -58,11 +61,15 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     parent: TaskId | None = None
     everywhere: bool = False
     durable: Label = ""
+    depth: int = 0
+    root: Incarnation = Incarnation(0)
 
     def __post_init__(self) -> None:
         check_quantity("retries", self.retries)
         check_quantity("retry_delay_s", self.retry_delay_s)
         check_quantity("timeout_s", self.timeout_s or 0)
+        if not 0 <= self.depth <= MAX_DEPTH:
+            raise ValueError(f"depth is {self.depth}")
         for name, amount in self.resources:
             check_quantity(name, amount)
 

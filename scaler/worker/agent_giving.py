@@ -56,7 +56,7 @@ class Giving:
         if self.suspects:
             self._try_suspects(now)
         pool = self._pool
-        while pool.idle and (run := self._next(now)) is not None:
+        while pool.idle and pool.room > 0 and (run := self._next(now)) is not None:
             worker = next(iter(pool.idle.values()))
             self._give(worker, run, max(1, self._fitting(worker, run, worker.threads)), now)
             self._queue.pass_turn(run)
@@ -74,7 +74,11 @@ class Giving:
 
     def _look_ahead(self, now: float) -> None:
         """Deal out shares of the queue, one worker after another, until all have enough or nothing is left."""
-        hungry = [(worker, moving) for worker in self._pool.hungry.values() if (moving := worker.moving(now))]
+        room = self._pool.room
+        if room < 0:
+            return
+        able = [worker for worker in self._pool.hungry.values() if room or not worker.free]
+        hungry = [(worker, moving) for worker in able if (moving := worker.moving(now))]
         while hungry:
             fed = []
             for worker, moving in hungry:
@@ -140,7 +144,7 @@ class Giving:
     def _try_suspects(self, now: float) -> None:
         """Run suspects again, each on a worker that has nothing else."""
         for worker in list(self._pool.idle.values()):
-            if not self.suspects:
+            if not self.suspects or self._pool.room <= 0:
                 return
             if not worker.tickets:
                 run, index = self.suspects.popleft()

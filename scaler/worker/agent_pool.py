@@ -8,7 +8,7 @@ from scaler.ids import WorkerId
 from scaler.resources import NO_RESOURCES, Resources
 from scaler.worker.agent_events import KillWorker, Look, RetireWorker, StartWorker, TakeBack
 from scaler.worker.agent_outbox import Outbox
-from scaler.worker.agent_work import LOOKAHEAD_NS, Phase, Worker
+from scaler.worker.agent_work import LOOKAHEAD_NS, NOTHING_COUNTED, Counted, Phase, Worker
 
 #: a worker that ends so soon after its start without having run anything was started in vain
 VAIN_S = 1.0
@@ -31,6 +31,7 @@ class AgentConfig:
     death_timeout_s: float = 300.0
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
+    max_parked: int = 64
 
 
 class Pool:
@@ -40,8 +41,15 @@ class Pool:
         self._config = config
         self._outbox = outbox
         self.workers: dict[WorkerId, Worker] = {}
-        #: workers that can run tasks
+        #: workers that can run tasks, but for spares
         self.ready = 0
+        #: spares that were asked for and are not to end
+        self.spares = 0
+        #: slots there are for tasks that run
+        self._nominal = config.workers * config.threads
+        #: of all workers that can run tasks: slots that are not parked, those of them with work, and those parked
+        self._open = self._occupied = 0
+        self.parked = 0
         #: all and only workers with a slot that has no ticket: one that has run something came to the front, since what
         #: it needs is in the caches still, one that has not to the end
         self.idle: OrderedDict[WorkerId, Worker] = OrderedDict()
@@ -65,8 +73,13 @@ class Pool:
 
     @property
     def slots(self) -> int:
-        """How many tasks can run at once."""
-        return self.ready * self._config.threads
+        """How many tasks can be in slots at once: so many can run, others wait for tasks and do not."""
+        return min(self._open, self._nominal) + self.parked
+
+    @property
+    def room(self) -> int:
+        """How many more tasks can begin now; below zero while more run, since parked ones have gone on."""
+        return self._nominal - self._occupied
 
     def busy(self) -> Iterator[Worker]:
         """The workers that have tickets."""
@@ -76,14 +89,21 @@ class Pool:
 
     def start_missing(self, now: float) -> None:
         """Have workers started for those that are missing, if their time has come."""
-        if self._missing and not self.is_closed and now >= self._start_at:
-            for _ in range(self._missing):
-                worker = WorkerId(self._next)
-                self._next += 1
-                name = self._free_names.popleft() if self._free_names else ""
-                self.workers[worker] = Worker(worker, name, self._config.threads, self._config.name, now)
-                self._outbox.order(StartWorker(worker, name))
-            self._missing = 0
+        if self.is_closed or now < self._start_at:
+            return
+        for _ in range(self._missing):
+            name = self._free_names.popleft() if self._free_names else ""
+            self._start(name, self._config.threads, now, is_spare=False)
+        self._missing = 0
+        while self.spares < self.parked:
+            self.spares += 1
+            self._start("", 1, now, is_spare=True)
+
+    def _start(self, name: str, threads: int, now: float, *, is_spare: bool) -> None:
+        worker = WorkerId(self._next)
+        self._next += 1
+        self.workers[worker] = Worker(worker, name, threads, self._config.name, now, is_spare=is_spare)
+        self._outbox.order(StartWorker(worker, name, is_spare))
 
     def started(self, worker: Worker, pid: int, now: float) -> None:
         """A worker can take tickets."""
@@ -91,7 +111,7 @@ class Pool:
         worker.started_at = worker.looked_at = now
         if worker.phase is Phase.STARTING:
             worker.phase = Phase.READY
-            self.ready += 1
+            self.ready += not worker.is_spare
             self.note(worker)
             named = {"name": worker.name} if worker.name else {}
             self._outbox.note("info", f"Worker[{worker.id}] started", pid=pid, **named)
@@ -105,7 +125,7 @@ class Pool:
         del self.workers[worker.id]
         if worker.name:
             self._free_names.append(worker.name)
-        self._missing += 1
+        self._missing += not worker.is_spare
         self._to_take_back.pop(worker.id, None)
         self._to_look.pop(worker.id, None)
         self.asked_back.pop(worker.id, None)
@@ -118,7 +138,8 @@ class Pool:
 
     def next_start(self) -> float | None:
         """When workers are to be started."""
-        return self._start_at if self._missing and not self.is_closed else None
+        is_due = self._missing or self.spares < self.parked
+        return self._start_at if is_due and not self.is_closed else None
 
     def kill(self, worker: Worker) -> None:
         """End a worker and whatever it runs."""
@@ -132,7 +153,9 @@ class Pool:
         self._outbox.order(RetireWorker(worker.id))
 
     def _leave(self, worker: Worker, phase: Phase) -> None:
-        if worker.phase is Phase.READY:
+        if worker.is_spare:
+            self.spares -= worker.phase in (Phase.STARTING, Phase.READY)
+        elif worker.phase is Phase.READY:
             self.ready -= 1
         worker.phase = phase
         self.note(worker)
@@ -141,6 +164,7 @@ class Pool:
 
     def note(self, worker: Worker) -> None:
         """What a worker has to do has changed."""
+        self._count(worker)
         name = worker.id
         can_take = worker.phase is Phase.READY and not worker.is_alone
         if can_take and len(worker.tickets) < worker.threads:
@@ -157,6 +181,22 @@ class Pool:
             self.backed_up[name] = worker
         else:
             self.backed_up.pop(name, None)
+
+    def _count(self, worker: Worker) -> None:
+        """Keep the sums over all workers true."""
+        before, now = worker.counted, NOTHING_COUNTED
+        if worker.phase is Phase.READY:
+            parked = worker.parked
+            now = Counted(worker.threads - parked, min(len(worker.tickets), worker.threads) - parked, parked)
+        if now != before:
+            worker.counted = now
+            self._open += now.open - before.open
+            self._occupied += now.occupied - before.occupied
+            self.parked += now.parked - before.parked
+
+    def idle_spares(self) -> list[Worker]:
+        """Spares that have nothing to do."""
+        return [worker for worker in self.idle.values() if worker.is_spare and not worker.tickets]
 
     # ---- what they are asked
 
@@ -186,7 +226,12 @@ class Pool:
     def check(self) -> None:
         """Every index, and every sum a worker keeps, against what it is one of."""
         ready = [worker for worker in self.workers.values() if worker.phase is Phase.READY]
-        assert self.ready == len(ready)
+        assert self.ready == sum(not worker.is_spare for worker in ready)
+        hoped_for = (Phase.STARTING, Phase.READY)
+        assert self.spares == sum(one.is_spare and one.phase in hoped_for for one in self.workers.values())
+        assert self._open == sum(worker.threads - worker.parked for worker in ready)
+        assert self.parked == sum(worker.parked for worker in ready)
+        assert self._occupied + self.parked == sum(min(len(worker.tickets), worker.threads) for worker in ready)
         names = [worker.name for worker in self.workers.values() if worker.name]
         assert sorted([*names, *self._free_names]) == sorted(self._config.worker_names)
         for index in (self.idle, self.hungry, self.backed_up):
@@ -199,6 +244,7 @@ class Pool:
             )
             assert all(ticket.next < ticket.hi for ticket in worker.tickets.values())
             assert not worker.is_alone or len(worker.tickets) == 1
+            assert worker.parked == sum(slot.is_parked for slot in worker.slots)
             assert (name in self.idle) == (is_ready and not worker.is_alone and worker.free > 0)
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)
             assert all(ticket.run.function in worker.functions for ticket in worker.tickets.values())

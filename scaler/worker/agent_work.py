@@ -5,9 +5,10 @@ Every sum over tickets is kept true here, where tickets change.
 
 import enum
 from collections import OrderedDict
+from typing import NamedTuple
 
 from scaler.core.runtimes import RunTimes
-from scaler.ids import FunctionId, TicketId, WorkerId
+from scaler.ids import FunctionId, Incarnation, TicketId, WorkerId
 from scaler.protocol import RunSpan
 from scaler.protocol.columns import ArgumentColumn, words
 from scaler.ranges import RangeSet
@@ -28,7 +29,7 @@ class Run:
 
     __slots__ = (
         "batch", "cancelled", "column", "function", "has_ended", "has_function", "hi", "id", "is_forgotten", "kept",
-        "lo", "offsets", "options", "out", "queued", "timed_out", "times",
+        "lo", "offsets", "options", "out", "queued", "root", "timed_out", "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
@@ -36,6 +37,8 @@ class Run:
         self.batch = message.batch
         self.function = message.function
         self.options = message.options
+        #: the client whose turn it is when it is served
+        self.root = message.options.root or message.batch.owner
         self.lo = message.lo
         self.hi = message.hi
         self.column = column
@@ -105,15 +108,84 @@ class Halt:
         self.kill_at = kill_at
 
 
+class Parking:
+    """A task that has waited for others: the slot is not its own while it does, nor does its timeout run."""
+
+    __slots__ = ("index", "is_forced", "is_refused", "paused_s", "request", "since", "ticket")
+
+    def __init__(self, ticket: TicketId, index: int) -> None:
+        self.ticket = ticket
+        self.index = index
+        #: the number of the call in which it waits, 0 while it does not
+        self.request = 0
+        #: that call was told to raise
+        self.is_refused = False
+        #: what it has submitted could not begin
+        self.is_forced = False
+        #: since when it is parked; None while it is not
+        self.since: float | None = None
+        #: how long it has been parked before
+        self.paused_s = 0.0
+
+    @property
+    def wants_no_slot(self) -> bool:
+        """Whether it is to be parked."""
+        return self.is_forced or (self.request > 0 and not self.is_refused)
+
+
 class Slot:
     """One slot as it was seen last, and what it was told."""
 
-    __slots__ = ("halt", "limited", "view")
+    __slots__ = ("halt", "limited", "parking", "view")
 
     def __init__(self) -> None:
         self.view = _IDLE
         self.limited: Limited | None = None
         self.halt: Halt | None = None
+        self.parking: Parking | None = None
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the task in it has given it up for a while."""
+        return self.parking is not None and self.parking.since is not None
+
+    def times_out_at(self, timeout_s: float) -> float | None:
+        """When the task in it will have run for so long; None while it is parked."""
+        if self.parking is None:
+            return self.view.since + timeout_s
+        return None if self.is_parked else self.view.since + timeout_s + self.parking.paused_s
+
+
+class Child:
+    """A client inside a task: task `index` of `ticket`, its parent."""
+
+    __slots__ = ("has_spoken", "index", "is_starving", "name", "ticket", "worker")
+
+    def __init__(self, name: Incarnation, worker: WorkerId, ticket: Ticket, index: int) -> None:
+        self.name = name
+        self.worker = worker
+        self.ticket = ticket
+        self.index = index
+        #: on the present link
+        self.has_spoken = False
+        #: nothing that it has submitted could begin
+        self.is_starving = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its parent has ended, or is to run elsewhere."""
+        return not self.ticket.next <= self.index < self.ticket.hi
+
+
+class Counted(NamedTuple):
+    """What of a worker is counted in its pool: slots that are not parked, those of them with work, and those parked."""
+
+    open: int
+    occupied: int
+    parked: int
+
+
+NOTHING_COUNTED = Counted(0, 0, 0)
 
 
 class Phase(enum.Enum):
@@ -129,12 +201,17 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left",
-        "looked_at", "name", "phase", "pid", "place", "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "children", "counted", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id",
+        "is_alone", "is_spare", "left", "looked_at", "name", "parked", "phase", "pid", "place", "slots", "started_at",
+        "threads", "tickets",
     )  # fmt: skip
 
-    def __init__(self, worker: WorkerId, name: str, threads: int, cluster: str, now: float) -> None:
+    def __init__(
+        self, worker: WorkerId, name: str, threads: int, cluster: str, now: float, *, is_spare: bool = False
+    ) -> None:
         self.id = worker
+        #: it is there for the slot of a task that is parked
+        self.is_spare = is_spare
         #: what it was given to be called, if anything
         self.name = name
         self.pid = 0
@@ -142,6 +219,12 @@ class Worker:
         self.place = f"{cluster}, worker {name or worker}"
         self.phase = Phase.STARTING
         self.slots = [Slot() for _ in range(threads)]
+        #: slots that the tasks in them have given up for a while
+        self.parked = 0
+        #: clients inside its tasks
+        self.children: dict[Incarnation, Child] = {}
+        #: what the pool's sums have of it
+        self.counted = NOTHING_COUNTED
         #: given and not finished, in the order given
         self.tickets: OrderedDict[TicketId, Ticket] = OrderedDict()
         #: tasks in them that have no outcome yet
@@ -176,7 +259,11 @@ class Worker:
         """Slots that are not held up in one task."""
         count = 0
         for slot in self.slots:
-            if slot.limited is None and (not slot.view.ticket or now - slot.view.since <= STUCK_S):
+            if (
+                slot.limited is None
+                and not slot.is_parked
+                and (not slot.view.ticket or now - slot.view.since <= STUCK_S)
+            ):
                 count += 1
         return count
 

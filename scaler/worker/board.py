@@ -21,10 +21,13 @@ CURRENT = 0  #: ticket and offset + 1 of the task that runs; 0: idle
 BEGUN_AT = 1  #: when it began, in ns of the monotonic clock
 ENDED = 2  #: the ticket it left last, and the offset behind the last task it ran of it
 COMMITTED = 3  #: entries finished since the start; written last, so what it counts is there
+WAITS = 4  #: while the task waits for others: a number of its own for each wait; else 0
+OPENED = 5  #: how many lines of clients inside tasks were sent up
 LIMIT = 8  #: ticket and offset from which on nothing may begin
 TARGET = 9  #: what CURRENT has to be for an interrupt to be meant for it
 TAKEN = 10  #: entries the cluster has emptied
 FREED = 11  #: bytes the cluster has emptied
+ANSWER = 12  #: twice the number of the last wait that was heard of, and 1 if the slot is others' meanwhile
 #: two cache lines, so that the two sides do not share one
 _WORDS = 16
 

@@ -25,6 +25,7 @@ class WorkerClusterConfig:
     threads: int = 1
     name: str = ""
     worker_names: tuple[str, ...] = ()
+    max_parked: int = 64
     tags: tuple[str, ...] = ()
     resources: Resources = NO_RESOURCES
     heartbeat_interval_s: float = 2.0

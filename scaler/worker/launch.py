@@ -58,8 +58,8 @@ class ZygoteProcess:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = ours
-        #: descriptors of the workers that are to be forked, by number, and their names; in order
-        self._orders: dict[WorkerId, tuple[str, tuple[int, ...]]] = {}
+        #: orders for the workers that are to be forked, by number, and their descriptors; in order
+        self._orders: dict[WorkerId, tuple[bytes, tuple[int, ...]]] = {}
         self._orders_out = 0
         self._has_had_orders = False
         # -P: what lies in the working directory must not stand in for the standard library while we import it.
@@ -86,9 +86,10 @@ class ZygoteProcess:
         """The line to watch."""
         return self._control.fileno()
 
-    def fork(self, worker: WorkerId, name: str, descriptors: Sequence[int]) -> None:
+    def fork(self, worker: WorkerId, name: str, address: str, descriptors: Sequence[int], *, is_spare: bool) -> None:
         """Order a worker with these descriptors; they have to stay open until it has `Forked` or failed."""
-        self._orders[worker] = name, tuple(descriptors)
+        order = {"fork": worker, "name": name, "address": address, "spare": is_spare}
+        self._orders[worker] = json.dumps(order).encode(), tuple(descriptors)
         self._flush()
 
     def cancel(self, worker: WorkerId) -> bool:
@@ -98,8 +99,7 @@ class ZygoteProcess:
     def _flush(self) -> None:
         while self._orders and self._orders_out < _MOST_ORDERS_OUT:
             worker = next(iter(self._orders))
-            name, descriptors = self._orders[worker]
-            order = json.dumps({"fork": worker, "name": name}).encode()
+            order, descriptors = self._orders[worker]
             try:
                 send_with_descriptors(self._control, [order], descriptors)
             except (BlockingIOError, BrokenPipeError, ConnectionResetError):

@@ -15,6 +15,7 @@ import threading
 import types
 from dataclasses import dataclass
 
+from scaler.payload import nested
 from scaler.worker.board import Board
 from scaler.worker.inbox import Inbox
 from scaler.worker.slot import Slot
@@ -25,7 +26,10 @@ _OOM_SCORE_RAISE = 500
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker is told when it is forked; `line`, `board`, `poke` and `stderr` are descriptors."""
+    """What a worker is told when it is forked; `line`, `board`, `poke` and `stderr` are descriptors.
+
+    `address` is where its scheduler is.
+    """
 
     threads: int
     place: str
@@ -34,11 +38,14 @@ class WorkerSetup:
     poke: int
     stderr: int
     parent: int
+    address: str = ""
 
 
 def run_worker(setup: WorkerSetup) -> None:
     """The whole life of a worker, in the process just forked; returns when its line ends."""
     _settle_in(setup)
+    nested.settle(setup.address)
+    os.register_at_fork(after_in_child=nested.leave)
     line = socket.socket(fileno=setup.line)
     board = Board(setup.board, setup.threads)
     os.close(setup.board)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler.errors import DeserializeObjectError, TaskExceptionNotSerializableError
+from scaler.payload import nested
 from scaler.payload.bare import dump, load
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import function_name
@@ -15,6 +16,7 @@ from scaler.payload.values import dump_value
 from scaler.protocol.columns import RAISED, VALUE, words
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard
 from scaler.worker.inbox import Inbox
+from scaler.worker.inside import Inside
 from scaler.worker.line import TicketPacket, send_result
 from scaler.worker.ring import RingWriter
 
@@ -39,11 +41,14 @@ class Slot:
         self._ring = RingWriter(board, self._point_out, self._send_up)
         #: whether control is in a task, and it has not been interrupted yet
         self._inside = [False]
+        #: what the task can ask of us
+        self._asked = Inside(board, line, self._point_out)
         os.register_at_fork(after_in_child=self._ring.abandon)
 
     def run(self) -> None:
         """Until the line ends."""
         inbox, ring = self._inbox, self._ring
+        nested.occupy(self._asked)
         while True:
             try:
                 ticket = inbox.next_now()
@@ -64,6 +69,7 @@ class Slot:
 
     def _run_ticket(self, ticket: TicketPacket) -> None:
         board_words, first = self._words, ticket.ticket << 32
+        self._asked.begin(ticket)
         # The first task is blamed for what loading the function does to the process.
         board_words[BEGUN_AT] = begun = time.monotonic_ns()
         board_words[CURRENT] = first + 1
@@ -71,6 +77,8 @@ class Slot:
         end = first
         if not first <= board_words[LIMIT] <= first:
             end = self._run_calls(self._inbox.load(ticket.function), ticket, begun)
+        if self._asked.ends:  # of a task that was loaded, and not begun
+            self._asked.end_task()
         board_words[ENDED] = end
         board_words[CURRENT] = 0
 
@@ -81,6 +89,7 @@ class Slot:
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
         clock, base, start = time.monotonic_ns, offsets[0], 0
+        ends = self._asked.ends
         first = who = ticket.ticket << 32
         for end in offsets[1:]:
             board_words[CURRENT] = who + 1
@@ -103,6 +112,8 @@ class Slot:
             except Interrupted as error:  # it came while another error was taken in
                 status, result = RAISED, self._describe(error, function, ticket, who - first, call)
             call = value = None
+            if ends:
+                self._asked.end_task()
             start = stop
             now = clock()
             commit(who, status, result, (now - begun) // 1000, now)

@@ -13,12 +13,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from scaler.ids import WorkerId
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation, WorkerId
+from scaler.protocol import ToChild
+from scaler.protocol.codec import Decoder, pack
+from scaler.protocol.columns import Frame
 from scaler.worker.agent_events import (
+    Answer,
+    ChildClosed,
+    ChildSaid,
+    CloseChild,
     Define,
     Drop,
     Event,
     Give,
+    Harvested,
     Interrupt,
     KillWorker,
     Limit,
@@ -29,6 +38,7 @@ from scaler.worker.agent_events import (
     StartFailed,
     StartWorker,
     TakeBack,
+    Tell,
     WorkerStarted,
 )
 from scaler.worker.descendants import become_subreaper, kill_descendants
@@ -37,13 +47,28 @@ from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, Zygote
 from scaler.worker.usage import Usage
 
 WorkerCommand = (
-    StartWorker | KillWorker | RetireWorker | Define | Drop | Give | TakeBack | Limit | Interrupt | Look | Measure
+    StartWorker
+    | KillWorker
+    | RetireWorker
+    | Define
+    | Drop
+    | Give
+    | TakeBack
+    | Limit
+    | Interrupt
+    | Answer
+    | Tell
+    | CloseChild
+    | Look
+    | Measure
 )
 #: looks that are due so soon are done with those that are due now
 TOGETHER_S = 0.001
 _STDERR = 2
 #: how often the stderr of a worker that has ended is read at most: what it left behind may go on writing
 _LAST_READS = 64
+#: so many messages of one client inside a task are taken in before others have their turn
+_CHILD_MESSAGES = 100
 
 log = logging.getLogger("scaler.worker")
 
@@ -58,6 +83,16 @@ class Watch(Protocol):
     def forget(self, descriptor: int) -> None:
         """Watch it no more."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A message to a client inside a task, as it is packed: this way nothing is acknowledged."""
+
+    message: ToChild
+    frames: tuple[Frame, ...]
+    seq: int = 1
+    ack: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +119,11 @@ class Workers:
         self._look_at = math.inf
         self._zygote: ZygoteProcess | None = None
         self._usage = Usage()
+        self._decoder = Decoder("child")
+        #: whether what clients inside tasks say is taken in: else it waits where it is
+        self._listens = True
+        #: where the scheduler is, for workers that start from now on
+        self.address = ""
 
     def open(self) -> None:
         """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
@@ -99,12 +139,17 @@ class Workers:
         events, self._events = self._events, []
         return events
 
+    @property
+    def has_news(self) -> bool:
+        """Whether something has happened that was not told."""
+        return bool(self._events)
+
     # ---- what the agent asks for
 
     def perform(self, command: WorkerCommand) -> Event | None:
         """Do it; returns what is to be told in the same turn."""
         if isinstance(command, StartWorker):
-            return self._start(command.worker, command.name)
+            return self._start(command)
         if isinstance(command, Measure):
             return self._measure()
         handle = self._handles[command.worker]
@@ -115,13 +160,17 @@ class Workers:
             case TakeBack():
                 return handle.take_back()
             case Look():
-                harvested = handle.look(self._clock(), was_called=True)
-                self._note_look(handle)
-                return harvested
+                return self._looked(handle, was_called=True)
             case Limit():
                 handle.limit(command)
             case Interrupt():
                 handle.interrupt(command)
+            case Answer():
+                handle.answer(command)
+            case Tell():
+                self._tell(handle, command)
+            case CloseChild():
+                self._close_child(handle, command.child)
             case Define():
                 handle.define(command)
             case Drop():
@@ -134,17 +183,18 @@ class Workers:
                 assert_never(command)
         return None
 
-    def _start(self, worker: WorkerId, name: str) -> StartFailed | None:
+    def _start(self, command: StartWorker) -> StartFailed | None:
+        worker = command.worker
         try:
             self.open()
-            handle = WorkerHandle(worker, self._facts.threads)
+            handle = WorkerHandle(worker, 1 if command.is_spare else self._facts.threads)
         except OSError as error:
             return StartFailed(worker, f"the system does not allow it: {error}")
         self._handles[worker] = handle
         self._watch.watch(handle.poke, lambda: self._called(handle))
         self._watch.watch(handle.stderr, lambda: self._forward(handle))
         assert self._zygote is not None
-        self._zygote.fork(worker, name, handle.to_fork)
+        self._zygote.fork(worker, command.name, self.address, handle.to_fork, is_spare=command.is_spare)
         return None
 
     def _kill(self, handle: WorkerHandle) -> StartFailed | None:
@@ -159,6 +209,60 @@ class Workers:
         cpu_percent, rss_bytes = used.pop(os.getpid())
         return Measured(cpu_percent, rss_bytes, tuple((self._by_pid[pid].worker, pid, *used[pid]) for pid in used))
 
+    # ---- clients inside their tasks
+
+    def listen(self, *, listens: bool) -> None:
+        """Take in what clients inside tasks say, or not, while there is no room where it goes."""
+        if listens is self._listens:
+            return
+        self._listens = listens
+        for handle in self._handles.values():
+            for child, end in handle.children.items():
+                if listens:
+                    self._hear(handle, child)
+                else:
+                    self._watch.forget(end.fileno())
+
+    def _hear(self, handle: WorkerHandle, child: Incarnation) -> None:
+        self._watch.watch(handle.children[child].fileno(), lambda: self._heard(handle, child))
+
+    def _heard(self, handle: WorkerHandle, child: Incarnation) -> None:
+        end = handle.children[child]
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_CHILD_MESSAGES):
+                frames = end.receive()
+                if frames is None:
+                    return self._lose_child(handle, child)
+                try:
+                    headers = self._decoder.decode(frames)
+                except ProtocolError as error:
+                    log.warning("a client inside a task of worker %d said what is no message: %s", handle.worker, error)
+                    return self._lose_child(handle, child)
+                for header in headers:
+                    said = ChildSaid(handle.worker, child, header.ack, header.message, header.frames)
+                    self._events.append(said)
+        return None
+
+    def _lose_child(self, handle: WorkerHandle, child: Incarnation) -> None:
+        self._close_child(handle, child)
+        self._events.append(ChildClosed(handle.worker, child))
+
+    def _close_child(self, handle: WorkerHandle, child: Incarnation) -> None:
+        end = handle.children.pop(child, None)
+        if end is not None:
+            self._watch.forget(end.fileno())
+            end.close()
+
+    def _tell(self, handle: WorkerHandle, command: Tell) -> None:
+        end = handle.children.get(command.child)
+        if end is None:
+            return
+        for frames in pack([_Told(command.message, command.frames)]):
+            end.send(frames)
+        if end.is_behind:
+            handle.looks.given(self._clock())
+            self._note_look(handle)
+
     # ---- what they do
 
     def _called(self, handle: WorkerHandle) -> None:
@@ -166,10 +270,18 @@ class Workers:
         self._look(handle, was_called=True)
 
     def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
-        harvested = handle.look(self._clock(), was_called=was_called)
-        self._note_look(handle)
+        harvested = self._looked(handle, was_called=was_called)
         if handle.is_news:
             self._events.append(harvested)
+
+    def _looked(self, handle: WorkerHandle, *, was_called: bool) -> Harvested:
+        harvested = handle.look(self._clock(), was_called=was_called)
+        self._note_look(handle)
+        for opened in handle.take_children():
+            self._events.append(opened)
+            if self._listens:
+                self._hear(handle, opened.child)
+        return harvested
 
     def _note_look(self, handle: WorkerHandle) -> None:
         due = handle.looks.due
@@ -237,6 +349,8 @@ class Workers:
     def _discard(self, handle: WorkerHandle) -> None:
         self._watch.forget(handle.poke)
         self._watch.forget(handle.stderr)
+        for end in handle.children.values():
+            self._watch.forget(end.fileno())
         handle.close()
         del self._handles[handle.worker]
 

@@ -16,6 +16,7 @@ import socket
 import sys
 from typing import Any
 
+import scaler
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 from scaler.worker.process import WorkerSetup, run_worker
@@ -81,7 +82,11 @@ class Zygote:
         worker = int(order["fork"])
         line, board, poke, stderr = descriptors
         place = f"{self._place}, worker {order['name'] or worker}"
-        setup = WorkerSetup(self._threads, place, line, board, poke, stderr, os.getpid())
+        is_spare = bool(order["spare"])
+        if is_spare:  # somebody nests tasks here: each worker loads at once what that takes, or we do for all of them
+            scaler.Client  # noqa: B018  # loaded by being asked for
+        threads = 1 if is_spare else self._threads
+        setup = WorkerSetup(threads, place, line, board, poke, stderr, os.getpid(), order["address"])
         try:
             pid = os.fork()
         except OSError as error:

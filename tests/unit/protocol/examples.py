@@ -7,6 +7,8 @@ from scaler.protocol import (
     CancelRun,
     CancelTasks,
     Cause,
+    ChildLinked,
+    ChildSays,
     ClearClient,
     CloseBatch,
     ClusterReady,
@@ -38,6 +40,7 @@ from scaler.protocol import (
     ObjectsLost,
     ObjectsMade,
     OpenBatch,
+    ParkParent,
     ReferencesReleased,
     ReferencesTaken,
     Rejected,
@@ -57,6 +60,7 @@ from scaler.protocol import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TellChild,
     Versions,
     Watched,
     WorkerDied,
@@ -84,6 +88,8 @@ OPTIONS = BatchOptions(
     parent=TASK,
     everywhere=True,
     durable="nightly",
+    depth=3,
+    root=OWNER,
 )
 FAILURE = Failure(Cause.DIED, "it died", "host/1", -9, "last words", "a stack", 3)
 
@@ -139,6 +145,7 @@ FROM_CLUSTER: list[Sendable] = [
     Holding((Held(BATCH, RUN, RANGES, (4, 5), ()),)),
     ClusterStatistics(99.5, 2**30, 4, 2, ((0, 77, 50.0, 2**20),)),
     WorkerDied(3, -11, "last words"),
+    ChildSays(OWNER, RUN, 3, OpenBatch(BATCH, FUNCTION, OPTIONS)),
 ]
 TO_CLIENT: list[Sendable] = [
     *ANY,
@@ -165,6 +172,8 @@ TO_CLUSTER: list[Sendable] = [
     Drain(30.0),
     Watched(watched=True),
     DefineFunction(FUNCTION, 1000),
+    TellChild(OWNER, Results(BATCH, 0, 4, 100, "host/1", 2)),
+    ParkParent(OWNER, parked=True),
 ]
 BY_DIRECTION: dict[str, list[Sendable]] = {
     "greeting": CONNECTION[:1],
@@ -173,6 +182,8 @@ BY_DIRECTION: dict[str, list[Sendable]] = {
     "worker": [*CONNECTION[:3], *FROM_CLUSTER],
     "to-client": [*CONNECTION, *TO_CLIENT],
     "to-worker": [*CONNECTION, *TO_CLUSTER],
+    "child": FROM_CLIENT,
+    "to-child": [*TO_CLIENT, ChildLinked(Epoch(2**63 + 5), 2)],
 }
 EVERY: list[Sendable] = list(
     {type(message): message for messages in BY_DIRECTION.values() for message in messages}.values()

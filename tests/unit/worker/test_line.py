@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from scaler.ids import BatchId, FunctionId, Incarnation, TicketId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, TicketId
 from scaler.payload.calls import joined_column, single_column
+from scaler.payload.nested import Standing
 from scaler.protocol.columns import MAX_FRAME_BYTES
 from scaler.worker.line import (
     INLINE_BYTES,
@@ -23,6 +24,7 @@ from scaler.worker.line import (
 
 BATCH = BatchId(Incarnation(2**64 - 1), 5)
 FUNCTION = FunctionId(b"sixteen bytes id")
+STANDING = Standing(2**16 - 1, -(2**63), Incarnation(2**64 - 1), Epoch(2**64 - 1))
 
 
 class Line:
@@ -38,7 +40,7 @@ class Line:
 
     def give(self, ticket: int, size: int = 10) -> None:
         column = single_column(7, b"c" * size)
-        self.cluster.send(*ticket_packet(TicketId(ticket), FUNCTION, BATCH, column))
+        self.cluster.send(*ticket_packet(TicketId(ticket), FUNCTION, BATCH, column, STANDING))
 
 
 @pytest.fixture
@@ -56,11 +58,11 @@ def count_descriptors() -> int:
 def test_packets_arrive_whole_and_in_order(line: Line):
     line.cluster.send(*function_packet(FUNCTION, (b"first ", b"second")))
     column = joined_column(40, [b"a", b"bc"])
-    line.cluster.send(*ticket_packet(TicketId(2**32 - 1), FUNCTION, BATCH, column))
+    line.cluster.send(*ticket_packet(TicketId(2**32 - 1), FUNCTION, BATCH, column, STANDING))
     line.cluster.send(*drop_packet(FUNCTION))
     assert [line.read() for _ in range(3)] == [
         FunctionPacket(FUNCTION, b"first second"),
-        TicketPacket(TicketId(2**32 - 1), FUNCTION, BATCH, 40, 2, b"".join(column.frames())),
+        TicketPacket(TicketId(2**32 - 1), FUNCTION, BATCH, 40, 2, b"".join(column.frames()), STANDING),
         DropPacket(FUNCTION),
     ]
 

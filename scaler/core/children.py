@@ -1,0 +1,121 @@
+"""Clients inside tasks: they speak through the cluster that runs their task, and are gone when that says so.
+
+The cluster is the one to know how its tasks fare, so it tells when a child's task has ended. What is seen here alone is
+that nothing of what a child has submitted begins: then its task is to give up its slot, whatever it waits with.
+"""
+
+from scaler.core.clients import ClientRecord, Parent
+from scaler.core.lifecycle import State
+from scaler.core.managers import Managers
+from scaler.core.membership import Membership
+from scaler.core.recovery import Recovery
+from scaler.core.results import Reports
+from scaler.core.workers import Cluster
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation
+from scaler.protocol import ChildSays, Goodbye, ParkParent, TellChild
+from scaler.protocol.connection import LONGEST_TEXT
+
+#: what a child has submitted may wait so long without any of it beginning
+STARVED_S = 0.5
+#: so often it is looked at
+LOOK_S = 0.25
+_NOT_BEGUN = (State.QUEUED, State.ASSIGNED, State.RETRACTING)
+
+
+class _Watched:
+    """How far what a child has submitted was when it was looked at, and since when."""
+
+    __slots__ = ("is_parked", "progress", "since")
+
+    def __init__(self, now: float) -> None:
+        self.progress: tuple[int, int] = (0, 0)
+        self.since = now
+        #: its task was told to give up its slot
+        self.is_parked = False
+
+
+class Children:
+    """Lets children in and out, and sees to it that what they submit can begin."""
+
+    def __init__(self, managers: Managers, membership: Membership, recovery: Recovery, reports: Reports) -> None:
+        self._tasks = managers.tasks
+        self._clients = managers.clients
+        self._timers = managers.timers
+        self._outbox = managers.outbox
+        self._membership = membership
+        self._recovery = recovery
+        self._reports = reports
+        #: children by name; some may be gone since the last look
+        self._watched: dict[Incarnation, _Watched] = {}
+
+    # ---- who speaks
+
+    def speaker(self, cluster: Cluster, message: ChildSays, now: float) -> ClientRecord | None:
+        """Whose words these are; None if they are nobody's, or the last ones."""
+        child = self._clients.clients.get(message.child)
+        is_other = child is not None and (child.parent is None or child.parent.cluster != cluster.peer)
+        if is_other or message.child in self._outbox.peers:
+            raise ProtocolError(f"client {message.child:016x} is not inside a task of this cluster")
+        if isinstance(message.message, Goodbye):
+            if child is not None:
+                self._membership.child_left(child)
+            return None
+        return child if child is not None else self._join(cluster, message, now)
+
+    def _join(self, cluster: Cluster, message: ChildSays, now: float) -> ClientRecord | None:
+        is_known = self._reports.run_at(cluster, message.run) is not None
+        if not is_known and not self._recovery.awaits(cluster, message.run):
+            self._dismiss(cluster.peer, message.child, "the task that this client is inside of is wanted no more")
+            return None
+        if is_known:  # for it speaks
+            self._reports.begun(cluster, message.run, message.index, now)
+        self._watched[message.child] = _Watched(now)
+        self._timers.look_at_children_by(now + LOOK_S)
+        return self._membership.child_joined(message.child, Parent(cluster.peer, message.run, message.index))
+
+    def broke_rules(self, child: ClientRecord, reason: str) -> None:
+        """A child is let out, and told why."""
+        assert child.parent is not None
+        self._outbox.note("warning", "a client inside a task broke the rules", ("reason", reason))
+        self._membership.child_left(child)
+        self._dismiss(child.parent.cluster, child.peer, reason)
+
+    def _dismiss(self, cluster: Incarnation, child: Incarnation, reason: str) -> None:
+        self._outbox.send(cluster, TellChild(child, Goodbye(reason[:LONGEST_TEXT])))
+
+    # ---- who starves
+
+    def look(self, now: float) -> None:
+        """Have tasks give up their slots whose children wait in vain for one, and no longer when none is left."""
+        if self._timers.children_at is None or now < self._timers.children_at:
+            return
+        self._timers.children_at = None
+        for name, watched in list(self._watched.items()):
+            child = self._clients.clients.get(name)
+            if child is None or child.parent is None:  # it has left
+                del self._watched[name]
+                continue
+            self._look_at(child, watched, now)
+        if self._watched:
+            self._timers.look_at_children_by(now + LOOK_S)
+
+    def _look_at(self, child: ClientRecord, watched: _Watched, now: float) -> None:
+        batches = [self._tasks.batches[name] for name in child.batches]
+        waiting = sum(span.hi - span.lo for batch in batches for span in batch.spans.all() if span.state in _NOT_BEGUN)
+        progress = (len(batches), sum(batch.appended for batch in batches) - waiting)
+        if not waiting or progress != watched.progress:
+            watched.progress, watched.since = progress, now
+            if watched.is_parked and not any(batch.unfinished for batch in batches):
+                self._park(child, watched, is_parked=False)
+        elif not watched.is_parked and now >= watched.since + STARVED_S:
+            self._park(child, watched, is_parked=True)
+
+    def _park(self, child: ClientRecord, watched: _Watched, *, is_parked: bool) -> None:
+        watched.is_parked = is_parked
+        self._outbox.send(self._outbox.children[child.peer], ParkParent(child.peer, is_parked))
+
+    def check(self) -> None:
+        """Every child is watched, and looked at in time."""
+        assert self._watched.keys() >= {name for name, one in self._clients.clients.items() if one.parent is not None}
+        assert not self._watched or self._timers.children_at is not None
