@@ -4,6 +4,8 @@ The cluster is the one to know how its tasks fare, so it tells when a child's ta
 that nothing of what a child has submitted begins: then its task is to give up its slot, whatever it waits with.
 """
 
+import heapq
+
 from scaler.core.clients import ClientRecord, Parent
 from scaler.core.lifecycle import State
 from scaler.core.managers import Managers
@@ -13,24 +15,27 @@ from scaler.core.results import Reports
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation
-from scaler.protocol import ChildSays, Goodbye, ParkParent, TellChild
+from scaler.protocol import AppendTasks, ChildSays, Goodbye, ParkParent, TellChild
 from scaler.protocol.connection import LONGEST_TEXT
 
 #: what a child has submitted may wait so long without any of it beginning
 STARVED_S = 0.5
-#: so often it is looked at
+#: it is looked at so long after it was submitted, and ever less often while all is well
 LOOK_S = 0.25
+LAST_LOOK_S = 1.0
 _NOT_BEGUN = (State.QUEUED, State.ASSIGNED, State.RETRACTING)
 
 
 class _Watched:
-    """How far what a child has submitted was when it was looked at, and since when."""
+    """How far what a child has submitted was when it was looked at, since when, and when it is looked at again."""
 
-    __slots__ = ("is_parked", "progress", "since")
+    __slots__ = ("due", "is_parked", "pause_s", "progress", "since")
 
     def __init__(self, now: float) -> None:
         self.progress: tuple[int, int] = (0, 0)
         self.since = now
+        self.due = 0.0
+        self.pause_s = LOOK_S
         #: its task was told to give up its slot
         self.is_parked = False
 
@@ -46,8 +51,11 @@ class Children:
         self._membership = membership
         self._recovery = recovery
         self._reports = reports
-        #: children by name; some may be gone since the last look
+        #: children by name; some may be gone since they were looked at
         self._watched: dict[Incarnation, _Watched] = {}
+        #: when each is looked at, the earliest first; what differs from its `due` stands for nothing
+        self._due: list[tuple[float, int, Incarnation]] = []
+        self._serial = 0
 
     # ---- who speaks
 
@@ -61,7 +69,11 @@ class Children:
             if child is not None:
                 self._membership.child_left(child)
             return None
-        return child if child is not None else self._join(cluster, message, now)
+        if child is None:
+            return self._join(cluster, message, now)
+        if isinstance(message.message, AppendTasks):
+            self._look_soon(child, now)
+        return child
 
     def _join(self, cluster: Cluster, message: ChildSays, now: float) -> ClientRecord | None:
         is_known = self._reports.run_at(cluster, message.run) is not None
@@ -70,8 +82,8 @@ class Children:
             return None
         if is_known:  # for it speaks
             self._reports.begun(cluster, message.run, message.index, now)
-        self._watched[message.child] = _Watched(now)
-        self._timers.look_at_children_by(now + LOOK_S)
+        watched = self._watched[message.child] = _Watched(now)
+        self._look_by(now + LOOK_S, message.child, watched)
         return self._membership.child_joined(message.child, Parent(cluster.peer, message.run, message.index))
 
     def broke_rules(self, child: ClientRecord, reason: str) -> None:
@@ -86,19 +98,39 @@ class Children:
 
     # ---- who starves
 
+    def _look_by(self, due: float, name: Incarnation, watched: _Watched) -> None:
+        watched.due = due
+        self._serial += 1
+        heapq.heappush(self._due, (due, self._serial, name))
+        self._timers.children_at = self._due[0][0]
+
+    def _look_soon(self, child: ClientRecord, now: float) -> None:
+        """A child has submitted more."""
+        watched = self._watched[child.peer]
+        if watched.due > now + LOOK_S:
+            watched.pause_s = LOOK_S
+            self._look_by(now + LOOK_S, child.peer, watched)
+
+    def shift(self, seconds: float) -> None:
+        """The shell overslept."""
+        self._due = [(due + seconds, serial, name) for due, serial, name in self._due]
+        for watched in self._watched.values():
+            watched.due += seconds
+            watched.since += seconds
+
     def look(self, now: float) -> None:
         """Have tasks give up their slots whose children wait in vain for one, and no longer when none is left."""
-        if self._timers.children_at is None or now < self._timers.children_at:
-            return
-        self._timers.children_at = None
-        for name, watched in list(self._watched.items()):
-            child = self._clients.clients.get(name)
+        while self._due and self._due[0][0] <= now:
+            due, _, name = heapq.heappop(self._due)
+            watched, child = self._watched.get(name), self._clients.clients.get(name)
+            if watched is None or watched.due != due:
+                continue
             if child is None or child.parent is None:  # it has left
                 del self._watched[name]
                 continue
             self._look_at(child, watched, now)
-        if self._watched:
-            self._timers.look_at_children_by(now + LOOK_S)
+            self._look_by(now + watched.pause_s, name, watched)
+        self._timers.children_at = self._due[0][0] if self._due else None
 
     def _look_at(self, child: ClientRecord, watched: _Watched, now: float) -> None:
         batches = [self._tasks.batches[name] for name in child.batches]
@@ -106,9 +138,12 @@ class Children:
         progress = (len(batches), sum(batch.appended for batch in batches) - waiting)
         if not waiting or progress != watched.progress:
             watched.progress, watched.since = progress, now
+            watched.pause_s = min(LAST_LOOK_S, 2 * watched.pause_s)
             if watched.is_parked and not any(batch.unfinished for batch in batches):
                 self._park(child, watched, is_parked=False)
-        elif not watched.is_parked and now >= watched.since + STARVED_S:
+            return
+        watched.pause_s = LOOK_S
+        if not watched.is_parked and now >= watched.since + STARVED_S:
             self._park(child, watched, is_parked=True)
 
     def _park(self, child: ClientRecord, watched: _Watched, *, is_parked: bool) -> None:
@@ -118,4 +153,7 @@ class Children:
     def check(self) -> None:
         """Every child is watched, and looked at in time."""
         assert self._watched.keys() >= {name for name, one in self._clients.clients.items() if one.parent is not None}
-        assert not self._watched or self._timers.children_at is not None
+        assert {(watched.due, name) for name, watched in self._watched.items()} <= {
+            (due, name) for due, _, name in self._due
+        }
+        assert self._timers.children_at == (min(self._due)[0] if self._due else None)

@@ -144,6 +144,7 @@ class SchedulerCore:
             case Slept(seconds):
                 self.managers.timers.shift(seconds)
                 self._recovery.shift(seconds)
+                self._children.shift(seconds)
             case WatchersChanged(watched):
                 self._membership.watched(watched=watched)
             case StopAsked(reason):

@@ -59,10 +59,6 @@ class Timers:
         """Look for what may be released at this time or before."""
         self.release_at = due if self.release_at is None else min(due, self.release_at)
 
-    def look_at_children_by(self, due: float) -> None:
-        """See how the children fare at this time or before."""
-        self.children_at = due if self.children_at is None else min(due, self.children_at)
-
     def next_deadline(self) -> float | None:
         """When the core wants to be called at the latest."""
         known = (self.release_at, self.place_at, self.children_at)

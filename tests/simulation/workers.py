@@ -88,6 +88,8 @@ class Slot:
     #: counts what began, so that an end is not mistaken for another's
     number: int = 0
     finished: list["Finished"] = field(default_factory=list)
+    #: the number of the wait that the task is in
+    waits: int = 0
     #: bytes ever written, and ever harvested
     written: int = 0
     base: int = 0
@@ -142,6 +144,7 @@ class SimWorkers:
         #: those whose end has not been told yet, too
         self.workers: dict[WorkerId, SimWorker] = {}
         self._pids = 1000
+        self._waits = 0
         self._is_over = False
         self._news: list[tuple[Callable[[SimWorker], list[agent.Event]], SimWorker]] = []
 
@@ -167,8 +170,8 @@ class SimWorkers:
                 return [self._take_back(self.workers[worker])]
             case agent.Limit(worker, slot, ticket, index):
                 self.workers[worker].slots[slot].limit = (ticket, index)
-            case agent.StartWorker(worker):
-                self._clock.after(START_S, lambda: self._start(worker))
+            case agent.StartWorker(worker, _, is_spare):
+                self._clock.after(START_S, lambda: self._start(worker, 1 if is_spare else self._slots))
             case agent.KillWorker(worker):
                 if worker in self.workers:  # one that has not started is killed when it has
                     self.workers[worker].killed = True
@@ -186,10 +189,10 @@ class SimWorkers:
                 raise AssertionError(command)
         return []
 
-    def _start(self, worker: WorkerId) -> None:
+    def _start(self, worker: WorkerId, slots: int) -> None:
         if not self._is_over:
             self._pids += 1
-            started = self.workers[worker] = SimWorker(worker, self._pids, self._slots)
+            started = self.workers[worker] = SimWorker(worker, self._pids, slots)
             self._note(started, _started)
 
     def _give(self, worker: SimWorker, ticket: Ticket, function: bytes) -> None:
@@ -282,6 +285,7 @@ class SimWorkers:
         finished.data.append(data)
         slot.index += 1
         slot.number += 1
+        slot.waits = 0
 
     def _interrupt(self, worker: SimWorker, slot: int, ticket: TicketId, index: int) -> None:
         aimed_at = worker.slots[slot]
@@ -293,6 +297,12 @@ class SimWorkers:
         if worker.alive and slot.number == number:
             self._calls.is_interrupted(slot.call, worker.worker)
             self._go_on(worker, slot, RAISED, b"interrupted")
+
+    def wait(self, worker: SimWorker, slot: Slot) -> None:
+        """The task in a slot begins to wait for others, or goes on."""
+        self._waits += 1
+        slot.waits = 0 if slot.waits else self._waits
+        self._ask_harvest(worker, POKE_S)
 
     # ---- ends
 
@@ -383,7 +393,7 @@ def _view(slot: Slot) -> agent.SlotView:
     ended, limit = slot.ended
     if slot.ticket is None:
         return agent.SlotView(TicketId(0), 0, 0.0, ended, limit)
-    return agent.SlotView(slot.ticket.ticket, slot.index, slot.since, ended, limit)
+    return agent.SlotView(slot.ticket.ticket, slot.index, slot.since, ended, limit, slot.waits)
 
 
 def _take_pieces(slot: Slot) -> list[agent.Piece]:

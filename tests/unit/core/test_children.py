@@ -308,7 +308,7 @@ def test_it_is_parked_no_longer_when_nothing_is_left_to_wait_for(full: Checked):
     assert full.handle([ready(X, 2)], now=0.8) == [span_for(X, run_id(2), C, 0, 1, NESTED)]
     assert full.handle([begins(X, (RUN, 0), (run_id(2), 0))], now=1.0) == []
     full.handle([finishes(X, run_id(2), values(0, 1), (RUN, 0))], now=1.2)
-    assert full.handle([], now=1.25)[-1] == Send(X, ParkParent(CHILD, parked=False))
+    assert full.handle([], now=1.5)[-1] == Send(X, ParkParent(CHILD, parked=False))
 
 
 def test_a_parent_whose_children_begin_one_after_another_is_left_alone(empty: Checked):
