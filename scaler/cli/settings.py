@@ -165,11 +165,12 @@ WORKERS = Setting(
     measured=default_workers,
 )
 THREADS = Setting("threads", kinds.COUNT, 1, "How many tasks a worker runs at once, in threads.")
-MAX_PARKED = Setting(
+MAX_PARKED: Setting[int | None] = Setting(
     "max_parked",
     kinds.COUNT,
-    64,
+    None,
     "How many tasks may wait for tasks that they have submitted, each with a spare worker in its place.",
+    "64, or four for each that can run if that is more",
 )
 TAGS: Setting[tuple[str, ...]] = Setting(
     "tags", kinds.NAMES, (), "A tag of tasks that run here; may be repeated.", spellings=("--tag", "--tags")

@@ -8,6 +8,7 @@ and the object is but a face of it.
 import os
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import count
 from typing import Generic, TypeVar
 
@@ -17,7 +18,7 @@ from scaler.client.config import ClientConfig
 from scaler.client.io_thread import IoThread
 from scaler.client.way import Way
 from scaler.errors import ClientQuitException, DisconnectedError
-from scaler.ids import Incarnation
+from scaler.ids import Epoch, Incarnation
 from scaler.link import events as link
 from scaler.net.transport import Arrived, Dialer, DialerEvent, Frame, Lost
 from scaler.payload import nested
@@ -34,13 +35,26 @@ _NO_TASK = (
 )
 
 
+@dataclass(slots=True)
+class Heard:
+    """The link of the cluster that clients of this process have heard of last; its number is 0 while they have not."""
+
+    epoch: Epoch = Epoch(0)  # noqa: RUF009  # a plain number
+    link: int = 0
+
+
 class FaceLink:
-    """As `DialledLink`, where the cluster on the other side sees to it that nothing is lost. Pure."""
+    """As `DialledLink`, where the cluster on the other side sees to it that nothing is lost. Pure.
+
+    It speaks at once, on the link that was `heard` of last: the cluster drops what is said on one that is no more, and
+    tells of the present one.
+    """
 
     room_bytes = _ROOM_BYTES
     backlog_bytes = 0
 
-    def __init__(self) -> None:
+    def __init__(self, heard: Heard) -> None:
+        self._heard = heard
         self._has_dialled = False
         self._said = 0
         #: the number of the link that everything is said on
@@ -49,32 +63,37 @@ class FaceLink:
     def handle(self, events: Iterable[link.DialledEvent], now: float) -> list[link.DialledOutput]:
         """What happened since, in order; what to do about it, in order. Nothing is due at any time."""
         del now
-        outputs: list[link.DialledOutput] = []
+        outputs: list[link.DialledOutput] = [] if self._has_dialled else self._dial()
         for event in events:
             match event:
                 case link.Outgoing(message, frames):
                     self._said += 1
                     outputs.append(link.Transmit(self._said, self._link, message, frames))
                 case link.PacketArrived(header, frames):
-                    outputs.append(self._arrived(header.message, frames))
+                    outputs += self._arrived(header.message, frames)
                 case link.ConnectionLost(reason):
                     outputs.append(link.GaveUp(DisconnectedError(reason)))
                 case link.Connected() | link.Slept():
                     continue
-        if not self._has_dialled:
-            self._has_dialled = True
-            outputs.append(link.Dial())
         return outputs
 
-    def _arrived(self, message: object, frames: tuple[Frame, ...]) -> link.DialledOutput:
+    def _dial(self) -> list[link.DialledOutput]:
+        self._has_dialled = True
+        self._link = self._heard.link
+        return [link.Dial(), *([link.LinkUp(self._heard.epoch, resumed=False)] if self._link else [])]
+
+    def _arrived(self, message: object, frames: tuple[Frame, ...]) -> list[link.DialledOutput]:
         match message:
             case ChildLinked(epoch, number):
-                self._link = number
-                return link.LinkUp(epoch, resumed=False)
+                if number == self._link:
+                    return []
+                self._link = self._heard.link = number
+                self._heard.epoch = epoch
+                return [link.LinkUp(epoch, resumed=False)]
             case Goodbye(reason):
-                return link.GaveUp(ClientQuitException(reason))
+                return [link.GaveUp(ClientQuitException(reason))]
             case _:
-                return link.Deliver(message, frames)  # type: ignore[arg-type]  # the decoder's direction says so
+                return [link.Deliver(message, frames)]  # type: ignore[arg-type]  # the decoder's direction says so
 
     @staticmethod
     def next_deadline() -> float | None:
@@ -135,6 +154,7 @@ class _Dialing:
 
 
 Sink = TypeVar("Sink")
+_heard = Heard()
 
 
 class Side(Generic[Sink]):
@@ -145,7 +165,7 @@ class Side(Generic[Sink]):
         self.incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self.numbers: Iterator[int] = count(1)
         self.open: OrderedDict[tuple[bytes, BatchOptions], Sink] = OrderedDict()
-        self.io = IoThread(config, Way(_Dialing(task, self.incarnation), FaceLink(), "to-child"))
+        self.io = IoThread(config, Way(_Dialing(task, self.incarnation), FaceLink(_heard), "to-child"))
 
 
 class Face(Generic[Sink]):

@@ -76,12 +76,13 @@ class Children:
         return child
 
     def _join(self, cluster: Cluster, message: ChildSays, now: float) -> ClientRecord | None:
-        is_known = self._reports.run_at(cluster, message.run) is not None
-        if not is_known and not self._recovery.awaits(cluster, message.run):
+        run = self._reports.run_at(cluster, message.run)
+        if run is None and not self._recovery.awaits(cluster, message.run):
             self._dismiss(cluster.peer, message.child, "the task that this client is inside of is wanted no more")
             return None
-        if is_known:  # for it speaks
+        if run is not None:  # it has begun, for it speaks
             self._reports.begun(cluster, message.run, message.index, now)
+            self._tasks.batch_of(run).times.nests = True
         watched = self._watched[message.child] = _Watched(now)
         self._look_by(now + LOOK_S, message.child, watched)
         return self._membership.child_joined(message.child, Parent(cluster.peer, message.run, message.index))

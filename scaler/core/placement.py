@@ -124,7 +124,7 @@ class Placement:
         times = self._tasks.by_serial[lane.serial].times
         slots = cluster.slots
         count = free
-        if times.samples:
+        if times.samples and not times.nests:
             lookahead_s = self._config.lookahead_s
             count = int((lookahead_s * slots - load.filled_s(lookahead_s)) / times.estimate_s)
             count = min(count, slots * times.ramp - load.by_times.get(times, 0))

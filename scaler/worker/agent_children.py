@@ -34,6 +34,7 @@ class Children:
             self._outbox.order(CloseChild(worker.id, event.child))
             return
         self._children[event.child] = worker.children[event.child] = child
+        child.ticket.run.times.nests = True
         self._introduce(child)
 
     def said(self, event: ChildSaid) -> None:

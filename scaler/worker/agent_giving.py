@@ -64,10 +64,14 @@ class Giving:
             self._look_ahead(now)
 
     def _next(self, now: float) -> Run | None:
-        """The run to be served next. One whose tasks would not end in time is the scheduler's again."""
+        """The run to be served next. One whose tasks would not end in time is the scheduler's again.
+
+        So is one whose tasks may wait for others, where too many do already: what they wait for comes in its place.
+        """
         while self._queue.tasks:
             run = self._queue.head()
-            if self.ends_at is None or not run.times.samples or now + run.times.p95_s <= self.ends_at:
+            is_late = self.ends_at is not None and run.times.samples and now + run.times.p95_s > self.ends_at
+            if not is_late and not (run.times.nests and self._pool.is_crowded(run.options.depth)):
                 return run
             self._runs.return_queued(run)
         return None

@@ -81,6 +81,14 @@ class Pool:
         """How many more tasks can begin now; below zero while more run, since parked ones have gone on."""
         return self._nominal - self._occupied
 
+    def is_crowded(self, depth: int) -> bool:
+        """Whether no task of this depth that may wait for others is to begin: room is kept for what those wait for.
+
+        Each level of nesting may use half of what the levels above it leave. If nothing runs, one may begin.
+        """
+        most = self._config.max_parked
+        return self.parked > 0 and self._occupied > 0 and self.parked + self._occupied >= most - (most >> depth + 1)
+
     def busy(self) -> Iterator[Worker]:
         """The workers that have tickets."""
         return (worker for worker in self.workers.values() if worker.tickets)

@@ -10,6 +10,9 @@ from scaler.resources import NO_RESOURCES, Resources
 
 #: as an address on the command line: whoever starts this process says it on its line, once there is one
 TOLD_LATER = "-"
+#: tasks that may wait for others, if nobody says how many
+_MAX_PARKED = 64
+_MAX_PARKED_A_SLOT = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +28,7 @@ class WorkerClusterConfig:
     threads: int = 1
     name: str = ""
     worker_names: tuple[str, ...] = ()
-    max_parked: int = 64
+    max_parked: int | None = None
     tags: tuple[str, ...] = ()
     resources: Resources = NO_RESOURCES
     heartbeat_interval_s: float = 2.0
@@ -38,6 +41,11 @@ class WorkerClusterConfig:
     python_path: tuple[str, ...] = ()
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
+
+    @property
+    def parked_at_most(self) -> int:
+        """How many tasks may wait for others: some for each that can run, for tasks nest."""
+        return self.max_parked or max(_MAX_PARKED, _MAX_PARKED_A_SLOT * self.workers * self.threads)
 
 
 def default_workers() -> int:

@@ -183,5 +183,5 @@ def _agent_config(config: WorkerClusterConfig, name: str, spares: int) -> AgentC
         death_timeout_s=config.death_timeout_s,
         ends_at=None if left_s is None else time.monotonic() + left_s,
         worker_names=config.worker_names,
-        max_parked=min(config.max_parked, spares),
+        max_parked=min(config.parked_at_most, spares),
     )

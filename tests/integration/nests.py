@@ -64,9 +64,15 @@ def child_that_fails(client: Client, text: str) -> str:
     return "nothing"
 
 
-def wait_by(client: Client, how: str) -> list[int]:
+def wait_then_work(client: Client, wait_s: float, work_s: float) -> None:
+    """Wait for a child, and then be long at something."""
+    client.submit(double, 1, wait_s).result()
+    time.sleep(work_s)
+
+
+def wait_by(client: Client, how: str, seconds: float = 0.02) -> list[int]:
     """Wait for three children in one of many ways."""
-    futures = [client.submit(double, number, 0.02) for number in range(3)]
+    futures = [client.submit(double, number, seconds) for number in range(3)]
     return sorted(future.result() for future in WAYS[how](futures))
 
 

@@ -2,14 +2,18 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
-from scaler import Client
-from scaler.errors import ParkingError, WorkerDiedError
+from scaler import Client, ScalerFuture
+from scaler.errors import ParkingError, TaskTimeoutError, WorkerDiedError
 from scaler.ids import Range
 from scaler.ledger.events import Unwanted
+from scaler.payload.calls import pickle_call
+from scaler.payload.functions import pickle_function
+from scaler.protocol import BatchOptions
 from tests.integration.nests import (
     WAYS,
     child_that_fails,
@@ -26,6 +30,7 @@ from tests.integration.nests import (
     sum_of,
     use_what_was_left,
     wait_by,
+    wait_then_work,
 )
 from tests.integration.processes import STOP_S, Place, is_alive, wait_gone, wait_until
 
@@ -50,6 +55,16 @@ def cancel(client: Client, future: object) -> None:
     client._io.post(Unwanted(batch, (Range(index, index + 1),)))
 
 
+def submit_timed(client: Client, timeout_s: float, fn: Callable[..., Any], *args: object) -> ScalerFuture:
+    """Submit a call that may take so long."""
+    function = pickle_function(fn)
+    with client._io.lock:
+        sink = client._open_sink(function, BatchOptions(timeout_s=timeout_s))
+        index, future = sink.add()
+        client._io.post_call(sink.batch, index, pickle_call(args))
+    return future
+
+
 def test_fib_through_a_client_that_is_passed_on(place: Place, address: str, client: Client):
     place.cluster(address, 2)
     assert client.submit(fib, client, 8).result(DONE_S) == 21
@@ -59,6 +74,18 @@ def test_8_parents_on_2_slots(place: Place, address: str, client: Client):
     place.cluster(address, 2)
     futures = [client.submit(doubled_by_map, client, [number] * 4) for number in range(8)]
     assert [future.result(DONE_S) for future in futures] == [[2 * number] * 4 for number in range(8)]
+
+
+def test_parents_by_the_hundred_do_not_begin_before_what_others_wait_for(place: Place, address: str, client: Client):
+    cluster = place.cluster(address, 2)
+    assert client.map(fib, [(client, 3)] * 200) == [2] * 200
+    (zygote,) = place.children(cluster.pid)
+    assert len(place.children(zygote)) < 20
+
+
+def test_a_wide_and_deep_tree_needs_no_more_spares_than_there_may_be(place: Place, address: str, client: Client):
+    place.cluster(address, 2, "--max-parked", "16")
+    assert client.submit(fib, client, 9).result() == 34
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -197,6 +224,21 @@ def test_what_a_task_leaves_behind_of_its_client_says_so(place: Place, address: 
 
 
 # ---- limits
+
+
+@pytest.mark.parametrize("how", ["result", "wait", "polling"])
+def test_no_parent_is_timed_out_for_waiting(place: Place, address: str, client: Client, how: str):
+    place.cluster(address, 1)
+    future = submit_timed(client, 1.5, wait_by, client, how, 1.0)
+    assert future.result(20) == [0, 2, 4]
+
+
+def test_a_parent_that_takes_too_long_itself_is_timed_out_whatever_it_waited_for(
+    place: Place, address: str, client: Client
+):
+    place.cluster(address, 1)
+    with pytest.raises(TaskTimeoutError, match=r"timeout of 0\.5 s"):
+        submit_timed(client, 0.5, wait_then_work, client, 1.0, 30.0).result(20)
 
 
 def test_more_than_max_parked_tasks_may_not_wait(place: Place, address: str, client: Client):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scaler.client.config import ClientConfig
-from scaler.client.face import Face, FaceDialer, FaceLink
+from scaler.client.face import Face, FaceDialer, FaceLink, Heard
 from scaler.client.futures import ScalerFuture
 from scaler.errors import ClientQuitException, DisconnectedError
 from scaler.ids import BatchId, Epoch, Incarnation, TaskId
@@ -43,14 +43,14 @@ def arrived(message: object, *frames: bytes) -> PacketArrived:
 
 
 def test_it_dials_once_and_is_up_when_it_is_told_so():
-    link = FaceLink()
+    link = FaceLink(Heard())
     assert link.handle([], 0.0) == [Dial()]
     assert link.handle([arrived(ChildLinked(Epoch(7), 1))], 0.0) == [LinkUp(Epoch(7), resumed=False)]
     assert link.next_deadline() is None
 
 
 def test_what_is_said_acknowledges_the_link_that_was_heard_of_last():
-    link = FaceLink()
+    link = FaceLink(Heard())
     link.handle([arrived(ChildLinked(Epoch(7), 1))], 0.0)
     assert link.handle([Outgoing(Resumed()), Outgoing(ClearClient(), (b"x",))], 0.0) == [
         Transmit(1, 1, Resumed(), ()),
@@ -61,9 +61,24 @@ def test_what_is_said_acknowledges_the_link_that_was_heard_of_last():
 
 
 def test_what_comes_is_handed_on():
-    link = FaceLink()
+    link = FaceLink(Heard())
     link.handle([], 0.0)
     assert link.handle([arrived(WorkersReady(ready=True), b"x")], 0.0) == [Deliver(WorkersReady(ready=True), (b"x",))]
+
+
+def test_it_speaks_at_once_where_another_has_heard_of_the_link():
+    heard = Heard()
+    first = FaceLink(heard)
+    first.handle([arrived(ChildLinked(Epoch(7), 3))], 0.0)
+    second = FaceLink(heard)
+    assert second.handle([Outgoing(Resumed())], 0.0) == [
+        Dial(),
+        LinkUp(Epoch(7), resumed=False),
+        Transmit(1, 3, Resumed(), ()),
+    ]
+    assert second.handle([arrived(ChildLinked(Epoch(7), 3))], 0.0) == []
+    assert second.handle([arrived(ChildLinked(Epoch(8), 4))], 0.0) == [LinkUp(Epoch(8), resumed=False)]
+    assert heard == Heard(Epoch(8), 4)
 
 
 def told(outputs: list[object]) -> tuple[type[BaseException], str]:
@@ -73,7 +88,7 @@ def told(outputs: list[object]) -> tuple[type[BaseException], str]:
 
 
 def test_it_gives_up_when_it_is_let_out_or_the_line_ends():
-    link = FaceLink()
+    link = FaceLink(Heard())
     link.handle([], 0.0)
     assert told([*link.handle([arrived(Goodbye("no more"))], 0.0)]) == (ClientQuitException, "no more")
     assert told([*link.handle([ConnectionLost("cut")], 0.0)]) == (DisconnectedError, "cut")

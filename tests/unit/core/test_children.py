@@ -45,6 +45,7 @@ from tests.unit.core.examples import (
     function_for,
     held,
     holds,
+    knows,
     maps,
     need_tasks,
     opens,
@@ -122,6 +123,13 @@ def test_what_a_child_submits_goes_before_what_its_parent_waits_beside(core: Che
     core.handle(through(maps(C, 2, NESTED)))
     done = core.handle([finishes(X, RUN, values(1, 2))])
     assert said(done)[-1] == span_for(X, run_id(2), C, 0, 1, NESTED)
+
+
+def test_tasks_of_a_function_that_nests_are_not_sent_ahead(core: Checked):
+    knows(core, 1000)
+    assert said(core.handle(maps(B, 100)))[-1] == span_for(X, RUN, B, 0, 100)
+    core.handle([says(Resumed()), finishes(X, RUN, values(0, 100))])
+    assert said(core.handle(maps(BatchId(BOB, 2), 100)))[-1] == span_for(X, run_id(2), BatchId(BOB, 2), 0, 2)
 
 
 def test_what_a_child_submits_takes_the_turns_of_the_client_at_the_root(core: Checked):

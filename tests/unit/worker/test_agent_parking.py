@@ -2,8 +2,8 @@
 
 import pytest
 
-from scaler.ids import Incarnation, TicketId, WorkerId
-from scaler.protocol import BatchOptions, ParkParent
+from scaler.ids import Incarnation, Range, TicketId, WorkerId
+from scaler.protocol import BatchOptions, ParkParent, Returned, ReturnReason
 from scaler.worker.agent_events import (
     Answer,
     ChildOpened,
@@ -14,6 +14,7 @@ from scaler.worker.agent_events import (
     Look,
     Note,
     RetireWorker,
+    Say,
     SlotView,
     StartFailed,
     StartWorker,
@@ -24,6 +25,8 @@ from scaler.worker.agent_events import (
 from tests.unit.worker.examples import (
     PLAIN,
     Cluster,
+    G,
+    define,
     ended,
     give,
     harvested,
@@ -31,6 +34,7 @@ from tests.unit.worker.examples import (
     piece,
     ready,
     rests,
+    run_id,
     run_span,
     runs,
     seasoned,
@@ -297,3 +301,49 @@ def test_what_is_nested_deeper_is_run_first_and_takes_the_turns_of_its_root():
         last = (given[0].run.n, given[0].column.lo)
         served.append(last)
     assert served == [(5, 0), (3, 0), (4, 0), (3, 1), (2, 0), (2, 1)]
+
+
+# ---- room for what is waited for
+
+
+def crowd(parked: int, running: int, most: int) -> Cluster:
+    """Tasks of F that wait for others, and some that run; what waits here next is one too many of them, or not."""
+    cluster = ready(parked + running, max_parked=most)
+    cluster.hear(run_span(1, 0, parked + running))
+    for number in range(parked):
+        child = ChildOpened(WorkerId(number), Incarnation(50 + number), TicketId(number + 1), number)
+        cluster.tell(child, harvested(number, slots=(waits(number + 1, number),)))
+    spares = [worker.id for worker in cluster.agent._pool.workers.values() if worker.is_spare]
+    cluster.tell(*[WorkerStarted(worker, 100 + worker) for worker in spares])
+    return cluster
+
+
+def returned(*ranges: tuple[int, int], n: int) -> Say:
+    return Say(Returned(run_id(n), tuple(Range(*pair) for pair in ranges), ReturnReason.NOT_BEGUN))
+
+
+def test_tasks_that_may_wait_do_not_begin_where_half_of_those_that_may_wait_do():
+    cluster = crowd(parked=3, running=1, most=8)
+    assert cluster.hear(run_span(2, 0, 2)) == [returned((0, 2), n=2)]
+
+
+def test_what_they_wait_for_begins_and_so_does_what_never_waits():
+    cluster = crowd(parked=3, running=1, most=8)
+    assert [type(one) for one in cluster.hear(run_span(2, 0, 1, options=nested(1)))][-1:] == [Give]
+    cluster = crowd(parked=3, running=1, most=8)
+    cluster.hear(define(G))
+    assert [type(one) for one in cluster.hear(run_span(2, 0, 1, function=G))][-1:] == [Give]
+
+
+def test_where_nothing_runs_one_may_begin():
+    cluster = crowd(parked=4, running=0, most=8)
+    commands = cluster.hear(run_span(2, 0, 3))
+    assert [type(one) for one in commands if isinstance(one, (Give, Say))] == [Give, Say]
+    assert commands[-1] == returned((1, 3), n=2)
+
+
+def test_as_long_as_nobody_waits_every_slot_is_used():
+    cluster = ready(4, max_parked=1)
+    cluster.hear(run_span(1, 0, 1))
+    cluster.tell(ChildOpened(W0, CHILD, TicketId(1), 0))
+    assert [type(one) for one in cluster.hear(run_span(2, 0, 3))].count(Give) == 3
