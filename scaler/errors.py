@@ -89,6 +89,10 @@ class UnknownTagError(ScalerError):
     """No worker has, or ever had, this tag; the text lists the known ones."""
 
 
+class GraphError(ScalerError, ValueError):
+    """A graph has a cycle, lacks a key, or is asked for one it does not have; nothing of it was run."""
+
+
 class SerializationError(ScalerError):
     """A function, an argument or a result cannot be pickled; the text names the attribute path."""
 

@@ -6,11 +6,24 @@ from collections.abc import Mapping
 Resources = tuple[tuple[str, float], ...]
 
 NO_RESOURCES: Resources = ()
+#: the resource of which each task sees its own
+GPU = "gpu"
+
+#: more of anything is neither offered nor asked for
+MOST_AMOUNT = 1e12
 
 
 def resources_from(quantities: Mapping[str, float] | None) -> Resources:
     """The sorted form of a mapping; names that ask for nothing are dropped."""
     return tuple(sorted((name, float(amount)) for name, amount in (quantities or {}).items() if amount))
+
+
+def bytes_text(size_bytes: float) -> str:
+    """A size as people write it, decimal: 512 MB, 1.5 GB."""
+    for unit, factor in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size_bytes >= factor:
+            return f"{size_bytes / factor:.3g} {unit}"
+    return f"{size_bytes:.0f} bytes"
 
 
 def fits(wanted: Resources, offered: Resources) -> bool:

@@ -6,7 +6,7 @@ What a command needs beyond that is imported when it is called: a worker cluster
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ import scaler
 from scaler.cli import options
 from scaler.cli.endings import ExitCode, exit_code
 from scaler.cli.main import parent_line
-from scaler.cli.resolve import Resolved, resolve
-from scaler.cli.settings import SECTIONS
+from scaler.cli.resolve import Resolved, resolve, unknown_variables
+from scaler.cli.settings import CONFIG_VARIABLE, SECTIONS
 from scaler.errors import ConfigurationError, ScalerError
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -88,9 +88,10 @@ def _run_scheduler(**values: Any) -> int:  # Any: what click has understood
     from scaler.cli import logs, records  # noqa: PLC0415  # --help needs none of these
 
     environment = dict(os.environ)
+    _warn("scaler_scheduler", unknown_variables(environment))
     found = _resolved("scheduler", values, environment)
     config = records.scheduler_config(found, environment, _parent(values["parent_fd"]))
-    _warn("scheduler", values)
+    _warn("scaler_scheduler", options.warnings("scheduler", values))
     logs.start_logging(records.log_config(found))
     from scaler.scheduler import shell  # noqa: PLC0415  # after the first line of the log
 
@@ -102,11 +103,12 @@ def _run_worker(**values: Any) -> int:  # Any: what click has understood
     from scaler.cli import logs, records  # noqa: PLC0415  # --help needs none of these
 
     environment = dict(os.environ)
+    _warn("scaler_worker", unknown_variables(environment))
     found = _resolved("worker", values, environment)
     config = records.worker_config(
         found, environment, lambda: _running_scheduler(environment), _parent(values["parent_fd"])
     )
-    _warn("worker", values)
+    _warn("scaler_worker", options.warnings("worker", values))
     logs.start_logging(records.log_config(found))
     from scaler.worker import shell  # noqa: PLC0415  # after the first line of the log
 
@@ -141,9 +143,9 @@ def _parent(descriptor: int | None) -> int | None:
     return descriptor
 
 
-def _warn(section: str, values: dict[str, Any]) -> None:
-    for line in options.warnings(section, values):
-        _complain(f"scaler_{section}", f"warning: {line}")
+def _warn(program: str, lines: Iterable[str]) -> None:
+    for line in lines:
+        _complain(program, f"warning: {line}")
 
 
 # ---- keygen
@@ -164,6 +166,8 @@ def _keygen() -> click.Command:
 def _make_keys(directory: str) -> int:
     from scaler.net.keys import load_server, make_key_directory  # noqa: PLC0415  # nobody else here needs them
 
+    if not directory:
+        raise ConfigurationError("DIRECTORY: expected a path, not ''")
     place = Path(directory).expanduser().absolute()
     was_there = place.exists()
     if place.is_dir() and not any(place.iterdir()):
@@ -187,7 +191,7 @@ def _make_keys(directory: str) -> int:
 def _config() -> click.Command:
     parameters: list[click.Parameter] = [
         click.Argument(["section"], required=False, type=click.Choice([*SECTIONS])),
-        click.Option(["--config"], type=click.Path(), metavar="FILE", envvar="SCALER_CONFIG", help="The file to read."),
+        click.Option(["--config"], type=click.Path(), metavar="FILE", envvar=CONFIG_VARIABLE, help="The file to read."),
         click.Option(["--json", "as_json"], is_flag=True, help="For programs."),
     ]
     show = click.Command(
@@ -203,6 +207,7 @@ def _config() -> click.Command:
 def _show(section: str | None, config: str | None, *, as_json: bool) -> int:
     from scaler.cli import showing  # noqa: PLC0415  # nobody else here needs it
 
+    _warn("scaler", unknown_variables(os.environ))
     sections = [section] if section else [*SECTIONS]
     values = {setting.name: None for name in sections for setting in SECTIONS[name]} | {"config": config}
     found = {name: _resolved(name, values, os.environ) for name in sections}

@@ -53,7 +53,7 @@ def read_config_file(path: Path) -> ConfigFile:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigurationError(f"the settings file {path} cannot be read: {reason}") from None
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # a date or number that is none comes as the latter
         raise ConfigurationError(f"the settings file {path} is no YAML: {' '.join(str(error).split())}") from None
     return ConfigFile(str(path), {} if content is None else content)
 

@@ -2,18 +2,22 @@
 
 import datetime
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from scaler.resources import Resources, resources_from
+from scaler.resources import MOST_AMOUNT, Resources, resources_from
 
 T_co = TypeVar("T_co", covariant=True)
 
 _YES = frozenset(("1", "true", "yes", "on"))
 #: ten years; clocks and waits can be added to that
 _LONGEST_S = 315_360_000
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b?", re.IGNORECASE)
+#: half of it is what a worker takes by itself
+_LEAST_WORKER_BYTES = 64_000_000
 _NO = frozenset(("0", "false", "no", "off"))
 
 
@@ -41,11 +45,16 @@ def _flag(text: str) -> bool:
     return word in _YES
 
 
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError(text)
-    return count
+def count(most: int) -> Kind[int]:
+    """So many of something, at least one."""
+
+    def parse(text: str) -> int:
+        number = int(text)
+        if not 1 <= number <= most:
+            raise ValueError(text)
+        return number
+
+    return Kind(f"a whole number from 1 to {most}", "N", parse, (int,))
 
 
 def _number_above_0(text: str) -> float:
@@ -84,7 +93,9 @@ def _quantities(text: str) -> Resources:
         name, equals, amount = word.partition("=")
         if not name.strip() or not equals:
             raise ValueError(text)
-        amounts[name.strip()] = _number_above_0(amount)
+        amounts[name.strip()] = number = _number_above_0(amount)
+        if number > MOST_AMOUNT:
+            raise ValueError(text)
     return resources_from(amounts)
 
 
@@ -96,7 +107,32 @@ def _moment(text: str) -> float:
         return datetime.datetime.fromisoformat(text.strip()).timestamp()
 
 
+def _worker_memory(text: str) -> int:
+    size_bytes = _size(text)
+    if size_bytes < _LEAST_WORKER_BYTES:
+        raise ValueError(text)
+    return size_bytes
+
+
+def _size(text: str) -> int:
+    """Bytes of `500M` or `2 GB`, which are decimal, or of `300Mi` or `2GiB`, which are binary."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text)
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** ("kmgt".index(unit.lower()) + 1))
+
+
+def _preload(text: str) -> str:
+    from scaler.worker.preload import parse_preload  # noqa: PLC0415  # few have one
+
+    parse_preload(text)
+    return text.strip()
+
+
 def _path(text: str) -> Path:
+    if not text:  # which would be the working directory
+        raise ValueError(text)
     return Path(text).expanduser()
 
 
@@ -115,20 +151,27 @@ def _one_of(*choices: str) -> Kind[str]:
 TEXT = Kind("text", "TEXT", str)
 ADDRESS = Kind("an address such as tcp://host:8516, host:8516 or ipc://name", "ADDRESS", str)
 FLAG = Kind("true or false", "", _flag, (bool,), is_flag=True)
-COUNT = Kind("a whole number from 1", "N", _count, (int,))
 SECONDS = Kind("a number of seconds above 0, up to ten years", "SECONDS", _seconds_above_0, (int, float))
 SECONDS_OR_0 = Kind("a number of seconds from 0, up to ten years", "SECONDS", _seconds, (int, float))
 FILE = Kind("a path", "PATH", _path, is_path=True)
 NAMES = Kind("names, divided by commas", "NAME", lambda text: _words(text, ","), separator=",")
 FILES = Kind("paths, divided by commas", "PATH", lambda text: _words(text, ","), separator=",", is_path=True)
 FOLDERS = Kind("folders, divided by colons", "FOLDER", lambda text: _words(text, ":"), separator=":", is_path=True)
-QUANTITIES = Kind("quantities above 0 such as gpu=2", "NAME=AMOUNT", _quantities, (str, dict), separator=",")
+QUANTITIES = Kind(
+    f"quantities above 0, up to {MOST_AMOUNT:g}, such as gpu=2",
+    "NAME=AMOUNT",
+    _quantities,
+    (str, dict),
+    separator=",",
+)
 MOMENT = Kind(
     "a moment, as seconds since 1970 or like 2026-11-22T12:00",
     "MOMENT",
     _moment,
     (int, float, str, datetime.datetime),
 )
+WORKER_MEMORY = Kind("a size from 64M, such as 500M, 2G or 2Gi", "SIZE", _worker_memory)
+PRELOAD = Kind("module:function or module:function('a', k=1)", "CALL", _preload)
 LEVEL = _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 LOG_FORMAT = _one_of("text", "kv", "json")
 EVENT_LOOP = _one_of("builtin", "uvloop")

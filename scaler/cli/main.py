@@ -10,6 +10,7 @@ from collections.abc import Sequence
 _STANDARD_DESCRIPTORS = 3
 _PARENT_OPTION = "--parent-fd"
 _LAST_DESCRIPTOR = 2**31 - 1
+_DIGITS = len(str(_LAST_DESCRIPTOR))
 
 
 def main() -> None:
@@ -57,10 +58,12 @@ def _end_with_parent(arguments: list[str]) -> None:
 
 def parent_line(arguments: Sequence[str]) -> int | None:
     """The descriptor of the line to whoever started us, if one is named; what cannot be one is told by the command."""
-    if _PARENT_OPTION not in arguments[:-1]:
-        return None
-    text = arguments[arguments.index(_PARENT_OPTION) + 1]
-    return int(text) if text.isdecimal() and int(text) <= _LAST_DESCRIPTOR else None
+    text = ""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        option, equals, value = word.partition("=")
+        if option == _PARENT_OPTION:
+            text = value if equals else following
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS and int(text) <= _LAST_DESCRIPTOR else None
 
 
 def _await_end_of_parent(descriptor: int) -> None:

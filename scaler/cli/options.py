@@ -7,7 +7,7 @@ import click
 from click.shell_completion import CompletionItem
 
 from scaler.cli.kinds import Kind
-from scaler.cli.settings import DISCARDED, SECTIONS, Discarded, Setting
+from scaler.cli.settings import CONFIG_VARIABLE, DISCARDED, SECTIONS, Discarded, Setting
 
 #: how `complete` is called by click
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -22,8 +22,8 @@ def parameters(section: str) -> list[click.Parameter]:
             ["--config"],
             type=click.Path(),
             metavar="FILE",
-            envvar="SCALER_CONFIG",
-            help="A YAML file of settings.  [env: SCALER_CONFIG]",
+            envvar=CONFIG_VARIABLE,
+            help=f"A YAML file of settings.  [env: {CONFIG_VARIABLE}]",
         ),
         click.Option(["--parent-fd"], type=int, hidden=True),
         *(_discarded(option) for option in DISCARDED[section]),

@@ -11,7 +11,7 @@ from scaler.errors import AddressError, ConfigurationError
 from scaler.net.addresses import Address, TcpAddress, parse_address
 from scaler.net.connection_file import monitor_address
 from scaler.scheduler.config import SchedulerConfig
-from scaler.worker.config import TOLD_LATER, WorkerClusterConfig
+from scaler.worker.config import TOLD_LATER, WorkerClusterConfig, visible_devices
 
 FIRST_PORT, LAST_PORT = 8516, 8545
 
@@ -56,6 +56,7 @@ def worker_config(
         worker_names=found[settings.WORKER_NAMES],
         tags=found[settings.TAGS],
         resources=found[settings.RESOURCES],
+        devices=_devices(found, environment),
         heartbeat_interval_s=found[settings.HEARTBEAT_INTERVAL],
         death_timeout_s=found[settings.DEATH_TIMEOUT],
         grace_s=found[settings.GRACE],
@@ -64,6 +65,9 @@ def worker_config(
         insecure=found[settings.INSECURE],
         insecure_off_loopback=found[settings.INSECURE_OFF_LOOPBACK],
         python_path=found[settings.PYTHON_PATH],
+        preload=found[settings.PRELOAD] or "",
+        max_tasks_per_worker=found[settings.MAX_TASKS_PER_WORKER],
+        memory_limit_bytes=found[settings.MEMORY_LIMIT],
         parent_fd=parent_fd,
         environment=environment,
     )
@@ -102,6 +106,13 @@ def _scheduler_address(
         where = found.where(settings.ADDRESS)
         raise AddressError(f"{where}: {address} is where nobody listens: give the port the scheduler has printed")
     return str(address)
+
+
+def _devices(found: Resolved, environment: Mapping[str, str]) -> tuple[str, ...]:
+    try:
+        return visible_devices(found[settings.RESOURCES], environment)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{found.where(settings.RESOURCES)}: {error}") from None
 
 
 def _workers(found: Resolved) -> int:

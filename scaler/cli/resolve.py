@@ -1,16 +1,22 @@
 """Where the value of each setting comes from: command line, then environment, then file, then default. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
-from scaler.cli.settings import SECTIONS, Setting
+from scaler.cli.settings import CONFIG_VARIABLE, SECTIONS, VARIABLE_PREFIX, Setting
 from scaler.errors import ConfigurationError
 
 T = TypeVar("T")
 
 #: what was typed, by the name of the setting: the words of an option, or whether a flag is set
 Typed = Mapping[str, Sequence[str] | bool]
+
+#: what Kubernetes sets in every container for a service, which may well be called scaler
+_OF_A_SERVICE = re.compile(r"_SERVICE_HOST$|_SERVICE_PORT(_|$)|_PORT(_\d+_|$)")
+#: all begin alike, so that names have to be closer than words
+_ALIKE = 0.8
 
 COMMAND_LINE, ENVIRONMENT, FILE, DEFAULT = "command line", "environment", "file", "default"
 
@@ -63,6 +69,22 @@ def resolve(section: str, typed: Typed, environment: Mapping[str, str], file: En
     return Resolved({setting.name: _find(setting, section, typed, environment, file) for setting in SECTIONS[section]})
 
 
+def unknown_variables(environment: Mapping[str, str]) -> list[str]:
+    """A line about each variable that looks like one of ours and that nobody reads, with what may have been meant."""
+    settings = (setting for table in SECTIONS.values() for setting in table)
+    known = {CONFIG_VARIABLE, *(name for setting in settings for name in setting.variables)}
+    ours = (name for name in environment if name.startswith(VARIABLE_PREFIX) and not _OF_A_SERVICE.search(name))
+    unknown = sorted(name for name in ours if name not in known)
+    return [f"the variable {name} means nothing; {_hint(name, known)}" for name in unknown]
+
+
+def _hint(name: str, known: set[str]) -> str:
+    import difflib  # noqa: PLC0415  # few need it
+
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=_ALIKE)
+    return f"did you mean {near[0]}?" if near else "see --help for those that do"
+
+
 def _find(
     setting: Setting[object], section: str, typed: Typed, environment: Mapping[str, str], file: Entries | None
 ) -> Found:
@@ -86,7 +108,7 @@ def _parsed(setting: Setting[object], text: str, where: str) -> object:
     try:
         return setting.kind.parse(text)
     except (ValueError, OverflowError):
-        raise ConfigurationError(f"{where}: expected {setting.kind.expected}, not {text!r}") from None
+        raise ConfigurationError(f"{where}: expected {setting.kind.expected}, not {text!r:.200}") from None
 
 
 def _forbid_unless_typed(setting: Setting[object], where: str) -> None:

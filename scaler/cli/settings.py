@@ -13,7 +13,11 @@ from scaler.cli import kinds
 from scaler.cli.kinds import Kind, T_co
 from scaler.cluster.discarded import HARMLESS, REMEDIES
 from scaler.resources import NO_RESOURCES, Resources
-from scaler.worker.config import default_workers
+from scaler.worker.config import MOST_PARKED, MOST_THREADS, MOST_WORKERS, default_workers
+
+VARIABLE_PREFIX = "SCALER_"
+#: names the file of settings
+CONFIG_VARIABLE = "SCALER_CONFIG"
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,7 @@ class Setting(Generic[T_co]):
     @property
     def variables(self) -> tuple[str, ...]:
         """The environment variables it is read from, first come first served."""
-        return (self.variable or f"SCALER_{self.name.upper()}", *self.also_read)
+        return (self.variable or f"{VARIABLE_PREFIX}{self.name.upper()}", *self.also_read)
 
     @property
     def label(self) -> str:
@@ -157,17 +161,17 @@ ADDRESS: Setting[str | None] = Setting(
 )
 WORKERS = Setting(
     "workers",
-    kinds.COUNT,
+    kinds.count(MOST_WORKERS),
     1,
     "How many workers to start.",
     "the CPUs it may use",
     spellings=("-n", "--workers", "--num-of-workers"),
     measured=default_workers,
 )
-THREADS = Setting("threads", kinds.COUNT, 1, "How many tasks a worker runs at once, in threads.")
+THREADS = Setting("threads", kinds.count(MOST_THREADS), 1, "How many tasks a worker runs at once, in threads.")
 MAX_PARKED: Setting[int | None] = Setting(
     "max_parked",
-    kinds.COUNT,
+    kinds.count(MOST_PARKED),
     None,
     "How many tasks may wait for tasks that they have submitted, each with a spare worker in its place.",
     "64, or four for each that can run if that is more",
@@ -212,12 +216,32 @@ END_TIME: Setting[float | None] = Setting(
     "never",
     also_read=("SLURM_JOB_END_TIME",),
 )
+MEMORY_LIMIT: Setting[int | None] = Setting(
+    "memory_limit",
+    kinds.WORKER_MEMORY,
+    None,
+    "What a worker and its processes may use, such as 500M or 2G: the task that passes it fails.",
+)
 PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "python_path",
     kinds.FOLDERS,
     (),
     "Where tasks look for modules first; may be repeated.",
     "the working directory alone",
+)
+
+PRELOAD: Setting[str | None] = Setting(
+    "preload",
+    kinds.PRELOAD,
+    None,
+    "What every worker calls before its first task, as module:function or module:function('a', k=1).",
+)
+MAX_TASKS_PER_WORKER: Setting[int | None] = Setting(
+    "max_tasks_per_worker",
+    kinds.count(1_000_000_000),
+    None,
+    "After so many tasks a worker makes room for a new one.",
+    "as many as there are",
 )
 
 # ---- the tables
@@ -244,7 +268,10 @@ WORKER: Table = (
     DEATH_TIMEOUT,
     GRACE,
     END_TIME,
+    MEMORY_LIMIT,
     PYTHON_PATH,
+    PRELOAD,
+    MAX_TASKS_PER_WORKER,
     *SHARED,
 )
 SECTIONS = {"scheduler": SCHEDULER, "worker": WORKER}

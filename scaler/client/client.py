@@ -15,12 +15,14 @@ from itertools import count
 from types import TracebackType
 from typing import Any, Self
 
-from scaler.client import waiting
+from scaler.client import dask_graphs, waiting
 from scaler.client.config import ClientConfig, client_config
 from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
+from scaler.client.graphs import submit_graph
 from scaler.client.io_thread import IoThread, living
 from scaler.client.mapping import Calls, calls_of, starred_calls_of
+from scaler.client.posting import PostedColumn
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink, Sink, SubmitSink
 from scaler.client.waits import require_may_wait
@@ -37,6 +39,7 @@ from scaler.ledger.events import (
 from scaler.payload import nested
 from scaler.payload.calls import columns, pickle_call
 from scaler.payload.functions import PickledFunction, pickle_function
+from scaler.payload.inputs import collecting
 from scaler.protocol import BatchOptions
 
 #: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
@@ -61,6 +64,9 @@ class Client:
     Inside a task, `Client()` and any client that was sent there or made for the same scheduler submit through the
     task's own worker: no address, key or connection is needed. What a task has submitted is cancelled when it ends.
     """
+
+    #: dask asks it of whatever it is given for a scheduler; our calls block, their futures can be awaited
+    asynchronous = False
 
     def __init__(
         self,
@@ -116,12 +122,12 @@ class Client:
         self._require_open()
         call_shape(fn).check(args, kwargs)
         function = pickle_function(fn)
-        call = pickle_call(args, kwargs)
+        call, futures = self._pickle(args, kwargs)
         with self._io.lock:
             self._require_open()
             sink = self._open_sink(function, BatchOptions(name=function.name))
             index, future = sink.add()
-            self._io.post_call(sink.batch, index, call)
+            self._io.post_call(sink.batch, index, call, futures)
         if self._io.is_over:  # it may have told the sink so before this future was in it
             sink.abort(self._io.error)
         return future
@@ -154,6 +160,32 @@ class Client:
             return_exceptions=return_exceptions,
         )
 
+    def get(self, graph: Any, keys: Any, block: bool = True) -> Any:  # noqa: FBT001, FBT002  # positional in the API users bring along
+        """The values of the keys of a graph, as a dict in the order of the keys; with `block` False, their futures.
+
+        A graph maps keys to data or to `(callable, argument, …)`, where an argument that is a key stands for its value
+        and any other for itself. Only what the keys need is run. A cycle or an unknown key is a `GraphError` before
+        anything runs. For a graph of dask's, keys may be in lists, and the values are returned in the same lists.
+        """
+        if dask_graphs.is_dask(graph, keys):
+            futures = dask_graphs.submit_keys(self._submit_positional, graph, keys)
+            return dask_graphs.results(futures) if block else futures
+        found = submit_graph(self._submit_positional, graph, keys)
+        if not block:
+            return {
+                key: value if isinstance(value, ScalerFuture) else self.submit(_itself, value)
+                for key, value in found.items()
+            }
+        return {key: value.result() if isinstance(value, ScalerFuture) else value for key, value in found.items()}
+
+    def compute(self, *collections: Any, optimize_graph: bool = True) -> ScalerFuture | list[ScalerFuture]:
+        """Compute dask collections; the future of the result of one, or a list of them for several."""
+        futures = dask_graphs.submit_collections(self._submit_positional, collections, optimize_graph=optimize_graph)
+        return futures[0] if len(futures) == 1 else futures
+
+    def _submit_positional(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> ScalerFuture:
+        return self.submit(fn, *args)
+
     def gather(self, futures: Iterable[ScalerFuture], *, return_exceptions: bool = False) -> list[Any]:
         """The results of the futures in their order; see `scaler.gather`."""
         return waiting.gather(futures, return_exceptions=return_exceptions)
@@ -175,13 +207,17 @@ class Client:
         require_may_wait("map")
         self._require_open()
         function = pickle_function(fn)
-        sink = MapSink(self._next_batch())
+        sink = MapSink(self._next_batch(), function.name)
         self._announce(sink, function, BatchOptions(name=function.name))
         size = 0
         try:
             elements, as_calls = calls
-            for column in columns(elements, 0, as_calls):
-                self._io.post(TasksAppended(sink.batch, column))
+            for column, futures in columns(elements, 0, as_calls):
+                if futures:
+                    self._require_own(future for among in futures.values() for future in among)
+                    self._io.post(PostedColumn(sink.batch, column, futures))
+                else:
+                    self._io.post(TasksAppended(sink.batch, column))
                 size = column.hi
             self._io.post(BatchClosed(sink.batch))
             results, failed = sink.collect(size)
@@ -196,6 +232,20 @@ class Client:
             raise error
         return results
 
+    def _pickle(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[bytes, tuple[ScalerFuture, ...]]:
+        """A call in bytes, and the futures among its arguments."""
+        with collecting() as found:
+            call = pickle_call(args, kwargs)
+        futures = found.take()
+        if futures:
+            self._require_own(futures)
+        return call, futures
+
+    def _require_own(self, futures: Iterable[ScalerFuture]) -> None:
+        for future in futures:
+            if future.task.batch.owner != self._incarnation:
+                raise ValueError(f"{future!r} is a future of another client, whose scheduler has it: pass its result()")
+
     # ---- batches
 
     def _next_batch(self) -> BatchId:
@@ -209,7 +259,7 @@ class Client:
         key = (function.id, options)
         sink = self._open.get(key)
         if sink is None:
-            sink = self._open[key] = SubmitSink(self._count_batch(), self._io.unwant)
+            sink = self._open[key] = SubmitSink(self._count_batch(), function.name, self._io.unwant)
             self._announce(sink, function, options)
             if len(self._open) > OPEN_BATCHES:
                 _, oldest = self._open.popitem(last=False)
@@ -260,6 +310,10 @@ class Client:
     def __reduce__(self) -> tuple[Any, ...]:
         epoch = self._io.epoch if self._face is None else 0
         return _reconnect, (type(self), self._profiling, replace(self._config, environment={}), epoch)
+
+
+def _itself(value: Any) -> Any:  # Any: data of a graph
+    return value
 
 
 def _reconnect(kind: type[Client], profiling: bool, config: ClientConfig, epoch: int) -> Client:  # noqa: FBT001  # pickled by position

@@ -43,7 +43,7 @@ def client_config(
         name=_name(name),
         timeout_s=_seconds("timeout_seconds", timeout_s, math.inf),
         heartbeat_interval_s=_seconds("heartbeat_interval_seconds", heartbeat_interval_s, _LONGEST_HEARTBEAT_S),
-        key_file=Path(key_file) if key_file is not None else None,
+        key_file=_key_file(key_file),
         insecure=insecure,
         insecure_off_loopback=insecure_off_loopback,
         environment=dict(os.environ),
@@ -65,6 +65,12 @@ def _name(value: object) -> str:
             f"name must be printable text of at most {LONGEST_LABEL} characters, but is {value!r:.50}"
         )
     return value
+
+
+def _key_file(value: str | os.PathLike[str] | None) -> Path | None:
+    if value == "":  # which would be the working directory
+        raise ConfigurationError("key_file must name a file or a key directory, but is ''")
+    return None if value is None else Path(value)
 
 
 def _address_text(address: object) -> str:

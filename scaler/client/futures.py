@@ -20,7 +20,12 @@ from typing import Any, Protocol
 
 from scaler.client.waits import Waiters, is_io_thread, require_may_wait, wait_by
 from scaler.ids import TaskId
-from scaler.payload.values import Outcome
+from scaler.payload import inputs
+from scaler.payload.functions import split_frames
+from scaler.payload.values import Outcome, dump_outcome
+from scaler.protocol import Cause, Failure
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, VALUE, Frame
 
 _CHANGES = threading.Lock()
 # so that a forked child finds it free, and whole futures
@@ -36,6 +41,10 @@ class Sealed(Protocol):
 
     def open(self) -> Outcome:
         """The value or the exception; threads that ask at the same time may each call it."""
+        ...
+
+    def pickled(self) -> bytes | None:
+        """The bytes of the value, if it is one."""
         ...
 
 
@@ -78,7 +87,12 @@ class ScalerFuture(Future[Any]):
         return self.__dict__[name]
 
     def __reduce__(self) -> str | tuple[Any, ...]:  # Any: as the base class declares it
-        raise TypeError("a future cannot be pickled; pass its result()")
+        """Among the arguments of a call a future stands for its value; elsewhere it cannot be pickled."""
+        sealed = self._sealed
+        if self._state != FINISHED or (self._exception if sealed is None else sealed.failed):
+            return inputs.stand_in(self)
+        data = sealed.pickled() if sealed is not None else None
+        return inputs.stand_in_for_value(self.result()) if data is None else inputs.stand_in_for_pickled(data)
 
     def __repr__(self) -> str:
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
@@ -91,7 +105,12 @@ class ScalerFuture(Future[Any]):
     @property
     def task_id(self) -> str:
         """The name of the task: client, batch and index."""
-        return str(self._origin.task_id(self._index))
+        return str(self.task)
+
+    @property
+    def task(self) -> TaskId:
+        """The same as the scheduler writes it."""
+        return self._origin.task_id(self._index)
 
     def done(self) -> bool:
         """Whether the task has finished, failed or been cancelled."""
@@ -169,6 +188,18 @@ class ScalerFuture(Future[Any]):
                 if not isinstance(error, Exception) and not is_io_thread():
                     raise
                 LOGGER.exception("exception calling callback for %r", self)
+
+    def outcome(self) -> tuple[int, tuple[Frame, ...]] | None:
+        """What became of the task, as status and bytes for other tasks that need it; None while it is not done."""
+        if self._state not in _DONE:
+            return None
+        if self._state != FINISHED:
+            return FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),)
+        sealed = self._sealed
+        if sealed is not None and (data := sealed.pickled()) is not None:
+            return VALUE, tuple(split_frames(data))
+        status, data = dump_outcome(self._exception if sealed is None else sealed.open().error, self._result)
+        return status, tuple(split_frames(data))
 
     # ---- in a forked child
 

@@ -14,7 +14,8 @@ from collections import deque
 
 from scaler.client import waker
 from scaler.client.config import ClientConfig
-from scaler.client.posting import Posted, taken
+from scaler.client.futures import ScalerFuture
+from scaler.client.posting import Posted, PostedColumn, taken
 from scaler.client.sinks import Sink
 from scaler.client.unattended import Unattended
 from scaler.client.waits import become_io_thread
@@ -136,7 +137,7 @@ class IoThread:
         """Nobody waits for outcomes of this batch any more."""
         self._sinks.pop(batch, None)
 
-    def post(self, *events: LedgerEvent) -> None:
+    def post(self, *events: LedgerEvent | PostedColumn) -> None:
         """Tell the ledger, in order."""
         if not self._is_started:
             self._start()
@@ -144,9 +145,9 @@ class IoThread:
         if self._asleep:
             self._waker.wake()
 
-    def post_call(self, batch: BatchId, index: int, call: bytes) -> None:
-        """Tell the ledger of one more call; neighbours that wait together travel together."""
-        self._posted.append((batch, index, call))
+    def post_call(self, batch: BatchId, index: int, call: bytes, futures: tuple[ScalerFuture, ...] = ()) -> None:
+        """Tell the ledger of one more call and the futures in it; neighbours that wait together travel together."""
+        self._posted.append((batch, index, call, futures))
         if self._asleep:
             self._waker.wake()
 
@@ -315,6 +316,8 @@ class IoThread:
                     self._linked.set()
                 case link_events.LinkDown():
                     ledger_events.append(LinkDown())
+                case link_events.Advised(text):
+                    _tell(text)
                 case link_events.GaveUp(error):
                     self._error = self._error or error
                     return False

@@ -1,15 +1,31 @@
-"""What other threads leave for the I/O thread: events for the ledger, and single calls that may travel together."""
+"""What other threads leave for the I/O thread: events for the ledger, and single calls that may travel together.
+
+Futures among the arguments of calls are named here, in the thread that settles them: so what has become of one is
+either told with the calls that need it, or comes to the ledger later.
+"""
 
 from collections import deque
 
+from msgspec import Struct
+
+from scaler.client.futures import ScalerFuture
 from scaler.ids import BatchId
 from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.events import TasksAppended
-from scaler.payload.calls import MAX_COLUMN_CALLS, joined_column, single_column
-from scaler.protocol.columns import MAX_FRAME_BYTES
+from scaler.payload.calls import MAX_COLUMN_CALLS, Futures, joined_column, single_column
+from scaler.protocol.columns import MAX_FRAME_BYTES, ArgumentColumn
 
-PostedCall = tuple[BatchId, int, bytes]
-Posted = LedgerEvent | PostedCall
+
+class PostedColumn(Struct, frozen=True):
+    """The next calls of a batch, and the futures among their arguments."""
+
+    batch: BatchId
+    column: ArgumentColumn
+    futures: Futures
+
+
+PostedCall = tuple[BatchId, int, bytes, tuple[ScalerFuture, ...]]
+Posted = LedgerEvent | PostedCall | PostedColumn
 
 
 def taken(posted: deque[Posted]) -> list[LedgerEvent]:
@@ -34,14 +50,27 @@ def taken(posted: deque[Posted]) -> list[LedgerEvent]:
         if joining:
             events.append(_appended(joining))
             joining, size = [], 0
-        events.append(item)  # type: ignore[arg-type]  # tuples are calls, and dealt with above
+        if isinstance(item, PostedColumn):
+            events.append(_with_futures(item.batch, item.column, item.futures))
+        else:
+            events.append(item)  # type: ignore[arg-type]  # tuples are calls, and dealt with above
     if joining:
         events.append(_appended(joining))
     return events
 
 
 def _appended(calls: list[PostedCall]) -> TasksAppended:
-    batch, lo, first = calls[0]
+    batch, lo, first, futures = calls[0]
     if len(calls) == 1:
-        return TasksAppended(batch, single_column(lo, first))
-    return TasksAppended(batch, joined_column(lo, [call for _, _, call in calls]))
+        column = single_column(lo, first)
+        return _with_futures(batch, column, {lo: futures}) if futures else TasksAppended(batch, column)
+    column = joined_column(lo, [call for _, _, call, _ in calls])
+    found = {index: among for _, index, _, among in calls if among}
+    return _with_futures(batch, column, found) if found else TasksAppended(batch, column)
+
+
+def _with_futures(batch: BatchId, column: ArgumentColumn, futures: Futures) -> TasksAppended:
+    dependencies = {index: tuple(future.task for future in among) for index, among in futures.items()}
+    each = dict.fromkeys(future for among in futures.values() for future in among)
+    known = tuple((future.task, outcome) for future in each if (outcome := future.outcome()) is not None)
+    return TasksAppended(batch, column, dependencies, known)

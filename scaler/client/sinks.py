@@ -4,6 +4,7 @@
 """
 
 import copy
+import functools
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -21,7 +22,7 @@ from scaler.payload.values import (
     load_value,
 )
 from scaler.protocol import Failure
-from scaler.protocol.columns import REFERENCE, VALUE, words
+from scaler.protocol.columns import FAILED, REFERENCE, VALUE, words
 
 
 class Sink(Protocol):
@@ -58,16 +59,20 @@ class Sink(Protocol):
 class SealedValue:
     """One outcome as it came off the wire."""
 
-    __slots__ = ("_attempts", "_data", "_status", "failed")
+    __slots__ = ("_attempts", "_data", "_status", "_task", "failed")
 
-    def __init__(self, status: int, data: bytes, attempts: int) -> None:
+    def __init__(self, status: int, data: bytes, attempts: int, task: str) -> None:
         self._attempts = attempts
+        self._task = task
         self._status = status
         self._data = data
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        return load_value(self._status, self._data, self._attempts)
+        return load_value(self._status, self._data, self._attempts, self._task)
+
+    def pickled(self) -> bytes | None:
+        return self._data if self._status == VALUE else None
 
 
 class SealedError:
@@ -83,12 +88,21 @@ class SealedError:
     def open(self) -> Outcome:
         return Outcome(None, copy.copy(self._error))
 
+    def pickled(self) -> bytes | None:
+        return None
+
+
+def _told(batch: BatchId, name: str, index: int) -> str:
+    """Which task it is and of what function, as workers say it of what tasks raise."""
+    return f"in task {TaskId(batch, index)} ({name})"
+
 
 class SubmitSink:
-    """The futures of a batch that `submit` appends to."""
+    """The futures of a batch that `submit` appends to; `name` is what its function is called."""
 
-    def __init__(self, batch: BatchId, unwant: Callable[[BatchId, int], None]) -> None:
+    def __init__(self, batch: BatchId, name: str, unwant: Callable[[BatchId, int], None]) -> None:
         self.batch = batch
+        self._name = name
         self._unwant = unwant
         self._next_index = 0
         #: all and only futures without an outcome
@@ -111,7 +125,9 @@ class SubmitSink:
     def resolve(self, done: Resolve) -> None:
         column = done.column
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
-        view, take = memoryview(data), self._futures.pop
+        # a large result is alone, and worth no second copy
+        view = memoryview(data) if column.count > 1 else data
+        take = self._futures.pop
         start = column.base
         for index, status, end in zip(
             range(column.lo, column.hi),
@@ -121,7 +137,9 @@ class SubmitSink:
         ):
             future = take(index, None)
             if future is not None:
-                future.settle(SealedValue(status, bytes(view[start - column.base : end - column.base]), done.attempts))
+                task = _told(self.batch, self._name, index) if status == FAILED else ""
+                value = bytes(view[start - column.base : end - column.base])
+                future.settle(SealedValue(status, value, done.attempts, task))
             start = end
 
     def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
@@ -129,7 +147,8 @@ class SubmitSink:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    future.settle(SealedError(exception_from_failure(failure)))
+                    task = _told(self.batch, self._name, index)
+                    future.settle(SealedError(exception_from_failure(failure, task=task)))
 
     def began(self, ranges: Iterable[Range]) -> None:
         for lo, hi in ranges:
@@ -160,10 +179,11 @@ Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
 class MapSink:
-    """The columns of one `map`, for the one thread that waits for them."""
+    """The columns of one `map`, for the one thread that waits for them; `name` is what its function is called."""
 
-    def __init__(self, batch: BatchId) -> None:
+    def __init__(self, batch: BatchId, name: str) -> None:
         self.batch = batch
+        self._tell = functools.partial(_told, batch, name)
         self._parts: SimpleQueue[Part] = SimpleQueue()
 
     def resolve(self, done: Resolve) -> None:
@@ -205,20 +225,20 @@ class MapSink:
         wait_by(attempt, None)
         return found[0]
 
-    @staticmethod
     def _place(
+        self,
         part: Resolve | tuple[tuple[Range, ...], Failure],
         results: list[Any],
         failed: list[int],
     ) -> int:
         if isinstance(part, Resolve):
             column = part.column
-            values, wrong = load_column(column, part.attempts)
+            values, wrong = load_column(column, part.attempts, self._tell)
             results[column.lo : column.hi] = values
             failed.extend(wrong)
             return column.count
         ranges, failure = part
         for lo, hi in ranges:
             failed.extend(range(lo, hi))
-            results[lo:hi] = [exception_from_failure(failure) for _ in range(lo, hi)]
+            results[lo:hi] = [exception_from_failure(failure, task=self._tell(index)) for index in range(lo, hi)]
         return sum(hi - lo for lo, hi in ranges)

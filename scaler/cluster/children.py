@@ -15,8 +15,10 @@ import threading
 import weakref
 from collections.abc import Callable, Sequence
 
-from scaler.errors import SchedulerError
+from scaler.errors import ConfigurationError, ScalerError, SchedulerError
 
+#: the exit code of a command that cannot use what it was told
+BAD_INPUT = 2
 _LINE_BYTES = 4096
 
 
@@ -55,19 +57,27 @@ class Child:
         return self._process.pid
 
     def wait_ready(self, timeout_s: float) -> str:
-        """What the child said when it was ready; `SchedulerError` if it ended or said nothing in time."""
+        """What the child said when it was ready; `SchedulerError` if it ended or said nothing in time.
+
+        A child that cannot use what it was told is a `ConfigurationError` in its own words.
+        """
         self._line.settimeout(timeout_s)
         text = b""
         try:
             while not text.endswith(b"\n"):
                 data = self._read()
                 if not data:
-                    code, why = self._process.wait(), text.decode() or "see what it said on stderr"
-                    raise SchedulerError(f"{self._name} ended with exit code {code} before it was ready: {why}")
+                    raise self._failure(self._process.wait(), text.decode(errors="replace"))
                 text += data
         except TimeoutError:
             raise SchedulerError(f"{self._name} was not ready after {timeout_s:g} s") from None
         return text.decode().strip()
+
+    def _failure(self, code: int, why: str) -> ScalerError:
+        if code == BAD_INPUT and why:
+            return ConfigurationError(f"{self._name}: {why}")
+        why = why or "see what it said on stderr"
+        return SchedulerError(f"{self._name} ended with exit code {code} before it was ready: {why}")
 
     def _read(self) -> bytes:
         try:

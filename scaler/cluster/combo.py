@@ -15,7 +15,7 @@ from typing import Any, Self, SupportsFloat, SupportsIndex
 from scaler.cluster.children import Child
 from scaler.cluster.discarded import HARMLESS, REMEDIES
 from scaler.errors import ConfigurationError
-from scaler.worker.config import TOLD_LATER
+from scaler.worker.config import MOST_THREADS, MOST_WORKERS, TOLD_LATER
 
 START_TIMEOUT_S = 30.0
 #: of each child; workers go first, so that the scheduler hears their goodbye
@@ -58,8 +58,8 @@ class SchedulerClusterCombo:
         per_worker_capabilities: Mapping[str, float] | None = None,
         **others: Any,  # Any: whatever Scaler has had for them
     ) -> None:
-        n_workers = _count("n_workers", n_workers, 0)
-        threads_per_worker = _count("threads_per_worker", threads_per_worker, 1)
+        n_workers = _count("n_workers", n_workers, 0, MOST_WORKERS)
+        threads_per_worker = _count("threads_per_worker", threads_per_worker, 1, MOST_THREADS)
         _require_seconds(
             heartbeat_interval_seconds=heartbeat_interval_seconds,
             client_timeout_seconds=client_timeout_seconds,
@@ -68,7 +68,7 @@ class SchedulerClusterCombo:
         )
         _warn_of(others)
         common = _logging(logging_paths, logging_level, logging_config_file)
-        common += ["--key-file", key_file] if key_file else []
+        common += ["--key-file", key_file] if key_file is not None else []
         scheduler = ["scheduler", address or "tcp://127.0.0.1:0", *common, "--event-loop", event_loop]
         scheduler += ["--protected" if protected else "--no-protected"]
         scheduler += [f"--client-timeout={client_timeout_seconds}", f"--worker-timeout={worker_timeout_seconds}"]
@@ -124,9 +124,9 @@ class SchedulerClusterCombo:
         return f"<SchedulerClusterCombo {self._address if self._children else 'stopped'}>"
 
 
-def _count(name: str, value: object, least: int) -> int:
-    if not isinstance(value, SupportsIndex) or (count := operator.index(value)) < least:
-        raise ConfigurationError(f"{name}: expected a whole number, {least} or more, not {value!r}")
+def _count(name: str, value: object, least: int, most: int) -> int:
+    if not isinstance(value, SupportsIndex) or not least <= (count := operator.index(value)) <= most:
+        raise ConfigurationError(f"{name}: expected a whole number from {least} to {most}, not {value!r}")
     return count
 
 

@@ -2,6 +2,7 @@
 
 from scaler.core.chunks import ChunkStore
 from scaler.core.lifecycle import ENDED
+from scaler.core.needs import Input, Needed
 from scaler.core.queue import ClassKey, Lane
 from scaler.core.runs import Run
 from scaler.core.runtimes import RunTimes
@@ -24,12 +25,14 @@ class Batch:
         "is_orphan",
         "is_resumed",
         "known_tags",
+        "needs",
         "options",
         "rivals",
         "serial",
         "spans",
         "store",
         "times",
+        "wanted",
     )
 
     def __init__(
@@ -55,6 +58,10 @@ class Batch:
         self.known_tags: tuple[str, ...] | None = None
         #: runs with claims beside the span's own run
         self.rivals: list[Run] = []
+        #: what those of its tasks need that need others and have not ended, by index
+        self.needs: dict[int, Needed] = {}
+        #: those of its tasks that others need, by index
+        self.wanted: dict[int, Input] = {}
         self._lane = self._new_lane(NO_NEEDS)
         self._lanes: dict[Needs, Lane] = {NO_NEEDS: self._lane}
 

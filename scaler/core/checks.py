@@ -1,5 +1,6 @@
 """Every invariant that spans several parts of the core, looked at the slow way; for tests."""
 
+import math
 from collections import Counter
 
 from scaler.core.batches import Batch
@@ -17,6 +18,7 @@ def check_all(managers: Managers) -> None:
     _check_queue(managers)
     managers.workers.check()
     managers.functions.check()
+    managers.tasks.inputs.check(managers.tasks.by_serial)
     managers.objects.check()
     for client in managers.clients.clients.values():
         assert set(client.batches) == {name for name in managers.tasks.batches if name.owner == client.peer}
@@ -45,7 +47,7 @@ def _check_spans(batch: Batch) -> None:
         assert end <= span.lo < span.hi <= batch.appended, (batch.id, span)
         assert before is None or before.hi < span.lo or not before.continues(span), (batch.id, before, span)
         assert (span.wait is Wait.NOTHING) == (span.state is not State.WAITING), (batch.id, span)
-        assert (span.run is not None) >= (span.state in LIVE), (batch.id, span)
+        assert (span.run is not None) >= (span.state in LIVE or span.state is State.KEPT), (batch.id, span)
         assert not (batch.is_orphan and span.state not in LIVE), (batch.id, span)
         end, present, before = span.hi, present + span.hi - span.lo, span
     assert present == batch.appended - batch.gone, batch.id
@@ -89,4 +91,11 @@ def _check_queue(managers: Managers) -> None:
             assert lane.starts() == [lo for lo, _ in spans], batch.id
             assert lane.tasks == sum(hi - lo for lo, hi in spans), batch.id
             assert lane.in_heap or not lane.tasks, batch.id
-    assert managers.tasks.queue.tasks == managers.tasks.tasks_in[State.QUEUED]
+    queue = managers.tasks.queue
+    assert queue.tasks == managers.tasks.tasks_in[State.QUEUED]
+    assert queue.tasks == sum(known.tasks for known in (*queue.classes.values(), *queue.aside.values()))
+    for key, known in queue.aside.items():
+        assert known.tasks, key
+        assert key not in queue.classes, key
+        # allocations run out: what one offers that has no end counts
+        assert not managers.workers.is_offered(key, math.inf), key

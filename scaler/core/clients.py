@@ -1,5 +1,6 @@
 """The client manager: who is connected, which batches are theirs, and what they were told."""
 
+from collections import deque
 from typing import NamedTuple
 
 from scaler.ids import BatchId, Incarnation, RunId
@@ -13,13 +14,40 @@ class Parent(NamedTuple):
     index: int  # type: ignore[assignment]  # a tuple has a method of this name
 
 
+class KeptResults(NamedTuple):
+    """What a message brought for which there was no room, left at the cluster of its run."""
+
+    run: RunId
+    lo: int
+    hi: int
+    size_bytes: int
+
+
+class Way:
+    """The way to one client: how much room there is, and what waits at clusters until there is more."""
+
+    __slots__ = ("asked_at", "asked_bytes", "is_awaited", "kept", "room_bytes")
+
+    def __init__(self, room_bytes: int) -> None:
+        #: what may be sent, as far as is known, beside what was asked for; below 0 by one message at most
+        self.room_bytes = room_bytes
+        #: whether `RoomFound` is to come
+        self.is_awaited = False
+        #: oldest first; of some of it nobody knows, or wants to know, any more
+        self.kept: deque[KeptResults] = deque()
+        #: what was asked for of it and has not come, about, and when some of that was asked for or came last
+        self.asked_bytes = 0
+        self.asked_at = 0.0
+
+
 class ClientRecord:
     """One client, operator or child."""
 
-    def __init__(self, peer: Incarnation, role: str, name: str, parent: Parent | None = None) -> None:
+    def __init__(self, peer: Incarnation, role: str, name: str, room_bytes: int, parent: Parent | None = None) -> None:
         self.peer = peer
         self.role = role
         self.name = name
+        self.way = Way(room_bytes)
         #: None but for a child: a client inside a task
         self.parent = parent
         #: its batches that are not over, oldest first
@@ -42,14 +70,15 @@ class ClientRecord:
 class ClientManager:
     """All clients and operators with a link, and all children of clusters with one."""
 
-    def __init__(self) -> None:
+    def __init__(self, window_bytes: int) -> None:
+        self._window_bytes = window_bytes
         self.clients: dict[Incarnation, ClientRecord] = {}
         #: all and only those with a parent, by its cluster
         self.children: dict[Incarnation, dict[Incarnation, ClientRecord]] = {}
 
     def join(self, peer: Incarnation, role: str, name: str, parent: Parent | None = None) -> ClientRecord:
         """A client connected, or a child spoke for the first time."""
-        record = self.clients[peer] = ClientRecord(peer, role, name, parent)
+        record = self.clients[peer] = ClientRecord(peer, role, name, self._window_bytes, parent)
         if parent is not None:
             self.children.setdefault(parent.cluster, {})[peer] = record
         return record

@@ -19,6 +19,8 @@ class CoreConfig:
     lookahead_s: float = 0.15
     #: argument bytes at one cluster, not yet finished; below the link's window
     cluster_bytes: int = 8 << 20
+    #: what may be on its way to one client and not acknowledged: the window of its link
+    window_bytes: int = 16 << 20
     #: bytes of results kept after a restart for clients that have not come back; clusters keep the rest, and are asked
     #: for it then. Four link windows of 16 MiB: enough for a quick return, little for a host
     early_bytes: int = 64 << 20

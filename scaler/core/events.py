@@ -37,6 +37,13 @@ class Received(Struct, frozen=True):
     frames: tuple[Frame, ...] = ()
 
 
+class RoomFound(Struct, frozen=True):
+    """So many bytes may be sent to a peer at once; answers `AwaitRoom`, and is no less than that asked for."""
+
+    peer: Incarnation
+    room_bytes: int
+
+
 class Slept(Struct, frozen=True):
     """The shell woke this much later than it asked for: every deadline is shifted by it."""
 
@@ -55,7 +62,7 @@ class StopAsked(Struct, frozen=True):
     reason: str
 
 
-Event = PeerJoined | PeerLost | Received | Slept | WatchersChanged | StopAsked
+Event = PeerJoined | PeerLost | Received | RoomFound | Slept | WatchersChanged | StopAsked
 
 
 class Send(Struct, frozen=True):
@@ -64,6 +71,13 @@ class Send(Struct, frozen=True):
     peer: Incarnation
     message: FromScheduler
     frames: tuple[Frame, ...] = ()
+
+
+class AwaitRoom(Struct, frozen=True):
+    """Tell by one `RoomFound` when so many bytes may be sent to a peer; nothing follows if it is lost before."""
+
+    peer: Incarnation
+    room_bytes: int
 
 
 class CutOff(Struct, frozen=True):
@@ -93,4 +107,4 @@ class Stop(Struct, frozen=True):
     reason: str
 
 
-Command = Send | CutOff | Note | Publish | Stop
+Command = Send | AwaitRoom | CutOff | Note | Publish | Stop

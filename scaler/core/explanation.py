@@ -10,7 +10,7 @@ _WAITS = {
     Wait.ARGUMENTS: "its arguments are asked for again after a restart of the scheduler",
     Wait.FUNCTION: "its function is on the way from its client",
     Wait.BACKOFF: "it failed and waits before its next attempt",
-    Wait.INPUTS: "it waits for tasks or objects among its arguments",
+    Wait.INPUTS: "it waits for {count} tasks among its arguments",
 }
 _STANDS = {
     State.HELD: "the scheduler was restarted and waits for a cluster that may have it",
@@ -18,6 +18,7 @@ _STANDS = {
     State.RETRACTING: "it is on its way back from cluster {place}, to one with a free slot",
     State.RUNNING: "it runs on cluster {place}",
     State.CANCELLING: "it is being cancelled on cluster {place}",
+    State.KEPT: "it has ended; the outcome waits at cluster {place} until its client has read what was sent before",
     State.DONE: "it is done; its result is on the way",
     State.FAILED: "it failed; the failure is on the way",
     State.CANCELLED: "it is cancelled",
@@ -30,7 +31,8 @@ def explanation(tasks: TaskManager, workers: WorkerManager, batch: Batch | None,
     if batch is None or span is None:
         return "the scheduler does not know it (any more)"
     if span.state is State.WAITING:
-        return _WAITS[span.wait]
+        needed = batch.needs.get(index)
+        return _WAITS[span.wait].format(count=needed.missing if needed is not None else 0)
     if span.state is State.QUEUED:
         return _queued(tasks, workers, batch, span, now)
     cluster = workers.clusters.get(span.run.peer) if span.run is not None else None

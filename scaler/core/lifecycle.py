@@ -16,6 +16,7 @@ class State(enum.Enum):
     RETRACTING = "retracting"  #: asked back from its cluster
     RUNNING = "running"  #: it has begun
     CANCELLING = "cancelling"  #: nobody wants it, and its cluster has not confirmed that yet
+    KEPT = "kept"  #: it has ended, and its outcome waits at its cluster for room on the way to its ledger
     DONE = "done"  #: its result is on the way to its ledger, which has not taken it yet
     FAILED = "failed"  #: as DONE, with a failure
     CANCELLED = "cancelled"  #: as DONE, without a result
@@ -38,6 +39,7 @@ class Trigger(enum.Enum):
     RETURN = "return"  #: its cluster handed it back, not begun
     RETRY = "retry"  #: its attempt failed, and it may try again after a pause
     LOSE = "lose"  #: its attempt ended with its cluster, or through no fault of its own
+    KEEP = "keep"  #: it has ended, and there is no room for its outcome on the way to its ledger
     SUCCEED = "succeed"
     FAIL = "fail"
     CANCEL = "cancel"  #: nobody wants it any more
@@ -45,6 +47,8 @@ class Trigger(enum.Enum):
     OBJECT_LOST = "object-lost"  #: its large result is gone everywhere
 
 
+#: These are at no cluster.
+AT_REST = frozenset((State.WAITING, State.HELD, State.QUEUED))
 #: A cluster has these and owes an answer for each.
 LIVE = frozenset((State.ASSIGNED, State.RETRACTING, State.RUNNING, State.CANCELLING))
 #: These end with the acknowledgement of the ledger.
@@ -59,6 +63,7 @@ _AT_A_CLUSTER = {
     Trigger.BEGIN: _to(State.RUNNING),
     Trigger.RETURN: _to(State.QUEUED),
     Trigger.UNREADY: _to(State.WAITING),
+    Trigger.KEEP: _to(State.KEPT),
     Trigger.SUCCEED: _to(State.DONE),
     Trigger.FAIL: _to(State.FAILED),
     Trigger.RETRY: _to(State.WAITING),
@@ -75,6 +80,7 @@ _BY_STATE: dict[State, dict[Trigger, frozenset[State]]] = {
     State.HELD: {
         Trigger.CLAIM: _to(State.ASSIGNED, State.RUNNING),
         Trigger.RELEASE: _to(State.QUEUED),
+        Trigger.KEEP: _to(State.KEPT),
         Trigger.SUCCEED: _to(State.DONE),
         Trigger.FAIL: _to(State.FAILED),
         Trigger.CANCEL: _to(State.CANCELLED),
@@ -89,6 +95,7 @@ _BY_STATE: dict[State, dict[Trigger, frozenset[State]]] = {
     State.ASSIGNED: _AT_A_CLUSTER | {Trigger.RETRACT: _to(State.RETRACTING)},
     State.RETRACTING: _AT_A_CLUSTER,
     State.RUNNING: {
+        Trigger.KEEP: _to(State.KEPT),
         Trigger.SUCCEED: _to(State.DONE),
         Trigger.FAIL: _to(State.FAILED),
         Trigger.RETRY: _to(State.WAITING),
@@ -103,6 +110,12 @@ _BY_STATE: dict[State, dict[Trigger, frozenset[State]]] = {
         Trigger.RETRY: _to(State.CANCELLED),
         Trigger.SUCCEED: _to(State.CANCELLED),
         Trigger.FAIL: _to(State.CANCELLED),
+    },
+    State.KEPT: {
+        Trigger.SUCCEED: _to(State.DONE),
+        Trigger.FAIL: _to(State.FAILED),
+        Trigger.LOSE: _to(State.QUEUED),
+        Trigger.CANCEL: _to(State.CANCELLED),
     },
     State.DONE: {Trigger.OBJECT_LOST: _to(State.WAITING, State.FAILED)},
 }

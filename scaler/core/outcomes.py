@@ -3,7 +3,8 @@
 from collections.abc import Iterable
 
 from scaler.core.batches import Batch
-from scaler.core.lifecycle import ENDED, State, Trigger
+from scaler.core.dependents import Dependents
+from scaler.core.lifecycle import AT_REST, ENDED, State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outbox import cut
 from scaler.core.runs import Run
@@ -15,7 +16,6 @@ from scaler.ranges import joined
 #: So often may the host of a running task vanish.
 VANISH_LIMIT = 3
 _NOT_BEGUN = (State.ASSIGNED, State.RETRACTING)
-_AT_REST = (State.WAITING, State.HELD, State.QUEUED)
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
 
 
@@ -27,13 +27,17 @@ class Outcomes:
         self._clients = managers.clients
         self._functions = managers.functions
         self._outbox = managers.outbox
+        self.dependents = Dependents(managers.tasks, managers.outbox, self.ready)
 
     # ---- ends
 
     def tell_failed(self, batch: Batch, ranges: Iterable[tuple[int, int]], failure: Failure) -> None:
         """Tell a client that tasks ended without a result."""
-        for part in cut(joined(ranges)):
+        ended = joined(ranges)
+        for part in cut(ended):
             self._outbox.send(batch.owner, TasksFailed(batch.id, part, failure))
+        if batch.wanted:
+            self.dependents.failed(batch, ended, failure)
 
     def fail(self, batch: Batch, lo: int, hi: int, trigger: Trigger, failure: Failure) -> None:
         """[lo, hi) of one span failed for a reason the scheduler knows."""
@@ -56,7 +60,10 @@ class Outcomes:
         """Nobody wants [lo, hi) any more: what is at a cluster is stopped there, the rest ends now."""
         self.beat_rivals(batch, lo, hi, None)
         for span in batch.spans.within(lo, hi):
-            if span.state in _AT_REST:
+            if span.state is State.KEPT and span.run is not None:
+                self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
+                self.cancelled(batch, span.lo, span.hi, Trigger.CANCEL)
+            elif span.state in AT_REST:
                 self.cancelled(batch, span.lo, span.hi, Trigger.CANCEL)
             elif span.run is not None and span.state not in ENDED and span.state is not State.CANCELLING:
                 self._tasks.advance(batch, span.lo, span.hi, Trigger.CANCEL)
@@ -126,6 +133,8 @@ class Outcomes:
                 counts = span.counts
                 vanished = counts.vanished + 1 if charge else counts.vanished
                 self.lose(batch, span, counts._replace(began=counts.began + 1, vanished=vanished))
+            elif span.state is State.KEPT:
+                self.lose(batch, span, span.counts._replace(began=span.counts.began + 1))
             else:
                 self.lose(batch, span, span.counts)
         for span in batch.spans.within(run.lo, run.hi):

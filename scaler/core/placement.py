@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from scaler.core.batches import Batch
+from scaler.core.inputs import sendable
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
@@ -11,6 +12,7 @@ from scaler.core.spans import Span, Wait
 from scaler.core.workers import Cluster
 from scaler.ids import FunctionId
 from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
+from scaler.protocol.columns import Frame
 
 
 class Placement:
@@ -41,6 +43,7 @@ class Placement:
             self._timers.place_at = None
             for known in classes.values():
                 known.is_starved = False
+        self._sort_out(now)
         if not classes:
             return
         if all(known.is_starved for known in classes.values()):
@@ -49,7 +52,7 @@ class Placement:
             candidates = self._everyone()
         self._offered.clear()
         for cluster in candidates:
-            if not self._queue.tasks:
+            if self._queue.is_dry:
                 break
             self._fill(cluster, now)
         self._queue.sweep()
@@ -58,6 +61,23 @@ class Placement:
             if known.key.needs.alone:
                 self._reserve(known, now)
         self._workers.refresh()
+
+    def _sort_out(self, now: float) -> None:
+        """Set the classes aside that no connected cluster could take, and bring back those that one can take now.
+
+        Asked are only classes that are new or were woken, unless offers have changed.
+        """
+        workers, queue = self._workers, self._queue
+        queue.sweep()
+        anew = workers.offering_anew
+        if anew and queue.aside:
+            queue.bring_back(lambda key: any(cluster.offers(key, now) for cluster in anew))
+        asked = [key for key, known in queue.classes.items() if workers.has_offered_more or not known.is_starved]
+        for key in asked:
+            if not workers.is_offered(key, now):
+                queue.set_aside(key)
+        anew.clear()
+        workers.has_offered_more = False
 
     def _everyone(self) -> Iterator[Cluster]:
         """Every cluster with room, the longest idle first."""
@@ -159,17 +179,23 @@ class Placement:
             return
         lo, hi = span.lo, min(span.hi, span.lo + count)
         load = cluster.load
+        inputs: tuple[Frame, ...] = ()
+        if batch.needs:
+            hi, inputs = sendable(batch, lo, hi)
         column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
         if column is None:
             self._ask_arguments(batch, span)
             return
+        if inputs and column.hi < hi:
+            _, inputs = sendable(batch, lo, column.hi)
         if cluster.is_new_function(batch.function):
             size_bytes = sum(len(frame) for frame in frames)
             self._outbox.send(cluster.peer, DefineFunction(batch.function, size_bytes), frames)
-        run = self._tasks.new_run(batch, lo, column.hi, load, column.size_bytes)
+        size_bytes = column.size_bytes + sum(map(len, inputs)) if inputs else column.size_bytes
+        run = self._tasks.new_run(batch, lo, column.hi, load, size_bytes)
         self._tasks.advance(batch, lo, column.hi, Trigger.PLACE, run=run)
-        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options)
-        self._outbox.send(cluster.peer, message, column.frames())
+        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options, len(inputs))
+        self._outbox.send(cluster.peer, message, column.frames() + inputs)
         cluster.is_alone = known.key.needs.alone
         known.pass_turn(lane)
         self._queue.classes.move_to_end(known.key)

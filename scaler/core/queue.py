@@ -6,6 +6,7 @@ What tasks submit takes the turns of the client that submitted the outermost of 
 import heapq
 from bisect import bisect_left, insort
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import NamedTuple
 
 from scaler.core.spans import Needs
@@ -134,17 +135,24 @@ class Queue:
     """Every queued task of every client."""
 
     def __init__(self) -> None:
-        #: the classes that have tasks, the one served longest ago first
+        #: the classes that have tasks, the one served longest ago first; every turn looks at all of them
         self.classes: OrderedDict[ClassKey, QueueClass] = OrderedDict()
+        #: classes with tasks that no connected cluster could take, in no other index and looked at by no turn
+        self.aside: dict[ClassKey, QueueClass] = {}
+        #: how many tasks wait for a worker
+        self.tasks = 0
+        #: classes that had no task left at some time since they were swept
+        self._emptied: dict[ClassKey, QueueClass] = {}
         self._pushes = 0
 
     def put(self, lane: Lane, lo: int, count: int) -> None:
         """A span of a lane is queued."""
-        known = self.classes.get(lane.key)
+        known = self.classes.get(lane.key) or self.aside.get(lane.key)
         if known is None:
             known = self.classes[lane.key] = QueueClass(lane.key)
         lane.put(lo, count)
         known.tasks += count
+        self.tasks += count
         if not lane.in_heap:
             known.is_starved = False
             self._pushes += 1
@@ -153,16 +161,32 @@ class Queue:
     def take(self, lane: Lane, lo: int, count: int) -> None:
         """A span of a lane is queued no longer, or not as this one."""
         lane.take(lo, count)
-        self.classes[lane.key].tasks -= count
+        self.tasks -= count
+        known = self.classes.get(lane.key) or self.aside[lane.key]
+        known.tasks -= count
+        if not known.tasks:
+            self._emptied[lane.key] = known
 
     def sweep(self) -> None:
         """Drop the classes that have no task left."""
-        for key in [key for key, known in self.classes.items() if not known.tasks]:
-            # its lanes are asked so that each knows it is in no heap any more
-            self.classes[key].head()
-            del self.classes[key]
+        for key, known in self._emptied.items():
+            if not known.tasks:
+                # its lanes are asked so that each knows it is in no heap any more
+                known.head()
+                del (self.classes if key in self.classes else self.aside)[key]
+        self._emptied.clear()
 
     @property
-    def tasks(self) -> int:
-        """How many tasks wait for a worker."""
-        return sum(known.tasks for known in self.classes.values())
+    def is_dry(self) -> bool:
+        """Whether no task waits that a connected cluster could take."""
+        return not any(known.tasks for known in self.classes.values())
+
+    def set_aside(self, key: ClassKey) -> None:
+        """No connected cluster could take tasks of this class."""
+        self.aside[key] = self.classes.pop(key)
+
+    def bring_back(self, is_offered: Callable[[ClassKey], bool]) -> None:
+        """Let turns look again at what may be taken now."""
+        for key in [key for key in self.aside if is_offered(key)]:
+            known = self.classes[key] = self.aside.pop(key)
+            known.is_starved = False

@@ -33,6 +33,7 @@ _RANGE_BYTES = 128
 #: claims and what is handed back of them may take so much: millions of runs
 MOST_CLAIM_BYTES = 256 << 20
 _UNPLACED = (State.HELD, State.QUEUED)
+_NOT_CLAIMED = (State.CANCELLING, State.KEPT)
 
 
 @dataclass(slots=True, eq=False)
@@ -262,7 +263,7 @@ class Recovery:
 
     def _claim_begun(self, batch: Batch, run: Run, lo: int, hi: int, unwanted: RangeSet, *, is_finished: bool) -> None:
         for span in batch.spans.within(lo, hi):
-            if span.state in ENDED or span.state is State.CANCELLING or span.run is run:
+            if span.state in ENDED or span.state in _NOT_CLAIMED or span.run is run or run.id in span.counts.tried:
                 continue
             unwanted.remove(span.lo, span.hi)
             if is_finished and span.state is State.HELD:

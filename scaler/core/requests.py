@@ -9,6 +9,7 @@ from scaler.core.chunks import check_offsets
 from scaler.core.clients import ClientRecord
 from scaler.core.explanation import explanation
 from scaler.core.managers import Managers
+from scaler.core.needs import Outcome
 from scaler.core.outcomes import Outcomes
 from scaler.core.placement import Placement
 from scaler.core.spans import Wait
@@ -25,13 +26,17 @@ from scaler.protocol import (
     ExplainTask,
     Explanation,
     Failure,
+    InputKnown,
     NeedFunction,
     OpenBatch,
     Taken,
 )
-from scaler.protocol.columns import ArgumentColumn, Frame
+from scaler.protocol.codec import decode_failure
+from scaler.protocol.columns import FAILED, REFERENCE, STATUSES, ArgumentColumn, Frame
 from scaler.protocol.connection import LONGEST_TEXT
+from scaler.protocol.inputs import Dependencies, read_dependencies
 from scaler.protocol.options import MAX_INDEX
+from scaler.resources import MOST_AMOUNT
 
 
 class Requests:
@@ -102,12 +107,11 @@ class Requests:
         batch = self._batch(client, message.batch)
         if batch is None:
             return
-        if message.dependencies:
-            raise ProtocolError("calls that depend on others are not served by this version")
+        frames, dependencies = _split(client, message, frames)
         column = ArgumentColumn.from_frames(message.lo, message.count, frames)
         check_offsets(column)
         if column.hi <= batch.appended:
-            self._supply(batch, column)
+            self._supply(batch, column, dependencies)
             return
         is_next = column.lo == batch.appended or (batch.is_resumed and column.lo > batch.appended)
         if not is_next or batch.is_closed or column.hi > MAX_INDEX:
@@ -115,6 +119,8 @@ class Requests:
         self._tasks.append(batch, column)
         if batch.known_tags is not None:
             self._refuse_tag(batch, column.lo, column.hi)
+        elif dependencies:
+            self._outcomes.dependents.depend(batch, dependencies)
 
     def _refuse_tag(self, batch: Batch, lo: int, hi: int) -> None:
         tags = batch.known_tags or ()
@@ -122,13 +128,24 @@ class Requests:
         text = f"no worker has, or ever had, the tag {batch.options.tag!r}; known tags: {known}"
         self._outcomes.refuse(batch, lo, hi, Failure(Cause.UNKNOWN_TAG, text[:LONGEST_TEXT], attempts=0))
 
-    def _supply(self, batch: Batch, column: ArgumentColumn) -> None:
+    def _supply(self, batch: Batch, column: ArgumentColumn, dependencies: Dependencies) -> None:
         """Arguments came again: those that are waited for are taken."""
         for span in batch.spans.within(column.lo, column.hi):
             if span.wait is Wait.ARGUMENTS:
                 for lo, hi in batch.store.missing(span.lo, span.hi):
                     batch.store.add(column.slice(lo, hi))
                 self._outcomes.ready(batch, span.lo, span.hi)
+        if dependencies:
+            self._outcomes.dependents.depend(batch, dependencies)
+
+    def input_known(self, client: ClientRecord, message: InputKnown, frames: tuple[Frame, ...]) -> None:
+        """What became of a task that others need, as its client had it."""
+        status = message.status
+        if message.task.batch.owner != client.peer or status not in STATUSES or status == REFERENCE:
+            raise ProtocolError(f"the outcome of task {message.task} is not this peer's to tell")
+        if status == FAILED:
+            decode_failure(b"".join(frames))
+        self._outcomes.dependents.known(message.task, Outcome(status, frames))
 
     def close(self, client: ClientRecord, message: CloseBatch) -> None:
         """No call follows."""
@@ -170,6 +187,19 @@ class Requests:
         self._outbox.send(client.peer, Explanation(message.task, text))
 
 
+def _split(
+    client: ClientRecord, message: AppendTasks, frames: tuple[Frame, ...]
+) -> tuple[tuple[Frame, ...], Dependencies]:
+    """The frames of the calls, and what those behind them say of which task needs which others."""
+    if not message.dependency_frames:
+        return frames, {}
+    at = max(0, len(frames) - message.dependency_frames)
+    dependencies = read_dependencies(message.lo, message.count, frames[at:])
+    if any(task.batch.owner != client.peer for tasks in dependencies.values() for task in tasks):
+        raise ProtocolError("a task depends on one of another client")
+    return frames[:at], dependencies
+
+
 def check_served(client: ClientRecord, options: BatchOptions) -> None:
     """Refuse options that no part of this scheduler honours, or not for this client: better told than ignored."""
     for name, value in (("everywhere", options.everywhere), ("durable", options.durable)):
@@ -178,9 +208,9 @@ def check_served(client: ClientRecord, options: BatchOptions) -> None:
     if client.parent is None and (options.parent or options.depth or options.root):
         raise ProtocolError("only a client inside a task can say what its tasks are nested in")
     for name, amount in options.resources:
-        if not _LEAST_AMOUNT <= amount <= _MOST_AMOUNT:
+        if not _LEAST_AMOUNT <= amount <= MOST_AMOUNT:
             raise ProtocolError(f"{amount} of resource {name!r} is nothing to count with")
 
 
-_LEAST_AMOUNT, _MOST_AMOUNT = 1e-6, 1e12
+_LEAST_AMOUNT = 1e-6
 _TAGS_SHOWN = 32

@@ -7,6 +7,7 @@ them, and changes nothing.
 from bisect import bisect_left
 
 from scaler.core.batches import Batch
+from scaler.core.flow import Flow
 from scaler.core.lifecycle import LIVE, State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outbox import cut
@@ -62,13 +63,16 @@ def check_outcomes(column: ResultColumn) -> None:
 class _Piece:
     """A part of a result message that is wanted, being dealt with."""
 
-    __slots__ = ("batch", "cluster", "column", "forward", "run")
+    __slots__ = ("batch", "cluster", "column", "forward", "has_room", "is_kept", "run")
 
-    def __init__(self, cluster: Cluster, run: Run, batch: Batch, column: ResultColumn) -> None:
+    def __init__(self, cluster: Cluster, run: Run, batch: Batch, column: ResultColumn, *, has_room: bool) -> None:
         self.cluster = cluster
         self.run = run
         self.batch = batch
         self.column = column
+        #: whether it may be sent on; else what has ended stays at its cluster
+        self.has_room = has_room
+        self.is_kept = False
         #: (lo, hi, attempts) to send on, ascending
         self.forward: list[tuple[int, int, int]] = []
 
@@ -83,12 +87,13 @@ class _Piece:
 class Reports:
     """Reads what clusters say of tasks."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes) -> None:
+    def __init__(self, managers: Managers, outcomes: Outcomes, flow: Flow) -> None:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._timers = managers.timers
         self._outbox = managers.outbox
         self._outcomes = outcomes
+        self._flow = flow
 
     def run_at(self, cluster: Cluster, name: RunId) -> Run | None:
         """The record of a run a cluster names, if it is that cluster's."""
@@ -98,7 +103,7 @@ class Reports:
     # ---- results
 
     def finished(self, cluster: Cluster, message: SpanResult, frames: tuple[Frame, ...], now: float) -> None:
-        """Take in results: the wanted ones go on to their client at once, the others may be forgotten."""
+        """Take in results: the wanted ones go on to their client if there is room, the others may be forgotten."""
         run = self.run_at(cluster, message.run)
         cluster.progress_at = now
         if run is None:
@@ -110,12 +115,16 @@ class Reports:
                 raise ProtocolError(f"results of [{lo}, {hi}) for a run of [{run.lo}, {run.hi})")
             batch = self._tasks.batch_of(run)
             batch.times.observe(column.run_us)
-            piece = _Piece(cluster, run, batch, column)
+            has_room = self._flow.has_room(batch, run, message, frames, now)
+            piece = _Piece(cluster, run, batch, column, has_room=has_room)
             self._take_in(piece, now)
             for first, last, attempts in piece.forward:
                 part = column.slice(first, last)
-                answer = Results(batch.id, first, last, part.base, message.place, attempts)
-                self._outbox.send(batch.owner, answer, part.frames())
+                self._flow.send(Results(batch.id, first, last, part.base, message.place, attempts), part.frames())
+                if batch.wanted:
+                    self._outcomes.dependents.finished(batch, part)
+            if piece.is_kept:
+                self._flow.keep(batch, message, frames)
             self._outcomes.settle(batch)
         self.running(cluster, message.running, now)
 
@@ -127,7 +136,7 @@ class Reports:
             check_outcomes(column)
         unwanted = column.count
         for span in spans:
-            if span.run is run and span.state in LIVE:
+            if span.run is run and (span.state in LIVE or span.state is State.KEPT):
                 unwanted -= span.hi - span.lo
                 self._end(piece, span, bad, now)
             elif run.claims:
@@ -159,8 +168,19 @@ class Reports:
         if span.state is State.CANCELLING:
             self._cancelled(piece, lo, hi, Trigger.SUCCEED)
             return
-        self._tasks.advance(piece.batch, lo, hi, Trigger.SUCCEED, run=piece.run)
-        piece.send_on(lo, hi, span.counts.began + 1)
+        self._end_for_good(piece, span, lo, hi, Trigger.SUCCEED)
+
+    def _end_for_good(self, piece: _Piece, span: Span, lo: int, hi: int, trigger: Trigger) -> None:
+        """[lo, hi) of a span has its outcome: it goes on, or, where there is no room, stays at the cluster."""
+        if piece.has_room:
+            self._tasks.advance(piece.batch, lo, hi, trigger, run=piece.run)
+            piece.send_on(lo, hi, span.counts.began + 1)
+        else:
+            piece.is_kept = True
+            if span.state is not State.KEPT:
+                self._tasks.advance(piece.batch, lo, hi, Trigger.KEEP, run=piece.run)
+                if piece.batch.wanted:  # who needs it does not wait for a client that does not read
+                    self._outcomes.dependents.finished(piece.batch, piece.column.slice(lo, hi))
         if piece.batch.rivals:
             self._outcomes.beat_rivals(piece.batch, lo, hi, piece.run)
 
@@ -170,14 +190,13 @@ class Reports:
 
     def _end_badly(self, piece: _Piece, span: Span, index: int, now: float) -> None:
         """One task failed: it is tried again after a pause, or its failure goes on as it is."""
-        retry = self._retry(piece, span.counts, index)
+        # what is kept was found final when it came first
+        retry = None if span.state is State.KEPT else self._retry(piece, span.counts, index)
         trigger = Trigger.FAIL if retry is None else Trigger.RETRY
         if span.state is State.CANCELLING:
             self._cancelled(piece, index, index + 1, trigger)
         elif retry is None:
-            self._tasks.advance(piece.batch, index, index + 1, Trigger.FAIL, run=piece.run)
-            piece.send_on(index, index + 1, span.counts.began + 1)
-            self._outcomes.beat_rivals(piece.batch, index, index + 1, piece.run)
+            self._end_for_good(piece, span, index, index + 1, Trigger.FAIL)
         else:
             counts, delay_s = retry
             if span.state is State.HELD:
@@ -193,13 +212,14 @@ class Reports:
         if not options.retries:
             return None
         if status == RAISED_RETRYABLE:
-            again, charged = counts.raised, counts._replace(began=counts.began + 1, raised=counts.raised + 1)
+            again, charged = counts.raised, counts._replace(raised=counts.raised + 1)
         elif status == FAILED and decode_failure(b"".join(column.slice(index, index + 1).data)).cause in _CHARGED:
-            again, charged = counts.died, counts._replace(began=counts.began + 1, died=counts.died + 1)
+            again, charged = counts.died, counts._replace(died=counts.died + 1)
         else:
             return None
         if again >= options.retries:
             return None
+        charged = charged._replace(began=counts.began + 1, tried=(*counts.tried, piece.run.id))
         return charged, min(MAX_DELAY_S, options.retry_delay_s * 2.0 ** min(again, 32))
 
     def _end_claimed(self, piece: _Piece, span: Span, bad: list[int], now: float) -> int:

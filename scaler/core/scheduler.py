@@ -17,11 +17,13 @@ from scaler.core.events import (
     PeerJoined,
     PeerLost,
     Received,
+    RoomFound,
     Slept,
     Stop,
     StopAsked,
     WatchersChanged,
 )
+from scaler.core.flow import Flow
 from scaler.core.functions import FunctionTable
 from scaler.core.managers import Managers
 from scaler.core.membership import Membership
@@ -54,6 +56,7 @@ from scaler.protocol import (
     FromCluster,
     Goodbye,
     Holding,
+    InputKnown,
     LocateObject,
     NeedFunction,
     ObjectChunk,
@@ -97,12 +100,13 @@ class SchedulerCore:
             config,
             TaskManager(epoch),
             WorkerManager(config),
-            ClientManager(),
+            ClientManager(config.window_bytes),
             FunctionTable(config.idle_function_bytes),
             ObjectManager(),
         )
         self._outcomes = outcomes = Outcomes(managers)
-        self._reports = reports = Reports(managers, outcomes)
+        self._flow = flow = Flow(managers)
+        self._reports = reports = Reports(managers, outcomes, flow)
         self._placement = placement = Placement(managers, outcomes)
         self._retraction = retraction = Retraction(managers)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
@@ -137,6 +141,8 @@ class SchedulerCore:
                 except ProtocolError as error:
                     self.managers.outbox.cut_off(peer, str(error))
                     self._membership.left(peer, "it broke the rules", said_goodbye=False)
+            case RoomFound(peer, room_bytes):
+                self._flow.found(peer, room_bytes, now)
             case PeerJoined(peer, role, name):
                 self._membership.joined(peer, role, name, now)
             case PeerLost(peer, reason):
@@ -175,6 +181,8 @@ class SchedulerCore:
                 requests.open(client, message)
             case CloseBatch():
                 requests.close(client, message)
+            case InputKnown():
+                requests.input_known(client, message, frames)
             case DefineFunction():
                 requests.define(message, frames)
             case CancelTasks():
@@ -289,8 +297,10 @@ class SchedulerCore:
         managers = self.managers
         self._recovery.release(now)
         self._end_backoffs(now)
+        self._outcomes.dependents.tell()
         self._placement.place(now)
         self._retraction.balance(now)
+        self._flow.tick(now)
         self._children.look(now)
         self._reports.tell_began(now)
         self._membership.tell_readiness()

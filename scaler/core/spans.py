@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from scaler.core.lifecycle import State
 from scaler.core.runs import Run
+from scaler.ids import RunId
 
 #: so many least run times within a factor of 2 are told apart
 STEPS = 16
@@ -34,13 +35,18 @@ NO_NEEDS = Needs(alone=False, least_s=0.0)
 
 
 class Counts(NamedTuple):
-    """What was charged to a task so far: attempts that began and ended in vain, and why, and its least run time."""
+    """What was charged to a task so far: attempts that began and ended in vain, and why, and its least run time.
+
+    `tried`: the runs whose attempts were charged as `died` or `raised`. A cluster that is given up and comes back may
+    tell of one again.
+    """
 
     began: int = 0
     died: int = 0
     raised: int = 0
     vanished: int = 0
     least_s: float = 0.0
+    tried: tuple[RunId, ...] = ()
 
     @property
     def needs(self) -> Needs:

@@ -7,7 +7,8 @@ every move in `advance`.
 from collections.abc import Iterable
 
 from scaler.core.batches import Batch
-from scaler.core.lifecycle import ENDED, LIVE, State, Trigger, target
+from scaler.core.inputs import InputManager
+from scaler.core.lifecycle import AT_REST, ENDED, LIVE, State, Trigger, target
 from scaler.core.queue import Queue
 from scaler.core.runs import Load, Run
 from scaler.core.runtimes import RunTimeTable
@@ -36,6 +37,7 @@ class TaskManager:
         #: all and only runs with a task in a span, or a claim
         self.runs: dict[RunId, Run] = {}
         self.queue = Queue()
+        self.inputs = InputManager()
         #: tasks in each state
         self.tasks_in: dict[State, int] = dict.fromkeys(State, 0)
         #: tasks moved by each (from, trigger), since the start
@@ -141,7 +143,7 @@ class TaskManager:
             raise IndexError(f"[{lo}, {hi}) of batch {batch.id} is in no one span")
         before = old.state
         after = target(before, trigger, to)
-        if run is None and (after in LIVE or after in ENDED):
+        if run is None and after not in AT_REST:
             run = old.run
         count = hi - lo
         new = Span(lo, hi, after, run, old.counts if counts is None else counts, wait)
@@ -153,6 +155,8 @@ class TaskManager:
         self.moved[before, trigger] = self.moved.get((before, trigger), 0) + count
         if after in ENDED and before not in ENDED:
             batch.store.release(lo, hi)
+            if batch.needs:
+                self.inputs.release(batch, lo, hi)
         elif before in ENDED and after not in ENDED:
             batch.store.retain(lo, hi)
         if self.watched is not None:

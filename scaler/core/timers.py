@@ -37,6 +37,8 @@ class Timers:
         self.release_at: float | None = None
         #: when a placement that was put off is tried again
         self.place_at: float | None = None
+        #: when results that were asked for, and that have not come, are waited for no longer
+        self.ask_at: float | None = None
         #: when to see whether what clients inside tasks have submitted begins
         self.children_at: float | None = None
 
@@ -59,9 +61,13 @@ class Timers:
         """Look for what may be released at this time or before."""
         self.release_at = due if self.release_at is None else min(due, self.release_at)
 
+    def ask_by(self, due: float) -> None:
+        """Look for what clusters were asked for in vain at this time or before."""
+        self.ask_at = due if self.ask_at is None else min(due, self.ask_at)
+
     def next_deadline(self) -> float | None:
         """When the core wants to be called at the latest."""
-        known = (self.release_at, self.place_at, self.children_at)
+        known = (self.release_at, self.place_at, self.ask_at, self.children_at)
         due = [deadline for deadline in known if deadline is not None]
         if self.backoffs:
             due.append(self.backoffs[0].due)
@@ -75,4 +81,5 @@ class Timers:
         self.began = deque(entry._replace(due=entry.due + seconds) for entry in self.began)
         self.release_at = None if self.release_at is None else self.release_at + seconds
         self.place_at = None if self.place_at is None else self.place_at + seconds
+        self.ask_at = None if self.ask_at is None else self.ask_at + seconds
         self.children_at = None if self.children_at is None else self.children_at + seconds

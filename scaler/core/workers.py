@@ -136,6 +136,10 @@ class WorkerManager:
         self.surplus: list[OrderedDict[Incarnation, Cluster]] = [OrderedDict() for _ in range(32)]
         #: how many clusters are in any of these
         self.in_surplus = 0
+        #: clusters that offer other things than when this was last emptied
+        self.offering_anew: list[Cluster] = []
+        #: what some cluster offered may be offered no more, since this was last set back
+        self.has_offered_more = False
         self.slots = 0
         #: slots without work, of all clusters
         self.free_slots = 0
@@ -147,11 +151,13 @@ class WorkerManager:
     def join(self, peer: Incarnation, name: str) -> Cluster:
         """A cluster connected; it takes nothing until it said what it offers."""
         cluster = self.clusters[peer] = Cluster(peer, name, self.changed)
+        self.offering_anew.append(cluster)
         return cluster
 
     def leave(self, cluster: Cluster) -> None:
         """A cluster is gone; its runs were dealt with before."""
         del self.clusters[cluster.peer]
+        self.has_offered_more = True
         self.slots -= cluster.slots
         self.free_slots -= cluster.counted_free
         self.idle.pop(cluster.peer, None)
@@ -166,6 +172,7 @@ class WorkerManager:
             raise ProtocolError(
                 f"the known tags would have more than {MOST_TAG_BYTES} bytes with those of {ready.name!r}"
             )
+        before = cluster.tags, cluster.resources, cluster.ends_at
         self.slots += ready.slots - cluster.slots
         cluster.name, cluster.host = ready.name, ready.host
         cluster.workers, cluster.slots, cluster.tags = ready.workers, ready.slots, ready.tags
@@ -175,6 +182,9 @@ class WorkerManager:
             self.longest_offer_s = None
         elif self.longest_offer_s is not None:
             self.longest_offer_s = max(self.longest_offer_s, ready.ends_in_s)
+        if (cluster.tags, cluster.resources, cluster.ends_at) != before:
+            self.offering_anew.append(cluster)
+            self.has_offered_more = True
         cluster.load.note()
         grew = self.known_tags is None or bool(new)
         self.known_tags = known + new

@@ -1,7 +1,9 @@
 """One batch as its ledger sees it: what was appended, what was sent, and what is still waited for."""
 
-from scaler.ids import BatchId, FunctionId, Range
-from scaler.protocol import AppendTasks, BatchOptions
+from collections.abc import Callable
+
+from scaler.ids import BatchId, FunctionId, Range, TaskId
+from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 from scaler.protocol.store import ColumnStore
 from scaler.ranges import RangeSet
@@ -19,10 +21,12 @@ class LedgerBatch:
         "ever_announced",
         "function",
         "id",
+        "needs",
         "options",
         "sent",
         "unresolved",
         "unwanted",
+        "wanted",
         "wanted_again",
     )
 
@@ -38,6 +42,10 @@ class LedgerBatch:
         self.unwanted = RangeSet()
         #: indices whose arguments the scheduler asked for again
         self.wanted_again = RangeSet()
+        #: of those of its calls that need other tasks and are not resolved, these tasks
+        self.needs: dict[int, tuple[TaskId, ...]] = {}
+        #: those of its unresolved indices that others need
+        self.wanted: set[int] = set()
         #: every index below has been appended
         self.appended = 0
         #: every index below has been sent, to this scheduler or an earlier one
@@ -88,21 +96,34 @@ class LedgerBatch:
         if self.closed:
             self._cut_tail()
 
-    def next_append(self) -> tuple[AppendTasks, ArgumentColumn] | None:
-        """The next arguments to send, new ones or those asked for again; counts them as sent."""
+    def next_append(self, is_said: Callable[[TaskId], bool] = lambda _: True) -> ArgumentColumn | None:
+        """The next arguments to send, new ones or those asked for again; counts them as sent.
+
+        `is_said`: whether the scheduler knows of a task, which has to be so before it hears of one that needs it.
+        """
         while self.wanted_again:
             first = next(iter(self.wanted_again))
             wanted = self.unresolved.within(first.lo, first.hi)
             column = self.columns.head(*wanted[0]) if wanted else None
             self.wanted_again.remove(first.lo, column.hi if column is not None else first.hi)
             if column is not None:
-                return AppendTasks(self.id, column.lo, column.count), column
+                return column
         column = self.columns.head(self.sent, self.appended)
+        if column is not None and self.needs:
+            column = self._without_untold(column, is_said)
         if column is None:
             return None
         self.sent = column.hi
         self._drop_columns(column.lo, column.hi)
-        return AppendTasks(self.id, column.lo, column.count), column
+        return column
+
+    def _without_untold(self, column: ArgumentColumn, is_said: Callable[[TaskId], bool]) -> ArgumentColumn | None:
+        """The calls before the first that needs a task the scheduler does not know yet."""
+        for index in range(column.lo, column.hi):
+            for task in self.needs.get(index, ()):
+                if not is_said(task) and not (task.batch == self.id and task.index < index):
+                    return column.slice(column.lo, index) if index > column.lo else None
+        return column
 
     def unwanted_now(self) -> list[Range]:
         """What was given up and can be cancelled, since it has been sent."""
@@ -121,6 +142,7 @@ class LedgerBatch:
         assert all(hi <= self.sent for _, hi in self.wanted_again), self.id
         assert all(hi <= self.appended for _, hi in (*self.unwanted, *self.unresolved)), self.id
         assert not any(self.unresolved.intersects(lo, hi) for lo, hi in self.unwanted), self.id
+        assert all(index in self.unresolved for index in (*self.needs, *self.wanted)), self.id
         for lo, hi in (*self.unresolved, (self.sent, self.appended)):
             assert self.columns.extent(lo) >= hi, (self.id, lo, hi)
         for column in self.columns.overlapping(0, self.sent):

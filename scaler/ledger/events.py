@@ -2,9 +2,13 @@
 
 from msgspec import Struct
 
-from scaler.ids import BatchId, Epoch, FunctionId, Range
+from scaler.ids import BatchId, Epoch, FunctionId, Range, TaskId
 from scaler.protocol import BatchOptions, Failure, FromClient, ToClient
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.inputs import Dependencies
+
+#: status and bytes of what became of a task
+KnownOutcome = tuple[int, tuple[Frame, ...]]
 
 
 class LinkUp(Struct, frozen=True):
@@ -41,10 +45,15 @@ class BatchOpened(Struct, frozen=True):
 
 
 class TasksAppended(Struct, frozen=True):
-    """The caller has pickled the next calls of an open batch."""
+    """The caller has pickled the next calls of an open batch; some may need what other tasks of this client return.
+
+    `known` says what became of those of them whose outcome the ledger has handed out already.
+    """
 
     batch: BatchId
     column: ArgumentColumn
+    dependencies: Dependencies = {}
+    known: tuple[tuple[TaskId, KnownOutcome], ...] = ()
 
 
 class BatchClosed(Struct, frozen=True):

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from typing import assert_never
 
-from scaler.ids import BatchId, FunctionId, Range
+from scaler.ids import BatchId, FunctionId, Range, TaskId
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
     BatchClosed,
@@ -32,17 +32,23 @@ from scaler.ledger.events import (
     Unwanted,
 )
 from scaler.ledger.functions import FunctionShelf
+from scaler.ledger.inputs import LedgerInputs
 from scaler.protocol import (
+    AppendTasks,
     CancelTasks,
+    Cause,
     ClearClient,
     CloseBatch,
     DefineFunction,
     Explanation,
+    Failure,
     FetchChunks,
     FreeObjects,
     Goodbye,
+    InputKnown,
     KnownTags,
     NeedFunction,
+    NeedInputs,
     NeedTasks,
     ObjectChunk,
     ObjectLocated,
@@ -59,8 +65,9 @@ from scaler.protocol import (
     ToClient,
     WorkersReady,
 )
-from scaler.protocol.codec import HEADER_BYTES
-from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.codec import HEADER_BYTES, encode_failure
+from scaler.protocol.columns import FAILED, Frame, ResultColumn
+from scaler.protocol.inputs import dependency_frames
 from scaler.protocol.options import MAX_RANGES
 from scaler.ranges import RangeSet
 
@@ -68,6 +75,7 @@ from scaler.ranges import RangeSet
 TAKEN_DELAY_S = 0.05
 TAKEN_MESSAGES = 64
 TAKEN_BYTES = 1 << 20
+_CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
 
 
 class Ledger:
@@ -79,6 +87,7 @@ class Ledger:
         #: all and only batches with `has_more_to_say`, in the order of their turns
         self._talking: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
         self._functions = FunctionShelf()
+        self._inputs = LedgerInputs()
         #: results that came and were not acknowledged
         self._taken: OrderedDict[BatchId, RangeSet] = OrderedDict()
         self._taken_messages = 0
@@ -126,11 +135,12 @@ class Ledger:
         assert all(name in self._batches for name in self._talking)
         self._functions.check(Counter(batch.function for batch in self._batches.values()))
         assert (self._taken_due is None) == (not self._taken)
+        self._inputs.check(self._batches.values())
 
     def _handle_one(self, event: Event, now: float) -> list[Command]:
         match event:
-            case TasksAppended(batch, column):
-                self._append(batch, column)
+            case TasksAppended():
+                self._append(event)
                 return []
             case Received(message, frames):
                 return self._received(message, frames, now)
@@ -164,11 +174,23 @@ class Ledger:
 
     # ---- the caller's side
 
-    def _append(self, batch: BatchId, column: ArgumentColumn) -> None:
-        known = self._batches.get(batch)
+    def _append(self, event: TasksAppended) -> None:
+        known = self._batches.get(event.batch)
         if known is not None:  # one that is not was cleared while its caller went on
-            known.append(column)
-            self._talking[batch] = known
+            known.append(event.column)
+            self._talking[known.id] = known
+            for task, outcome in event.known:
+                self._inputs.learn(task, outcome)
+            for index, tasks in event.dependencies.items():
+                self._depend(known, index, tasks)
+
+    def _depend(self, batch: LedgerBatch, index: int, tasks: tuple[TaskId, ...]) -> None:
+        batch.needs[index] = tasks
+        self._inputs.need(tasks)
+        for task in tasks:
+            needed = self._batches.get(task.batch)
+            if needed is not None and task.index in needed.unresolved:
+                needed.wanted.add(task.index)
 
     def _close(self, batch: BatchId) -> None:
         known = self._batches.get(batch)
@@ -181,7 +203,10 @@ class Ledger:
         if known is None:
             return []
         for lo, hi in ranges:
+            self._end(known, lo, hi, _CANCELLED)
             known.give_up(lo, hi)
+            if known.needs:
+                self._inputs.release(known, lo, hi)
         said = self._cancel(known) if self._linked else []
         self._settle(known)
         return said
@@ -213,6 +238,8 @@ class Ledger:
         match message:
             case Results(batch, lo, hi, base, place, attempts):
                 column = ResultColumn.from_frames(lo, hi, base, frames)
+                if (known := self._batches.get(batch)) is not None and known.wanted:
+                    self._inputs.resolved(known, column)
                 self._note_taken(batch, ((lo, hi),), column.size_bytes, now)
                 return [
                     Resolve(batch, column.slice(part.lo, part.hi), place, attempts)
@@ -220,6 +247,9 @@ class Ledger:
                 ]
             case TasksFailed(batch, ranges, failure):
                 self._note_taken(batch, ranges, 0, now)
+                if (known := self._batches.get(batch)) is not None:
+                    for lo, hi in ranges:
+                        self._end(known, lo, hi, failure)
                 newly = self._resolve(batch, ranges)
                 return [Reject(batch, tuple(newly), failure)] if newly else []
             case TasksBegan(batch, ranges):
@@ -229,6 +259,8 @@ class Ledger:
             case NeedTasks(batch, lo, hi):
                 self._want_again(batch, lo, hi)
                 return []
+            case NeedInputs(tasks):
+                return [said for task in tasks for said in self._tell_outcome(task)]
             case NeedFunction(function):
                 return self._define(function) if function in self._functions else []
             case KnownTags() | WorkersReady() | ShutdownAnswer() | Explanation() | Goodbye():
@@ -243,8 +275,20 @@ class Ledger:
         if known is None:
             return []
         newly = [part for lo, hi in ranges for part in known.resolve(lo, hi)]
+        if known.needs:
+            for lo, hi in newly:
+                self._inputs.release(known, lo, hi)
         self._settle(known)
         return newly
+
+    def _end(self, batch: LedgerBatch, lo: int, hi: int, failure: Failure) -> None:
+        """[lo, hi) ends without a result of its own, as who needs it may hear."""
+        if batch.wanted:
+            self._inputs.ended(batch, lo, hi, FAILED, (encode_failure(failure),))
+
+    def _tell_outcome(self, task: TaskId) -> list[Command]:
+        outcome = self._inputs.outcome(task)
+        return [] if outcome is None else [Say(InputKnown(task, outcome[0]), outcome[1])]
 
     def _want_again(self, batch: BatchId, lo: int, hi: int) -> None:
         known = self._batches.get(batch)
@@ -319,12 +363,15 @@ class Ledger:
 
     def _talk(self, room_bytes: int) -> list[Command]:
         said: list[Command] = []
-        while self._talking and room_bytes > 0:
+        silent = 0
+        while silent < len(self._talking) and room_bytes > 0:
             batch = next(iter(self._talking.values()))
+            before = len(said)
             said += self._announce(batch)
             room_bytes -= self._talk_of(batch, said)
             self._talking.move_to_end(batch.id)
             self._settle(batch)
+            silent = 0 if len(said) > before else silent + 1
         return said
 
     def _announce(self, batch: LedgerBatch) -> list[Command]:
@@ -336,16 +383,21 @@ class Ledger:
 
     def _talk_of(self, batch: LedgerBatch, said: list[Command]) -> int:
         size = HEADER_BYTES
-        append = batch.next_append()
-        if append is not None:
-            message, column = append
-            size += column.size_bytes
-            said.append(Say(message, column.frames()))
+        column = batch.next_append(self._is_said)
+        if column is not None:
+            behind = dependency_frames(column.lo, column.hi, batch.needs) if batch.needs else ()
+            size += column.size_bytes + sum(map(len, behind))
+            said.append(Say(AppendTasks(batch.id, column.lo, column.count, len(behind)), column.frames() + behind))
         said += self._cancel(batch)
         if batch.must_close and batch.sent == batch.appended:
             batch.close_said = True
             said.append(Say(CloseBatch(batch.id, batch.appended)))
         return size
+
+    def _is_said(self, task: TaskId) -> bool:
+        """Whether the scheduler knows a task of ours, or need not since it has ended."""
+        known = self._batches.get(task.batch)
+        return known is None or task.index < known.sent or task.index not in known.unresolved
 
     def _cancel(self, batch: LedgerBatch) -> list[Command]:
         return [Say(CancelTasks(batch.id, part)) for part in _parts(tuple(batch.unwanted_now()))]
@@ -362,6 +414,8 @@ class Ledger:
     def _forget(self, batch: LedgerBatch) -> None:
         del self._batches[batch.id]
         self._talking.pop(batch.id, None)
+        if batch.needs:
+            self._inputs.release(batch, 0, batch.appended)
         self._functions.leave(batch.function)
 
 

@@ -15,6 +15,7 @@ from scaler.link.events import (
     AcceptedEvent,
     AcceptedOutput,
     ArrivedFrom,
+    AwaitRoom,
     ConnectionEnded,
     ConnectionOpened,
     CutConnection,
@@ -25,11 +26,12 @@ from scaler.link.events import (
     Joined,
     OutgoingTo,
     Refused,
+    RoomFound,
     Slept,
     Superseded,
     TransmitOn,
 )
-from scaler.link.link import Link, Packet
+from scaler.link.link import WINDOW_BYTES, Link, Packet
 from scaler.link.versions import compatible, version_differences, version_table
 from scaler.protocol.codec import Header
 from scaler.protocol.columns import Frame
@@ -62,6 +64,8 @@ class AcceptedConfig:
     versions: Versions
     silence_s: Mapping[str, float]
     most_peers: int = 1 << 30
+    #: how much may be said to a peer and not be acknowledged
+    window_bytes: int = WINDOW_BYTES
 
 
 class _Connection:
@@ -76,14 +80,16 @@ class _Connection:
 
 
 class _Peer:
-    __slots__ = ("connection", "heard_at", "incarnation", "key", "link", "lost_at", "role")
+    __slots__ = ("connection", "heard_at", "incarnation", "is_met", "key", "link", "lost_at", "role")
 
-    def __init__(self, incarnation: Incarnation, role: str, key: str) -> None:
+    def __init__(self, incarnation: Incarnation, role: str, key: str, window_bytes: int) -> None:
         self.incarnation = incarnation
         self.role = role
         self.key = key
-        self.link = Link()
+        self.link = Link(window_bytes)
         self.connection: int | None = None
+        #: it has spoken on this link: until then it may not know of it, and what it resumes is another one
+        self.is_met = False
         self.heard_at = 0.0
         self.lost_at = 0.0
 
@@ -110,6 +116,8 @@ class AcceptedLinks:
         self._due = math.inf
         #: peers to acknowledge by themselves if nothing else is said to them, due first ones first
         self._unacknowledged: OrderedDict[Incarnation, _Peer] = OrderedDict()
+        #: the room that is awaited for each of these, in bytes
+        self._awaited: dict[Incarnation, int] = {}
 
     def direction_of(self, connection: int) -> str:
         """Which messages may come over this connection: the key of a decoder."""
@@ -150,6 +158,9 @@ class AcceptedLinks:
                     outputs += self._ended(connection, reason, then, refused=refused)
                 case Garbage(connection, text):
                     outputs += self._garbage(connection, text, then)
+                case AwaitRoom(incarnation, room_bytes):
+                    if incarnation in self._peers:
+                        self._awaited[incarnation] = room_bytes
                 case EndLink(incarnation, reason):
                     outputs += self._end_link(incarnation, reason, then)
                 case Slept(seconds):
@@ -160,7 +171,14 @@ class AcceptedLinks:
         if then >= self._due:
             outputs += self._tick(then)
             self._due = self._next_due()
-        return outputs
+        # before what the core may answer by sending more
+        return [*self._find_room(), *outputs] if self._awaited else outputs
+
+    def _find_room(self) -> list[AcceptedOutput]:
+        found = [(peer, room) for peer, least in self._awaited.items() if (room := self.room_bytes(peer)) >= least]
+        for peer, _ in found:
+            del self._awaited[peer]
+        return [RoomFound(peer, room) for peer, room in found]
 
     def next_deadline(self) -> float | None:
         """When to call `handle` again though nothing happens."""
@@ -186,11 +204,12 @@ class AcceptedLinks:
         peer = known.peer
         if peer is None:
             return self._garbage(connection, "it speaks before its Hello", now)
+        peer.is_met = True
         peer.heard_at = now
         self._heard[peer.role].move_to_end(peer.incarnation)
         deliveries, packets = peer.link.receive(header, frames, now)
         if isinstance(header.message, Heartbeat):
-            packets.append(peer.link.heartbeat())
+            packets.append(peer.link.heartbeat(self._config.silence_s[peer.role]))
         outputs: list[AcceptedOutput] = []
         for message, behind in deliveries:
             if isinstance(message, Goodbye):
@@ -243,7 +262,7 @@ class AcceptedLinks:
             return self._reject(connection, known, *problem, now)
         outputs: list[AcceptedOutput] = []
         peer = self._peers.get(hello.incarnation)
-        resumed = peer is not None and hello.peer == Incarnation(self._config.epoch)
+        resumed = peer is not None and peer.is_met and hello.peer == Incarnation(self._config.epoch)
         if peer is not None and peer.connection is not None:
             outputs.append(CutConnection(peer.connection, "replaced by a new connection"))
             self._forget_connection(peer.connection)
@@ -251,7 +270,7 @@ class AcceptedLinks:
             if peer is not None:
                 self._forget_peer(peer)
                 outputs.append(Gone(peer.incarnation, "began anew"))
-            peer = _Peer(hello.incarnation, hello.role, known.key)
+            peer = _Peer(hello.incarnation, hello.role, known.key, self._config.window_bytes)
             self._peers[hello.incarnation] = self._heard[hello.role][hello.incarnation] = peer
         return outputs + self._attach(connection, known, peer, hello, now, resumed=resumed)
 
@@ -363,6 +382,7 @@ class AcceptedLinks:
         if peer.connection is not None:
             self._forget_connection(peer.connection)
         self._peers.pop(peer.incarnation, None)
+        self._awaited.pop(peer.incarnation, None)
         self._heard[peer.role].pop(peer.incarnation, None)
         self._away.pop(peer.incarnation, None)
         self._unacknowledged.pop(peer.incarnation, None)

@@ -17,6 +17,7 @@ from scaler.errors import (
 )
 from scaler.ids import Epoch, Incarnation
 from scaler.link.events import (
+    Advised,
     Connected,
     ConnectionLost,
     Deliver,
@@ -36,13 +37,15 @@ from scaler.link.link import Link, Packet
 from scaler.link.versions import compatible, version_table
 from scaler.protocol.codec import Header
 from scaler.protocol.columns import Frame
-from scaler.protocol.connection import Hello, Rejected, Versions
+from scaler.protocol.connection import Heartbeat, Hello, Rejected, Versions
 
 FIRST_REDIAL_S = 0.1
 LAST_REDIAL_S = 1.0
 REFUSALS_TO_GIVE_UP = 3
 #: a scheduler that accepted the connection answers the Hello within this time, or the connection is dropped
 GREETING_S = 5.0
+#: so often a heartbeat is sent at most, however impatient the scheduler is
+LEAST_HEARTBEAT_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,8 @@ class DialledLink:
         self._dialled_at = 0.0
         self._greet_by: float | None = None
         self._alone_since: float | None = None
+        #: as often as we were told to, or as the scheduler needs
+        self._heartbeat_interval_s = config.heartbeat_interval_s
         self._heartbeat_at: float | None = None
         self._last_reason = "no answer"
 
@@ -127,7 +132,7 @@ class DialledLink:
         """Whatever was said last stands for a heartbeat, and for an acknowledgement if nothing came since."""
         for output in reversed(outputs):
             if type(output) is Transmit:
-                self._heartbeat_at = now + self._config.heartbeat_interval_s
+                self._heartbeat_at = now + self._heartbeat_interval_s
                 if output.ack == self._link.received:
                     self._link.said()
                 return
@@ -194,17 +199,37 @@ class DialledLink:
     def _arrived(self, header: Header, frames: tuple[Frame, ...], now: float) -> list[DialledOutput]:
         if not self._connected:
             return []
+        outputs: list[DialledOutput] = []
         if header.seq == 0:  # else it cannot be one of these
             match header.message:
                 case Hello() as hello:
                     return [] if self._up else self._greeted(hello, now)
                 case Rejected() as rejected:
                     return self._rejected(rejected, now)
+                case Heartbeat(silence_s=float(silence_s)) if self._up:
+                    outputs += self._keep_within(silence_s, now)
         if not self._up:
             return []
         deliveries, packets = self._link.receive(header, frames, now)
-        outputs: list[DialledOutput] = [Deliver(message, behind) for message, behind in deliveries]
+        outputs += [Deliver(message, behind) for message, behind in deliveries]
         return outputs + self._transmit(packets) if packets else outputs
+
+    def _keep_within(self, silence_s: float, now: float) -> list[DialledOutput]:
+        """Send heartbeats as often as the scheduler needs: twice in the time it lets us be silent."""
+        asked_s, before_s = self._config.heartbeat_interval_s, self._heartbeat_interval_s
+        interval_s = self._heartbeat_interval_s = min(asked_s, max(LEAST_HEARTBEAT_S, silence_s / 2))
+        if interval_s == before_s:
+            return []
+        if self._heartbeat_at is not None:
+            self._heartbeat_at = min(self._heartbeat_at, now + interval_s)
+        if interval_s == asked_s:
+            return []
+        return [
+            Advised(
+                f"a heartbeat each {asked_s:g} s is too seldom: the scheduler at {self._config.address} gives up "
+                f"whoever is silent for {silence_s:g} s; one is sent each {interval_s:g} s"
+            )
+        ]
 
     def _greeted(self, hello: Hello, now: float) -> list[DialledOutput]:
         if not compatible(self._config.versions, hello.versions):

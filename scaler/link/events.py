@@ -85,13 +85,19 @@ class Deliver(Struct, frozen=True):
     frames: tuple[Frame, ...]
 
 
+class Advised(Struct, frozen=True):
+    """Whoever set this process up should know this."""
+
+    text: str
+
+
 class GaveUp(Struct, frozen=True):
     """There will be no link any more."""
 
     error: ScalerError
 
 
-DialledOutput = Dial | HangUp | Transmit | LinkUp | LinkDown | Deliver | GaveUp
+DialledOutput = Dial | HangUp | Transmit | LinkUp | LinkDown | Deliver | Advised | GaveUp
 
 # ---- told to the accepting end
 
@@ -140,6 +146,13 @@ class OutgoingTo(Struct, frozen=True):
     frames: tuple[Frame, ...] = ()
 
 
+class AwaitRoom(Struct, frozen=True):
+    """The core wants to know when so many bytes may be said to a peer; nothing follows if its link ends before."""
+
+    peer: Incarnation
+    room_bytes: int
+
+
 class EndLink(Struct, frozen=True):
     """The core wants nothing more to do with a peer: it is told the reason, or, where that is "", ends in peace."""
 
@@ -147,7 +160,7 @@ class EndLink(Struct, frozen=True):
     reason: str
 
 
-AcceptedEvent = ConnectionOpened | ArrivedFrom | ConnectionEnded | Garbage | OutgoingTo | EndLink | Slept
+AcceptedEvent = ConnectionOpened | ArrivedFrom | ConnectionEnded | Garbage | OutgoingTo | AwaitRoom | EndLink | Slept
 
 # ---- asked for by the accepting end
 
@@ -176,6 +189,13 @@ class Joined(Struct, frozen=True):
     role: str
     name: str
     key_name: str
+
+
+class RoomFound(Struct, frozen=True):
+    """So many bytes may be said to a peer before its window is full; answers `AwaitRoom`, and is no less than that."""
+
+    peer: Incarnation
+    room_bytes: int
 
 
 class Gone(Struct, frozen=True):
@@ -208,4 +228,4 @@ class Superseded(Struct, frozen=True):
     generation: int
 
 
-AcceptedOutput = TransmitOn | CutConnection | Joined | Gone | DeliverFrom | Refused | Superseded
+AcceptedOutput = TransmitOn | CutConnection | Joined | RoomFound | Gone | DeliverFrom | Refused | Superseded

@@ -110,9 +110,9 @@ class Link:
         self._note_unsaid(sum(map(len, frames)) if frames else 0, now)
         return [Delivery(header.message, frames)], packets
 
-    def heartbeat(self) -> Packet:
-        """The message that says nothing but that we are here, and how far we are."""
-        return Packet(0, Heartbeat(self._last_sent), ())
+    def heartbeat(self, silence_s: float | None = None) -> Packet:
+        """The message that says nothing but that we are here, how far we are, and how long the peer may be silent."""
+        return Packet(0, Heartbeat(self._last_sent, silence_s), ())
 
     def said(self) -> None:
         """An acknowledgement has just been transmitted, with whatever message."""

@@ -115,6 +115,7 @@ def read_key_file(path: Path) -> KeyFile:
     """A key file, its mode and every field checked."""
     try:
         _check_private(path)
+        _check_regular(path, path.stat())
         text = path.read_text(encoding="ascii")
     except FileNotFoundError:
         raise KeyFileError(f"there is no key file {path}") from None
@@ -140,21 +141,29 @@ class KeyRing:
     def __init__(self, directory: Path) -> None:
         self._directory = directory / "authorized"
         self._read: dict[str, tuple[_Stamp, Authorized | None, bytes]] = {}
+        #: why nobody may connect, as `read` has last seen; "" if somebody may
+        self.problem = ""
 
     def read(self) -> dict[bytes, Authorized]:
         """Who may connect now; a file that makes no sense authorises nobody, nor does a folder others can write to.
 
         While this process is short of descriptors or memory the last answer stands: that takes nobody's key away.
         """
+        problem = f"{self._directory} holds no key"
         try:
             facts = self._directory.stat()
             is_ours = facts.st_uid in (os.getuid(), 0) and not facts.st_mode & 0o022
+            if not is_ours:
+                problem = f"{self._directory} must be yours alone to write to: own it, and chmod 700 it"
             names = sorted(name for name in os.listdir(self._directory) if name.endswith(".pub")) if is_ours else []
             self._read = {name: self._entry(name) for name in names}
         except OSError as error:
+            problem = f"{self._directory}: {error.strerror}"
             if error.errno not in _SHORTAGES:
                 self._read = {}
-        return {key: known for _, known, key in self._read.values() if known is not None}
+        found = {key: known for _, known, key in self._read.values() if known is not None}
+        self.problem = "" if found else problem
+        return found
 
     def _entry(self, name: str) -> "tuple[_Stamp, Authorized | None, bytes]":
         path = self._directory / name
@@ -164,6 +173,7 @@ class KeyRing:
             known = self._read.get(name)
             if known is not None and known[0] == stamp:
                 return known
+            _check_regular(path, facts)
             fields = _fields(path, path.read_text(encoding="ascii"))
             key = _key(path, fields, "public")
             role = fields["role"].text if "role" in fields else ""
@@ -260,6 +270,12 @@ def _check_private(path: Path) -> None:
     if stat.S_IMODE(facts.st_mode) & 0o077:
         wanted = "700" if path.is_dir() else "600"
         raise KeyFileError(f"{path} can be read by others: chmod {wanted} {path}")
+
+
+def _check_regular(path: Path, facts: os.stat_result) -> None:
+    """Whoever opens a pipe waits for its other end, for ever if there is none."""
+    if not stat.S_ISREG(facts.st_mode):
+        raise KeyFileError(f"{path} is no regular file: a key is read from a file")
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ class MemoryListener:
         return dialer
 
     def revoke(self, key: str) -> None:
-        """Let `refresh_keys` cut off who connected with this key, and nobody connect with it any more."""
+        """Let `keep_house` cut off who connected with this key, and nobody connect with it any more."""
         self._revoked.add(key)
 
     def filenos(self) -> list[int]:
@@ -107,7 +107,7 @@ class MemoryListener:
         if dialer is not None:
             dialer.end("the connection was closed")
 
-    def refresh_keys(self) -> None:
+    def keep_house(self) -> None:
         for number, dialer in self._dialers.items():
             if dialer.identity.key in self._revoked and not dialer.is_over:
                 dialer.end("the connection was closed")

@@ -89,8 +89,8 @@ class Listener(Protocol):
         """Close one connection and no other; nothing more of it is told, no `Lost` either."""
         ...
 
-    def refresh_keys(self) -> None:
-        """Look at the authorised keys again; connections of those revoked are cut and told as `Lost`."""
+    def keep_house(self) -> None:
+        """To be called once a second: cut off whose key was revoked, as `Lost` tells, and who only holds a place."""
         ...
 
     def close(self) -> None:

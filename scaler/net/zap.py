@@ -1,16 +1,39 @@
 """The door of a socket that listens: ZAP answers, for each CURVE key that knocks, whether it is authorised."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 import zmq
 from zmq.utils import z85
 
-from scaler.net.keys import Authorized
-from scaler.net.transport import TurnedAway
+from scaler.net.keys import Authorized, KeyRing
 from scaler.net.zmq_sockets import readable
 
 _ENDPOINT = "inproc://zeromq.zap.01"
 DOMAIN = b"scaler"
+
+
+class Curve:
+    """The server's secret and who may connect: read from a key directory, and again on `refresh`."""
+
+    def __init__(self, directory: Path, public: bytes, secret: bytes) -> None:
+        self._ring = KeyRing(directory)
+        self.public = public
+        self.secret = secret
+        self.authorized: Mapping[bytes, Authorized] = self._ring.read()
+
+    @property
+    def problem(self) -> str:
+        """Why nobody may connect; "" if somebody may."""
+        return self._ring.problem
+
+    def refresh(self) -> None:
+        """Look at the directory again."""
+        self.authorized = self._ring.read()
+
+    def has_revoked(self, before: Mapping[bytes, Authorized]) -> bool:
+        """Whether a key that was authorised is so no more, or as something else."""
+        return any(self.authorized.get(key) != known for key, known in before.items())
 
 
 class ZapDoor:
@@ -22,18 +45,15 @@ class ZapDoor:
         self.socket.linger = 0
         self.socket.bind(_ENDPOINT)
 
-    def answer(self, authorized: Mapping[bytes, Authorized]) -> list[TurnedAway]:
-        """Answer all who wait; those who were turned away."""
-        turned_away: list[TurnedAway] = []
+    def answer(self, authorized: Mapping[bytes, Authorized], note: Callable[[str, str], None]) -> None:
+        """Answer all who wait; of each `note` is told just before: its host, and why it is turned away, or ""."""
         while readable(self.socket):
             request = self.socket.recv_multipart(zmq.NOBLOCK)
             version, sequence, _domain, address, _identity, mechanism, *credentials = request
             key = z85.encode(credentials[0]) if mechanism == b"CURVE" and credentials else b""
             known = authorized.get(key)
-            if known is not None and known.role in self._roles:
-                self.socket.send_multipart([version, sequence, b"200", b"OK", key, b""])
-                continue
-            self.socket.send_multipart([version, sequence, b"400", b"not authorised", b"", b""])
-            reason = "its key is not authorised" if known is None else f"a {known.role} key may not enter here"
-            turned_away.append(TurnedAway(address.decode(errors="replace"), reason))
-        return turned_away
+            is_welcome = known is not None and known.role in self._roles
+            refusal = "its key is not authorised" if known is None else f"a {known.role} key may not enter here"
+            note(address.decode(errors="replace").partition("%")[0], "" if is_welcome else refusal)
+            answer = [b"200", b"OK", key, b""] if is_welcome else [b"400", b"not authorised", b"", b""]
+            self.socket.send_multipart([version, sequence, *answer])

@@ -1,27 +1,22 @@
 """The scheduler's socket: a ROUTER whose connections are told apart, proven by ZAP, and cut one by one.
 
 libzmq names a connection twice: by a routing id on its messages, and by a descriptor in the monitor. A connection is
-known from its first message on, which brings both. The kernel uses descriptors again, so `_Carrier` follows each from
+known from its first message on, which brings both. The kernel uses descriptors again, so `Carriers` follow each from
 its acceptance to its end; where a message could be of the one before, both are cut: peers dial again.
 """
 
-import contextlib
-import os
-import socket as sockets
-from collections import Counter, OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import zmq
 
 from scaler.net.addresses import Address
-from scaler.net.keys import ROLES, Authorized, KeyRing
-from scaler.net.transport import Arrived, Frame, Identity, ListenerEvent, Lost, Opened, TurnedAway
-from scaler.net.zap import DOMAIN, ZapDoor
+from scaler.net.carriers import PATIENCE, UNKNOWN, Carrier, Carriers, bytes_received
+from scaler.net.keys import ROLES
+from scaler.net.transport import MAX_FRAME_BYTES, Arrived, Frame, Identity, ListenerEvent, Lost, Opened, TurnedAway
+from scaler.net.zap import Curve
 from scaler.net.zmq_sockets import (
-    Bell,
-    Monitor,
     bind,
     contents,
     descriptors,
@@ -30,6 +25,8 @@ from scaler.net.zmq_sockets import (
     send_frames,
     set_common_options,
 )
+from scaler.protocol import columns
+from scaler.protocol.codec import MAX_FRAMES
 
 ANYONE = Identity("anyone", "", "")
 _BACKLOG = 1024
@@ -37,29 +34,14 @@ _BACKLOG = 1024
 _PAST = 4096
 _CLOSED = "closed by the other side"
 _REVOKED = "its key was revoked"
-_SILENT = "it ended without a word, or speaks another protocol"
-
-#: keys that are not authorised are told by ZAP, with the key
-_FAILED: tuple[int, ...] = (zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL, zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL)
-_FAILURES: dict[int, str] = {
-    zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "it uses another security mechanism, or none",
-    zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "it uses another server key",
-}
-
-
-class Curve:
-    """The server's secret and who may connect: read from a key directory, and again on `refresh`."""
-
-    def __init__(self, directory: Path, public: bytes, secret: bytes) -> None:
-        self._ring = KeyRing(directory)
-        self.public = public
-        self.secret = secret
-        self.authorized: Mapping[bytes, Authorized] = self._ring.read()
-
-    def refresh(self) -> bool:
-        """Look at the directory again; whether anything changed."""
-        before, self.authorized = self.authorized, self._ring.read()
-        return self.authorized != before
+_SPEECHLESS = f"it said nothing for {PATIENCE} s"
+_ENDLESS = "it sends a message that does not end"
+#: how often the house is kept until it is asked of a silent connection what it sends; those who live say something
+_QUIET = 3
+#: a first message is a greeting, nothing is larger until it is answered
+_LARGEST_FIRST_BYTES = MAX_FRAME_BYTES
+#: all frames of the largest message, and more than what encryption adds to them
+_LARGEST_BYTES = (MAX_FRAMES + 2) * columns.MAX_FRAME_BYTES
 
 
 @dataclass(slots=True)
@@ -69,82 +51,39 @@ class _Connection:
     number: int
     routing: bytes
     identity: Identity
-    carrier: "_Carrier | None"
-
-
-@dataclass(slots=True)
-class _Carrier:
-    """One life of a descriptor, from the monitor's ACCEPTED to its DISCONNECTED."""
-
-    descriptor: int
-    address: str
-    connection: _Connection | None = None
-    #: it ended before a message was read that may be its own
-    has_spoken: bool = False
-
-
-class _Spare:
-    """A descriptor in reserve, to stand for another one for a moment even when no more can be opened."""
-
-    def __init__(self) -> None:
-        self._nothing = os.open(os.devnull, os.O_RDONLY)
-        self._spare = os.dup(self._nothing)
-
-    @contextlib.contextmanager
-    def standing_for(self, descriptor: int) -> Iterator[sockets.socket]:
-        """A duplicate of a socket's descriptor; `OSError` if that one is closed."""
-        os.dup2(descriptor, self._spare, inheritable=False)
-        duplicate = None
-        try:
-            duplicate = sockets.socket(fileno=self._spare)
-            yield duplicate
-        finally:
-            if duplicate is not None:
-                duplicate.detach()
-            os.dup2(self._nothing, self._spare, inheritable=False)
-
-    def close(self) -> None:
-        os.close(self._nothing)
-        os.close(self._spare)
+    carrier: Carrier | None
+    #: how often the house had been kept when a message was read last
+    heard: int
+    #: what it had sent when it was found to be silent; -1 while it is not
+    sent_bytes: int = -1
 
 
 class ZmqListener:
     """A `Listener` over tcp with CURVE, or without (`curve` None) where the address itself keeps others out.
 
-    It has one I/O thread: several would mix up the order of the monitor's events.
+    Somebody else refreshes `curve`. A connection may bring no more than `largest_bytes` of a message without its end.
     """
 
-    def __init__(self, address: Address, curve: Curve | None) -> None:
+    def __init__(self, address: Address, curve: Curve | None, *, largest_bytes: int = _LARGEST_BYTES) -> None:
         self._curve = curve
+        self._authorized = curve.authorized if curve is not None else {}
+        self._largest_bytes = largest_bytes
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
-        self._door: ZapDoor | None = None
         self._socket = self._context.socket(zmq.ROUTER)
         set_common_options(self._socket)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.backlog = _BACKLOG
-        if curve is not None:
-            self._door = ZapDoor(self._context, ROLES)
-            self._socket.curve_server = True
-            self._socket.curve_secretkey = curve.secret
-            self._socket.setsockopt(zmq.ZAP_DOMAIN, DOMAIN)
-        self._monitor = Monitor(self._socket, zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED | sum(_FAILED))
-        self._bell = Bell(self._monitor.socket, *([self._door.socket] if self._door else []))
-        self._spare = _Spare()
+        self._carriers = Carriers(self._socket, curve, ROLES)
         self._next_number = 1
         self._connections: dict[int, _Connection] = {}
         self._by_routing: dict[bytes, _Connection] = {}
         self._past: OrderedDict[bytes, None] = OrderedDict()
-        #: all and only the descriptors that are open, as far as the monitor was read
-        self._carriers: dict[int, _Carrier] = {}
         #: what ended before a message of it was read, since the socket was last empty
-        self._unheard: list[_Carrier] = []
-        #: of each host, how many had a key that was not accepted and have not ended
-        self._strangers: Counter[str] = Counter()
+        self._unheard: list[Carrier] = []
         #: connections that have ended, and why; told as `Lost` once what they sent has been read
         self._ending: dict[int, str] = {}
-        #: why the handshake failed whose DISCONNECTED comes next
-        self._failure = ""
         self._events: list[ListenerEvent] = []
+        self._looks = 0
         try:
             self.address = bind(self._socket, address)
         except BaseException:
@@ -152,16 +91,14 @@ class ZmqListener:
             raise
 
     def filenos(self) -> list[int]:
-        return descriptors(self._socket, self._monitor.socket, *([self._door.socket] if self._door else []))
+        return [*descriptors(self._socket), *self._carriers.filenos()]
 
     def pending(self) -> bool:
-        return bool(self._events or self._ending) or readable(self._socket) or self._bell.has_rung()
+        is_left = bool(self._events or self._ending or self._unheard)
+        return is_left or readable(self._socket) or self._carriers.has_news()
 
     def receive(self, limit: int) -> list[ListenerEvent]:
-        if self._bell.answer():
-            self._read_monitor()
-            if self._door is not None and self._curve is not None:
-                self._turn_away(self._door.answer(self._curve.authorized))
+        self._follow()
         socket = self._socket
         while len(self._events) < limit:
             if not readable(socket):
@@ -180,56 +117,44 @@ class ZmqListener:
             connection = self._accept(routing, frames[-1])
             if connection is None:
                 return
+        connection.heard = self._looks
         if len(frames) > 1:
             self._events.append(Arrived(connection.number, contents(frames[1:])))
 
     # ---- connections
 
-    def _turn_away(self, strangers: list[TurnedAway]) -> None:
-        self._events += strangers
-        self._strangers.update(stranger.address for stranger in strangers)
-        if len(self._strangers) > _PAST:
-            self._strangers.clear()
-
-    def _was_told_of(self, carrier: _Carrier) -> bool:
-        """Whether what ended without a word is one of those whose key was not accepted."""
-        host = carrier.address.rpartition(":")[0]
-        if not self._strangers[host]:
-            return False
-        self._strangers[host] -= 1
-        if not self._strangers[host]:
-            del self._strangers[host]
-        return True
-
     def _accept(self, routing: bytes, frame: zmq.Frame) -> _Connection | None:
-        self._read_monitor()
+        self._follow()
         carrier = self._carrier(int(frame.get(zmq.SRCFD)))
         identity = self._identity(frame)
-        connection = _Connection(self._next_number, routing, identity or ANYONE, carrier)
+        connection = _Connection(self._next_number, routing, identity or ANYONE, carrier, self._looks)
         self._next_number += 1
         if carrier is not None:
-            carrier.connection = connection
+            carrier.connection = connection.number
+            self._carriers.let_in(carrier)
+        address = carrier.address if carrier else UNKNOWN
         if identity is None:
-            self._events.append(TurnedAway(carrier.address if carrier else "", _REVOKED))
-            self._shut(connection.carrier)
+            self._events.append(TurnedAway(address, _REVOKED))
+            self._carriers.shut(carrier)
             self._remember_past(routing)
             return None
         self._connections[connection.number] = self._by_routing[routing] = connection
-        self._events.append(Opened(connection.number, identity, carrier.address if carrier else ""))
+        self._events.append(Opened(connection.number, identity, address))
         if carrier is None:
             self._ending[connection.number] = _CLOSED
         return connection
 
-    def _carrier(self, descriptor: int) -> _Carrier | None:
+    def _carrier(self, descriptor: int) -> Carrier | None:
         """What brought a first message, or None if it has ended, or may have."""
         before = [ended for ended in self._unheard if ended.descriptor == descriptor]
         for ended in before:
-            ended.has_spoken = True
-        carrier = self._carriers.get(descriptor)
-        if carrier is None or carrier.connection is not None:
+            ended.is_let_in = True
+        carrier = self._carriers.at(descriptor)
+        if carrier is None or carrier.is_let_in:
             return None
         if before:
-            self._shut(carrier)
+            self._carriers.let_in(carrier)
+            self._carriers.shut(carrier)
             return None
         return carrier
 
@@ -240,30 +165,16 @@ class ZmqListener:
         known = self._curve.authorized.get(key.encode())
         return None if known is None else Identity(known.role, known.name, key)
 
-    def _read_monitor(self) -> None:
-        for event, value in self._monitor.events():
-            if event == zmq.EVENT_ACCEPTED:
-                self._disconnected(value)
-                self._carriers[value] = _Carrier(value, _peer_address(value))
-            elif event == zmq.EVENT_DISCONNECTED:
-                self._disconnected(value)
-            else:
-                self._failure = self._failure or _FAILURES.get(
-                    value, "it broke off the handshake, or speaks another protocol"
-                )
-
-    def _disconnected(self, descriptor: int) -> None:
-        carrier = self._carriers.pop(descriptor, None)
-        failure, self._failure = self._failure, ""
-        if carrier is None:
-            return
-        if failure:
-            self._events.append(TurnedAway(carrier.address, failure))
-        elif carrier.connection is None:
-            self._unheard.append(carrier)
-        else:
-            carrier.connection.carrier = None
-            self._end(carrier.connection)
+    def _follow(self) -> None:
+        for carrier in self._carriers.read():
+            connection = self._connections.get(carrier.connection)
+            if connection is not None:
+                connection.carrier = None
+                self._end(connection)
+            elif carrier.failure:
+                self._events += self._carriers.farewell(carrier)
+            elif not carrier.connection:
+                self._unheard.append(carrier)
 
     def _end(self, connection: _Connection) -> None:
         if connection.number in self._connections:
@@ -272,8 +183,7 @@ class ZmqListener:
     def _settle(self) -> None:
         """Tell of what has ended, now that all it sent has been read."""
         for carrier in self._unheard:
-            if not carrier.has_spoken and not self._was_told_of(carrier):
-                self._events.append(TurnedAway(carrier.address, _SILENT))
+            self._events += self._carriers.farewell(carrier)
         self._unheard.clear()
         for number, reason in self._ending.items():
             self._forget(self._connections[number])
@@ -309,43 +219,55 @@ class ZmqListener:
         known = self._connections.get(connection)
         if known is None:
             return
-        self._shut(known.carrier)
+        self._carriers.shut(known.carrier)
         self._ending.pop(connection, None)
         self._forget(known)
 
-    def _shut(self, carrier: _Carrier | None) -> None:
-        """End a connection that libzmq owns; it closes the descriptor itself when it sees the end.
+    def keep_house(self) -> None:
+        self._looks += 1
+        self._carriers.keep_house()
+        self._look_at_keys()
+        for carrier in self._carriers.newcomers(1):
+            if bytes_received(carrier) > _LARGEST_FIRST_BYTES:
+                self._turn_away(carrier, _ENDLESS)
+        for carrier in self._carriers.newcomers(PATIENCE):
+            self._turn_away(carrier, _SPEECHLESS)
+        for connection in list(self._connections.values()):
+            if self._is_endless(connection):
+                self._refuse(connection, _ENDLESS)
 
-        libzmq tells of the end before it closes. So what a duplicate stands for is still ours if no end was told after
-        the duplicate was made. One descriptor is kept in reserve for it, since it is when there are too many peers that
-        some have to go.
-        """
-        if carrier is None:
+    def _look_at_keys(self) -> None:
+        if self._curve is None or self._curve.authorized == self._authorized:
             return
-        with contextlib.suppress(OSError), self._spare.standing_for(carrier.descriptor) as duplicate:
-            self._read_monitor()
-            if self._carriers.get(carrier.descriptor) is carrier:
-                duplicate.shutdown(sockets.SHUT_RDWR)
-
-    def refresh_keys(self) -> None:
-        if self._curve is None or not self._curve.refresh():
-            return
-        for number, connection in list(self._connections.items()):
+        self._authorized = self._curve.authorized
+        for connection in list(self._connections.values()):
             known = self._curve.authorized.get(connection.identity.key.encode())
             if known is None or known.role != connection.identity.role:
-                self.cut_off(number)
-                self._events.append(Lost(number, _REVOKED, refused=True))
+                self._refuse(connection, _REVOKED)
+
+    def _refuse(self, connection: _Connection, reason: str) -> None:
+        self.cut_off(connection.number)
+        self._events.append(Lost(connection.number, reason, refused=True))
+
+    def _turn_away(self, carrier: Carrier, reason: str) -> None:
+        if self._carriers.shut(carrier):
+            self._carriers.let_in(carrier)
+            self._events.append(TurnedAway(carrier.address, reason))
+
+    def _is_endless(self, connection: _Connection) -> bool:
+        """Whether more has come since a message was read than the largest holds; libzmq keeps it until the last frame.
+
+        A connection that is silent though it lives is the exception, so this costs nothing for most of them.
+        """
+        if connection.carrier is None or self._looks - connection.heard < _QUIET:
+            connection.sent_bytes = -1
+            return False
+        sent_bytes = bytes_received(connection.carrier)
+        if connection.sent_bytes < 0:
+            connection.sent_bytes = sent_bytes
+        return sent_bytes - connection.sent_bytes > self._largest_bytes
 
     def close(self) -> None:
         if not self._socket.closed:
-            self._monitor.close()
+            self._carriers.close()
             self._context.destroy(0)
-            self._spare.close()
-
-
-def _peer_address(descriptor: int) -> str:
-    """Where a connection comes from, for people to read; it may have ended already."""
-    with contextlib.suppress(OSError), sockets.socket(fileno=os.dup(descriptor)) as duplicate:
-        peer = duplicate.getpeername()
-        return f"{peer[0]}:{peer[1]}" if isinstance(peer, tuple) else "a process of this machine"
-    return "unknown"

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from scaler.errors import SerializationError
 from scaler.payload.diagnosis import unpicklable_path
 from scaler.payload.functions import split_frames
+from scaler.payload.inputs import collecting
 from scaler.payload.pickling import PLAIN, PROTOCOL, dumps
 from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ArgumentColumn, Frame
 
@@ -28,6 +29,8 @@ _FIRST_COLUMN_CALLS = 16
 _SECOND_COLUMN_BYTES = 16 << 10
 
 Call = tuple[Any, ...]
+#: of each call that has any, the futures among its arguments
+Futures = dict[int, tuple[Any, ...]]
 
 
 class Block(NamedTuple):
@@ -75,8 +78,8 @@ def columns(
     lo: int,
     as_calls: Callable[[list[Any]], Block] = Block,
     clock: Callable[[], float] = time.monotonic,
-) -> Iterator[ArgumentColumn]:
-    """The elements, made calls by `as_calls`, in columns of at most 1 MiB, from index `lo` on.
+) -> Iterator[tuple[ArgumentColumn, Futures]]:
+    """The elements, made calls by `as_calls`, in columns of at most 1 MiB, from index `lo` on, with their futures.
 
     A larger single call has a column of its own. The first column is small, and a slow iterable is not waited for:
     what was drawn goes on its way.
@@ -86,7 +89,10 @@ def columns(
     while drawn := list(islice(source, size)):
         calls, types = as_calls(drawn)
         is_plain = PLAIN.issuperset(map(type, chain.from_iterable(calls)) if types is None else types)
-        pickled = list(map(pickle.dumps, calls, repeat(PROTOCOL)) if is_plain else map(pickle_call, calls))
+        if is_plain:
+            pickled = list(map(pickle.dumps, calls, repeat(PROTOCOL)))
+        else:
+            pickled = gathering.pickle(calls)
         took_s = clock() - begun
         size_bytes = sum(map(len, pickled))
         size = _next_size(size, size_bytes, took_s) if is_plain else 1
@@ -94,9 +100,9 @@ def columns(
         if took_s > _MAX_BLOCK_S:
             complete += gathering.flush()
         if complete:
-            yield from complete
+            yield from map(gathering.with_futures, complete)
         begun = clock()
-    yield from gathering.flush()
+    yield from map(gathering.with_futures, gathering.flush())
 
 
 def _next_size(size: int, size_bytes: int, seconds: float) -> int:
@@ -113,6 +119,22 @@ class _Gathering:
         self._size = 0
         self._target_calls = _FIRST_COLUMN_CALLS
         self._target_bytes = _SECOND_COLUMN_BYTES
+        self._futures: Futures = {}
+
+    def pickle(self, calls: list[Call]) -> list[bytes]:
+        """The next calls in bytes, and note which futures are in them."""
+        pickled = []
+        with collecting() as found:
+            for index, call in enumerate(calls, self._lo + len(self._calls)):
+                pickled.append(pickle_call(call))
+                if futures := found.take():
+                    self._futures[index] = futures
+        return pickled
+
+    def with_futures(self, column: ArgumentColumn) -> tuple[ArgumentColumn, Futures]:
+        """A column, and the futures in its calls."""
+        within = [index for index in self._futures if index < column.hi]
+        return column, {index: self._futures.pop(index) for index in within}
 
     def extend(self, calls: list[bytes], size: int) -> list[ArgumentColumn]:
         """The columns that are complete with these calls of so many bytes in all."""

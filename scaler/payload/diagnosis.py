@@ -7,10 +7,26 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
+from scaler.errors import DeserializeObjectError
 from scaler.payload.pickling import PROTOCOL, dumps
 
 MAX_DEPTH = 8
 MAX_PARTS = 1000
+#: what to do about what a worker cannot import, and about what a client cannot
+FOR_WORKERS = (
+    "workers must be able to import what the client imports: install it for them, or name its folder by "
+    "'scaler_worker --python-path' or in PYTHONPATH"
+)
+FOR_CLIENTS = "it has to be installed here as for the workers, or its folder named in PYTHONPATH"
+#: how pickle says that a module has another content than where the value comes from
+_NOT_IN_MODULE = "Can't get attribute"
+
+
+def not_loadable(what: str, error: BaseException, remedy: str = FOR_WORKERS) -> DeserializeObjectError:
+    """Bytes that cannot be unpickled in this process: why, and the remedy where an import is what is wrong."""
+    text = f"{what} cannot be loaded here: {type(error).__name__}: {error}"
+    is_import = isinstance(error, ImportError) or str(error).startswith(_NOT_IN_MODULE)
+    return DeserializeObjectError(f"{text}; {remedy}" if is_import else text)
 
 
 def unpicklable_path(value: Any, path: str, error: BaseException) -> str:  # Any: any value at all

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from scaler.errors import DeserializeObjectError, SerializationError
+from scaler.errors import SerializationError
 from scaler.ids import FunctionId, function_id
-from scaler.payload.diagnosis import unpicklable_path
+from scaler.payload.diagnosis import not_loadable, unpicklable_path
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.protocol.connection import LONGEST_LABEL
@@ -27,7 +27,7 @@ class PickledFunction:
     """A function's name by content, its bytes in frames of at most 1 MiB, and what to call it in messages."""
 
     id: FunctionId
-    frames: tuple[bytes, ...]
+    frames: tuple[Frame, ...]
     name: str
 
 
@@ -58,7 +58,7 @@ def load_function(frames: Sequence[Frame]) -> Callable[..., Any]:
     try:
         function: Callable[..., Any] = pickle.loads(b"".join(frames))  # noqa: S301  # the scheduler let only our own keys in
     except BaseException as error:
-        raise DeserializeObjectError(f"the function cannot be loaded here: {type(error).__name__}: {error}") from error
+        raise not_loadable("the function", error) from error
     return function
 
 
@@ -69,11 +69,12 @@ def function_name(function: Any) -> str:  # Any: any callable
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)[:LONGEST_LABEL]
 
 
-def split_frames(data: bytes) -> list[bytes]:
-    """The bytes in frames as they may go on the wire."""
+def split_frames(data: bytes) -> list[Frame]:
+    """The bytes in frames as they may go on the wire, without a copy."""
     if len(data) <= MAX_FRAME_BYTES:
         return [data]
-    return [data[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
+    view = memoryview(data)
+    return [view[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
 
 
 def _pickled(data: bytes, function: Callable[..., Any]) -> PickledFunction:

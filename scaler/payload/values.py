@@ -1,14 +1,15 @@
 """Results to bytes and back: values, and what a task raised, with its type, message and the frames it went through."""
 
 import pickle
+from collections.abc import Callable
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from scaler import errors
-from scaler.errors import DeserializeObjectError, ProtocolError, SerializationError
-from scaler.payload.diagnosis import unpicklable_path
+from scaler.errors import ProtocolError, SerializationError
+from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, unpicklable_path
 from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import (
@@ -55,13 +56,28 @@ def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
         ) from error
 
 
-def load_value(status: int, data: Frame, attempts: int = 1) -> Outcome:
-    """The outcome in the bytes of one result, which came of the last of so many attempts."""
+def dump_outcome(error: BaseException | None, value: Any) -> tuple[int, bytes]:  # Any: as above
+    """What is known here of a task that others need, as status and bytes: its value or its exception."""
+    if error is None:
+        try:
+            return VALUE, dump_value(value)
+        except SerializationError as own:
+            error = own
+    from scaler.payload.exceptions import dump_exception  # noqa: PLC0415  # tblib is for what failed alone
+
+    return RAISED, dump_exception(error, 0, "")
+
+
+def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> Outcome:
+    """The outcome in the bytes of one result, which came of the last of so many attempts.
+
+    `task` says for people which one it is, where the bytes of a failure do not.
+    """
     if status == VALUE:
         try:
             return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
         except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
-            lost = DeserializeObjectError(f"the result cannot be loaded here: {type(error).__name__}: {error}")
+            lost = not_loadable("the result", error, FOR_CLIENTS)
             lost.__cause__ = error
             return Outcome(None, lost)
     if status in (RAISED, RAISED_RETRYABLE):
@@ -70,14 +86,19 @@ def load_value(status: int, data: Frame, attempts: int = 1) -> Outcome:
         return Outcome(None, load_exception(data, attempts))
     if status == FAILED:
         try:
-            return Outcome(None, exception_from_failure(decode_failure(data), attempts))
+            return Outcome(None, exception_from_failure(decode_failure(data), attempts, task))
         except ProtocolError as error:
             return Outcome(None, error)
     return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
 
 
-def load_column(column: ResultColumn, attempts: int = 1) -> tuple[list[Any], list[int]]:
-    """The values of a column in order, exceptions among them, and the indices of those that are exceptions."""
+def load_column(
+    column: ResultColumn, attempts: int = 1, tell: Callable[[int], str] = lambda _: ""
+) -> tuple[list[Any], list[int]]:
+    """The values of a column in order, exceptions among them, and the indices of those that are exceptions.
+
+    `tell` says for people which task an index is.
+    """
     data = memoryview(column.data[0] if len(column.data) == 1 else b"".join(column.data))
     ends = words(column.ends).tolist()
     if column.base:
@@ -89,13 +110,14 @@ def load_column(column: ResultColumn, attempts: int = 1) -> tuple[list[Any], lis
         with suppress(Exception):  # which one it is, and why, is found out below
             return [loads(data[start:end]) for start, end in zip(starts, ends, strict=True)], []  # as above
     outcomes = [
-        load_value(status, data[start:end], attempts) for status, start, end in zip(statuses, starts, ends, strict=True)
+        load_value(status, data[start:end], attempts, tell(index) if status == FAILED else "")
+        for index, status, start, end in zip(range(column.lo, column.hi), statuses, starts, ends, strict=True)
     ]
     failed = [column.lo + number for number, outcome in enumerate(outcomes) if outcome.error is not None]
     return [outcome.value if outcome.error is None else outcome.error for outcome in outcomes], failed
 
 
-def exception_from_failure(failure: Failure, attempts: int | None = None) -> BaseException:
+def exception_from_failure(failure: Failure, attempts: int | None = None, task: str = "") -> BaseException:
     """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`."""
     kind = _FAILURES[failure.cause]
     text = failure.text
@@ -104,6 +126,8 @@ def exception_from_failure(failure: Failure, attempts: int | None = None) -> Bas
     if failure.stack:
         text += f"\n{failure.stack.rstrip()}"
     error = kind(text)
-    if failure.place:
-        error.add_note(f"on {failure.place}, attempt {failure.attempts if attempts is None else attempts}")
+    attempt = failure.attempts if attempts is None else attempts
+    where = f"on {failure.place}, attempt {attempt}" if failure.place else ""
+    if task or where:
+        error.add_note(f"{task} {where}".strip())
     return error

@@ -12,8 +12,10 @@ from scaler.protocol.client_messages import (
     DefineFunction,
     ExplainTask,
     Explanation,
+    InputKnown,
     KnownTags,
     NeedFunction,
+    NeedInputs,
     NeedTasks,
     OpenBatch,
     Results,
@@ -75,6 +77,7 @@ FromClient = (
     | OpenBatch
     | AppendTasks
     | CloseBatch
+    | InputKnown
     | Resume
     | Resumed
     | Taken
@@ -95,6 +98,7 @@ ToClient = (
     Results
     | TasksFailed
     | NeedFunction
+    | NeedInputs
     | NeedTasks
     | KnownTags
     | TasksBegan
@@ -194,10 +198,12 @@ __all__ = [
     "Held",
     "Hello",
     "Holding",
+    "InputKnown",
     "KnownTags",
     "LocateObject",
     "Message",
     "NeedFunction",
+    "NeedInputs",
     "NeedResults",
     "NeedTasks",
     "ObjectChunk",

@@ -1,10 +1,20 @@
 """What a client and a scheduler say to each other."""
 
-from msgspec import Struct
+from typing import Annotated
 
-from scaler.ids import BatchId, FunctionId, ObjectId, TaskId
+from msgspec import Meta, Struct
+
+from scaler.ids import BatchId, FunctionId, TaskId
 from scaler.protocol.connection import Label, Place, Text
-from scaler.protocol.options import BatchOptions, Failure, Ranges, check_range, check_ranges
+from scaler.protocol.options import (
+    MAX_RANGES,
+    BatchOptions,
+    Failure,
+    Ranges,
+    check_quantity,
+    check_range,
+    check_ranges,
+)
 
 # ---- client to scheduler
 
@@ -30,16 +40,17 @@ class OpenBatch(Struct, frozen=True, array_like=True, tag=11):
 class AppendTasks(Struct, frozen=True, array_like=True, tag=12):
     """The calls [lo, lo + count) of a batch, an `ArgumentColumn` behind it. Client to scheduler; answers `NeedTasks`.
 
-    `dependencies` lists, for the calls that wait for others, their index and the tasks and objects they wait for.
+    The last `dependency_frames` of the frames name the tasks whose values the calls need, see `protocol.inputs`.
     """
 
     batch: BatchId
     lo: int
     count: int
-    dependencies: tuple[tuple[int, tuple[TaskId, ...], tuple[ObjectId, ...]], ...] = ()
+    dependency_frames: int = 0
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.lo + self.count)
+        check_quantity("dependency_frames", self.dependency_frames)
 
 
 class CloseBatch(Struct, frozen=True, array_like=True, tag=13):
@@ -106,6 +117,16 @@ class ExplainTask(Struct, frozen=True, array_like=True, tag=20):
     """Why does this task not run yet? Client to scheduler; answered by `Explanation`."""
 
     task: TaskId
+
+
+class InputKnown(Struct, frozen=True, array_like=True, tag=21):
+    """What became of a task that others depend on: its status, its value in the frames. Client to scheduler.
+
+    Answers `NeedInputs`.
+    """
+
+    task: TaskId
+    status: int
 
 
 # ---- scheduler to client
@@ -192,3 +213,12 @@ class WorkersReady(Struct, frozen=True, array_like=True, tag=38):
     """Whether at least one worker can take tasks. Scheduler to client, at the start and whenever it changes."""
 
     ready: bool
+
+
+class NeedInputs(Struct, frozen=True, array_like=True, tag=39):
+    """Tasks that wait need the values of these, which are done and known here no more. Scheduler to client.
+
+    Answered by an `InputKnown` for each that the ledger has an outcome of.
+    """
+
+    tasks: Annotated[tuple[TaskId, ...], Meta(max_length=MAX_RANGES)]

@@ -156,6 +156,7 @@ class WorkerDied(Struct, frozen=True, array_like=True, tag=58):
 class RunSpan(Struct, frozen=True, array_like=True, tag=70):
     """Run the calls [lo, hi) of a batch, an `ArgumentColumn` behind it. Scheduler to cluster.
 
+    The last `input_frames` of the frames are values of other tasks that the calls need, see `protocol.inputs`.
     Answered by `SpanResult`s and `Returned`s that together name every index once.
     """
 
@@ -165,9 +166,11 @@ class RunSpan(Struct, frozen=True, array_like=True, tag=70):
     hi: int
     function: FunctionId
     options: BatchOptions
+    input_frames: int = 0
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)
+        check_quantity("input_frames", self.input_frames)
 
 
 class Retract(Struct, frozen=True, array_like=True, tag=71):
@@ -229,7 +232,7 @@ class Watched(Struct, frozen=True, array_like=True, tag=76):
 
 
 class NeedResults(Struct, frozen=True, array_like=True, tag=77):
-    """Say these results again, which there was no room for before their client came back. Scheduler to cluster.
+    """Say these results again, which there was no room for on the way to their client. Scheduler to cluster.
 
     Answered by `SpanResult`s for those that the cluster still has.
     """

@@ -49,10 +49,11 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
 class Heartbeat(Struct, frozen=True, array_like=True, tag=1):
     """Still here; the header acknowledges, and `sent` is the last sequence number sent, so that a gap is noticed.
 
-    Any role, both ways; the scheduler answers one with one.
+    Any role, both ways; the scheduler answers one with one, whose `silence_s` is how long it lets that role be silent.
     """
 
     sent: int = 0
+    silence_s: float | None = None
 
 
 class ResendFrom(Struct, frozen=True, array_like=True, tag=2):

@@ -1,11 +1,11 @@
 """The scheduler's inner round: transport to links to core and back. No sockets of its own, no timers, no decisions.
 
-One `turn` drains what has come (at most `MAX_EVENTS`, or `MAX_DRAIN_S`), lets the links and the core handle it once
-each, and performs what they ask for.
+One `turn` drains what has come (at most `MAX_EVENTS`, or `MAX_DRAIN_S`, or about `MAX_HEADERS`), lets the links and the
+core handle it once each, and performs what they ask for.
 """
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, assert_never
 
 from scaler.core import events as core
@@ -15,6 +15,7 @@ from scaler.link.events import (
     AcceptedEvent,
     AcceptedOutput,
     ArrivedFrom,
+    AwaitRoom,
     ConnectionEnded,
     ConnectionOpened,
     CutConnection,
@@ -25,6 +26,7 @@ from scaler.link.events import (
     Joined,
     OutgoingTo,
     Refused,
+    RoomFound,
     Slept,
     Superseded,
     TransmitOn,
@@ -36,6 +38,8 @@ from scaler.scheduler.stream import MonitorStream
 
 MAX_EVENTS = 500
 MAX_DRAIN_S = 0.002
+#: a turn takes in no further message once it has so many headers; one peer may lay a thousand in each
+MAX_HEADERS = 1000
 #: `receive` is asked for so many at a time, that the clock is looked at between
 DRAIN_STEP = 50
 
@@ -71,6 +75,8 @@ class Exchange:
         self._stream = stream
         self._refusals = refusals
         self._notes = Notes(_log_note)
+        #: what has arrived and is not decoded, since the last turn had enough
+        self._undecoded: Sequence[ListenerEvent] = ()
         self._decoders = {direction: Decoder(direction) for direction in DIRECTIONS}
         #: why the process is to end, once it is
         self.stopped: str | None = None
@@ -84,8 +90,7 @@ class Exchange:
         """One round, with the shell's `own` events for the core; whether more is waiting already."""
         arrived = self._drain(clock)
         now = clock()
-        events, self._unsayable = self._unsayable, []
-        events += [event for one in arrived for event in self._link_events(one, now)]
+        events, self._unsayable = [*self._unsayable, *arrived], []
         for_core: list[core.Event] = [*self._left, *own]
         if slept_s:
             events.insert(0, Slept(slept_s))
@@ -96,7 +101,7 @@ class Exchange:
         said = self._perform(commands, now)
         self._left = self._perform_links(self._links.handle(said, now), now) if said else []
         self._stream.tick(now)
-        return bool(self._left or self._unsayable) or self._listener.pending()
+        return bool(self._left or self._unsayable or self._undecoded) or self._listener.pending()
 
     def keep_house(self, now: float) -> None:
         """What need not be done each turn."""
@@ -107,17 +112,29 @@ class Exchange:
         times = (self._links.next_deadline(), self._core.next_deadline(), self._stream.next_deadline())
         return min((time for time in times if time is not None), default=None)
 
-    def _drain(self, clock: Callable[[], float]) -> list[ListenerEvent]:
-        arrived = self._listener.receive(DRAIN_STEP)
-        if len(arrived) < DRAIN_STEP:
-            return arrived
-        until = clock() + MAX_DRAIN_S
-        while len(arrived) < MAX_EVENTS and clock() < until:
-            more = self._listener.receive(DRAIN_STEP)
-            if not more:
+    def _drain(self, clock: Callable[[], float]) -> list[AcceptedEvent]:
+        events: list[AcceptedEvent] = []
+        until = None
+        for _ in range(MAX_EVENTS // DRAIN_STEP):
+            arrived = self._undecoded or self._listener.receive(DRAIN_STEP)
+            self._undecoded = self._decode(arrived, events, clock)
+            if self._undecoded or len(arrived) < DRAIN_STEP:
                 break
-            arrived += more
-        return arrived
+            now = clock()
+            until = now + MAX_DRAIN_S if until is None else until
+            if now >= until:
+                break
+        return events
+
+    def _decode(
+        self, arrived: Sequence[ListenerEvent], events: list[AcceptedEvent], clock: Callable[[], float]
+    ) -> Sequence[ListenerEvent]:
+        """Put what has arrived behind the events of this turn; what is too much for it is returned."""
+        for position, one in enumerate(arrived, 1):
+            events += self._link_events(one, clock)
+            if len(events) >= MAX_HEADERS:
+                return arrived[position:]
+        return ()
 
     def _stream_events(self, now: float) -> list[core.Event]:
         events, turned_away = self._stream.events(now)
@@ -125,7 +142,7 @@ class Exchange:
             self._refusals.report(f"refused address={one.address} reason={one.reason!r} socket=monitor", now)
         return events
 
-    def _link_events(self, event: ListenerEvent, now: float) -> list[AcceptedEvent]:
+    def _link_events(self, event: ListenerEvent, clock: Callable[[], float]) -> list[AcceptedEvent]:
         match event:
             case Arrived(connection, frames):
                 try:
@@ -138,7 +155,7 @@ class Exchange:
             case Lost(connection, reason, refused):
                 return [ConnectionEnded(connection, reason, refused)]
             case TurnedAway(address, reason):
-                self._refusals.report(f"refused address={address} reason={reason!r}", now)
+                self._refusals.report(f"refused address={address} reason={reason!r}", clock())
                 return []
             case _:
                 assert_never(event)
@@ -154,6 +171,8 @@ class Exchange:
                     events.append(core.Received(peer, message, frames))  # type: ignore[arg-type]  # its decoder says so
                 case Joined(peer, role, name, key_name):
                     events.append(core.PeerJoined(peer, role, name, key_name))
+                case RoomFound(peer, room_bytes):
+                    events.append(core.RoomFound(peer, room_bytes))
                 case Gone(peer, reason):
                     events.append(core.PeerLost(peer, reason))
                 case CutConnection(connection):
@@ -188,6 +207,8 @@ class Exchange:
             match command:
                 case core.Send(peer, message, frames):
                     events.append(OutgoingTo(peer, message, frames))
+                case core.AwaitRoom(peer, room_bytes):
+                    events.append(AwaitRoom(peer, room_bytes))
                 case core.CutOff(peer, reason):
                     events.append(EndLink(peer, reason))
                 case core.Note():

@@ -18,13 +18,15 @@ from scaler.core.scheduler import SchedulerCore
 from scaler.errors import AddressError, ConfigurationError, SupersededError
 from scaler.ids import Epoch
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
+from scaler.link.link import WINDOW_BYTES
 from scaler.net.addresses import Address, IpcAddress, check_private, needs_no_key
 from scaler.net.connection_file import SchedulerFacts, write_connection_file
 from scaler.net.descriptors import raise_descriptor_limit
 from scaler.net.keys import load_server
 from scaler.net.publisher import ZmqPublisher
 from scaler.net.versions import our_versions
-from scaler.net.zmq_listener import Curve, ZmqListener
+from scaler.net.zap import Curve
+from scaler.net.zmq_listener import ZmqListener
 from scaler.scheduler.config import SchedulerConfig
 from scaler.scheduler.exchange import Exchange
 from scaler.scheduler.refusals import Refusals
@@ -64,7 +66,7 @@ def run(config: SchedulerConfig) -> None:
         opened.callback(publisher.close)
         opened.callback(_remove_socket, publisher.address)
         log.info("Scheduler: monitor address is %s", publisher.address)
-        shell = Shell(config, loop, signals, listener, publisher)
+        shell = Shell(config, loop, signals, listener, publisher, curve)
         facts = SchedulerFacts(listener.address, os.getpid(), str(config.key_directory or "") if curve else "")
         opened.callback(write_connection_file(facts, config.environment).unlink, missing_ok=True)
         for manager in MANAGERS:
@@ -84,29 +86,24 @@ class Shell:
         signals: Signals,
         listener: ZmqListener,
         publisher: ZmqPublisher,
+        curve: Curve | None,
     ) -> None:
         self._config = config
         self._loop = loop
         self._signals = signals
         self._listener = listener
         self._publisher = publisher
+        self._curve = curve
+        #: why nobody may connect, as far as it was told
+        self._key_problem = ""
         epoch = Epoch(int.from_bytes(os.urandom(8)) or 1)
         self._refusals = Refusals(log.warning)
-        self._links = AcceptedLinks(
-            AcceptedConfig(
-                epoch=epoch,
-                generation=0,
-                versions=our_versions(),
-                silence_s={
-                    "client": config.client_timeout_s,
-                    "operator": config.client_timeout_s,
-                    "worker": config.worker_timeout_s,
-                },
-                most_peers=int(raise_descriptor_limit() * PEERS_SHARE),
-            )
-        )
+        self._links = AcceptedLinks(_accepted(config, epoch))
         core = SchedulerCore(
-            CoreConfig(is_protected=config.is_protected, client_timeout_s=config.client_timeout_s), epoch
+            CoreConfig(
+                is_protected=config.is_protected, client_timeout_s=config.client_timeout_s, window_bytes=WINDOW_BYTES
+            ),
+            epoch,
         )
         stream = MonitorStream(publisher, lambda: core_tables(core))
         self._exchange = Exchange(listener, self._links, core, stream, self._refusals)
@@ -169,13 +166,23 @@ class Shell:
         is_more = self._exchange.turn(self._loop.time, own, late_s if late_s > SLEPT_S else 0.0)
         if now >= self._keep_house_at:
             self._keep_house_at = now + HOUSEKEEPING_S
-            self._listener.refresh_keys()
-            self._refusals.tick(now)
-            self._exchange.keep_house(now)
+            self._keep_house(now)
         if self._may_leave(now):
             self._loop.stop()
             return
         self._arm(now, at_once=is_more)
+
+    def _keep_house(self, now: float) -> None:
+        if self._curve is not None:
+            self._curve.refresh()
+        self._listener.keep_house()
+        self._publisher.keep_house()
+        self._refusals.tick(now)
+        self._exchange.keep_house(now)
+        problem = self._curve.problem if self._curve is not None else ""
+        if problem and problem != self._key_problem:
+            log.warning("keys: nobody can connect: %s", problem)
+        self._key_problem = problem
 
     def _arm(self, now: float, *, at_once: bool) -> None:
         deadline = self._exchange.next_deadline()
@@ -201,6 +208,21 @@ class Shell:
             return False
         is_done = self._exchange.stopped is not None and self._links.is_settled()
         return is_done or now >= self._stopping_since + PARTING_S
+
+
+def _accepted(config: SchedulerConfig, epoch: Epoch) -> AcceptedConfig:
+    return AcceptedConfig(
+        epoch=epoch,
+        generation=0,
+        versions=our_versions(),
+        silence_s={
+            "client": config.client_timeout_s,
+            "operator": config.client_timeout_s,
+            "worker": config.worker_timeout_s,
+        },
+        most_peers=int(raise_descriptor_limit() * PEERS_SHARE),
+        window_bytes=WINDOW_BYTES,
+    )
 
 
 def _remove_socket(address: str) -> None:

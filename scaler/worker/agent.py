@@ -43,6 +43,7 @@ from scaler.worker.agent_events import (
     LinkDown,
     LinkUp,
     Measured,
+    MemoryPassed,
     Received,
     Slept,
     StartFailed,
@@ -51,6 +52,7 @@ from scaler.worker.agent_events import (
     WorkerEnded,
     WorkerStarted,
 )
+from scaler.worker.agent_fitting import Fitting
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_greeting import Greeting
@@ -76,7 +78,7 @@ class Agent:
         self._functions = functions = Functions(outbox)
         self._runs = runs = Runs(functions, outbox)
         self._pool = pool = Pool(config, outbox)
-        self._giving = giving = Giving(runs, pool, functions, outbox)
+        self._giving = giving = Giving(runs, pool, Fitting(config.devices, pool), functions, outbox)
         self._balance = balance = Balance(runs, pool, outbox)
         self._harvest = Harvest(runs, pool)
         self._telling = Telling(pool, outbox)
@@ -84,7 +86,7 @@ class Agent:
         self._parking = ParkingPlace(config, pool, balance, outbox)
         self._stops = Stops(runs, pool, giving, balance, outbox)
         self._retracts = Retracts(runs, pool, outbox)
-        self._deaths = Deaths(runs, pool, giving, outbox)
+        self._deaths = Deaths(config, runs, pool, giving, outbox)
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
         self._statistics = Statistics(config, runs, pool, outbox)
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
@@ -145,6 +147,7 @@ class Agent:
                 self._deaths.ended(self._pool.workers[event.worker], event, now)
             case StartFailed():
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
+                self._ending.start_failed(event, now)
             case ChildOpened() | ChildSaid() | ChildClosed():
                 self._hear_child(event)
             case LinkUp():
@@ -156,6 +159,9 @@ class Agent:
                 self._ending.stop(event.grace_s, event.reason, now)
             case Measured():
                 self._statistics.measured(event)
+            case MemoryPassed():
+                if (worker := self._pool.workers.get(event.worker)) is not None:
+                    self._deaths.memory_passed(worker, event)
             case Slept():
                 self._ending.slept(event.seconds)
             case _:
@@ -239,6 +245,7 @@ class Agent:
         self._balance.level(now)
         self._telling.tell(now)
         self._statistics.tick(now)
+        self._pool.start_missing(now)
         self._pool.ask()
         commands = self._outbox.take(self._greeting.greet(now))
         return [*commands, *self._ending.part()] if self._ending.has_ended else commands

@@ -47,7 +47,7 @@ class Balance:
         if not pool.backed_up:
             self._due = None
             return
-        is_beside_idle = bool(pool.idle) and not self._runs.queue.tasks
+        is_beside_idle = pool.room > 0 and bool(pool.idle) and not self._runs.queue.tasks
         if self._due is None or is_beside_idle != self._is_beside_idle:
             self._is_beside_idle = is_beside_idle
             self._due = now

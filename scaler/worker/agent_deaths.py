@@ -1,11 +1,12 @@
 """What follows when a worker process ends: who is to blame, what is answered, what runs again."""
 
 from scaler.protocol import Cause, Failure, ReturnReason, WorkerDied
-from scaler.worker.agent_events import StartFailed, WorkerEnded
+from scaler.resources import bytes_text
+from scaler.worker.agent_events import MemoryPassed, StartFailed, WorkerEnded
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_harvest import timed_out_column
 from scaler.worker.agent_outbox import Outbox
-from scaler.worker.agent_pool import VAIN_S, Pool
+from scaler.worker.agent_pool import VAIN_S, AgentConfig, Pool
 from scaler.worker.agent_results import failed_column
 from scaler.worker.agent_runs import Runs
 from scaler.worker.agent_work import Phase, Run, Ticket, Worker
@@ -29,21 +30,36 @@ def ending(exit_code: int) -> str:
 class Deaths:
     """Settles what ended workers leave."""
 
-    def __init__(self, runs: Runs, pool: Pool, giving: Giving, outbox: Outbox) -> None:
+    def __init__(self, config: AgentConfig, runs: Runs, pool: Pool, giving: Giving, outbox: Outbox) -> None:
+        self._config = config
         self._runs = runs
         self._pool = pool
         self._giving = giving
         self._outbox = outbox
 
+    def memory_passed(self, worker: Worker, event: MemoryPassed) -> None:
+        """A worker uses more memory than it may: it is killed, and what it runs is to blame."""
+        if worker.phase is not Phase.KILLED:
+            worker.excess_bytes = event.used_bytes
+            self._pool.kill(worker)
+
     def start_failed(self, worker: Worker, event: StartFailed, now: float) -> None:
         """A worker never came up."""
-        if worker.phase is not Phase.KILLED:
+        if worker.phase is not Phase.KILLED or worker.excess_bytes:
             self._outbox.note("error", f"Worker[{worker.id}] could not be started: {event.text}")
+        self._put_back(worker)
         self._pool.ended(worker, now, in_vain=True)
+
+    def _put_back(self, worker: Worker) -> None:
+        """What a worker has not begun is to be run by others."""
+        for ticket in list(worker.tickets.values()):
+            lo, hi = ticket.next, ticket.hi
+            worker.cut(ticket, lo)
+            self._runs.put_back(ticket.run, lo, hi)
 
     def ended(self, worker: Worker, event: WorkerEnded, now: float) -> None:
         """A worker is gone; its results were taken in before."""
-        was_asked = worker.phase in (Phase.KILLED, Phase.RETIRING)
+        was_asked = worker.phase in (Phase.KILLED, Phase.RETIRING) and not worker.excess_bytes
         for slot, view in zip(worker.slots, event.slots, strict=True):
             slot.view = view
         running = [(ticket, slot.view.index) for slot in worker.slots if (ticket := worker.runs(slot)) is not None]
@@ -51,10 +67,7 @@ class Deaths:
             self._tell(worker, event)
         for ticket, index in running:
             self._split_off(worker, ticket, index)
-        for ticket in list(worker.tickets.values()):
-            lo, hi = ticket.next, ticket.hi
-            worker.cut(ticket, lo)
-            self._runs.put_back(ticket.run, lo, hi)
+        self._put_back(worker)
         is_vain = not was_asked and not worker.has_run and not running and now < worker.started_at + VAIN_S
         self._pool.ended(worker, now, in_vain=is_vain)
         for ticket, index in running:
@@ -70,9 +83,15 @@ class Deaths:
             self._runs.settle(run)
 
     def _tell(self, worker: Worker, event: WorkerEnded) -> None:
-        text = f"{worker.place} {ending(event.exit_code)}"
-        self._outbox.note("warning", f"Worker[{worker.id}] {ending(event.exit_code)}", pid=worker.pid)
-        self._outbox.say(WorkerDied(worker.id, event.exit_code, text))
+        ended = self._excess(worker) or ending(event.exit_code)
+        self._outbox.note("warning", f"Worker[{worker.id}] {ended}", pid=worker.pid)
+        self._outbox.say(WorkerDied(worker.id, event.exit_code, f"{worker.place} {ended}"))
+
+    def _excess(self, worker: Worker) -> str:
+        if not worker.excess_bytes:
+            return ""
+        limit = bytes_text(self._config.memory_limit_bytes or 0)
+        return f"passed its memory limit of {limit}, with {bytes_text(worker.excess_bytes)}"
 
     def _split_off(self, worker: Worker, ticket: Ticket, index: int) -> None:
         """Take the task that ran out of its ticket; the caller answers for it, and what is around it is put back."""
@@ -102,8 +121,12 @@ class Deaths:
 
     def _blame(self, worker: Worker, event: WorkerEnded, run: Run, index: int) -> None:
         """It ran alone when its worker ended: it fails with it."""
-        text = f"{worker.place} {ending(event.exit_code)} while it ran this task"
-        failure = Failure(Cause.DIED, text, worker.place, event.exit_code, event.stderr)
+        excess = self._excess(worker)
+        if excess:
+            failure = Failure(Cause.MEMORY, f"{worker.place} {excess}, while it ran this task", worker.place)
+        else:
+            text = f"{worker.place} {ending(event.exit_code)} while it ran this task"
+            failure = Failure(Cause.DIED, text, worker.place, event.exit_code, event.stderr)
         self._runs.answer(run, failed_column(index, failure), worker.place)
 
     def _suspect(self, run: Run, index: int) -> None:

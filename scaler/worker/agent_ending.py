@@ -1,12 +1,13 @@
 """How a cluster ends: told to, drained, out of walltime, or without a scheduler for too long.
 
-What has not begun is handed back at once, what runs may finish within a grace; then every worker ends, and the process.
+What has not begun is handed back at once. Within a grace what runs may finish, and results may wait for room on the way
+to their clients. Then every worker ends, and the process.
 """
 
 from scaler.protocol import Goodbye, ReturnReason
 from scaler.protocol.connection import LONGEST_TEXT
 from scaler.worker.agent_balance import Balance
-from scaler.worker.agent_events import Command, End, Say
+from scaler.worker.agent_events import Command, End, Say, StartFailed
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import AgentConfig, Pool
@@ -43,6 +44,8 @@ class Ending:
         self._leave_at: float | None = None
         self._reason = ""
         self._exit_code = 0
+        #: workers that ended in what they have to call first
+        self._failed_preloads = 0
         #: when whatever still runs is killed; None while nothing is to end
         self._kill_at: float | None = None
         #: when workers that were to end by themselves are killed
@@ -88,6 +91,7 @@ class Ending:
         self._pool.is_closed = True
         self._return_suspects()
         self._runs.close()
+        self._retire_by = now + RETIRE_S
         for worker in list(self._pool.workers.values()):
             if worker.phase is Phase.STARTING:
                 self._pool.kill(worker)
@@ -95,6 +99,12 @@ class Ending:
                 self._pool.look(worker)
                 if worker.has_unread:
                     self._pool.take_back(worker)
+
+    def start_failed(self, event: StartFailed, now: float) -> None:
+        """A worker did not come up: if none ever did, and each has tried, there is no use in going on."""
+        self._failed_preloads += event.in_preload
+        if self._failed_preloads >= self._config.workers and not self._pool.has_had_any and self._kill_at is None:
+            self.stop(0.0, f"no worker could be started: {event.text}", now, exit_code=2)
 
     def _return_suspects(self) -> None:
         while self._giving.suspects:
@@ -122,7 +132,7 @@ class Ending:
                 self._retire_by = now + RETIRE_S
             elif worker.phase is Phase.RETIRING and self._retire_by is not None and now >= self._retire_by:
                 self._pool.kill(worker)
-        if not self._pool.workers:
+        if not self._pool.workers and (now >= self._kill_at or not self._runs.by_id):
             self.has_ended = True
 
     def _see_whether_to_stop(self, now: float) -> None:
@@ -143,7 +153,9 @@ class Ending:
         if self._kill_at is not None:
             phases = [worker.phase for worker in self._pool.workers.values() if worker.phase is not Phase.KILLED]
             due = [self._retire_by] if self._retire_by is not None and Phase.RETIRING in phases else []
-            return min([*due, self._kill_at]) if Phase.READY in phases else min(due, default=None)
+            if Phase.READY in phases or not self._pool.workers:
+                due.append(self._kill_at)
+            return min(due, default=None)
         due = [self._leave_at] if self._leave_at is not None else []
         if self._alone_since is not None:
             due.append(self._alone_since + self._config.death_timeout_s)

@@ -32,7 +32,7 @@ class Received(Struct, frozen=True):
 
 
 class WorkerStarted(Struct, frozen=True):
-    """A worker asked for by `StartWorker` can take tickets now."""
+    """A worker asked for by `StartWorker` has done what comes before the first ticket, and can take tickets now."""
 
     worker: WorkerId
     pid: int
@@ -62,11 +62,15 @@ class Piece(Struct, frozen=True):
 
 
 class Harvested(Struct, frozen=True):
-    """A worker's ring was emptied, and then its slots looked at: `pieces` in order by slot, `slots` one each."""
+    """A worker's ring was emptied, and then its slots looked at: `pieces` in order by slot, `slots` one each.
+
+    `stacks` are those that were asked for by `Dump` and are there now, by slot.
+    """
 
     worker: WorkerId
     pieces: tuple[Piece, ...]
     slots: tuple[SlotView, ...]
+    stacks: tuple[tuple[int, str], ...] = ()
 
 
 class TookBack(Struct, frozen=True):
@@ -91,10 +95,11 @@ class WorkerEnded(Struct, frozen=True):
 
 
 class StartFailed(Struct, frozen=True):
-    """A worker asked for did not come up; `text` says why."""
+    """A worker asked for did not come up; `text` says why, `in_preload` that it ended in what it has to call first."""
 
     worker: WorkerId
     text: str
+    in_preload: bool = False
 
 
 class ChildOpened(Struct, frozen=True):
@@ -138,6 +143,13 @@ class Measured(Struct, frozen=True):
     workers: tuple[tuple[WorkerId, int, float, int], ...] = ()
 
 
+class MemoryPassed(Struct, frozen=True):
+    """A worker and its processes use more memory than they may, and stand still until it is killed."""
+
+    worker: WorkerId
+    used_bytes: int
+
+
 class Slept(Struct, frozen=True):
     """The shell woke this much later than it asked for."""
 
@@ -158,6 +170,7 @@ Event = (
     | ChildClosed
     | StopAsked
     | Measured
+    | MemoryPassed
     | Slept
 )
 
@@ -174,11 +187,13 @@ class Say(Struct, frozen=True):
 class StartWorker(Struct, frozen=True):
     """Fork a worker, to be called `name` ("" for its number); answered by `WorkerStarted` or `StartFailed`.
 
-    One that `is_spare` has a single slot.
+    `devices` are the GPUs it is to see, as CUDA takes them; None leaves that as it is. Tickets may follow at once. One
+    that `is_spare` has a single slot.
     """
 
     worker: WorkerId
     name: str = ""
+    devices: str | None = None
     is_spare: bool = False
 
 
@@ -210,7 +225,10 @@ class Drop(Struct, frozen=True):
 
 
 class Give(Struct, frozen=True):
-    """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`."""
+    """Hand a ticket to a worker: the calls of `column`, a slice of `run`, which is a part of `batch`.
+
+    `inputs` are the values of other tasks that the calls need, see `protocol.inputs`.
+    """
 
     worker: WorkerId
     ticket: TicketId
@@ -219,6 +237,7 @@ class Give(Struct, frozen=True):
     options: BatchOptions
     column: ArgumentColumn
     batch: BatchId = BatchId(Incarnation(0), 0)  # a plain tuple
+    inputs: tuple[Frame, ...] = ()
 
 
 class TakeBack(Struct, frozen=True):
@@ -280,6 +299,13 @@ class CloseChild(Struct, frozen=True):
     child: Incarnation
 
 
+class Dump(Struct, frozen=True):
+    """Have a worker write down where the task in a slot is; told by a later `Harvested`."""
+
+    worker: WorkerId
+    slot: int
+
+
 class Measure(Struct, frozen=True):
     """See what the cluster's process and its workers use; answered by `Measured` (in the same turn)."""
 
@@ -293,7 +319,7 @@ class Note(Struct, frozen=True):
 
 
 class End(Struct, frozen=True):
-    """All is handed back and every worker is gone: the process ends with this code."""
+    """All is handed back and every worker is gone: the process ends with this code; 1 is for want of a scheduler."""
 
     exit_code: int
     reason: str
@@ -311,6 +337,7 @@ Command = (
     | Limit
     | Look
     | Interrupt
+    | Dump
     | Answer
     | Tell
     | CloseChild

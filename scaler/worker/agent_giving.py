@@ -9,6 +9,7 @@ from collections import deque
 from scaler.core.runtimes import RunTimes
 from scaler.ids import TicketId
 from scaler.worker.agent_events import Give
+from scaler.worker.agent_fitting import Fitting
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
@@ -39,8 +40,9 @@ def p95_ns(times: RunTimes) -> int:
 class Giving:
     """Cuts runs into tickets."""
 
-    def __init__(self, runs: Runs, pool: Pool, functions: Functions, outbox: Outbox) -> None:
+    def __init__(self, runs: Runs, pool: Pool, fitting: Fitting, functions: Functions, outbox: Outbox) -> None:
         self._runs = runs
+        self._fitting = fitting
         self._queue = runs.queue
         self._pool = pool
         self._functions = functions
@@ -56,9 +58,10 @@ class Giving:
         if self.suspects:
             self._try_suspects(now)
         pool = self._pool
-        while pool.idle and pool.room > 0 and (run := self._next(now)) is not None:
-            worker = next(iter(pool.idle.values()))
-            self._give(worker, run, max(1, self._fitting(worker, run, worker.threads)), now)
+        while pool.idle and pool.room > 0 and (found := self._next_pair(now)) is not None:
+            run, worker = found
+            count = 1 if run.gpus else max(1, min(self._count(worker, run, worker.threads), worker.budget))
+            self._give(worker, run, count, now)
             self._queue.pass_turn(run)
         if pool.hungry and self._queue.tasks:
             self._look_ahead(now)
@@ -70,11 +73,40 @@ class Giving:
         """
         while self._queue.tasks:
             run = self._queue.head()
-            is_late = self.ends_at is not None and run.times.samples and now + run.times.p95_s > self.ends_at
-            if not is_late and not (run.times.nests and self._pool.is_crowded(run.options.depth)):
+            if self._ends_in_time(run, now) and not self._is_crowded_out(run):
                 return run
             self._runs.return_queued(run)
         return None
+
+    def _ends_in_time(self, run: Run, now: float) -> bool:
+        return self.ends_at is None or not run.times.samples or now + run.times.p95_s <= self.ends_at
+
+    def _is_crowded_out(self, run: Run) -> bool:
+        return run.times.nests and self._pool.is_crowded(run.options.depth)
+
+    def _next_pair(self, now: float) -> tuple[Run, Worker] | None:
+        """The next run that some worker can begin tasks of, and that worker."""
+        head = self._next(now)
+        if head is None:
+            return None
+        if not self._fitting.is_needed:
+            return head, next(iter(self._pool.idle.values()))
+        blocked: set[float] = set()
+        for run in self._queue.in_order():
+            if run.gpus not in blocked and self._ends_in_time(run, now) and not self._is_crowded_out(run):
+                worker = self._fitting.find(run, now)
+                if worker is not None:
+                    return run, worker
+                blocked.add(run.gpus)
+        return None
+
+    def _next_for(self, worker: Worker, now: float) -> Run | None:
+        """The next run of which tasks may wait at a worker."""
+        head = self._next(now)
+        if head is None or not self._fitting.is_needed:
+            return head
+        fitting = (run for run in self._queue.in_order() if self._fitting.may_wait_at(worker, run))
+        return next((run for run in fitting if self._ends_in_time(run, now)), None)
 
     def _look_ahead(self, now: float) -> None:
         """Deal out shares of the queue, one worker after another, until all have enough or nothing is left."""
@@ -86,7 +118,7 @@ class Giving:
         while hungry:
             fed = []
             for worker, moving in hungry:
-                run = self._next(now)
+                run = self._next_for(worker, now)
                 if run is not None and self._give_share(worker, run, moving, now):
                     fed.append((worker, moving))
             hungry = fed
@@ -97,14 +129,14 @@ class Giving:
         share = -(-queue.tasks // (2 * self._pool.slots))
         given = 0
         while given < share and run.queued:
-            count = self._fitting(worker, run, moving)
+            count = min(self._count(worker, run, moving), worker.budget)
             if not count:
                 break
             given += self._give(worker, run, count, now)
         queue.pass_turn(run)
         return given > 0
 
-    def _fitting(self, worker: Worker, run: Run, moving: int) -> int:
+    def _count(self, worker: Worker, run: Run, moving: int) -> int:
         """How many tasks the next ticket of a worker is to have; 0 if it has enough to do for now."""
         times = run.times
         cost_ns = p95_ns(times)
@@ -143,16 +175,20 @@ class Giving:
         ticket = Ticket(TicketId(self._tickets), run, lo, hi, cost_ns)
         worker.give(ticket, now)
         column = run.column.slice(lo, hi)
-        self._outbox.order(Give(worker.id, ticket.id, run.id, run.function, run.options, column, run.batch))
+        inputs = run.input_frames(lo, hi)
+        self._outbox.order(Give(worker.id, ticket.id, run.id, run.function, run.options, column, run.batch, inputs))
 
     def _try_suspects(self, now: float) -> None:
         """Run suspects again, each on a worker that has nothing else."""
-        for worker in list(self._pool.idle.values()):
-            if not self.suspects or self._pool.room <= 0:
+        for _ in range(len(self.suspects)):
+            if not self._pool.idle or self._pool.room <= 0:
                 return
-            if not worker.tickets:
-                run, index = self.suspects.popleft()
-                run.out -= 1
-                self._give_ticket(worker, run, index, index + 1, LOOKAHEAD_NS + 1, now)
-                worker.is_alone = True
-                self._pool.note(worker)
+            run, index = self.suspects.popleft()
+            worker = self._fitting.find_alone(run, now)
+            if worker is None:
+                self.suspects.append((run, index))
+                continue
+            run.out -= 1
+            self._give_ticket(worker, run, index, index + 1, LOOKAHEAD_NS + 1, now)
+            worker.is_alone = True
+            self._pool.note(worker)

@@ -25,17 +25,19 @@ class Harvest:
 
     def take_in(self, worker: Worker, event: Harvested, now: float) -> None:
         """Results of a worker, then its slots."""
+        for number, stack in event.stacks:
+            _note_stack(worker, number, stack)
         parts: list[ResultColumn] = []
         last: Run | None = None
         for piece in event.pieces:
             run = self._finish(worker, piece)
             if last is not None and (run is not last or not follows(parts, piece.column)):
-                self._answer(last, parts, worker.place)
+                self._answer(last, parts, worker)
                 parts = []
             last = run
             parts.append(piece.column)
         if last is not None:
-            self._answer(last, parts, worker.place)
+            self._answer(last, parts, worker)
             worker.has_run = True
         for slot, view in zip(worker.slots, event.slots, strict=True):
             slot.view = view
@@ -53,21 +55,24 @@ class Harvest:
         ticket.run.times.observe(column.run_us)
         return ticket.run
 
-    def _answer(self, run: Run, parts: list[ResultColumn], place: str) -> None:
+    def _answer(self, run: Run, parts: list[ResultColumn], worker: Worker) -> None:
         """Say what tasks came to, but for those that nobody waits for."""
         column = joined(parts)
         if run.cancelled or run.timed_out:
-            self._answer_wanted(run, column, place)
+            self._answer_wanted(run, column, worker)
         else:
-            self._runs.answer(run, column, place)
+            self._runs.answer(run, column, worker.place)
         self._runs.settle(run)
 
-    def _answer_wanted(self, run: Run, column: ResultColumn, place: str) -> None:
+    def _answer_wanted(self, run: Run, column: ResultColumn, worker: Worker) -> None:
+        # beside others a late task is not interrupted, but what it waited for may be, when it is to tell where it is
+        endings = None if worker.threads > 1 else (RAISED, RAISED_RETRYABLE)
+        place = worker.place
         late = run.timed_out.remove(column.lo, column.hi)
         for lo, hi in self._runs.drop_cancelled(run, column.lo, column.hi):
             start = lo
             for index in (index for first, last in late for index in range(first, last) if lo <= index < hi):
-                if column.statuses[index - column.lo] in (RAISED, RAISED_RETRYABLE):
+                if endings is None or column.statuses[index - column.lo] in endings:
                     self._answer_slice(run, column, start, index, place)
                     self._runs.answer(run, timed_out_column(run, index, place), place)
                     start = index + 1
@@ -78,10 +83,19 @@ class Harvest:
             self._runs.answer(run, column.slice(lo, hi), place)
 
 
+def _note_stack(worker: Worker, number: int, stack: str) -> None:
+    """Keep where a task was that is being ended, for the failure that tells of it."""
+    halt = worker.slots[number].halt
+    ticket = None if halt is None else worker.tickets.get(halt.ticket)
+    if halt is not None and ticket is not None and halt.index in ticket.run.timed_out:
+        ticket.run.stacks[halt.index] = stack
+
+
 def timed_out_column(run: Run, index: int, place: str) -> ResultColumn:
     """The outcome of a task that was stopped as it ran for too long."""
     limit_s = run.options.timeout_s or 0.0
-    failure = Failure(Cause.TIMEOUT, f"it ran longer than its timeout of {limit_s:g} s on {place}", place)
+    text = f"it ran longer than its timeout of {limit_s:g} s on {place}"
+    failure = Failure(Cause.TIMEOUT, text, place, stack=run.stacks.pop(index, ""))
     return failed_column(index, failure, int(limit_s * 1e6))
 
 

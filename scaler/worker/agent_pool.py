@@ -3,17 +3,20 @@
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from scaler.ids import WorkerId
 from scaler.resources import NO_RESOURCES, Resources
 from scaler.worker.agent_events import KillWorker, Look, RetireWorker, StartWorker, TakeBack
 from scaler.worker.agent_outbox import Outbox
-from scaler.worker.agent_work import LOOKAHEAD_NS, NOTHING_COUNTED, Counted, Phase, Worker
+from scaler.worker.agent_work import ALIVE, LOOKAHEAD_NS, NOTHING_COUNTED, Counted, Phase, Seat, Worker
 
 #: a worker that ends so soon after its start without having run anything was started in vain
 VAIN_S = 1.0
 FIRST_DELAY_S = 0.1
 LAST_DELAY_S = 5.0
+#: tasks that a worker runs which never retires
+_ENDLESS = 1 << 62
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,21 @@ class AgentConfig:
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
     max_parked: int = 64
+    max_tasks_per_worker: int | None = None
+    memory_limit_bytes: int | None = None
+    devices: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """Where its tasks run, for people: the host, and the cluster unless its name tells no more than the host."""
+        tells_host = self.name in {self.host, f"{self.host}-{self.pid}"}
+        return self.name if tells_host else f"{self.host} ({self.name})"
+
+
+def _shares(devices: tuple[str, ...], seats: int) -> list[tuple[str, ...]]:
+    """The devices dealt out to seats, as evenly as can be."""
+    ends = [len(devices) * number // seats for number in range(seats + 1)]
+    return [devices[lo:hi] for lo, hi in pairwise(ends)]
 
 
 class Pool:
@@ -41,15 +59,15 @@ class Pool:
         self._config = config
         self._outbox = outbox
         self.workers: dict[WorkerId, Worker] = {}
-        #: workers that can run tasks, but for spares
+        #: slots there are for tasks that run, how many of them workers have work for, and tasks that are parked beside
+        self._nominal = config.workers * config.threads
+        self._occupied = 0
+        self.parked = 0
+        #: seats that are offered: all and only those with `is_up`; those of spares apart
         self.ready = 0
+        self._spares_up = 0
         #: spares that were asked for and are not to end
         self.spares = 0
-        #: slots there are for tasks that run
-        self._nominal = config.workers * config.threads
-        #: of all workers that can run tasks: slots that are not parked, those of them with work, and those parked
-        self._open = self._occupied = 0
-        self.parked = 0
         #: all and only workers with a slot that has no ticket: one that has run something came to the front, since what
         #: it needs is in the caches still, one that has not to the end
         self.idle: OrderedDict[WorkerId, Worker] = OrderedDict()
@@ -63,22 +81,30 @@ class Pool:
         #: asked for their unread tickets, and not answered yet
         self.asked_back: dict[WorkerId, None] = {}
         self._next = 0
-        #: all and only names that no worker has; one that ends leaves its own to the worker in its place
-        self._free_names = deque(config.worker_names)
-        #: workers to be started, and when
-        self._missing = config.workers
+        names = config.worker_names + ("",) * max(0, config.workers - len(config.worker_names))
+        shares = _shares(config.devices, config.workers)
+        #: those there always are, and those of spares that have not ended
+        self.seats = [Seat(name, share) for name, share in zip(names[: config.workers], shares, strict=True)]
+        #: all and only seats that need another worker, and when they are to get one
+        self._vacant = deque(self.seats)
         self._start_at = 0.0
         self._delay_s = 0.0
+        #: a worker could take tickets, now or before
+        self.has_had_any = False
         self.is_closed = False
 
     @property
     def slots(self) -> int:
-        """How many tasks can be in slots at once: so many can run, others wait for tasks and do not."""
-        return min(self._open, self._nominal) + self.parked
+        """How many tasks can be in slots at once: so many can run, the others wait for tasks and do not."""
+        up = self.ready * self._config.threads + self._spares_up - self.parked
+        return min(max(up, 0), self._nominal) + self.parked
 
     @property
     def room(self) -> int:
-        """How many more tasks can begin now; below zero while more run, since parked ones have gone on."""
+        """How many more tasks can begin now, however many workers there are.
+
+        Below zero while more run than there are slots, since tasks that were parked have gone on.
+        """
         return self._nominal - self._occupied
 
     def is_crowded(self, depth: int) -> bool:
@@ -96,57 +122,77 @@ class Pool:
     # ---- lives
 
     def start_missing(self, now: float) -> None:
-        """Have workers started for those that are missing, if their time has come."""
-        if self.is_closed or now < self._start_at:
-            return
-        for _ in range(self._missing):
-            name = self._free_names.popleft() if self._free_names else ""
-            self._start(name, self._config.threads, now, is_spare=False)
-        self._missing = 0
-        while self.spares < self.parked:
-            self.spares += 1
-            self._start("", 1, now, is_spare=True)
+        """Have workers started for the seats that need one, and spares for parked tasks, if their time has come."""
+        while self._vacant and self.may_replace(now):
+            self._start(self._vacant.popleft(), now)
+        while self.spares < self.parked and self.may_replace(now):
+            seat = Seat("", (), is_spare=True)
+            self.seats.append(seat)
+            self._start(seat, now)
 
-    def _start(self, name: str, threads: int, now: float, *, is_spare: bool) -> None:
-        worker = WorkerId(self._next)
+    def may_replace(self, now: float) -> bool:
+        """Whether a worker may be started now."""
+        return not self.is_closed and now >= self._start_at
+
+    def replace(self, worker: Worker, now: float) -> Worker:
+        """Have another worker started in the seat of one that has no tickets; it may be given some already."""
+        worker.most = worker.done
+        self._tend(worker.seat)
+        if not worker.seat.is_spare:
+            self._vacant.remove(worker.seat)
+        return self._start(worker.seat, now)
+
+    def _start(self, seat: Seat, now: float) -> Worker:
+        config = self._config
+        most = config.max_tasks_per_worker or _ENDLESS
+        threads = 1 if seat.is_spare else config.threads
+        worker = Worker(WorkerId(self._next), seat, threads, config.place, now, most)
         self._next += 1
-        self.workers[worker] = Worker(worker, name, threads, self._config.name, now, is_spare=is_spare)
-        self._outbox.order(StartWorker(worker, name, is_spare))
+        self.spares += seat.is_spare
+        self.workers[worker.id] = worker
+        seat.members.append(worker)
+        devices = ",".join(seat.devices) if config.devices else None
+        self._outbox.order(StartWorker(worker.id, seat.name, devices, seat.is_spare))
+        return worker
 
     def started(self, worker: Worker, pid: int, now: float) -> None:
         """A worker can take tickets."""
         worker.pid = pid
         worker.started_at = worker.looked_at = now
         if worker.phase is Phase.STARTING:
+            self.has_had_any = True
             worker.phase = Phase.READY
-            self.ready += not worker.is_spare
+            self._set_up(worker.seat, is_up=True)
             self.note(worker)
-            named = {"name": worker.name} if worker.name else {}
+            named = {"name": worker.seat.name} if worker.seat.name else {}
             self._outbox.note("info", f"Worker[{worker.id}] started", pid=pid, **named)
         else:
             self._outbox.order(KillWorker(worker.id))
 
     def ended(self, worker: Worker, now: float, *, in_vain: bool) -> None:
-        """A worker is gone, or never came: another is started in its place, after a pause if this was in vain."""
-        self._leave(worker, Phase.KILLED)
+        """A worker is gone, or never came: another takes its seat, after a pause if this was in vain."""
+        seat, was_planned = worker.seat, worker.phase is Phase.RETIRING
+        self._leave(worker, Phase.RETIRING if was_planned else Phase.KILLED)
         self._outbox.withdraw(worker.id)
         del self.workers[worker.id]
-        if worker.name:
-            self._free_names.append(worker.name)
-        self._missing += not worker.is_spare
+        seat.members.remove(worker)
+        self._see_whether_up(seat)
+        if seat.is_spare and not seat.members:
+            self.seats.remove(seat)
         self._to_take_back.pop(worker.id, None)
         self._to_look.pop(worker.id, None)
         self.asked_back.pop(worker.id, None)
-        if not in_vain:
-            self._delay_s = 0.0
-            self._start_at = now
-        elif now >= self._start_at:
+        if in_vain and now >= self._start_at:
             self._delay_s = min(LAST_DELAY_S, max(FIRST_DELAY_S, 2 * self._delay_s))
             self._start_at = now + self._delay_s
+        elif not in_vain and not was_planned:
+            self._delay_s = 0.0
+            self._start_at = now
+        self._tend(seat)
 
     def next_start(self) -> float | None:
         """When workers are to be started."""
-        is_due = self._missing or self.spares < self.parked
+        is_due = self._vacant or self.spares < self.parked
         return self._start_at if is_due and not self.is_closed else None
 
     def kill(self, worker: Worker) -> None:
@@ -161,20 +207,55 @@ class Pool:
         self._outbox.order(RetireWorker(worker.id))
 
     def _leave(self, worker: Worker, phase: Phase) -> None:
-        if worker.is_spare:
-            self.spares -= worker.phase in (Phase.STARTING, Phase.READY)
-        elif worker.phase is Phase.READY:
-            self.ready -= 1
+        self.spares -= worker.seat.is_spare and worker.phase in ALIVE
         worker.phase = phase
+        if phase is Phase.KILLED:
+            self._see_whether_up(worker.seat)
         self.note(worker)
+
+    def _see_whether_up(self, seat: Seat) -> None:
+        if not any(member.phase in ALIVE for member in seat.members):
+            self._set_up(seat, is_up=False)
+
+    def _set_up(self, seat: Seat, *, is_up: bool) -> None:
+        if seat.is_spare:
+            self._spares_up += is_up - seat.is_up
+        else:
+            self.ready += is_up - seat.is_up
+        seat.is_up = is_up
+
+    def _tend(self, seat: Seat) -> None:
+        """See whether a seat needs another worker, or one fewer."""
+        for worker in list(seat.members):
+            last = seat.members[-1]
+            is_superseded = worker is not last and last.phase is Phase.READY
+            if worker.phase is Phase.READY and not worker.tickets and (worker.is_spent or is_superseded):
+                self.retire(worker)
+        if seat.is_vacant != (seat in self._vacant):
+            (self._vacant.append if seat.is_vacant else self._vacant.remove)(seat)
 
     # ---- what they can take
 
     def note(self, worker: Worker) -> None:
         """What a worker has to do has changed."""
         self._count(worker)
+        self._index(worker)
+        if worker.most < _ENDLESS or self._config.devices:
+            self._tend(worker.seat)
+
+    def _count(self, worker: Worker) -> None:
+        """Keep the sums over all workers true."""
+        before, now = worker.counted, NOTHING_COUNTED
+        if worker.phase in ALIVE:
+            now = Counted(min(len(worker.tickets), worker.threads) - worker.parked, worker.parked)
+        if now != before:
+            worker.counted = now
+            self._occupied += now.occupied - before.occupied
+            self.parked += now.parked - before.parked
+
+    def _index(self, worker: Worker) -> None:
         name = worker.id
-        can_take = worker.phase is Phase.READY and not worker.is_alone
+        can_take = worker.phase is Phase.READY and not worker.is_alone and worker.budget > 0
         if can_take and len(worker.tickets) < worker.threads:
             if name not in self.idle:
                 self.idle[name] = worker
@@ -190,21 +271,9 @@ class Pool:
         else:
             self.backed_up.pop(name, None)
 
-    def _count(self, worker: Worker) -> None:
-        """Keep the sums over all workers true."""
-        before, now = worker.counted, NOTHING_COUNTED
-        if worker.phase is Phase.READY:
-            parked = worker.parked
-            now = Counted(worker.threads - parked, min(len(worker.tickets), worker.threads) - parked, parked)
-        if now != before:
-            worker.counted = now
-            self._open += now.open - before.open
-            self._occupied += now.occupied - before.occupied
-            self.parked += now.parked - before.parked
-
     def idle_spares(self) -> list[Worker]:
         """Spares that have nothing to do."""
-        return [worker for worker in self.idle.values() if worker.is_spare and not worker.tickets]
+        return [worker for worker in self.idle.values() if worker.seat.is_spare and not worker.tickets]
 
     # ---- what they are asked
 
@@ -233,19 +302,12 @@ class Pool:
 
     def check(self) -> None:
         """Every index, and every sum a worker keeps, against what it is one of."""
-        ready = [worker for worker in self.workers.values() if worker.phase is Phase.READY]
-        assert self.ready == sum(not worker.is_spare for worker in ready)
-        hoped_for = (Phase.STARTING, Phase.READY)
-        assert self.spares == sum(one.is_spare and one.phase in hoped_for for one in self.workers.values())
-        assert self._open == sum(worker.threads - worker.parked for worker in ready)
-        assert self.parked == sum(worker.parked for worker in ready)
-        assert self._occupied + self.parked == sum(min(len(worker.tickets), worker.threads) for worker in ready)
-        names = [worker.name for worker in self.workers.values() if worker.name]
-        assert sorted([*names, *self._free_names]) == sorted(self._config.worker_names)
+        self._check_seats()
         for index in (self.idle, self.hungry, self.backed_up):
             assert all(self.workers[name] is worker for name, worker in index.items())
         for name, worker in self.workers.items():
             is_ready = worker.phase is Phase.READY
+            can_take = is_ready and not worker.is_alone and worker.budget > 0
             assert worker.left == sum(ticket.hi - ticket.next for ticket in worker.tickets.values())
             assert worker.ahead_ns == sum(
                 (ticket.hi - ticket.next) * ticket.cost_ns for ticket in worker.tickets.values()
@@ -253,8 +315,24 @@ class Pool:
             assert all(ticket.next < ticket.hi for ticket in worker.tickets.values())
             assert not worker.is_alone or len(worker.tickets) == 1
             assert worker.parked == sum(slot.is_parked for slot in worker.slots)
-            assert (name in self.idle) == (is_ready and not worker.is_alone and worker.free > 0)
+            assert worker.budget >= 0
+            assert not (is_ready and worker.is_spent)
+            assert worker is worker.seat.members[-1] or worker.tickets or not is_ready or worker.budget > 0
+            assert (name in self.idle) == (can_take and worker.free > 0)
+            assert name not in self.hungry or can_take
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)
             assert all(ticket.run.function in worker.functions for ticket in worker.tickets.values())
         assert not self._to_take_back
         assert not self._to_look
+
+    def _check_seats(self) -> None:
+        assert self.ready == sum(seat.is_up and not seat.is_spare for seat in self.seats)
+        assert self._spares_up == sum(seat.is_up and seat.is_spare for seat in self.seats)
+        alive = [worker for worker in self.workers.values() if worker.phase in ALIVE]
+        assert self.spares == sum(worker.seat.is_spare for worker in alive)
+        assert self.parked == sum(worker.parked for worker in alive)
+        assert self._occupied + self.parked == sum(min(len(worker.tickets), worker.threads) for worker in alive)
+        assert sorted(self.workers) == sorted(member.id for seat in self.seats for member in seat.members)
+        for seat in self.seats:
+            assert not seat.is_up or any(member.phase is not Phase.KILLED for member in seat.members)
+            assert self.is_closed or seat.is_vacant == (seat in self._vacant)

@@ -5,6 +5,7 @@ What tasks submit takes the turns of the client that submitted the outermost of 
 
 from bisect import insort
 from collections import OrderedDict
+from collections.abc import Iterator
 
 from scaler.ids import Incarnation, RunId
 from scaler.worker.agent_work import Run
@@ -72,6 +73,13 @@ class RunQueue:
         level = self._levels[-self._order[0]]
         lanes = next(iter(level.values()))
         return next(iter(lanes[max(lanes)].values()))
+
+    def in_order(self) -> Iterator[Run]:
+        """All runs in the order in which they are to be served, as it is now."""
+        for priority in self._order:
+            for lanes in self._levels[-priority].values():
+                for depth in sorted(lanes, reverse=True):
+                    yield from lanes[depth].values()
 
     def pass_turn(self, run: Run) -> None:
         """The client of this run has had its share: others of its priority come first."""

@@ -4,6 +4,7 @@ from scaler.core.runtimes import RunTimeTable
 from scaler.ids import FunctionId, Range, RunId
 from scaler.protocol import ReturnReason, RunSpan
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.inputs import Inputs
 from scaler.ranges import RangeSet
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_outbox import Outbox
@@ -26,11 +27,13 @@ class Runs:
     def add(self, message: RunSpan, frames: tuple[Frame, ...]) -> None:
         """A run came from the scheduler."""
         lo, hi = message.lo, message.hi
-        column = ArgumentColumn.from_frames(lo, hi - lo, frames)
+        at = len(frames) - message.input_frames
+        column = ArgumentColumn.from_frames(lo, hi - lo, frames[:at])
+        inputs = Inputs.from_frames(hi - lo, frames[at:]) if message.input_frames else None
         if self.is_closed:
             self._outbox.give_back(message.run, lo, hi, ReturnReason.NOT_BEGUN)
             return
-        run = Run(message, column, self._times.of(message.function, message.options.tag))
+        run = Run(message, column, self._times.of(message.function, message.options.tag), inputs)
         self.by_id[run.id] = run
         self._functions.use(run)
         if run.has_function:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from scaler.ids import Range, RunId
 from scaler.worker.agent_balance import Balance
-from scaler.worker.agent_events import Interrupt
+from scaler.worker.agent_events import Dump, Interrupt
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
@@ -17,6 +17,8 @@ from scaler.worker.agent_work import Halt, Phase, Run, Ticket, Worker
 
 #: how long an interrupted task may take to end
 HEED_S = 0.2
+#: how long a worker may take to write down where a task is
+TELL_S = 0.1
 
 
 class Stops:
@@ -168,4 +170,9 @@ class Stops:
     def _time_out(self, worker: Worker, number: int, ticket: Ticket, now: float) -> None:
         index = worker.slots[number].view.index
         ticket.run.timed_out.add(index, index + 1)
-        self._halt(worker, number, ticket, now)
+        self._outbox.order(Dump(worker.id, number))
+        if worker.threads > 1:  # it is to be killed, once it has told where the task is
+            worker.slots[number].halt = Halt(ticket.id, index, now + TELL_S)
+            self._wake_by(now + TELL_S)
+        else:
+            self._halt(worker, number, ticket, now)

@@ -10,8 +10,10 @@ from typing import NamedTuple
 from scaler.core.runtimes import RunTimes
 from scaler.ids import FunctionId, Incarnation, TicketId, WorkerId
 from scaler.protocol import RunSpan
-from scaler.protocol.columns import ArgumentColumn, words
+from scaler.protocol.columns import ArgumentColumn, Frame, words
+from scaler.protocol.inputs import Inputs
 from scaler.ranges import RangeSet
+from scaler.resources import GPU
 from scaler.worker.agent_events import SlotView
 from scaler.worker.agent_results import KeptResults
 
@@ -28,21 +30,25 @@ class Run:
     """One sending of a slice of a batch: every task of it is queued, out, or answered for."""
 
     __slots__ = (
-        "batch", "cancelled", "column", "function", "has_ended", "has_function", "hi", "id", "is_forgotten", "kept",
-        "lo", "offsets", "options", "out", "queued", "root", "timed_out", "times",
+        "batch", "cancelled", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "inputs",
+        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "root", "stacks", "timed_out", "times",
     )  # fmt: skip
 
-    def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes) -> None:
+    def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes, inputs: Inputs | None = None) -> None:
         self.id = message.run
         self.batch = message.batch
         self.function = message.function
         self.options = message.options
         #: the client whose turn it is when it is served
         self.root = message.options.root or message.batch.owner
+        #: how many devices a task of it is to see, or which part of one
+        self.gpus = dict(message.options.resources).get(GPU, 0.0)
         self.lo = message.lo
         self.hi = message.hi
         self.column = column
         self.offsets = words(column.offsets)
+        #: what its calls need of other tasks
+        self.inputs = inputs
         self.times = times
         self.has_function = False
         #: not given to any worker
@@ -53,6 +59,8 @@ class Run:
         self.cancelled = RangeSet()
         #: of those out: interrupted as they ran too long
         self.timed_out = RangeSet()
+        #: where some of those were, by index
+        self.stacks: dict[int, str] = {}
         #: nobody hears of this run again
         self.is_forgotten = False
         #: every task of it has been answered for
@@ -63,11 +71,17 @@ class Run:
         """Every task of it has been answered for: the arguments are needed no more."""
         self.has_ended = True
         self.column = _NOTHING
+        self.inputs = None
         self.offsets = _NO_WORDS
 
     def size_bytes(self, lo: int, hi: int) -> int:
         """What the calls of [lo, hi) take in a ticket."""
-        return self.offsets[hi - self.lo] - self.offsets[lo - self.lo] + 8 * (hi - lo)
+        size = self.offsets[hi - self.lo] - self.offsets[lo - self.lo] + 8 * (hi - lo)
+        return size if self.inputs is None else size + self.inputs.size_bytes(lo - self.lo, hi - self.lo)
+
+    def input_frames(self, lo: int, hi: int) -> tuple[Frame, ...]:
+        """The values of other tasks that the calls of [lo, hi) need."""
+        return () if self.inputs is None else self.inputs.slice(lo - self.lo, hi - self.lo)
 
 
 class Ticket:
@@ -178,14 +192,13 @@ class Child:
 
 
 class Counted(NamedTuple):
-    """What of a worker is counted in its pool: slots that are not parked, those of them with work, and those parked."""
+    """What of a worker is counted in its pool: slots with work that runs, and those with a task that is parked."""
 
-    open: int
     occupied: int
     parked: int
 
 
-NOTHING_COUNTED = Counted(0, 0, 0)
+NOTHING_COUNTED = Counted(0, 0)
 
 
 class Phase(enum.Enum):
@@ -197,34 +210,58 @@ class Phase(enum.Enum):
     KILLED = "killed"
 
 
+#: with a future
+ALIVE = (Phase.STARTING, Phase.READY)
+
+
+class Seat:
+    """A place for a worker, which one takes after another; the next may come before the one before it has ended."""
+
+    __slots__ = ("devices", "is_spare", "is_up", "members", "name")
+
+    def __init__(self, name: str, devices: tuple[str, ...], *, is_spare: bool = False) -> None:
+        #: it is there for the slot of a task that is parked
+        self.is_spare = is_spare
+        #: what workers in it are called, if anything
+        self.name = name
+        #: the devices that the next worker in it is to see
+        self.devices = devices
+        #: those that have not ended, oldest first
+        self.members: list[Worker] = []
+        #: whether it is offered: a worker was ready in it, and if it is not now, another comes as planned
+        self.is_up = False
+
+    @property
+    def is_vacant(self) -> bool:
+        """Whether another worker is needed in it, other than as a spare."""
+        return not self.is_spare and not any(
+            worker.phase is Phase.KILLED or worker.will_take for worker in self.members
+        )
+
+
 class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "children", "counted", "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id",
-        "is_alone", "is_spare", "left", "looked_at", "name", "parked", "phase", "pid", "place", "slots", "started_at",
-        "threads", "tickets",
+        "ahead_ns", "children", "counted", "devices", "done", "excess_bytes", "functions", "given_at", "has_cancelled",
+        "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "parked", "phase", "pid", "place",
+        "seat", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
-    def __init__(
-        self, worker: WorkerId, name: str, threads: int, cluster: str, now: float, *, is_spare: bool = False
-    ) -> None:
+    def __init__(self, worker: WorkerId, seat: Seat, threads: int, place: str, now: float, most: int) -> None:
         self.id = worker
-        #: it is there for the slot of a task that is parked
-        self.is_spare = is_spare
-        #: what it was given to be called, if anything
-        self.name = name
+        self.seat = seat
+        #: the devices it sees; where its seat has others meanwhile it takes nothing more
+        self.devices = seat.devices
         self.pid = 0
         self.threads = threads
-        self.place = f"{cluster}, worker {name or worker}"
+        self.place = f"{place}, worker {seat.name or worker}"
         self.phase = Phase.STARTING
         self.slots = [Slot() for _ in range(threads)]
         #: slots that the tasks in them have given up for a while
         self.parked = 0
         #: clients inside its tasks
         self.children: dict[Incarnation, Child] = {}
-        #: what the pool's sums have of it
-        self.counted = NOTHING_COUNTED
         #: given and not finished, in the order given
         self.tickets: OrderedDict[TicketId, Ticket] = OrderedDict()
         #: tasks in them that have no outcome yet
@@ -241,6 +278,13 @@ class Worker:
         self.has_cancelled = False
         #: a result of it was harvested
         self.has_run = False
+        #: tasks it may run in its life, and how many of them it has run
+        self.most = most
+        self.done = 0
+        #: what the pool's sums have of it
+        self.counted = NOTHING_COUNTED
+        #: what memory it used when it was killed for that; 0 if it was not
+        self.excess_bytes = 0
         self.started_at = now
         self.given_at = now
         self.looked_at = now
@@ -249,6 +293,27 @@ class Worker:
     def free(self) -> int:
         """Slots without a ticket; never below zero."""
         return max(0, self.threads - len(self.tickets))
+
+    @property
+    def budget(self) -> int:
+        """How many tasks it may be given still."""
+        return self.most - self.done - self.left if self.devices == self.seat.devices else 0
+
+    @property
+    def will_take(self) -> bool:
+        """Whether it can be given tasks, now or once it has started."""
+        return self.phase in ALIVE and self.budget > 0
+
+    @property
+    def is_replaceable(self) -> bool:
+        """Whether it has nothing to do, and its seat has no other worker that has or will have."""
+        others = (other for other in self.seat.members if other is not self)
+        return not self.tickets and all(other.phase is Phase.RETIRING for other in others)
+
+    @property
+    def is_spent(self) -> bool:
+        """Whether it has run all it may."""
+        return not self.tickets and not self.budget
 
     @property
     def is_backed_up(self) -> bool:
@@ -281,6 +346,7 @@ class Worker:
         """The tasks of a ticket below `hi` have an outcome."""
         count = hi - ticket.next
         ticket.next = hi
+        self.done += count
         self._less(ticket, count)
 
     def cut(self, ticket: Ticket, at: int) -> None:

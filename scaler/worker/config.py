@@ -6,21 +6,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from scaler.resources import NO_RESOURCES, Resources
+from scaler.errors import ConfigurationError
+from scaler.resources import GPU, NO_RESOURCES, Resources
 
 #: as an address on the command line: whoever starts this process says it on its line, once there is one
 TOLD_LATER = "-"
 #: tasks that may wait for others, if nobody says how many
 _MAX_PARKED = 64
 _MAX_PARKED_A_SLOT = 4
+#: of one cluster; there may be any number of those
+MOST_WORKERS = 10_000
+#: of one worker
+MOST_THREADS = 1024
+MOST_PARKED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerClusterConfig:
     """Where the scheduler is, what is offered to it, and how long to wait for what; times in seconds.
 
-    `ends_at_unix_s` is the end of the allocation, if it has one; `parent_fd` a descriptor whose end of file means that
-    whoever started this process is gone; an empty `address` is said on it later, in one line.
+    `devices` are the GPUs that tasks can ask for, as CUDA names them. `ends_at_unix_s` is the end of the allocation, if
+    it has one; `parent_fd` a descriptor whose end of file means that whoever started this process is gone; an empty
+    `address` is said on it later, in one line.
     """
 
     address: str
@@ -39,6 +46,10 @@ class WorkerClusterConfig:
     insecure: bool = False
     insecure_off_loopback: bool = False
     python_path: tuple[str, ...] = ()
+    preload: str = ""
+    max_tasks_per_worker: int | None = None
+    memory_limit_bytes: int | None = None
+    devices: tuple[str, ...] = ()
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
 
@@ -46,6 +57,22 @@ class WorkerClusterConfig:
     def parked_at_most(self) -> int:
         """How many tasks may wait for others: some for each that can run, for tasks nest."""
         return self.max_parked or max(_MAX_PARKED, _MAX_PARKED_A_SLOT * self.workers * self.threads)
+
+
+def visible_devices(resources: Resources, environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The devices behind a number of GPUs: those that CUDA is to see here, else as many as there are to be.
+
+    `ConfigurationError` if fewer are seen here.
+    """
+    count = math.ceil(dict(resources).get(GPU, 0.0))
+    named = environment.get("CUDA_VISIBLE_DEVICES")
+    if not count or named is None:
+        return tuple(map(str, range(count)))
+    seen = [name.strip() for name in named.split(",")]
+    seen = [name for name in seen[: seen.index("-1") if "-1" in seen else None] if name]
+    if len(seen) < count:
+        raise ConfigurationError(f"there are not {count} GPUs here: CUDA_VISIBLE_DEVICES is {named!r}")
+    return tuple(seen[:count])
 
 
 def default_workers() -> int:

@@ -20,7 +20,7 @@ def become_subreaper() -> None:
 def descendants(root: int, spared: Collection[int] = ()) -> list[int]:
     """Every living process below `root`, read from /proc; neither zombies, nor what is `spared` and all below that."""
     children: dict[int, list[int]] = {}
-    for pid, parent, state in _processes():
+    for pid, parent, _, state in _processes():
         if pid not in spared and state not in "ZX":
             children.setdefault(parent, []).append(pid)
     found: list[int] = []
@@ -32,13 +32,28 @@ def descendants(root: int, spared: Collection[int] = ()) -> list[int]:
     return found
 
 
-def _processes() -> Iterator[tuple[int, int, str]]:
+def families(roots: Collection[int]) -> dict[int, list[int]]:
+    """Each root with the living processes below it or in its session; one that cannot be found counts as alone."""
+    known = {pid: (parent, session) for pid, parent, session, state in _processes() if state not in "ZX"}
+    found = {root: [root] for root in roots}
+    for pid in known:
+        head = pid
+        while head in known and head not in found:
+            parent, session = known[head]
+            head = session if session in found else parent
+        if head in found and head != pid:
+            found[head].append(pid)
+    return found
+
+
+def _processes() -> Iterator[tuple[int, int, int, str]]:
+    """Process, parent, session and state of all there are."""
     for name in os.listdir("/proc"):
         if name.isdigit():
             with contextlib.suppress(OSError, ValueError):
                 with open(f"/proc/{name}/stat", encoding="ascii", errors="replace") as file:
-                    state, parent = file.read().rpartition(")")[2].split()[:2]
-                yield int(name), int(parent), state
+                    state, parent, _, session = file.read().rpartition(")")[2].split()[:4]
+                yield int(name), int(parent), int(session), state
 
 
 def kill_descendants(root: int, spared: Collection[int] = ()) -> None:

@@ -6,12 +6,13 @@ import signal
 
 from scaler.ids import Incarnation, TicketId, WorkerId
 from scaler.payload.nested import Standing
-from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ResultColumn
+from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, Frame, ResultColumn
 from scaler.worker.agent_events import (
     Answer,
     ChildOpened,
     Define,
     Drop,
+    Dump,
     Event,
     Give,
     Harvested,
@@ -29,7 +30,9 @@ from scaler.worker.board import (
     ENDED,
     LIMIT,
     OPENED,
+    PRELOADED,
     TARGET,
+    THREAD,
     WAITS,
     Board,
     make_board_file,
@@ -40,6 +43,7 @@ from scaler.worker.line import ChildLine, ClusterEnd, drop_packet, function_pack
 from scaler.worker.looks import Looks
 from scaler.worker.pair import PairEnd
 from scaler.worker.ring import Entries, RingReader
+from scaler.worker.stacks import Stacks
 from scaler.worker.tickets import Tickets
 
 #: of what a worker wrote to stderr, so much is kept for the error that tells of its death
@@ -54,6 +58,11 @@ class WorkerHandle:
         self.worker = worker
         self.pid = 0
         self.looks = Looks()
+        #: whether it was told that it can take tickets
+        self.is_announced = False
+        #: when to see what memory it uses, and what that was when it passed its limit
+        self.memory_due = 0.0
+        self.excess_bytes = 0
         self._pid_descriptor: int | None = None
         self._is_unwanted = False
         ours, theirs = line_pair()
@@ -73,8 +82,9 @@ class WorkerHandle:
         self.stderr, stderr_end = os.pipe()
         os.set_blocking(self.stderr, False)
         self._tail = b""
+        self._stacks = Stacks()
         #: what goes with the order to fork
-        self.to_fork = (theirs.fileno(), board_file, self.poke, stderr_end)
+        self.to_fork = (theirs.fileno(), board_file, self.poke, stderr_end, self._stacks.fileno())
         self._fork_only: list[int] = [board_file, stderr_end]
 
     def forked(self, pid: int, pid_descriptor: int) -> None:
@@ -84,6 +94,10 @@ class WorkerHandle:
         self._close_fork_only()
         if self._is_unwanted:
             self.kill()
+
+    def has_preloaded(self) -> bool:
+        """Whether it has done what comes before its first task."""
+        return bool(self._board.slots[0].words[PRELOADED])
 
     def _close_fork_only(self) -> None:
         while self._fork_only:
@@ -105,7 +119,10 @@ class WorkerHandle:
         options = command.options
         root = options.root or command.batch.owner
         standing = Standing(options.depth, options.priority, root, command.run.epoch)
-        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, command.column, standing))
+        packet = ticket_packet(
+            command.ticket, command.function, command.batch, command.column, standing, command.inputs
+        )
+        self.line.send(*packet)
         self.looks.given(now)
 
     def take_back(self) -> TookBack:
@@ -129,6 +146,19 @@ class WorkerHandle:
         """Tell a slot what becomes of its wait."""
         self._board.slots[command.slot].words[ANSWER] = 2 * command.waits + command.granted
 
+    def dump(self, command: Dump) -> None:
+        """Have it write down where the task in a slot is."""
+        self._stacks.want(command.slot, self._board.slots[command.slot].words[THREAD])
+        self._signal(signal.SIGUSR2)
+
+    def stop(self) -> None:
+        """Have it stand still."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on."""
+        self._signal(signal.SIGCONT)
+
     def kill(self) -> None:
         """End it at once; the zygote ends what it started."""
         self._is_unwanted = True
@@ -145,6 +175,11 @@ class WorkerHandle:
 
     # ---- what it has done
 
+    @property
+    def is_at_work(self) -> bool:
+        """Whether its process may be doing something: it starts, or has something to do, and is not to end."""
+        return bool(self.pid) and not self._is_unwanted and (not self.is_announced or self.looks.due is not None)
+
     def clear_poke(self) -> None:
         """The call is heard."""
         with contextlib.suppress(BlockingIOError):
@@ -156,10 +191,11 @@ class WorkerHandle:
         self._take_lines()
         pieces, seen = self._empty_ring()
         views = tuple(self._view(number, tickets) for number, tickets in enumerate(seen))
-        self.is_news = bool(pieces) or views != self._views
+        stacks = self._stacks.take()
+        self.is_news = bool(pieces) or bool(stacks) or views != self._views
         self._views = views
         self.looks.looked(now, is_idle=self._is_idle(), is_news=self.is_news or was_called)
-        return Harvested(self.worker, tuple(pieces), views)
+        return Harvested(self.worker, tuple(pieces), views, stacks)
 
     def _is_idle(self) -> bool:
         """Whether nothing will happen before it is given something: whatever it had is done, and harvested."""
@@ -181,11 +217,12 @@ class WorkerHandle:
     def _column(self, entries: Entries) -> ResultColumn:
         lo = self._tickets.index(entries.ticket, entries.offset)
         ends = entries.ends
-        data: tuple[bytes, ...] = (entries.data,)
+        data: tuple[Frame, ...] = (entries.data,)
         if entries.is_in_file:
             value = self._large_value(word(entries.ticket, entries.offset))
             ends = (entries.base + len(value)).to_bytes(WORD_BYTES, "little")
-            data = tuple(value[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
+            view = memoryview(value)
+            data = tuple(view[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
         return ResultColumn(
             lo=lo,
             count=entries.count,
@@ -255,6 +292,10 @@ class WorkerHandle:
         self._tail = (self._tail + data)[-STDERR_TAIL_BYTES:]
         return data
 
+    def last_words(self) -> str:
+        """The last line it wrote to stderr: of an exception, what it is."""
+        return self._tail.decode(errors="replace").rstrip().rpartition("\n")[2]
+
     def ended(self, exit_code: int, now: float) -> list[Event]:
         """The process is gone: what it has left behind, in order."""
         harvested = self.look(now, was_called=True)
@@ -272,6 +313,7 @@ class WorkerHandle:
             if line.end is not None:
                 line.end.close()
         self._board.close()
+        self._stacks.close()
         os.close(self.poke)
         os.close(self.stderr)
         if self._pid_descriptor is not None:

@@ -84,4 +84,5 @@ def _raising(error: DeserializeObjectError) -> Function:
     def not_loaded(*_: object, **__: object) -> None:
         raise DeserializeObjectError(text) from cause
 
+    not_loaded.__qualname__ = "not loaded"  # what it is called in messages
     return not_loaded

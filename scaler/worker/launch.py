@@ -5,9 +5,10 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from scaler.ids import WorkerId
+from scaler.worker.facts import ZygoteFacts
 from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 
 _MESSAGE_BYTES = 4096
@@ -54,11 +55,11 @@ ZygoteEvent = Forked | ForkFailed | Exited | ZygoteEnded
 class ZygoteProcess:
     """A running zygote. It and all its workers end when this is closed, or when this process ends in whatever way."""
 
-    def __init__(self, threads: int, place: str, paths: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, facts: ZygoteFacts) -> None:
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         self._control = ours
-        #: orders for the workers that are to be forked, by number, and their descriptors; in order
+        #: what is to be said of the workers that are to be forked, by number, and their descriptors; in order
         self._orders: dict[WorkerId, tuple[bytes, tuple[int, ...]]] = {}
         self._orders_out = 0
         self._has_had_orders = False
@@ -69,16 +70,15 @@ class ZygoteProcess:
             "-m",
             "scaler.worker.zygote",
             str(theirs.fileno()),
-            str(threads),
-            place,
-            *paths,
+            json.dumps(asdict(facts.workers)),
+            *facts.paths,
         ]
         with theirs:
             self._process = subprocess.Popen(  # noqa: S603  # our own command
                 command,
                 stdin=subprocess.DEVNULL,
                 pass_fds=(theirs.fileno(),),
-                env=dict(environment),
+                env=dict(facts.environment),
                 start_new_session=True,
             )
 
@@ -86,9 +86,18 @@ class ZygoteProcess:
         """The line to watch."""
         return self._control.fileno()
 
-    def fork(self, worker: WorkerId, name: str, address: str, descriptors: Sequence[int], *, is_spare: bool) -> None:
+    def fork(
+        self,
+        worker: WorkerId,
+        name: str,
+        devices: str | None,
+        address: str,
+        descriptors: Sequence[int],
+        *,
+        is_spare: bool,
+    ) -> None:
         """Order a worker with these descriptors; they have to stay open until it has `Forked` or failed."""
-        order = {"fork": worker, "name": name, "address": address, "spare": is_spare}
+        order = {"fork": worker, "name": name, "devices": devices, "address": address, "spare": is_spare}
         self._orders[worker] = json.dumps(order).encode(), tuple(descriptors)
         self._flush()
 

@@ -7,6 +7,7 @@ takes unread tickets back by reading them itself.
 import array
 import contextlib
 import errno
+import mmap
 import os
 import socket
 import struct
@@ -25,8 +26,8 @@ _READ_BYTES = INLINE_BYTES + 4096
 
 TICKET, FUNCTION, DROP = 1, 2, 3
 #: kind, whether the content is in a file, depth, ticket, priority, root, epoch, function, batch owner and number, first
-#: index, count
-_HEADER = struct.Struct("<BBHIqQQ16sQQQI")
+#: index, count, input bytes
+_HEADER = struct.Struct("<BBHIqQQ16sQQQIQ")
 _PRIORITIES = (-(1 << 63), (1 << 63) - 1)
 #: what announces a large result: ticket and offset
 RESULT = struct.Struct("<Q")
@@ -39,7 +40,7 @@ SHORTAGE_NAP_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class TicketPacket:
-    """Calls to run: the offsets and bytes of a column behind one another."""
+    """Calls to run: the offsets and bytes of a column behind one another, and behind these so many bytes of inputs."""
 
     ticket: TicketId
     function: FunctionId
@@ -48,6 +49,7 @@ class TicketPacket:
     count: int
     content: Frame
     standing: Standing
+    input_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +85,29 @@ def line_pair() -> tuple[socket.socket, socket.socket]:
 
 
 def ticket_packet(
-    ticket: TicketId, function: FunctionId, batch: BatchId, column: ArgumentColumn, standing: Standing
+    ticket: TicketId,
+    function: FunctionId,
+    batch: BatchId,
+    column: ArgumentColumn,
+    standing: Standing,
+    inputs: tuple[Frame, ...] = (),
 ) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a ticket; priorities beyond 64 bits are the last ones within."""
     depth, priority, root, epoch = standing
     priority = min(max(priority, _PRIORITIES[0]), _PRIORITIES[1])
-    who = (batch.owner, batch.n, column.lo, column.count)
-    return _HEADER.pack(TICKET, 0, depth, ticket, priority, root, epoch, function, *who), column.frames()
+    size = sum(map(len, inputs)) if inputs else 0
+    who = (batch.owner, batch.n, column.lo, column.count, size)
+    return _HEADER.pack(TICKET, 0, depth, ticket, priority, root, epoch, function, *who), column.frames() + inputs
 
 
 def function_packet(function: FunctionId, frames: Sequence[Frame]) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a function."""
-    return _HEADER.pack(FUNCTION, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0), frames
+    return _HEADER.pack(FUNCTION, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), frames
 
 
 def drop_packet(function: FunctionId) -> tuple[bytes, Sequence[Frame]]:
     """The header of an order to forget a function."""
-    return _HEADER.pack(DROP, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0), ()
+    return _HEADER.pack(DROP, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
 
 
 def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
@@ -107,13 +115,14 @@ def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
     data, descriptors = receive_with_descriptors(end, _READ_BYTES, 1, flags)
     if not data:
         return None
-    kind, in_file, depth, ticket, priority, root, epoch, function, owner, n, lo, count = _HEADER.unpack_from(data)
+    kind, in_file, depth, ticket, priority, root, epoch, function, *who, inputs = _HEADER.unpack_from(data)
     content: Frame = memoryview(data)[_HEADER.size :]
     if in_file:
-        content = read_file(descriptors[0])
+        content = map_file(descriptors[0])
     if kind == TICKET:
-        standing = Standing(depth, priority, root, epoch)
-        return TicketPacket(TicketId(ticket), FunctionId(function), BatchId(owner, n), lo, count, content, standing)
+        standing, (owner, n, lo, count) = Standing(depth, priority, root, epoch), who
+        name = BatchId(owner, n)
+        return TicketPacket(TicketId(ticket), FunctionId(function), name, lo, count, content, standing, inputs)
     if kind == FUNCTION:
         return FunctionPacket(FunctionId(function), content)
     return DropPacket(FunctionId(function))
@@ -155,6 +164,19 @@ def read_file(descriptor: int) -> bytes:
     with open(descriptor, "rb") as file:
         file.seek(0)
         return file.read()
+
+
+def map_file(descriptor: int) -> memoryview:
+    """The bytes of such a file of our cluster, and the end of its descriptor: cheaper than a copy of them.
+
+    Not for what a worker has written: user code could cut it off, and whoever looks at it would end by SIGBUS.
+    """
+    try:
+        content = mmap.mmap(descriptor, 0, prot=mmap.PROT_READ)
+    except OSError:  # it takes a descriptor of its own
+        return memoryview(read_file(descriptor))
+    os.close(descriptor)
+    return memoryview(content)
 
 
 class ClusterEnd:

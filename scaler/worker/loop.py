@@ -98,7 +98,8 @@ class Loop:
 
     def _ended(self, end: agent.End) -> int:
         if end.exit_code:
-            log.error("ClusterProcess: ended, %s at %s", end.reason, self._link.absence)
+            where = f" at {self._link.absence}" if end.exit_code == 1 else ""
+            log.error("ClusterProcess: ended, %s%s", end.reason, where)
         else:
             log.info("ClusterProcess: ended, %s", end.reason)
         return end.exit_code
@@ -230,6 +231,8 @@ class Loop:
                     self._transmit(packets)
                     packets = []
                     self.hang_up()
+                case link.Advised(text):
+                    log.warning("%s", text)
                 case link.GaveUp(error):
                     self._error = error
         self._transmit(packets)

@@ -12,6 +12,7 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
@@ -24,12 +25,13 @@ from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
 from scaler.worker.agent import Agent, AgentConfig
 from scaler.worker.config import WorkerClusterConfig
+from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.loop import Loop
 from scaler.worker.poller import Poller, Signals
-from scaler.worker.workers import Workers, ZygoteFacts
+from scaler.worker.workers import Workers
 
 #: what a worker takes of this process while it starts, or with a client inside its task; what everything else may take
-WORKER_DESCRIPTORS = 7
+WORKER_DESCRIPTORS = 8
 OWN_DESCRIPTORS = 64
 
 log = logging.getLogger("scaler.worker")
@@ -48,7 +50,9 @@ def run(config: WorkerClusterConfig) -> int:
         spares = require_descriptors(config.workers, raise_descriptor_limit())
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
-        workers = Workers(ZygoteFacts(config.threads, name, _paths(config), environment), poller, time.monotonic)
+        agent_config = _agent_config(config, name, spares)
+        facts = _zygote_facts(config, agent_config.place, environment)
+        workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes)
         opened.callback(workers.close)
         if not config.address:
             workers.open()
@@ -67,7 +71,7 @@ def run(config: WorkerClusterConfig) -> int:
         opened.callback(dialing.close)
         incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         dialled = DialledLink(_link_config(config, name, incarnation, address, key), random.random)
-        agent = Agent(_agent_config(config, name, spares), incarnation)
+        agent = Agent(agent_config, incarnation)
         loop = Loop(config.grace_s, poller, dialing, dialled, agent, workers)
         opened.callback(loop.hang_up)
         _obey(loop, poller, signals, config.parent_fd)
@@ -146,6 +150,10 @@ def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
     )
 
 
+def _zygote_facts(config: WorkerClusterConfig, name: str, environment: Mapping[str, str]) -> ZygoteFacts:
+    return ZygoteFacts(WorkerFacts(config.threads, name, config.preload), _paths(config), environment)
+
+
 def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:
     """Where workers look for modules first: what was named, then the working directory, as a script's would be."""
     with contextlib.suppress(FileNotFoundError):  # somebody may have removed it
@@ -184,4 +192,7 @@ def _agent_config(config: WorkerClusterConfig, name: str, spares: int) -> AgentC
         ends_at=None if left_s is None else time.monotonic() + left_s,
         worker_names=config.worker_names,
         max_parked=min(config.parked_at_most, spares),
+        max_tasks_per_worker=config.max_tasks_per_worker,
+        memory_limit_bytes=config.memory_limit_bytes,
+        devices=config.devices,
     )

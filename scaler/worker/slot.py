@@ -2,19 +2,23 @@
 
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
-from scaler.errors import DeserializeObjectError, TaskExceptionNotSerializableError
+from scaler.errors import TaskExceptionNotSerializableError
 from scaler.payload import nested
 from scaler.payload.bare import dump, load
+from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import function_name
+from scaler.payload.inputs import opener
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
-from scaler.protocol.columns import RAISED, VALUE, words
-from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, SlotBoard
+from scaler.protocol.columns import RAISED, VALUE, Frame, words
+from scaler.protocol.inputs import Inputs
+from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard
 from scaler.worker.inbox import Inbox
 from scaler.worker.inside import Inside
 from scaler.worker.line import TicketPacket, send_result
@@ -49,6 +53,7 @@ class Slot:
         """Until the line ends."""
         inbox, ring = self._inbox, self._ring
         nested.occupy(self._asked)
+        self._words[THREAD] = threading.get_ident()
         while True:
             try:
                 ticket = inbox.next_now()
@@ -85,6 +90,10 @@ class Slot:
     def _run_calls(self, function: Callable[..., Any], ticket: TicketPacket, now: int) -> int:
         """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
         content = memoryview(ticket.content)
+        open_call: Callable[[Frame], Any] = load  # Any: users' values
+        if ticket.input_bytes:
+            at = len(content) - ticket.input_bytes
+            open_call, content = opener(Inputs(ticket.count, content[at:])), content[:at]
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
@@ -101,7 +110,7 @@ class Slot:
             try:
                 try:
                     inside[0] = True
-                    call = load(data[start:stop])
+                    call = open_call(data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
                     result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
                     inside[0] = False
@@ -129,8 +138,7 @@ class Slot:
         call: Any,  # Any: the users' values, or that they could not be read
     ) -> bytes:
         if call is _UNREAD and not isinstance(error, Interrupted):
-            text = f"the arguments cannot be loaded here: {type(error).__name__}: {error}"
-            error = DeserializeObjectError(text).with_traceback(error.__traceback__)
+            error = not_loadable("the arguments", error).with_traceback(error.__traceback__)
         owner, n = ticket.batch
         name = function_name(function)
         note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({name}) on {self._place}"

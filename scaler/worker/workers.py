@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, assert_never
 
@@ -18,6 +18,7 @@ from scaler.ids import Incarnation, WorkerId
 from scaler.protocol import ToChild
 from scaler.protocol.codec import Decoder, pack
 from scaler.protocol.columns import Frame
+from scaler.resources import bytes_text
 from scaler.worker.agent_events import (
     Answer,
     ChildClosed,
@@ -25,6 +26,7 @@ from scaler.worker.agent_events import (
     CloseChild,
     Define,
     Drop,
+    Dump,
     Event,
     Give,
     Harvested,
@@ -42,8 +44,10 @@ from scaler.worker.agent_events import (
     WorkerStarted,
 )
 from scaler.worker.descendants import become_subreaper, kill_descendants
+from scaler.worker.facts import ZygoteFacts
 from scaler.worker.handle import WorkerHandle
 from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
+from scaler.worker.memory import MemoryWatch
 from scaler.worker.usage import Usage
 
 WorkerCommand = (
@@ -59,6 +63,7 @@ WorkerCommand = (
     | Answer
     | Tell
     | CloseChild
+    | Dump
     | Look
     | Measure
 )
@@ -95,20 +100,12 @@ class _Told:
     ack: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class ZygoteFacts:
-    """What every zygote of this cluster is started with."""
-
-    threads: int
-    place: str
-    paths: Sequence[str]
-    environment: Mapping[str, str]
-
-
 class Workers:
     """The workers, by number; `take_events` tells what they did since it was last called."""
 
-    def __init__(self, facts: ZygoteFacts, watch: Watch, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, facts: ZygoteFacts, watch: Watch, clock: Callable[[], float], memory_limit_bytes: int | None = None
+    ) -> None:
         self._facts = facts
         self._watch = watch
         self._clock = clock
@@ -124,14 +121,14 @@ class Workers:
         self._listens = True
         #: where the scheduler is, for workers that start from now on
         self.address = ""
+        self._memory = MemoryWatch(memory_limit_bytes, clock) if memory_limit_bytes else None
 
     def open(self) -> None:
         """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
         if self._zygote is not None:
             return
         become_subreaper()
-        facts = self._facts
-        self._zygote = ZygoteProcess(facts.threads, facts.place, facts.paths, facts.environment)
+        self._zygote = ZygoteProcess(self._facts)
         self._watch.watch(self._zygote.fileno(), self._hear_zygote)
 
     def take_events(self) -> list[Event]:
@@ -157,6 +154,7 @@ class Workers:
             case Give():
                 handle.give(command, self._clock())
                 self._note_look(handle)
+                self._note_memory(handle)
             case TakeBack():
                 return handle.take_back()
             case Look():
@@ -171,6 +169,8 @@ class Workers:
                 self._tell(handle, command)
             case CloseChild():
                 self._close_child(handle, command.child)
+            case Dump():
+                handle.dump(command)
             case Define():
                 handle.define(command)
             case Drop():
@@ -187,14 +187,16 @@ class Workers:
         worker = command.worker
         try:
             self.open()
-            handle = WorkerHandle(worker, 1 if command.is_spare else self._facts.threads)
+            handle = WorkerHandle(worker, 1 if command.is_spare else self._facts.workers.threads)
         except OSError as error:
             return StartFailed(worker, f"the system does not allow it: {error}")
         self._handles[worker] = handle
         self._watch.watch(handle.poke, lambda: self._called(handle))
         self._watch.watch(handle.stderr, lambda: self._forward(handle))
         assert self._zygote is not None
-        self._zygote.fork(worker, command.name, self.address, handle.to_fork, is_spare=command.is_spare)
+        self._zygote.fork(
+            worker, command.name, command.devices, self.address, handle.to_fork, is_spare=command.is_spare
+        )
         return None
 
     def _kill(self, handle: WorkerHandle) -> StartFailed | None:
@@ -267,7 +269,14 @@ class Workers:
 
     def _called(self, handle: WorkerHandle) -> None:
         handle.clear_poke()
+        self._announce(handle)
         self._look(handle, was_called=True)
+
+    def _announce(self, handle: WorkerHandle) -> None:
+        """Tell once of a worker that can take tickets: it runs, and has done what comes before the first."""
+        if handle.pid and not handle.is_announced and (handle.has_preloaded() or not self._facts.workers.preload):
+            handle.is_announced = True
+            self._events.append(WorkerStarted(handle.worker, handle.pid))
 
     def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
         harvested = self._looked(handle, was_called=was_called)
@@ -288,12 +297,19 @@ class Workers:
         if due is not None and due < self._look_at:
             self._look_at = due
 
+    def _note_memory(self, handle: WorkerHandle) -> None:
+        if self._memory is not None:
+            self._memory.given(handle)
+
     def next_look(self) -> float | None:
         """When `look_around` is due."""
-        return None if self._look_at == math.inf else self._look_at
+        due = self._look_at if self._memory is None else min(self._look_at, self._memory.due)
+        return None if due == math.inf else due
 
     def look_around(self) -> None:
         """Look at the workers whose time has come."""
+        if self._memory is not None:
+            self._events += self._memory.look(self._handles.values())
         now = self._clock()
         if now < self._look_at:
             return
@@ -324,7 +340,8 @@ class Workers:
                     handle = self._handles[worker]
                     handle.forked(pid, descriptor)
                     self._by_pid[pid] = handle
-                    self._events.append(WorkerStarted(worker, pid))
+                    self._announce(handle)
+                    self._note_memory(handle)
                 case ForkFailed(worker, text):
                     self._fail(self._handles[worker], text)
                 case Exited(pid, exit_code):
@@ -335,14 +352,20 @@ class Workers:
                 case _:
                     assert_never(event)
 
-    def _fail(self, handle: WorkerHandle, text: str) -> None:
+    def _fail(self, handle: WorkerHandle, text: str, *, in_preload: bool = False) -> None:
         self._discard(handle)
-        self._events.append(StartFailed(handle.worker, text))
+        self._events.append(StartFailed(handle.worker, text, in_preload))
 
     def _end(self, handle: WorkerHandle, exit_code: int) -> None:
         for _ in range(_LAST_READS):
             if not self._forward(handle):
                 break
+        if not handle.is_announced:
+            words = handle.last_words() or f"it ended with {exit_code}"
+            if handle.excess_bytes:
+                words = f"it passed the memory limit: it used {bytes_text(handle.excess_bytes)}"
+            self._fail(handle, f"--preload {self._facts.workers.preload}: {words}", in_preload=True)
+            return
         self._events += handle.ended(exit_code, self._clock())
         self._discard(handle)
 

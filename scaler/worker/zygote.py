@@ -14,25 +14,26 @@ import select
 import signal
 import socket
 import sys
+from dataclasses import replace
 from typing import Any
 
 import scaler
 from scaler.worker.descendants import become_subreaper, kill_descendants
+from scaler.worker.facts import WorkerFacts
 from scaler.worker.line import receive_with_descriptors, send_with_descriptors
 from scaler.worker.process import WorkerSetup, run_worker
 
 MESSAGE_BYTES = 4096
-#: descriptors that come with an order to fork: line, board, poke, stderr
-FORK_DESCRIPTORS = 4
+#: descriptors that come with an order to fork: line, board, poke, stderr, stacks
+FORK_DESCRIPTORS = 5
 
 
 class Zygote:
     """The loop: fork on order, tell who started and who ended."""
 
-    def __init__(self, control: socket.socket, threads: int, place: str) -> None:
+    def __init__(self, control: socket.socket, facts: WorkerFacts) -> None:
         self._control = control
-        self._threads = threads
-        self._place = place
+        self._facts = facts
         self._workers: set[int] = set()
         self._wakeup_read, self._wakeup_write = os.pipe()
         os.set_blocking(self._wakeup_read, False)
@@ -80,13 +81,13 @@ class Zygote:
             return False
         order = json.loads(data)
         worker = int(order["fork"])
-        line, board, poke, stderr = descriptors
-        place = f"{self._place}, worker {order['name'] or worker}"
-        is_spare = bool(order["spare"])
-        if is_spare:  # somebody nests tasks here: each worker loads at once what that takes, or we do for all of them
+        line, board, poke, stderr, stacks = descriptors
+        place = f"{self._facts.place}, worker {order['name'] or worker}"
+        facts, address = self._facts, str(order["address"])
+        if order["spare"]:  # somebody nests tasks here: each worker loads what that takes, or we do for all of them
             scaler.Client  # noqa: B018  # loaded by being asked for
-        threads = 1 if is_spare else self._threads
-        setup = WorkerSetup(threads, place, line, board, poke, stderr, os.getpid(), order["address"])
+            facts = replace(facts, threads=1)
+        setup = WorkerSetup(facts, place, order["devices"], line, board, poke, stderr, stacks, os.getpid(), address)
         try:
             pid = os.fork()
         except OSError as error:
@@ -140,9 +141,9 @@ def _has_others(known: set[int]) -> bool:
 
 
 def main() -> None:
-    """Entry of `python -m scaler.worker.zygote FD THREADS PLACE [PATH …]`: modules are looked for in PATHs first."""
+    """Entry of `python -m scaler.worker.zygote FD FACTS [PATH …]`: modules are looked for in PATHs first."""
     become_subreaper()
-    descriptor, threads, place, *paths = sys.argv[1:]
+    descriptor, facts, *paths = sys.argv[1:]
     sys.argv = [""]
     sys.path[:0] = paths
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -152,7 +153,7 @@ def main() -> None:
     gc.disable()
     gc.freeze()
     try:
-        Zygote(control, int(threads), place).run()
+        Zygote(control, WorkerFacts(**json.loads(facts))).run()
     finally:
         kill_descendants(os.getpid())
 

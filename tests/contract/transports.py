@@ -11,8 +11,9 @@ from scaler.net.addresses import Address, IpcAddress, TcpAddress, parse_address
 from scaler.net.keys import authorize, make_key_directory, read_key_file
 from scaler.net.memory import MemoryListener
 from scaler.net.transport import Arrived, Dialer, Identity, Listener, Lost, Opened, TurnedAway
+from scaler.net.zap import Curve
 from scaler.net.zmq_dialer import Dialing
-from scaler.net.zmq_listener import Curve, ZmqListener
+from scaler.net.zmq_listener import ZmqListener
 
 PATIENCE_S = 10.0
 

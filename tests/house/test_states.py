@@ -8,8 +8,8 @@ from tests.house.source import functions, python_files, relative, tree
 CORE = python_files("scaler/core")
 #: the states in which tasks enter the tables
 FIRST = {State.QUEUED, State.HELD}
-#: pulled by parts that are not built yet, dependencies and large results; tests/unit/core drives them all the same
-NOT_YET_PULLED = {"DEP_FAILED", "OBJECT_LOST"}
+#: pulled by parts that are not built yet, large results; tests/unit/core drives them all the same
+NOT_YET_PULLED = {"OBJECT_LOST"}
 
 
 def test_only_one_function_asks_the_table_where_a_task_goes():

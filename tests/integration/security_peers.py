@@ -143,22 +143,41 @@ def refusal_of(address: str, key: KeyFile, role: str) -> Rejected:
         peer.close()
 
 
-def bare_dealer(address: str, set_up: Callable[["zmq.Socket[bytes]"], None]) -> None:
-    """A socket of plain ZeroMQ with another security mechanism, which must not get through its handshake."""
-    with zmq.Context() as context, context.socket(zmq.DEALER) as dealer:
-        dealer.linger = 0
-        dealer.reconnect_ivl = 3_600_000
-        set_up(dealer)
-        dealer.monitor("inproc://fate", zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | 0x7000)
+def bare_socket(address: str, set_up: Callable[["zmq.Socket[bytes]"], None], socket_type: int = zmq.DEALER) -> None:
+    """A socket of plain ZeroMQ with another key or mechanism, which must not get through its handshake."""
+    with zmq.Context() as context, context.socket(socket_type) as bare:
+        bare.linger = 0
+        bare.reconnect_ivl = 3_600_000
+        set_up(bare)
+        bare.monitor("inproc://fate", zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | 0x7000)
         with context.socket(zmq.PAIR) as monitor:
             monitor.linger = 0
             monitor.connect("inproc://fate")
-            dealer.connect(address)
-            dealer.send(b"let me in")
+            bare.connect(address)
             assert monitor.poll(PATIENCE_S * 1000)
             event = int.from_bytes(monitor.recv_multipart()[0][:2], "little")
-            dealer.disable_monitor()
+            bare.disable_monitor()
     assert event != zmq.EVENT_HANDSHAKE_SUCCEEDED
+
+
+def no_key(_bare: "zmq.Socket[bytes]") -> None:
+    """Set a socket up without any security."""
+
+
+def use_password(bare: "zmq.Socket[bytes]") -> None:
+    """Set a socket up with a name and a password."""
+    bare.plain_username = b"root"
+    bare.plain_password = b"secret"
+
+
+def use_key(key: KeyFile, server: bytes | None = None) -> Callable[["zmq.Socket[bytes]"], None]:
+    """How to set a socket up with a key, and the server's or another in its place."""
+
+    def set_up(bare: "zmq.Socket[bytes]") -> None:
+        bare.curve_publickey, bare.curve_secretkey = key.public, key.secret
+        bare.curve_serverkey = server or key.server
+
+    return set_up
 
 
 def say_to_port(address: str, data: bytes) -> str:

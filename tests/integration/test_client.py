@@ -3,6 +3,7 @@
 import asyncio
 import concurrent.futures
 import functools
+import importlib
 import math
 import operator
 import os
@@ -14,13 +15,14 @@ import traceback
 from collections import namedtuple
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 import scaler
 from scaler import Client, SchedulerClusterCombo
-from scaler.errors import ClientQuitException, SerializationError, TaskError
+from scaler.errors import ClientQuitException, DeserializeObjectError, SerializationError, TaskError
 from tests.integration.processes import own_place, wait_until
 
 MIB = 1 << 20
@@ -45,6 +47,25 @@ def same(value: Any) -> Any:
 
 def reciprocal(number: int) -> float:
     return 1 / number
+
+
+@pytest.fixture
+def only_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A module that this process can import, and no worker."""
+    (tmp_path / "only_here.py").write_text("def function():\n    pass\n\nclass Thing:\n    pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("only_here")
+    del sys.modules["only_here"]
+
+
+def test_what_workers_cannot_import_is_told_with_what_to_do(client: Client, only_here: Any):
+    future = client.submit(only_here.function)
+    missing = "ModuleNotFoundError: No module named 'only_here'; workers must be able to import .* --python-path"
+    with pytest.raises(DeserializeObjectError, match=f"^the function cannot be loaded here: {missing}") as caught:
+        future.result()
+    assert caught.value.__notes__[0].startswith(f"in task {future.task_id} (not loaded) on ")
+    with pytest.raises(DeserializeObjectError, match=f"^the arguments cannot be loaded here: {missing}"):
+        client.submit(same, only_here.Thing()).result()
 
 
 # ---- map

@@ -160,6 +160,16 @@ def test_an_endless_timeout_and_the_longest_heartbeat_are_kept(cluster: Schedule
         assert client.map(abs, [-1]) == [1]
 
 
+def test_a_scheduler_says_how_often_it_wants_to_hear_of_its_peers(place: Place, capfd: pytest.CaptureFixture[str]):
+    scheduler, address = place.scheduler("tcp://127.0.0.1:0", "--client-timeout", "0.6", "--worker-timeout", "0.6")
+    workers = place.cluster(address, 1)
+    with Client(address=address, heartbeat_interval_seconds=3600) as client:
+        client.submit(time.sleep, 2.5).result()  # longer than either would have been silent for
+    assert "gone" not in scheduler.out
+    assert "is too seldom" in workers.wait_for("one is sent each 0.3 s")
+    assert capfd.readouterr().err.startswith("scaler: a heartbeat each 3600 s is too seldom: the scheduler at tcp://")
+
+
 def test_a_process_without_descriptors_is_told_so(cluster: SchedulerClusterCombo):
     for room in range(14):
         with room_for_descriptors(room), pytest.raises(OSError, match="see ulimit -n") as caught:

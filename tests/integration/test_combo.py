@@ -2,10 +2,13 @@
 
 import gc
 import os
+import shutil
 import signal
+import sys
 import threading
 import time
 import warnings
+from typing import Any
 
 import psutil
 import pytest
@@ -91,11 +94,25 @@ def test_a_combo_that_lost_its_workers_to_a_signal_can_still_be_stopped(place: P
     cluster.shutdown()
 
 
-def test_a_cluster_that_cannot_start_is_told_with_what_it_said(place: Place):
-    with pytest.raises(SchedulerError, match=r"^worker ended with exit code 2 before .* 100000 workers are too many"):
-        SchedulerClusterCombo(n_workers=100_000)
-    with pytest.raises(SchedulerError, match=r"^worker ended with exit code 2 before .*: --death-timeout: expected"):
-        SchedulerClusterCombo(n_workers=1, death_timeout_seconds=1e300)
+@pytest.mark.parametrize(
+    ("keywords", "said"),
+    [
+        ({"per_worker_capabilities": {"gpu": 1e13}}, r"worker: --resources: expected quantities .*, not 'gpu=1e\+13'"),
+        ({"death_timeout_seconds": 1e300}, "worker: --death-timeout: expected a number of seconds .*, not '1e.300'"),
+        ({"event_loop": "twisted"}, "scheduler: --event-loop: expected one of builtin, uvloop, not 'twisted'"),
+        ({"address": "udp://h:1"}, "scheduler: ADDRESS: 'udp://h:1' is no address: .*"),
+    ],
+)
+def test_a_bad_option_is_told_in_the_words_of_the_command_it_is_for(place: Place, keywords: dict[str, Any], said: str):
+    with pytest.raises(ConfigurationError, match=f"^{said}$"):
+        SchedulerClusterCombo(1, **keywords)
+    assert place.processes() == []
+
+
+def test_a_child_that_ends_without_a_word_is_told_with_its_exit_code(place: Place, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sys, "executable", shutil.which("false"))
+    with pytest.raises(SchedulerError, match=r"^scheduler ended with exit code 1 before it was ready: see what it sa"):
+        SchedulerClusterCombo(n_workers=1)
     assert place.processes() == []
 
 
@@ -125,6 +142,6 @@ def test_a_combo_that_nobody_holds_ends_without_a_word(place: Place, capfd: pyte
 
 @pytest.mark.parametrize("numbers", [{"n_workers": -1}, {"n_workers": 1, "threads_per_worker": 0}])
 def test_numbers_that_make_no_cluster_are_refused(place: Place, numbers: dict[str, int]):
-    with pytest.raises(ConfigurationError, match="or more"):
+    with pytest.raises(ConfigurationError, match="expected a whole number from"):
         SchedulerClusterCombo(**numbers)
     assert place.processes() == []

@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from scaler import Client, SchedulerClusterCombo
+from scaler.errors import ConfigurationError
 
 PATIENCE_S = 20.0
 LINE = re.compile(r"\[(\w+)\]\d{4}-\d\d-\d\d \d\d:\d\d:\d\d[-+]\d{4}: (.*)")
@@ -237,6 +238,6 @@ def test_names_of_scaler_without_a_meaning_are_accepted_with_a_warning():
 
 
 def test_a_scheduler_that_cannot_start_is_told_to_who_wanted_it(capfd: pytest.CaptureFixture[str]):
-    with pytest.raises(Exception, match=r"exit code 2 before it was ready: .*'nowhere' is no address"):
+    with pytest.raises(ConfigurationError, match=r"^scheduler: ADDRESS: 'nowhere' is no address"):
         SchedulerClusterCombo(n_workers=1, address="nowhere")
     assert "'nowhere' is no address" in capfd.readouterr().err

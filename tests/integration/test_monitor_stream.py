@@ -13,6 +13,7 @@ import zmq
 from scaler import Client
 from scaler.net.keys import read_key_file
 from scaler.scheduler.stream import DELTA_EVERY_S
+from tests.contract.zmtp import raw_peer
 from tests.integration.processes import PATIENCE_S, ROOT, Command, Place, wait_until
 
 Message = tuple[str, str, int, float, Any]  # Any: whatever a table holds
@@ -157,9 +158,33 @@ def test_over_tcp_nothing_is_told_to_a_worker_or_to_who_has_no_key(place: Place)
         reading(monitor, "", key_file=keys / "client.key") as client,
     ):
         assert client.next()[1] == "snapshot"
-        scheduler.wait_for("refused address=127.0.0.1 reason='a worker key may not enter here' socket=monitor")
+        line = scheduler.wait_for("reason='a worker key may not enter here' socket=monitor")
+        assert ": refused address=127.0.0.1:" in line
         assert worker.is_silent(0.0)
         assert stranger.is_silent(0.0)
+
+
+def test_a_reader_whose_key_is_taken_back_reads_no_more_and_the_others_read_on(place: Place):
+    scheduler, address = place.scheduler("ipc://here", "--monitor-address", "tcp://127.0.0.1:0")
+    place.cluster(address, 1)
+    keys = place.folder / "c" / "scaler" / "keys"
+    monitor = monitor_of(scheduler)
+    with (
+        reading(monitor, "state", key_file=keys / "operator.key") as operator,
+        reading(monitor, "state", key_file=keys / "client.key") as client,
+        Client(address),
+    ):
+        operator.until("snapshot")
+        client.until("snapshot")
+        (keys / "authorized" / "operator.pub").unlink()
+        line = scheduler.wait_for("reason='its key is not authorised' socket=monitor")
+        assert ": refused address=127.0.0.1:" in line
+        client.until("snapshot")
+        while not operator.is_silent(0.0):
+            operator.next()
+        client.next()
+        client.next()
+        assert operator.is_silent(0.0)
 
 
 #: a scheduler that writes down whenever it looks at its tables, and whenever it publishes
@@ -199,6 +224,33 @@ def test_nothing_is_computed_or_published_while_nobody_listens(place: Place):
         assert set(place.lines("noted")) == {"computed", "published"}
         settled = _settled(place)
         client.map(abs, range(1000))
+        wait_until_later(1.5 * DELTA_EVERY_S)
+        assert len(place.lines("noted")) == settled
+
+
+def test_who_unsubscribes_from_what_it_never_read_ends_it_for_nobody_else(place: Place):
+    scheduler, address = place.scheduler()
+    place.cluster(address, 1)
+    monitor = monitor_of(scheduler)
+    with reading(monitor, "state") as reader, raw_peer(monitor, "SUB") as stray, Client(address):
+        reader.until("snapshot")
+        for _ in range(3):
+            stray.say(b"\x00state")
+            for _ in range(2):  # the numbers of tasks and messages change with every second
+                assert reader.next()[0] == "state"
+
+
+def test_nothing_is_computed_for_readers_that_stay_and_have_unsubscribed(place: Place):
+    scheduler = place.script(NOTED, str(ROOT), place.path("noted"), "scheduler", "tcp://127.0.0.1:0")
+    scheduler.wait_for("listening on ")
+    monitor = monitor_of(scheduler)
+    with raw_peer(monitor, "SUB") as one, raw_peer(monitor, "SUB") as other:
+        for peer in (one, other):
+            peer.say(b"\x01state")
+        wait_until(lambda: place.lines("noted"), "somebody is heard")
+        for peer in (one, other, one):
+            peer.say(b"\x00state")
+        settled = _settled(place)
         wait_until_later(1.5 * DELTA_EVERY_S)
         assert len(place.lines("noted")) == settled
 

@@ -91,6 +91,16 @@ def test_once_a_shell_listens_the_parents_end_stops_it_in_order(place: Place, ki
     assert place.run_files() == files
 
 
+def test_the_line_may_be_named_in_one_word(place: Place, line: Line):
+    ours, theirs = line
+    ours.close()
+    with theirs:
+        descriptor = theirs.fileno()
+        command = place.start("scaler_worker", "tcp://127.0.0.1:1", f"--parent-fd={descriptor}", inherited=[descriptor])
+    assert command.wait(STOP_S) == -signal.SIGTERM
+    assert (command.out, command.err) == ("", "")
+
+
 @pytest.mark.parametrize("moment_s", [0.0, 0.05, 0.2, 0.4])
 def test_a_script_that_is_killed_while_its_cluster_starts_takes_it_along(place: Place, moment_s: float):
     script = place.script(COMBO)

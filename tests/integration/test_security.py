@@ -1,25 +1,47 @@
 """Who may come in, who may not, and what either is told; that nobody is harmed by those who may not."""
 
+import contextlib
 import re
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import psutil
 import pytest
+import zmq
 
 from scaler import Client
 from scaler.cli.endings import ExitCode
 from scaler.errors import AuthenticationError, KeyFileError
 from scaler.net.keys import make_key_directory, read_key_file
+from scaler.net.transport import Lost
 from scaler.scheduler.refusals import BURST
 from scaler.scheduler.shell import HOUSEKEEPING_S
+from tests.contract.zmtp import RawPeer, bare_line, raw_peer
 from tests.integration.processes import Command, Place, wait_until
-from tests.integration.security_peers import bare_dealer, good_client, own_key, refusal_of, say_to_port, stray_key
+from tests.integration.security_peers import (
+    Peer,
+    bare_socket,
+    good_client,
+    no_key,
+    own_key,
+    refusal_of,
+    say_to_port,
+    stray_key,
+    use_key,
+    use_password,
+)
 
 #: how much later than it could be noticed something may be seen to be noticed
 SLACK_S = 0.3
-REFUSED = re.compile(r".*: refused (?:connection=\d+ )?address=(\S+) (?:key='(.*?)' )?reason=(['\"])(.*)\3")
+#: how much larger a scheduler may stay after it had to do with a large message
+SPARE_BYTES = 32 << 20
+REFUSED = re.compile(
+    r".*: refused (?:connection=\d+ )?address=(\S+) (?:key='(.*?)' )?reason=(['\"])(.*)\3(?: socket=monitor)?"
+)
 
 
 #: what the log tells of those who knock below, by the name of their key: clients try three times
@@ -69,8 +91,8 @@ def test_who_may_not_come_in_is_refused_with_one_line_while_a_good_client_works_
     knocks: dict[str, Callable[[], object]] = {
         "another user": lambda: refused_client(address, other / "client.key"),
         "a wrong key": lambda: refused_client(address, stray.path),
-        "no key": lambda: bare_dealer(address, lambda _: None),
-        "a password": lambda: bare_dealer(address, _use_password),
+        "no key": lambda: bare_socket(address, no_key),
+        "a password": lambda: bare_socket(address, use_password),
         "noise": lambda: say_to_port(address, b"GET / HTTP/1.1\r\n\r\n"),
         "silence": lambda: say_to_port(address, b""),
         "a worker as client": lambda: refusal_of(address, read_key_file(keys / "worker.key"), "client"),
@@ -82,8 +104,7 @@ def test_who_may_not_come_in_is_refused_with_one_line_while_a_good_client_works_
         expected = sum(LINES.values()) + STRANGERS
         wait_until(lambda: len(refusals(scheduler)) >= expected, f"all were refused: {scheduler.out}")
     lines = refusals(scheduler)
-    # whoever is cut off faster than we can look has no address any more
-    assert all(where.startswith("127.0.0.1") or where == "unknown" for where, _, _ in lines)
+    assert [where for where, _, reason in lines if not is_told(where, reason)] == []
     counted = Counter((key, reason) for _, key, reason in lines)
     assert counted - (counted - LINES) == LINES
     strange = {reason: number for (_, reason), number in (counted - LINES).items()}
@@ -97,9 +118,48 @@ def test_who_may_not_come_in_is_refused_with_one_line_while_a_good_client_works_
     )
 
 
-def _use_password(dealer: object) -> None:
-    dealer.plain_username = b"root"  # type: ignore[attr-defined]  # a socket of zmq
-    dealer.plain_password = b"secret"  # type: ignore[attr-defined]  # as above
+def is_told(where: str, reason: str) -> bool:
+    """Whether there is an address; what libzmq cuts off before anybody can look has none, but a key is waited for."""
+    has_waited = "key" in reason and reason != "it uses another server key"
+    return re.fullmatch(r"127\.0\.0\.1:\d+", where) is not None or (where == "unknown" and not has_waited)
+
+
+@pytest.mark.parametrize("socket", ["listener", "monitor"])
+def test_each_attempt_is_one_line_in_the_log(place: Place, socket: str):
+    scheduler, address = place.scheduler("tcp://127.0.0.1:0", "--monitor-address", "tcp://127.0.0.1:0")
+    keys = keys_of(place)
+    client = read_key_file(keys / "client.key")
+    stray = stray_key(place.folder / "stray.key", "client", client.server)
+    kind = zmq.DEALER
+    if socket == "monitor":
+        kind, address = zmq.SUB, scheduler.wait_for("monitor address is ").rpartition(" ")[2]
+    knocks: list[tuple[Callable[[], object], set[str]]] = [
+        (lambda: bare_socket(address, use_key(stray), kind), {"its key is not authorised"}),
+        (lambda: bare_socket(address, use_key(client, stray.public), kind), {"it uses another server key"}),
+        (lambda: bare_socket(address, no_key, kind), STRANGE),
+        (lambda: bare_socket(address, use_password, kind), STRANGE),
+        (lambda: say_to_port(address, b"GET / HTTP/1.1\r\n\r\n"), STRANGE),
+        (lambda: say_to_port(address, b""), STRANGE),
+        (lambda: _hang_up(address), STRANGE),
+    ]
+    if socket == "listener":
+        knocks.append((lambda: refusal_of(address, client, "worker"), {"a client key may not act as worker"}))
+    else:
+        worker = read_key_file(keys / "worker.key")
+        knocks.append((lambda: bare_socket(address, use_key(worker), kind), {"a worker key may not enter here"}))
+    for number, (knock, reasons) in enumerate(knocks, 1):
+        knock()
+        wait_until(lambda: len(refusals(scheduler)) >= number, f"{reasons}: {scheduler.out}")  # noqa: B023  # waited for
+        lines = refusals(scheduler)
+        assert len(lines) == number
+        assert lines[-1][2] in reasons
+        assert is_told(lines[-1][0], lines[-1][2])
+    assert scheduler.out.count(" socket=monitor") == (len(knocks) if socket == "monitor" else 0)
+
+
+def _hang_up(address: str) -> None:
+    with bare_line(address):
+        pass
 
 
 def test_a_crowd_that_is_refused_is_counted_rather_than_told_one_by_one(place: Place):
@@ -115,6 +175,38 @@ def test_a_crowd_that_is_refused_is_counted_rather_than_told_one_by_one(place: P
         list(pool.map(say_to_port, [address] * crowd, [b"GET / HTTP/1.1\r\n\r\n" * 8] * crowd))
         wait_until(lambda: counted() == crowd, f"all {crowd} are counted, not {counted()}")
     assert len(scheduler.out.splitlines()) < BURST + crowd // 4
+
+
+def test_who_has_a_good_key_and_says_nothing_is_cut_off_with_one_line(place: Place):
+    scheduler, address = place.scheduler()
+    silent = Peer(address, read_key_file(keys_of(place) / "client.key"))
+    try:
+        assert isinstance(silent.hear(lambda one: isinstance(one, Lost)), Lost)
+    finally:
+        silent.close()
+    wait_until(lambda: refusals(scheduler), "it is told of")
+    ((where, _, reason),) = refusals(scheduler)
+    assert where.startswith("127.0.0.1:")
+    assert reason == "it said nothing for 5 s"
+
+
+def test_a_message_that_never_ends_is_cut_off_and_its_memory_given_back(place: Place):
+    scheduler, address = place.scheduler("tcp://127.0.0.1:0", "--insecure")
+    before = psutil.Process(scheduler.pid).memory_info().rss
+    with raw_peer(address, "DEALER") as peer:
+        threading.Thread(target=_send_for_ever, args=(peer,), daemon=True).start()
+        wait_until(lambda: refusals(scheduler), "it is told of")
+    ((where, _, reason),) = refusals(scheduler)
+    assert where.startswith("127.0.0.1:")
+    assert reason == "it sends a message that does not end"
+    wait_until(lambda: psutil.Process(scheduler.pid).memory_info().rss < before + SPARE_BYTES, "it is given back")
+
+
+def _send_for_ever(peer: RawPeer) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            peer.say_part(bytes(1 << 20))
+            time.sleep(0.01)  # memory is for others too
 
 
 def test_a_client_whose_key_is_taken_back_is_cut_off_within_a_second_and_no_other(place: Place):
@@ -135,9 +227,10 @@ def test_a_client_whose_key_is_taken_back_is_cut_off_within_a_second_and_no_othe
 
 
 def test_a_worker_cluster_whose_key_is_taken_back_ends_and_its_work_goes_elsewhere(place: Place):
-    scheduler, address = place.scheduler()
     keys = keys_of(place)
+    make_key_directory(keys)
     own_key(keys, "worker", "rented")
+    scheduler, address = place.scheduler()
     revoked = place.start("scaler_worker", "-n", "1", address, "--key-file", str(keys.parent / "rented.key"))
     revoked.wait_for("connected")
     with Client(address) as client:
@@ -266,6 +359,21 @@ def test_a_key_file_that_others_can_read_is_refused_with_the_mend(place: Place):
         command = place.start(*words, "--key-file", str(keys))
         assert command.wait() == ExitCode.BAD_INPUT
         assert command.err == f"{words[0]}: {keys} can be read by others: chmod 700 {keys}\n"
+
+
+def test_a_scheduler_to_which_nobody_can_connect_says_so_in_one_line_and_when_it_comes_to_that(place: Place):
+    keys = place.folder / "k"
+    make_key_directory(keys)
+    authorized, elsewhere = keys / "authorized", place.folder / "elsewhere"
+    scheduler, address = place.scheduler("tcp://127.0.0.1:0", "--key-file", str(keys))
+    authorized.rename(elsewhere)
+    line = f": keys: nobody can connect: {authorized}: No such file or directory"
+    assert scheduler.wait_for("nobody can connect").endswith(line)
+    other, _ = place.scheduler("tcp://127.0.0.1:0", "--key-file", str(keys))
+    assert other.wait_for("nobody can connect").endswith(line)
+    elsewhere.rename(authorized)
+    wait_until(lambda: _connects(address, keys / "client.key"), "the keys count again")
+    assert scheduler.out.count("nobody can connect") == other.out.count("nobody can connect") == 1
 
 
 # ---- what must be typed

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import socket
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -65,6 +68,7 @@ def test_a_map_tells_of_the_death_at_its_end_and_keeps_the_rest(place: Place, ad
     with pytest.raises(WorkerDiedError, match="exited with code 3") as caught:
         client.map(leave, [(number, 7) for number in range(20)])
     results = vars(caught.value)["results"]
+    assert caught.value.__notes__[0].partition("-")[2].startswith("1-7 (leave) on ")
     assert results[:7] + results[8:] == [number for number in range(20) if number != 7]
 
 
@@ -83,6 +87,29 @@ def test_the_way_a_worker_ended_is_told(place: Place, address: str, client: Clie
         with pytest.raises(WorkerDiedError, match=text):
             client.submit(function, *arguments).result()
     assert client.submit(abs, -3).result() == 3
+
+
+def test_notes_tell_the_task_the_host_and_the_cluster(place: Place, address: str, client: Client):
+    place.cluster(address, 1, "--name", "gpus")
+    where = f"on {socket.gethostname()} (gpus), worker 0, attempt 1"
+    for function, argument in ((int, "x"), (os._exit, 3)):
+        future = client.submit(function, argument)
+        error = future.exception()
+        assert error is not None
+        assert error.__notes__ == [f"in task {future.task_id} ({function.__name__}) {where}"]
+
+
+@pytest.mark.parametrize("output", ["full", "closed"])
+def test_a_task_that_prints_does_not_fail_as_nobody_takes_it(place: Place, address: str, client: Client, output: str):
+    workers = place.script(
+        "import os, sys\nreading, writing = os.pipe()\nos.close(reading)\n"
+        "os.dup2(os.open('/dev/full', os.O_WRONLY) if sys.argv[1] == 'full' else writing, 1)\n"
+        "os.execv(sys.argv[2], sys.argv[2:])\n",
+        *(output, str(Path(sys.executable).with_name("scaler_worker")), "-n", "1", address),
+    )
+    assert client.map(print, ["lost"] * 3) == [None] * 3
+    assert workers.end() == 0
+    assert workers.err.count("what tasks print cannot be written") == (output == "full")
 
 
 def test_what_a_killed_worker_has_started_does_not_live_on(place: Place, address: str, client: Client):

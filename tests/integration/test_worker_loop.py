@@ -25,9 +25,10 @@ from scaler.protocol import BatchOptions, Goodbye, RunSpan, SpanResult
 from scaler.protocol.codec import Decoder, pack
 from scaler.protocol.columns import ArgumentColumn, ResultColumn
 from scaler.worker import agent_events as agent
+from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.loop import Loop
 from scaler.worker.poller import Poller
-from scaler.worker.workers import Workers, ZygoteFacts
+from scaler.worker.workers import Workers
 
 WORKER = WorkerId(0)
 BATCH = BatchId(Incarnation(1), 1)
@@ -149,7 +150,7 @@ class Cluster:
 
     def __init__(self, address: Address) -> None:
         self.poller = Poller()
-        self.workers = Workers(ZygoteFacts(1, "here", (), dict(os.environ)), self.poller, time.monotonic)
+        self.workers = Workers(ZygoteFacts(WorkerFacts(1, "here"), (), dict(os.environ)), self.poller, time.monotonic)
         self.workers.open()
         self._dialing = Dialing(address, None)
         dialled = DialledLink(

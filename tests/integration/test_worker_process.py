@@ -101,8 +101,10 @@ def test_large_arguments_and_results_pass_whole_between_small_ones(driver: Drive
     driver.start()
     calls = [(b"a",), (bytes(5_000_000),), (b"b",), (b"c" * 300_000,), (b"d",)]
     assert [outcome.value for outcome in driver.run(same, calls)] == [value for (value,) in calls]
-    sizes = [len(frame) for event in driver.of(Harvested) for piece in event.pieces for frame in piece.column.data]
-    assert max(sizes) <= 1 << 20
+    values = [piece.column.data for event in driver.of(Harvested) for piece in event.pieces]
+    assert max(len(frame) for frames in values for frame in frames) <= 1 << 20
+    (large,) = (frames for frames in values if len(frames) > 1)
+    assert len({id(frame.obj) for frame in large if isinstance(frame, memoryview)}) == 1
 
 
 def test_whatever_a_task_raises_is_its_result_and_the_worker_goes_on(driver: Driver):

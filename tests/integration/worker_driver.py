@@ -18,8 +18,9 @@ from scaler.worker.agent_events import (
     StartWorker,
     WorkerStarted,
 )
+from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.poller import Poller
-from scaler.worker.workers import WorkerCommand, Workers, ZygoteFacts
+from scaler.worker.workers import WorkerCommand, Workers
 
 PATIENCE_S = 20.0
 RUN = RunId(Epoch(1), 1)
@@ -32,7 +33,7 @@ class Driver:
 
     def __init__(self, environment: dict[str, str], threads: int = 1) -> None:
         self.poller = Poller()
-        self.workers = Workers(ZygoteFacts(threads, "here", (), environment), self.poller, time.monotonic)
+        self.workers = Workers(ZygoteFacts(WorkerFacts(threads, "here"), (), environment), self.poller, time.monotonic)
         self.workers.open()
         self.events: list[Event] = []
         self._tickets = 0

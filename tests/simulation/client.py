@@ -1,16 +1,16 @@
 """The simulated client process: the real link and ledger, and a caller who judges every outcome."""
 
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import accumulate
 from typing import Any
 
-from scaler.ids import BatchId, FunctionId, Range
+from scaler.ids import BatchId, FunctionId, Range, TaskId
 from scaler.ledger import events as ledger
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link
-from scaler.protocol import BatchOptions, Failure
-from scaler.protocol.codec import decode_failure
+from scaler.protocol import BatchOptions, Cause, Failure
+from scaler.protocol.codec import decode_failure, encode_failure
 from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, ResultColumn
 from tests.simulation.dialling import Dialling
 from tests.simulation.plan import CODES
@@ -18,8 +18,9 @@ from tests.simulation.workers import results_of
 from tests.simulation.workload import error_of, value_of
 from tests.simulation.world import World
 
-#: Says why an answer to a call, "raised", "retryable" or the cause of a failure, is not permitted, or nothing.
-Judge = Callable[[bytes, str], str | None]
+#: Says why an answer to a call, "raised", "retryable" or the cause of a failure, is not permitted, or nothing; what is
+#: raised names the call that raised it.
+Judge = Callable[[bytes, str, bytes], str | None]
 
 #: a client that leaves waits so long for its goodbye to arrive
 LEAVING_S = 0.1
@@ -40,6 +41,10 @@ class Client(Dialling):
         self.sizes: dict[BatchId, int] = {}
         #: "value", "raised", "cancelled" or the cause of the failure of every task that has its answer
         self.answers: dict[tuple[BatchId, int], str] = {}
+        #: the same as other tasks may need it
+        self._outcomes: dict[tuple[BatchId, int], ledger.KnownOutcome] = {}
+        #: how many tasks of each batch the ledger has been told of
+        self._told: dict[BatchId, int] = {}
         self.step([], [])
 
     # ---- what the caller does
@@ -50,7 +55,13 @@ class Client(Dialling):
         return BatchId(self.incarnation, len(self.sizes) + 1)
 
     def submit(
-        self, function: FunctionId, options: BatchOptions, calls: list[bytes], parts: list[int], every_s: float
+        self,
+        function: FunctionId,
+        options: BatchOptions,
+        calls: list[bytes],
+        parts: list[int],
+        every_s: float,
+        needs: Mapping[int, tuple[TaskId, ...]],
     ) -> BatchId:
         """Open a batch, append its calls in parts of these sizes, one every so often, and close it."""
         batch = self.next_batch
@@ -61,19 +72,45 @@ class Client(Dialling):
             ledger.BatchOpened(batch, function, options),
         ]
         for number, (lo, size) in enumerate(zip(accumulate(parts, initial=0), parts, strict=False)):
-            events.append(ledger.TasksAppended(batch, _arguments(lo, calls[lo : lo + size])))
+            column = _arguments(lo, calls[lo : lo + size])
             if every_s:
-                self.world.clock.after(number * every_s, lambda events=events: self.tell(events))
+                self.world.clock.after(
+                    number * every_s, lambda column=column, events=events: self._append(batch, column, needs, events)
+                )
                 events = []
+            else:
+                events.append(self._appended(batch, column, needs))
         events.append(ledger.BatchClosed(batch))
         self.world.clock.after(len(parts) * every_s, lambda: self.tell(events))
         return batch
+
+    def submitted(self) -> list[TaskId]:
+        """The tasks that its ledger has been told of."""
+        return [TaskId(batch, index) for batch, count in self._told.items() for index in range(count)]
+
+    def _append(
+        self,
+        batch: BatchId,
+        column: ArgumentColumn,
+        needs: Mapping[int, tuple[TaskId, ...]],
+        before: list[ledger.Event],
+    ) -> None:
+        if not self.is_dead:
+            self.tell([*before, self._appended(batch, column, needs)])
+
+    def _appended(
+        self, batch: BatchId, column: ArgumentColumn, needs: Mapping[int, tuple[TaskId, ...]]
+    ) -> ledger.TasksAppended:
+        self._told[batch] = column.hi
+        needed = {index: needs[index] for index in range(column.lo, column.hi) if index in needs}
+        ended = dict.fromkeys(task for tasks in needed.values() for task in tasks if task in self._outcomes)
+        return ledger.TasksAppended(batch, column, needed, tuple((task, self._outcomes[task]) for task in ended))
 
     def cancel(self, batch: BatchId, lo: int, hi: int) -> list[int]:
         """Give up what is not answered of [lo, hi), all of it appended before; which tasks."""
         wanted = [index for index in range(lo, hi) if (batch, index) not in self.answers]
         for index in wanted:
-            self.answers[batch, index] = "cancelled"
+            self._give_up(batch, index)
         if wanted:
             self.tell([ledger.Unwanted(batch, (Range(lo, hi),))])
         return wanted
@@ -82,7 +119,8 @@ class Client(Dialling):
         """Drop everything that is not answered; which tasks."""
         tasks = ((batch, index) for batch, size in self.sizes.items() for index in range(size))
         wanted = [task for task in tasks if task not in self.answers]
-        self.answers.update(dict.fromkeys(wanted, "cancelled"))
+        for task in wanted:
+            self._give_up(*task)
         self.tell([ledger.ClearAsked()])
         return wanted
 
@@ -95,6 +133,10 @@ class Client(Dialling):
         """How many tasks its ledger has seen of a batch; 0 when it is over."""
         known = self.ledger._batches.get(batch)
         return known.appended if known is not None else 0
+
+    def _give_up(self, batch: BatchId, index: int) -> None:
+        self.answers[batch, index] = "cancelled"
+        self._outcomes[batch, index] = FAILED, (encode_failure(Failure(Cause.CANCELLED, "given up")),)
 
     @property
     def is_done(self) -> bool:
@@ -138,6 +180,7 @@ class Client(Dialling):
     def _resolved(self, batch: BatchId, column: ResultColumn) -> None:
         calls = self._calls[batch]
         for index, status, data in results_of(column):
+            self._outcomes[batch, index] = status, (data,)
             if status == VALUE:
                 assert data == value_of(calls[index]), f"{batch} {index} was answered {data!r}"
                 self._note(batch, index, "value", data)
@@ -145,15 +188,17 @@ class Client(Dialling):
                 self._failed(batch, index, decode_failure(data))
             else:
                 assert status in (RAISED, RAISED_RETRYABLE), f"{batch} {index} ended with status {status}"
-                assert data == error_of(calls[index]), f"{batch} {index} raised {data!r}"
-                self._judged(batch, index, "raised" if status == RAISED else "retryable", data)
+                origin = data.split(b"!")[1]
+                assert data == error_of(origin), f"{batch} {index} raised {data!r}"
+                self._judged(batch, index, "raised" if status == RAISED else "retryable", data, origin)
 
     def _failed(self, batch: BatchId, index: int, failure: Failure) -> None:
+        self._outcomes[batch, index] = FAILED, (encode_failure(failure),)
         self._judged(batch, index, failure.cause.value, failure)
 
-    def _judged(self, batch: BatchId, index: int, answer: str, what: object) -> None:
+    def _judged(self, batch: BatchId, index: int, answer: str, what: object, origin: bytes = b"") -> None:
         self._note(batch, index, answer, what)
-        problem = self._judge(self._calls[batch][index], answer)
+        problem = self._judge(self._calls[batch][index], answer, origin)
         assert problem is None, f"{batch} {index} was answered {what}, but {problem}"
 
     def _note(self, batch: BatchId, index: int, answer: str, what: object) -> None:

@@ -18,6 +18,7 @@ from tests.simulation.plan import (
     batch_sizes,
     cluster_config,
     function_of,
+    needs_of,
     parts_of,
     tasks_of,
 )
@@ -25,7 +26,7 @@ from tests.simulation.scheduler import Scheduler
 from tests.simulation.tally import Tally
 from tests.simulation.verdicts import Verdicts
 from tests.simulation.workload import Task, Workload, argument
-from tests.simulation.world import CHECK_EVERY, CHECKED_EVERY, ENCODED_EVERY, World
+from tests.simulation.world import CHECK_EVERY, CHECKED_EVERY, ENCODED_EVERY, WINDOWS_BYTES, World
 
 #: when there are workers, work and faults begin in this time; everything has to be quiet so long after the last fault
 READY_S = 0.15
@@ -46,9 +47,10 @@ class History:
         self.clock = Clock()
         self.network = Network(self.clock, Random(seed + 1), is_encoding=seed % ENCODED_EVERY == 0)
         check_every = CHECK_EVERY if seed % CHECKED_EVERY else 1
-        self._world = World(self.clock, self.network, Random(seed + 2), check_every, log)
+        window_bytes = self.chance.choice(WINDOWS_BYTES)
+        self._world = World(self.clock, self.network, Random(seed + 2), check_every, window_bytes, log)
         self.workload = Workload(self.clock)
-        self.verdicts = Verdicts(self.clock, self.workload)
+        self.verdicts = Verdicts(self.clock, self.workload, is_narrow=window_bytes != max(WINDOWS_BYTES))
         self.tally = Tally()
         #: every process there ever was
         self._processes: list[object] = []
@@ -132,11 +134,13 @@ class History:
         if client.is_dead:
             client = self.clients[1 - number]
         tasks = tasks_of(self.chance, client.next_batch, size, options)
+        needs_of(self.chance, tasks, client.submitted())
         for task in tasks:
             self.workload.add(task)
         every_s = self.chance.choice((0.0, 0.15, 0.4))
         calls = [task.call for task in tasks]
-        client.submit(function_of(size), options, calls, parts_of(self.chance, size), every_s)
+        needs = {task.index: task.needs for task in tasks if task.needs}
+        client.submit(function_of(size), options, calls, parts_of(self.chance, size), every_s, needs)
 
     def strike(self, kind: str, tries: int = 3) -> None:
         """Have a fault of a kind, as soon as there is something to strike."""

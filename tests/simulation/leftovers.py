@@ -27,6 +27,8 @@ def _of_client(client: Client) -> Iterator[str]:
         yield f"{sum(client.sizes.values()) - len(client.answers)} tasks without an answer"
     if client.ledger._batches or client.ledger._talking:
         yield f"batches {list(client.ledger._batches)}"
+    if client.ledger._inputs._by_task:
+        yield f"outcomes that others need {list(client.ledger._inputs._by_task)}"
     if client.ledger._taken:
         yield "results that were not acknowledged"
     if client.link.backlog_bytes:
@@ -49,9 +51,11 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
     if tasks.by_serial or tasks.batches:
         spans = {batch.id: batch.spans.all() for batch in tasks.by_serial.values()}
         yield f"batches {[(name, [(s.lo, s.hi, s.state.name) for s in some[:9]]) for name, some in spans.items()]}"
+    if len(tasks.inputs):
+        yield f"inputs {list(tasks.inputs._by_task)}"
     if tasks.runs:
         yield f"runs {list(tasks.runs)}"
-    if tasks.queue.tasks or tasks.queue.classes:
+    if tasks.queue.tasks or tasks.queue.classes or tasks.queue.aside:
         yield "queue entries"
     if any(tasks.tasks_in.values()):
         yield f"counted tasks {tasks.tasks_in}"
@@ -74,5 +78,7 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
         yield "claims"
     if any(record.users or record.asking for record in managers.functions._functions.values()):
         yield "users of functions"
+    if any(client.way.kept or client.way.asked_bytes for client in managers.clients.clients.values()):
+        yield "results that were left behind"
     if any(client.batches for client in managers.clients.clients.values()):
         yield "batches of clients"

@@ -2,7 +2,7 @@
 
 from random import Random
 
-from scaler.ids import BatchId, FunctionId, function_id
+from scaler.ids import BatchId, FunctionId, TaskId, function_id
 from scaler.protocol import BatchOptions
 from scaler.worker.agent import AgentConfig
 from tests.simulation.workload import Task, argument
@@ -67,6 +67,17 @@ def batch_sizes(chance: Random) -> list[int]:
 def function_of(size: int) -> FunctionId:
     """Run times are known by function: large batches share one, small ones another."""
     return BULK if size > MOST_SINGLE else SINGLE
+
+
+def needs_of(chance: Random, tasks: list[Task], earlier: list[TaskId]) -> None:
+    """Have some of the tasks need others, of the same batch or of earlier ones."""
+    if not chance.random() < 0.3:
+        return
+    often = chance.choice((0.1, 0.5, 1.0))
+    for task in tasks:
+        before = [*earlier[-20:], *(TaskId(task.batch, index) for index in range(max(0, task.index - 3), task.index))]
+        if before and chance.random() < often:
+            task.needs = tuple(chance.sample(before, min(len(before), chance.choice((1, 1, 2, 3)))))
 
 
 def parts_of(chance: Random, size: int) -> list[int]:

@@ -6,8 +6,9 @@ from scaler.core.scheduler import SchedulerCore
 from scaler.ids import Epoch
 from scaler.link import events as link
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
-from scaler.protocol import ClusterReady, Delivered, Holding, Resumed, RunSpan
+from scaler.protocol import ClusterReady, Delivered, Holding, Results, Resumed, RunSpan
 from scaler.protocol.codec import Header
+from scaler.protocol.columns import Frame
 from tests.simulation.clock import Wake
 from tests.simulation.network import UNANSWERED_S, Packet, Wire
 from tests.simulation.verdicts import Verdicts
@@ -23,9 +24,11 @@ class Scheduler:
     def __init__(self, world: World, epoch: int, verdicts: Verdicts) -> None:
         self._world = world
         self._verdicts = verdicts
-        self.core = SchedulerCore(CoreConfig(client_timeout_s=SILENCE_S, early_bytes=EARLY_BYTES), Epoch(epoch))
+        window_bytes = world.window_bytes
+        config = CoreConfig(client_timeout_s=SILENCE_S, early_bytes=EARLY_BYTES, window_bytes=window_bytes)
+        self.core = SchedulerCore(config, Epoch(epoch))
         silence_s = {"client": SILENCE_S, "worker": SILENCE_S, "operator": SILENCE_S}
-        self.links = AcceptedLinks(AcceptedConfig(Epoch(epoch), 1, VERSIONS, silence_s))
+        self.links = AcceptedLinks(AcceptedConfig(Epoch(epoch), 1, VERSIONS, silence_s, window_bytes=window_bytes))
         self._wires: dict[int, Wire] = {}
         self._wake = Wake(world.clock, self._woke)
         self._latency_s = world.chance.choice(LATENCIES_S)
@@ -105,7 +108,23 @@ class Scheduler:
             self._core_due = self.core.next_deadline()
         if is_checked:
             self.core.check()
+            self._check_room()
         self._wake.ask(first(self.links.next_deadline(), self._core_due))
+
+    def _check_room(self) -> None:
+        """Of the results that a link keeps no more than one message has found no room in its window.
+
+        Those without a place are failures passed on to tasks that need what failed: no cluster has them.
+        """
+        for peer in self.links._peers.values():
+            link = peer.link
+            packets = (*link._unacked, *link._waiting)
+            results = [one for one in packets if type(one.message) is Results and one.message.place]
+            last = _message_of(results[-1].frames) if results else None
+            before = sum(packet.size_bytes for packet in results if _message_of(packet.frames) is not last)
+            assert before < self._world.window_bytes, (
+                f"{before} bytes of results are kept for client {peer.incarnation}"
+            )
 
     def _tell_core(self, told: list[core.Event], now: float) -> None:
         while True:
@@ -145,6 +164,8 @@ class Scheduler:
                 elif isinstance(message, ClusterReady):
                     self._verdicts.offered(message.tags)
                 told.append(core.Received(peer, message, frames))
+            case link.RoomFound(peer, room_bytes):
+                told.append(core.RoomFound(peer, room_bytes))
             case link.Joined(peer, role, name, key_name):
                 told.append(core.PeerJoined(peer, role, name, key_name))
             case link.Gone(peer, reason):
@@ -173,6 +194,8 @@ class Scheduler:
                 said.append(link.OutgoingTo(command.peer, message, command.frames))
                 continue
             match command:
+                case core.AwaitRoom(peer, room_bytes):
+                    said.append(link.AwaitRoom(peer, room_bytes))
                 case core.CutOff(peer, reason):
                     assert not reason, f"a good peer was cut off: {reason}"
                     said.append(link.EndLink(peer, reason))
@@ -181,3 +204,9 @@ class Scheduler:
                 case core.Stop():
                     raise AssertionError("nobody asked it to stop")
         return said
+
+
+def _message_of(frames: tuple[Frame, ...]) -> object:
+    """What came from a cluster in one message and was sent on in parts shares its frames."""
+    ends = frames[2]  # the statuses may be those of many: Python keeps one object for each single byte
+    return ends.obj if isinstance(ends, memoryview) else ends

@@ -22,9 +22,9 @@ LEAST_BATCHES = 3
 PROCESSES = max(2, len(os.sched_getaffinity(0)))
 #: each process is given its share in so many parts, or fewer if others are quicker
 PARTS = 3
-#: no history can bring these about: no message of this version leads to them, inputs and large results come later
+#: no history can bring these about: no message of this version leads to them, large results come later
 ELSEWHERE = dict.fromkeys(
-    [(State.WAITING, Trigger.DEP_FAILED), (State.DONE, Trigger.OBJECT_LOST)],
+    [(State.DONE, Trigger.OBJECT_LOST)],
     "in the table, but no message leads to it yet: driven by tests/unit/core/test_lifecycle",
 )
 

@@ -23,8 +23,10 @@ _TRIED_AGAIN = ("died", "retryable", "interrupted")
 class Verdicts:
     """Judges failures as they come, and at the end what was begun, where, and how often."""
 
-    def __init__(self, clock: Clock, workload: Workload) -> None:
+    def __init__(self, clock: Clock, workload: Workload, *, is_narrow: bool) -> None:
         self._clock = clock
+        #: results may have to wait at their clusters, and go with them when these leave
+        self._is_narrow = is_narrow
         self._workload = workload
         #: the batch of each run
         self._batches: dict[RunId, BatchId] = {}
@@ -100,9 +102,21 @@ class Verdicts:
 
     # ---- answers
 
-    def judge(self, call: bytes, answer: str) -> str | None:
-        """Why a task must not have this answer, or None if it may."""
-        task = self._workload.tasks[call]
+    def judge(self, call: bytes, answer: str, origin: bytes) -> str | None:
+        """Why a task must not have this answer, or None if it may: for itself, or for one that it needs.
+
+        `origin` is the call that raised, where something was raised.
+        """
+        problem = None
+        for task in self._workload.origins(self._workload.tasks[call]):
+            if not origin or task.call == origin:
+                why = self._judge_own(task, answer)
+                if why is None:
+                    return None
+                problem = problem or why
+        return problem or f"{origin!r} is nothing it needs"
+
+    def _judge_own(self, task: Task, answer: str) -> str | None:
         options = task.options
         match answer:
             case "raised":
@@ -116,6 +130,8 @@ class Verdicts:
             case Cause.VANISHED:
                 vanished = sum(begin.cluster in self._given_up for begin in task.begins)
                 return None if vanished >= VANISH_LIMIT else f"{vanished} clusters vanished under it"
+            case Cause.CANCELLED:
+                return None if task.cancelled_at is not None else "nobody cancelled it"
             case Cause.UNKNOWN_TAG:
                 # a new scheduler knows only the tags of the clusters that have come back
                 known_since = self._tags.get(options.tag or "")
@@ -169,6 +185,8 @@ class Verdicts:
         peers = (before.cluster, again.cluster, owner)
         if any(at <= again.at for peer in peers for at in self._given_up.get(peer, ())):
             return True
+        if self._is_narrow and self._left.get(before.cluster, again.at) < again.at:
+            return True
         return any(
             self._was_late(peer, start, CLIENT_LATE_S if peer == owner else CLUSTER_LATE_S)
             or self._left.get(peer, again.at) < again.at  # perhaps before the client was back, with its results
@@ -183,7 +201,7 @@ class Verdicts:
 
     def _count_attempts(self, task: Task) -> None:
         """Without a restart or lost peers, whose counts are lost with them, there are no more attempts than allowed."""
-        if self._restarts or self._given_up:
+        if self._restarts or self._given_up or (self._is_narrow and self._left):
             return
         allowed = task.options.retries + 1
         assert _ended(task, "retryable") <= allowed, f"{_name(task)} was tried too often: {task.begins}"

@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Protocol
 
 from scaler.ids import TicketId, WorkerId
-from scaler.protocol.columns import RAISED, ArgumentColumn, ResultColumn, words
+from scaler.protocol.columns import RAISED, ArgumentColumn, Frame, ResultColumn, words
+from scaler.protocol.inputs import Inputs
 from scaler.worker import agent_events as agent
 from scaler.worker.looks import Looks
 from tests.simulation.clock import Clock
@@ -30,6 +31,10 @@ class Calls(Protocol):
 
     def begins(self, call: bytes, worker: WorkerId) -> bool:
         """A call begins; whether it takes its worker down."""
+        ...
+
+    def is_given(self, call: bytes, inputs: list[bytes]) -> None:
+        """It has come with these values of other tasks."""
         ...
 
     def seconds_of(self, call: bytes) -> float:
@@ -104,9 +109,13 @@ class Slot:
 class SimWorker:
     """One worker process."""
 
-    def __init__(self, worker: WorkerId, pid: int, slots: int) -> None:
+    def __init__(self, worker: WorkerId, pid: int, slots: int, devices: tuple[str, ...]) -> None:
         self.worker = worker
         self.pid = pid
+        #: those it sees
+        self.devices = devices
+        #: it has started; tickets may have come before
+        self.is_up = False
         self.slots = [Slot() for _ in range(slots)]
         self.unread: deque[Ticket] = deque()
         self.functions: set[bytes] = set()
@@ -144,7 +153,6 @@ class SimWorkers:
         #: those whose end has not been told yet, too
         self.workers: dict[WorkerId, SimWorker] = {}
         self._pids = 1000
-        self._waits = 0
         self._is_over = False
         self._news: list[tuple[Callable[[SimWorker], list[agent.Event]], SimWorker]] = []
 
@@ -162,18 +170,24 @@ class SimWorkers:
     def perform(self, command: agent.Command) -> list[agent.Event]:
         """Do what the agent asks; what is answered in the same turn."""
         match command:
-            case agent.Give(worker, ticket, _, function, _, column):
-                self._give(self.workers[worker], Ticket(ticket, column.lo, _calls(column)), function)
+            case agent.Give(worker, ticket, _, function, _, column, _, inputs):
+                calls = _calls(column)
+                self._check_inputs(calls, inputs)
+                self._give(self.workers[worker], Ticket(ticket, column.lo, calls), function)
             case agent.Look(worker):
                 return [self._harvest(self.workers[worker])]
             case agent.TakeBack(worker):
                 return [self._take_back(self.workers[worker])]
             case agent.Limit(worker, slot, ticket, index):
                 self.workers[worker].slots[slot].limit = (ticket, index)
-            case agent.StartWorker(worker, _, is_spare):
-                self._clock.after(START_S, lambda: self._start(worker, 1 if is_spare else self._slots))
+            case agent.StartWorker(worker, _, devices, is_spare):
+                self._pids += 1
+                seen = tuple(devices.split(",")) if devices else ()
+                slots = 1 if is_spare else self._slots
+                self.workers[worker] = SimWorker(worker, self._pids, slots, seen)
+                self._clock.after(START_S, lambda starting=self.workers[worker]: self._start(starting))
             case agent.KillWorker(worker):
-                if worker in self.workers:  # one that has not started is killed when it has
+                if self.workers[worker].is_up:  # one that has not started is killed when it has
                     self.workers[worker].killed = True
                     self._clock.after(KILL_S, lambda: self.kill(worker, SIGKILL))
             case agent.RetireWorker(worker):
@@ -185,22 +199,33 @@ class SimWorkers:
                 self.workers[worker].functions.discard(function)
             case agent.Interrupt(worker, slot, ticket, index):
                 self._interrupt(self.workers[worker], slot, ticket, index)
+            case agent.Dump():
+                return []
             case agent.Say() | agent.Note() | agent.End():
                 raise AssertionError(command)
         return []
 
-    def _start(self, worker: WorkerId, slots: int) -> None:
+    def _check_inputs(self, calls: list[bytes], frames: tuple[Frame, ...]) -> None:
+        inputs = Inputs.from_frames(len(calls), frames) if frames else None
+        for number, call in enumerate(calls):
+            need = inputs.needs[number] if inputs is not None else ()
+            self._calls.is_given(call, [bytes(inputs.values[position]) for position in need] if inputs else [])
+
+    def _start(self, worker: SimWorker) -> None:
         if not self._is_over:
-            self._pids += 1
-            started = self.workers[worker] = SimWorker(worker, self._pids, slots)
-            self._note(started, _started)
+            worker.is_up = True
+            self._note(worker, _started)
+            self._read_soon(worker)
 
     def _give(self, worker: SimWorker, ticket: Ticket, function: bytes) -> None:
         assert function in worker.functions, "a ticket names a function the worker does not have"
         worker.unread.append(ticket)
         worker.looks.given(self._clock.now)
         self._look_in_time(worker)
-        if not worker.is_reading:
+        self._read_soon(worker)
+
+    def _read_soon(self, worker: SimWorker) -> None:
+        if worker.is_up and not worker.is_reading:
             worker.is_reading = True
             self._clock.after(READ_S, lambda: self._feed(worker))
 
@@ -300,8 +325,7 @@ class SimWorkers:
 
     def wait(self, worker: SimWorker, slot: Slot) -> None:
         """The task in a slot begins to wait for others, or goes on."""
-        self._waits += 1
-        slot.waits = 0 if slot.waits else self._waits
+        slot.waits = 0 if slot.waits else slot.number + 1
         self._ask_harvest(worker, POKE_S)
 
     # ---- ends
@@ -309,7 +333,7 @@ class SimWorkers:
     def kill(self, worker: WorkerId, exit_code: int) -> None:
         """The process dies here and now; its ring and unread tickets are there to be read."""
         known = self.workers.get(worker)
-        if known is None or not known.alive:
+        if known is None or not known.alive or not known.is_up:
             return
         known.alive = False
         known.exit_code = exit_code

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from scaler.ids import BatchId, Incarnation, WorkerId
+from scaler.ids import BatchId, Incarnation, TaskId, WorkerId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE
 from scaler.worker.agent import AgentConfig
@@ -15,13 +15,13 @@ def argument(batch: BatchId, index: int) -> bytes:
 
 
 def value_of(call: bytes) -> bytes:
-    """What a call returns when all goes well."""
-    return b"=" + call
+    """What a call returns when all goes well: a few times more than the rest."""
+    return b"=" + call * (100 if call.endswith(b"7") else 1)
 
 
 def error_of(call: bytes) -> bytes:
-    """What a call raises when it is meant to."""
-    return b"!" + call
+    """What a call raises when it is meant to: a few times more than the rest."""
+    return b"!%b!" % call + call * (99 if call.endswith(b"3") else 0)
 
 
 @dataclass(slots=True)
@@ -50,6 +50,8 @@ class Task:
     raises_left: int = 0
     #: it raises what may not be tried again
     raises: bool = False
+    #: the tasks whose values it needs
+    needs: tuple[TaskId, ...] = ()
     begins: list[Begin] = field(default_factory=list)
     #: workers that ended unasked while it was in one of their slots
     deaths: int = 0
@@ -68,6 +70,17 @@ class Workload:
         """A task that is about to be submitted."""
         task.submitted_at = self._clock.now
         self.tasks[task.call] = task
+
+    def origins(self, task: Task) -> list[Task]:
+        """A task, and all that it needs, and these need, in turn."""
+        found = {task.call: task}
+        for one in (queue := [task]):
+            for batch, index in one.needs:
+                needed = self.tasks[argument(batch, index)]
+                if needed.call not in found:
+                    found[needed.call] = needed
+                    queue.append(needed)
+        return list(found.values())
 
     def at(self, cluster: Incarnation, config: AgentConfig) -> "ClusterWork":
         """What the workers of one cluster tell."""
@@ -93,6 +106,11 @@ class ClusterWork:
             task.deaths_left -= 1
             return True
         return False
+
+    def is_given(self, call: bytes, inputs: list[bytes]) -> None:
+        """A call has come to a worker with these values of other tasks."""
+        needed = [value_of(argument(batch, index)) for batch, index in self._tasks[call].needs]
+        assert inputs == needed, f"{call!r} needs {needed}, and has {inputs}"
 
     def seconds_of(self, call: bytes) -> float:
         """How long a call takes."""

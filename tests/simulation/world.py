@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from scaler.link.link import WINDOW_BYTES
 from scaler.protocol.connection import Versions
 from tests.simulation.clock import Clock
 from tests.simulation.network import Network
@@ -20,6 +21,8 @@ LATENCIES_S = (0.004, 0.016, 0.03)
 CHECK_EVERY = 80
 #: … and in each of them in one of so many histories, by the seed
 CHECKED_EVERY = 100
+#: what may be on its way to a peer: all there is, or less than some results are large
+WINDOWS_BYTES = (WINDOW_BYTES, WINDOW_BYTES, WINDOW_BYTES, 400, 5000)
 #: in one of so many histories all that is sent goes through the codec
 ENCODED_EVERY = 10
 
@@ -32,6 +35,7 @@ class World:
     network: Network
     chance: Random
     check_every: int
+    window_bytes: int
     #: takes a line about each command, or None: lines cost more than the commands
     log: Callable[[str], None] | None
 

@@ -12,6 +12,7 @@ from scaler import errors
 from scaler.cli import options, settings
 from scaler.cli.commands import COMMANDS, invoke
 from scaler.cli.endings import ExitCode, exit_code
+from scaler.cluster import children
 
 Captured = pytest.CaptureFixture[str]
 
@@ -66,8 +67,11 @@ def test_no_command_without_a_word_shows_what_there_is(capsys: Captured):
             r"scaler worker: No such option.*--theads.*--threads.*; see 'scaler worker --help'",
         ),
         (["worker", "a:1", "b:2"], r"scaler worker: Got unexpected extra argument.*; see 'scaler worker --help'"),
-        (["worker", "-n", "none", "a:1"], "scaler: -n: expected a whole number from 1, not 'none'"),
-        (["worker", "-n0", "a:1"], "scaler: -n: expected a whole number from 1, not '0'"),
+        (["worker", "-n", "none", "a:1"], "scaler: -n: expected a whole number from 1 to 10000, not 'none'"),
+        (["worker", "-n0", "a:1"], "scaler: -n: expected a whole number from 1 to 10000, not '0'"),
+        (["worker", "--key-file", "", "a:1"], "scaler: --key-file: expected a path, not ''"),
+        (["scheduler", "--key-file="], "scaler: --key-file: expected a path, not ''"),
+        (["keygen", ""], "scaler: DIRECTORY: expected a path, not ''"),
         (["scheduler", "x://y"], "scaler: ADDRESS: 'x://y' is no address: .*"),
         (["scheduler", "--config", "absent.yaml"], "scaler: the settings file absent.yaml cannot be read: .*"),
         (["scheduler", "--parent-fd", "1000000"], "scaler: --parent-fd: 1000000 is no open descriptor"),
@@ -90,6 +94,10 @@ def test_every_error_of_ours_has_an_exit_code():
     assert exit_code(errors.VersionMismatchError("")) == ExitCode.OTHER_VERSION
     assert exit_code(errors.SupersededError("")) == ExitCode.SUPERSEDED
     assert exit_code(errors.SchedulerError("")) == ExitCode.LOST
+
+
+def test_a_combo_knows_the_exit_code_of_bad_input():
+    assert children.BAD_INPUT == ExitCode.BAD_INPUT
 
 
 def test_exit_codes_are_numbered_once_and_explained():
@@ -233,6 +241,18 @@ def test_config_show_finds_the_file_by_its_variable(tmp_path: Path, capsys: Capt
     monkeypatch.setenv("SCALER_CONFIG", str(path))
     assert invoke("scaler", "", ["config", "show"]) == ExitCode.BAD_INPUT
     assert told(capsys) == f"scaler: {path}: worker.treads: unknown key; did you mean threads?"
+
+
+@pytest.mark.parametrize("command", ["scheduler", "worker", "config show"])
+def test_a_misspelt_variable_is_told_once_before_anything_else(
+    command: str, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("SCALER_GRACES", "1.5")
+    words = [*command.split(), *([] if command == "config show" else ["udp://h:1"])]
+    invoke("scaler", "", words)
+    program = "scaler" if command == "config show" else f"scaler_{command}"
+    told = f"{program}: warning: the variable SCALER_GRACES means nothing; did you mean SCALER_GRACE?"
+    assert capsys.readouterr().err.splitlines()[0] == told
 
 
 # ---- what is imported

@@ -76,9 +76,9 @@ def test_a_key_that_resembles_none_is_told_with_all_there_are():
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        ({"worker": {"threads": "2"}}, "worker.threads: expected a whole number from 1, not '2'"),
-        ({"worker": {"threads": True}}, "worker.threads: expected a whole number from 1, not True"),
-        ({"worker": {"threads": [2]}}, "worker.threads: expected a whole number from 1, not [2]"),
+        ({"worker": {"threads": "2"}}, "worker.threads: expected a whole number from 1 to 1024, not '2'"),
+        ({"worker": {"threads": True}}, "worker.threads: expected a whole number from 1 to 1024, not True"),
+        ({"worker": {"threads": [2]}}, "worker.threads: expected a whole number from 1 to 1024, not [2]"),
         ({"worker": {"name": 5}}, "worker.name: expected text, not 5"),
         ({"worker": {"tags": [["a"]]}}, "worker.tags: expected names, divided by commas, not [['a']]"),
         ({"scheduler": {"protected": "no"}}, "scheduler.protected: expected true or false, not 'no'"),
@@ -93,7 +93,7 @@ def test_a_wrong_type_is_told_with_key_file_and_what_was_expected(content: objec
 
 def test_a_value_out_of_range_is_told_where_it_stands():
     with pytest.raises(
-        ConfigurationError, match=r"scaler.yaml: worker.threads: expected a whole number from 1, not '0'"
+        ConfigurationError, match=r"scaler.yaml: worker.threads: expected a whole number from 1 to 1024, not '0'"
     ):
         resolved("worker", {"worker": {"threads": 0}})
 
@@ -104,6 +104,10 @@ def test_a_file_that_is_not_there_or_no_yaml_is_one_line(tmp_path: Path):
     with pytest.raises(ConfigurationError, match=r"scaler.yaml is no YAML: .*line 2, column 1") as caught:
         read_config_file(written(tmp_path, "a: [\n"))
     assert "\n" not in str(caught.value)
+    with pytest.raises(ConfigurationError, match=r"scaler.yaml is no YAML: month must be in 1..12"):
+        read_config_file(written(tmp_path, "worker: {end_time: 2026-13-01}\n"))
+    with pytest.raises(ConfigurationError, match=r"scaler.yaml is no YAML: Exceeds the limit"):
+        read_config_file(written(tmp_path, f"worker: {{threads: {'9' * 5000}}}\n"))
     (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigurationError, match=r"bytes.yaml cannot be read: it is not UTF-8"):
         read_config_file(tmp_path / "bytes.yaml")

@@ -83,6 +83,9 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         "grace": ["6"],
         "end_time": ["7"],
         "python_path": ["/p"],
+        "memory_limit": ["1.5G"],
+        "preload": [" m:f('a') "],
+        "max_tasks_per_worker": ["9"],
         "key_file": ["/k"],
         "insecure": True,
         "insecure_off_loopback": True,
@@ -96,6 +99,7 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         worker_names=("x", "y"),
         tags=("a",),
         resources=(("gpu", 1.0),),
+        devices=("0",),
         heartbeat_interval_s=4.0,
         death_timeout_s=5.0,
         grace_s=6.0,
@@ -104,9 +108,62 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         insecure=True,
         insecure_off_loopback=True,
         python_path=("/p",),
+        memory_limit_bytes=1_500_000_000,
+        preload="m:f('a')",
+        max_tasks_per_worker=9,
         parent_fd=8,
         environment={},
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "size_bytes"),
+    [
+        ("500M", 500_000_000),
+        ("2 gb", 2_000_000_000),
+        ("2Gi", 2 << 30),
+        ("300MiB", 300 << 20),
+        ("0.5T", 500_000_000_000),
+    ],
+)
+def test_sizes_are_decimal_unless_they_say_otherwise(text: str, size_bytes: int):
+    assert worker({"address": ["h:1"], "memory_limit": [text]}).memory_limit_bytes == size_bytes
+
+
+@pytest.mark.parametrize("text", ["2", "2000000000", "0G", "G", "-1G", "1P", "63M", "1e3M", "infG", "2 G B"])
+def test_a_size_without_a_unit_or_too_small_for_a_worker_is_refused(text: str):
+    with pytest.raises(ConfigurationError, match=r"--memory-limit: expected a size from 64M, such as 500M, 2G or 2Gi"):
+        worker({"address": ["h:1"], "memory_limit": [text]})
+
+
+@pytest.mark.parametrize(
+    ("amount", "seen", "expected"),
+    [
+        ("gpu=2", None, ("0", "1")),
+        ("gpu=1.5", None, ("0", "1")),
+        ("gpu=2", "3, 5,7", ("3", "5")),
+        ("gpu=1", "GPU-8932f937", ("GPU-8932f937",)),
+        ("disk=2", "3", ()),
+        ("disk=2", None, ()),
+    ],
+)
+def test_gpus_are_those_that_this_process_sees(amount: str, seen: str | None, expected: tuple[str, ...]):
+    environment = {} if seen is None else {"CUDA_VISIBLE_DEVICES": seen}
+    found = resolve("worker", {"address": ["h:1"], "resources": [amount]}, environment)
+    assert worker_config(found, environment, lambda: None, None).devices == expected
+
+
+@pytest.mark.parametrize("seen", ["", "0", "0,-1,1"])
+def test_more_gpus_than_this_process_sees_cannot_be_offered(seen: str):
+    environment = {"CUDA_VISIBLE_DEVICES": seen}
+    found = resolve("worker", {"address": ["h:1"], "resources": ["gpu=2"]}, environment)
+    with pytest.raises(ConfigurationError, match=r"--resources: there are not 2 GPUs here: CUDA_VISIBLE_DEVICES is"):
+        worker_config(found, environment, lambda: None, None)
+
+
+def test_what_cannot_be_called_is_no_preload():
+    with pytest.raises(ConfigurationError, match=r"--preload: expected module:function or .*, not 'module'"):
+        worker({"address": ["h:1"], "preload": ["module"]})
 
 
 def test_a_worker_cluster_has_as_many_workers_as_it_may_use_cpus():

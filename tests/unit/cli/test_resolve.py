@@ -1,9 +1,12 @@
+import re
+
 import pytest
 
 from scaler.cli import settings
 from scaler.cli.config_file import ConfigFile
-from scaler.cli.resolve import Found, Resolved, Typed, resolve
+from scaler.cli.resolve import Found, Resolved, Typed, resolve, unknown_variables
 from scaler.errors import ConfigurationError
+from tests.house.source import ROOT
 
 FILE = ConfigFile("scaler.yaml", {"logging_level": "ERROR", "worker": {"threads": 5, "tags": ["gpu", "big"]}})
 
@@ -79,14 +82,19 @@ def test_what_gives_up_safety_is_taken_from_the_command_line_alone(section: str,
 @pytest.mark.parametrize(
     ("name", "text", "expected"),
     [
-        ("workers", "0", "-n: expected a whole number from 1, not '0'"),
-        ("workers", "many", "-n: expected a whole number from 1, not 'many'"),
+        ("workers", "0", "-n: expected a whole number from 1 to 10000, not '0'"),
+        ("workers", "many", "-n: expected a whole number from 1 to 10000, not 'many'"),
+        ("workers", "10001", "-n: expected a whole number from 1 to 10000, not '10001'"),
+        ("threads", str(10**12), "--threads: expected a whole number from 1 to 1024, not '1000000000000'"),
+        ("threads", "1e12", "--threads: expected a whole number from 1 to 1024, not '1e12'"),
+        ("threads", "9" * 5000, f"--threads: expected a whole number from 1 to 1024, not '{'9' * 199}"),
         ("death_timeout", "0", "--death-timeout: expected a number of seconds above 0, up to ten years, not '0'"),
         ("death_timeout", "nan", "--death-timeout: expected a number of seconds above 0, up to ten years, not 'nan'"),
         ("death_timeout", "1e12", "--death-timeout: expected a number of seconds above 0, up to ten years, not '1e12'"),
         ("grace", "-1", "--grace: expected a number of seconds from 0, up to ten years, not '-1'"),
         ("grace", "1e300", "--grace: expected a number of seconds from 0, up to ten years, not '1e300'"),
-        ("resources", "gpu", "--resources: expected quantities above 0 such as gpu=2, not 'gpu'"),
+        ("resources", "gpu", "--resources: expected quantities above 0, up to 1e+12, such as gpu=2, not 'gpu'"),
+        ("resources", "a=1e13", "--resources: expected quantities above 0, up to 1e+12, such as gpu=2, not 'a=1e13'"),
         ("log_format", "xml", "--log-format: expected one of text, kv, json, not 'xml'"),
         (
             "end_time",
@@ -101,6 +109,31 @@ def test_what_cannot_be_used_is_told_with_its_place_and_what_was_expected(name: 
     assert str(caught.value) == expected
 
 
+def test_a_variable_that_nobody_reads_is_told_with_what_may_have_been_meant():
+    read = {"SCALER_THREADS": "2", "SCALER_CLIENT_TIMEOUT": "3", "SCALER_CONFIG": "f", "SLURM_JOB_END_TIME": "4"}
+    assert unknown_variables(read | {"_SCALER_COMPLETE": "x", "PATH": "/bin", "SCALER_INSECURE": "1"}) == []
+    assert unknown_variables({"SCALER_THRAEDS": "2", "SCALER_": "", "SCALER_XYZZY": "3"}) == [
+        "the variable SCALER_ means nothing; see --help for those that do",
+        "the variable SCALER_THRAEDS means nothing; did you mean SCALER_THREADS?",
+        "the variable SCALER_XYZZY means nothing; see --help for those that do",
+    ]
+
+
+def test_variables_that_kubernetes_sets_for_a_service_called_scaler_are_no_mistakes():
+    names = ["SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_8516_TCP", "PORT_8516_TCP_ADDR"]
+    names += [f"SCHEDULER_{name}" for name in names]
+    assert unknown_variables({f"SCALER_{name}": "tcp://10.0.0.1:8516" for name in names}) == []
+
+
+def test_every_variable_of_ours_is_known():
+    files = (ROOT / "scaler").rglob("*.py")
+    found = {name for path in files for name in re.findall(r"(?<!\w)SCALER_[A-Z_]+\b", path.read_text("utf-8"))}
+    assert "SCALER_KEY_FILE" in found
+    assert unknown_variables(dict.fromkeys(found, "1")) == []
+
+
 def test_a_wrong_variable_is_named():
-    with pytest.raises(ConfigurationError, match=r"^SCALER_THREADS: expected a whole number from 1, not '1.5'$"):
+    with pytest.raises(
+        ConfigurationError, match=r"^SCALER_THREADS: expected a whole number from 1 to 1024, not '1.5'$"
+    ):
         worker({}, {"SCALER_THREADS": "1.5"})

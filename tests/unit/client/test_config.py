@@ -36,6 +36,11 @@ def test_what_the_caller_says_is_kept(monkeypatch: pytest.MonkeyPatch):
     assert (config().name, config().key_file) == ("", None)
 
 
+def test_a_key_file_without_a_name_is_refused():
+    with pytest.raises(ConfigurationError, match="key_file must name a file or a key directory, but is ''"):
+        config(key_file="")
+
+
 def test_an_address_may_come_of_whatever_has_one():
     assert config(Combo()).address == "tcp:/host:1"
 

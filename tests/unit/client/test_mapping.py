@@ -26,7 +26,7 @@ def two(x: Any, y: Any) -> Any:
 def sent(calls: Calls) -> list[tuple[Any, ...]]:
     """The argument lists as workers get them."""
     arrived = []
-    for column in columns(calls[0], 0, calls[1]):
+    for column, _ in columns(calls[0], 0, calls[1]):
         bounds = words(column.offsets).tolist()
         data = b"".join(column.data)
         arrived += [load_call(data[start:end])[0] for start, end in pairwise(bounds)]

@@ -3,14 +3,15 @@ from itertools import accumulate
 
 import pytest
 
-from scaler.client.sinks import MapSink, SubmitSink
+from scaler.client.sinks import MapSink, SealedValue, SubmitSink
 from scaler.errors import ClientQuitException, WorkerDiedError
 from scaler.ids import BatchId, Incarnation, Range
 from scaler.ledger.events import Resolve
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.values import dump_value
 from scaler.protocol import Cause, Failure
-from scaler.protocol.columns import RAISED, VALUE, ResultColumn
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, RAISED, VALUE, ResultColumn
 
 A = BatchId(Incarnation(1), 1)
 DIED = Failure(Cause.DIED, "signal 9")
@@ -28,7 +29,7 @@ def value(result: object) -> tuple[int, bytes]:
 
 
 def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
-    sink = MapSink(A)
+    sink = MapSink(A, "square")
     sink.resolve(done(3, [value(3), value(4)], base=100))
     sink.reject((Range(2, 3),), DIED)
     sink.resolve(done(0, [value(0), (RAISED, dump_exception(ValueError("x"), 0, "note"))], attempts=2))
@@ -38,8 +39,24 @@ def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
     assert isinstance(results[2], WorkerDiedError)
 
 
+def test_every_failure_tells_which_task_it_is_of():
+    failed = FAILED, encode_failure(Failure(Cause.DIED, "signal 9", "host, worker 3"))
+    mapped, sink = MapSink(A, "square"), SubmitSink(A, "square", lambda _batch, _index: None)
+    futures = [sink.add()[1] for _ in range(4)]
+    for one in (mapped, sink):
+        one.resolve(done(0, [value(0), failed], attempts=2))
+        one.reject((Range(2, 4),), DIED)
+    results, _ = mapped.collect(4)
+    for errors in (results[1:], [future.exception() for future in futures[1:]]):
+        assert [error.__notes__ for error in errors] == [
+            ["in task 0000000000000001-1-1 (square) on host, worker 3, attempt 2"],
+            ["in task 0000000000000001-1-2 (square)"],
+            ["in task 0000000000000001-1-3 (square)"],
+        ]
+
+
 def test_a_map_whose_client_left_raises():
-    sink = MapSink(A)
+    sink = MapSink(A, "square")
     sink.resolve(done(0, [value(0)]))
     sink.abort(ClientQuitException("left"))
     with pytest.raises(ClientQuitException, match="left"):
@@ -47,7 +64,7 @@ def test_a_map_whose_client_left_raises():
 
 
 def test_futures_get_their_own_outcome():
-    sink = SubmitSink(A, lambda _batch, _index: None)
+    sink = SubmitSink(A, "square", lambda _batch, _index: None)
     futures = [sink.add()[1] for _ in range(5)]
     sink.resolve(
         done(0, [value("a"), value("b"), (RAISED, dump_exception(KeyError(1), 0, "note"))], attempts=3, base=50)
@@ -61,9 +78,19 @@ def test_futures_get_their_own_outcome():
     assert errors[0].__notes__ == ["note, attempt 3"]
 
 
+def test_a_result_that_is_alone_is_not_copied():
+    sink = SubmitSink(A, "square", lambda _batch, _index: None)
+    _, future = sink.add()
+    result = done(0, [value(bytes(100_000))], base=7)
+    sink.resolve(result)
+    assert isinstance(future._sealed, SealedValue)
+    assert future._sealed._data is result.column.data[0]
+    assert future.result() == bytes(100_000)
+
+
 def test_a_future_that_is_given_up_is_told_and_gets_nothing():
     told = []
-    sink = SubmitSink(A, lambda batch, index: told.append((batch, index)))
+    sink = SubmitSink(A, "square", lambda batch, index: told.append((batch, index)))
     _, future = sink.add()
     assert future.cancel()
     sink.resolve(done(0, [value(1)]))
@@ -72,7 +99,7 @@ def test_a_future_that_is_given_up_is_told_and_gets_nothing():
 
 
 def test_futures_learn_that_they_run():
-    sink = SubmitSink(A, lambda _batch, _index: None)
+    sink = SubmitSink(A, "square", lambda _batch, _index: None)
     _, first = sink.add()
     _, second = sink.add()
     sink.began((Range(0, 1), Range(7, 9)))
@@ -80,7 +107,7 @@ def test_futures_learn_that_they_run():
 
 
 def test_everybody_who_waited_for_a_client_that_left_has_an_error_of_his_own():
-    sink = SubmitSink(A, lambda _batch, _index: None)
+    sink = SubmitSink(A, "square", lambda _batch, _index: None)
     futures = [sink.add()[1] for _ in range(2)]
     sink.abort(ClientQuitException("left"))
     sink.abort(ClientQuitException("left again"))
@@ -90,7 +117,7 @@ def test_everybody_who_waited_for_a_client_that_left_has_an_error_of_his_own():
 
 
 def test_in_a_forked_child_every_future_and_map_says_whose_it_is():
-    sink, mapped = SubmitSink(A, lambda _batch, _index: None), MapSink(A)
+    sink, mapped = SubmitSink(A, "square", lambda _batch, _index: None), MapSink(A, "square")
     future = sink.add()[1]
     for one in (sink, mapped):
         one.disown(ClientQuitException("the parent's"))
@@ -101,7 +128,7 @@ def test_in_a_forked_child_every_future_and_map_says_whose_it_is():
 
 def test_a_sink_is_awaited_until_its_last_future_is_done_or_given_up():
     seen = []
-    sink = SubmitSink(A, lambda _batch, _index: seen.append(sink.is_awaited))
+    sink = SubmitSink(A, "square", lambda _batch, _index: seen.append(sink.is_awaited))
     assert not sink.is_awaited
     (_, first), (_, second) = sink.add(), sink.add()
     sink.resolve(done(0, [value(1)]))

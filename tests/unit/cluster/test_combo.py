@@ -90,6 +90,11 @@ def test_a_scheduler_and_a_cluster_start_together_and_end_one_after_the_other(st
     ]
 
 
+def test_a_key_file_without_a_name_is_passed_on_and_refused_there(started: list[list[str]]):
+    SchedulerClusterCombo(0, key_file="").shutdown()
+    assert "key_file=" in started[0]
+
+
 def test_every_keyword_reaches_the_command_it_is_for(started: list[list[str]]):
     SchedulerClusterCombo(
         n_workers=3,
@@ -154,11 +159,13 @@ def test_what_is_begun_is_ended_when_the_rest_cannot_be(started: list[list[str]]
 @pytest.mark.parametrize(
     ("keywords", "said"),
     [
-        ({"n_workers": -1}, "n_workers: expected a whole number, 0 or more, not -1"),
-        ({"n_workers": 1.5}, "n_workers: expected a whole number, 0 or more, not 1.5"),
-        ({"n_workers": "2"}, "n_workers: expected a whole number, 0 or more, not '2'"),
-        ({"n_workers": None}, "n_workers: expected a whole number, 0 or more, not None"),
-        ({"threads_per_worker": 0}, "threads_per_worker: expected a whole number, 1 or more, not 0"),
+        ({"n_workers": -1}, "n_workers: expected a whole number from 0 to 10000, not -1"),
+        ({"n_workers": 1.5}, "n_workers: expected a whole number from 0 to 10000, not 1.5"),
+        ({"n_workers": "2"}, "n_workers: expected a whole number from 0 to 10000, not '2'"),
+        ({"n_workers": None}, "n_workers: expected a whole number from 0 to 10000, not None"),
+        ({"threads_per_worker": 0}, "threads_per_worker: expected a whole number from 1 to 1024, not 0"),
+        ({"n_workers": 10**12}, "n_workers: expected a whole number from 0 to 10000, not 1000000000000"),
+        ({"threads_per_worker": 1025}, "threads_per_worker: expected a whole number from 1 to 1024, not 1025"),
         ({"heartbeat_interval_seconds": 0}, "heartbeat_interval_seconds: expected a number of seconds above 0, not 0"),
         ({"death_timeout_seconds": -1}, "death_timeout_seconds: expected a number of seconds above 0, not -1"),
         ({"client_timeout_seconds": "1"}, "client_timeout_seconds: expected a number of seconds above 0, not '1'"),

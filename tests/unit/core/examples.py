@@ -43,6 +43,7 @@ from scaler.protocol import (
 )
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.inputs import Dependencies, dependency_frames
 from scaler.resources import Resources
 
 EPOCH, EARLIER = Epoch(7), Epoch(6)
@@ -143,8 +144,9 @@ def opens(batch: BatchId, options: BatchOptions = PLAIN, function: FunctionId = 
     return Received(batch.owner, OpenBatch(batch, function, options))
 
 
-def appends(batch: BatchId, lo: int, hi: int) -> Received:
-    return appends_column(batch, arguments(lo, hi))
+def appends(batch: BatchId, lo: int, hi: int, needs: Dependencies | None = None) -> Received:
+    behind = dependency_frames(lo, hi, needs or {})
+    return Received(batch.owner, AppendTasks(batch, lo, hi - lo, len(behind)), (*arguments(lo, hi).frames(), *behind))
 
 
 def appends_column(batch: BatchId, column: ArgumentColumn) -> Received:

@@ -7,7 +7,8 @@ from random import Random
 
 import msgspec
 
-from scaler.core.events import Event, PeerJoined, Received
+from scaler.core.events import AwaitRoom, Event, PeerJoined, Received, RoomFound, Send
+from scaler.core.flow import size_of
 from scaler.ids import BatchId, FunctionId, Incarnation, RunId
 from scaler.protocol import (
     BatchOptions,
@@ -63,6 +64,8 @@ OPTIONS = (
     BatchOptions(tag="gpu", retries=1, retry_delay_s=0.0),
     BatchOptions(resources=(("licence", 1.0),)),
 )
+#: a few results
+WINDOW_BYTES = 500
 ENDINGS = (FINE,) * 12 + (DIED, TRY_AGAIN, MISTAKE)
 
 
@@ -86,6 +89,9 @@ class FakeClient:
         self.batches: dict[BatchId, FakeBatch] = {}
         self.is_linked = False
         self.resolved = 0
+        #: the room that is awaited on its link, and how much of the window is taken
+        self.awaited: int | None = None
+        self.unread_bytes = 0
         #: what this link brought so far
         self.told: dict[BatchId, RangeSet] = {}
         self.taken: list[Event] = []
@@ -95,6 +101,8 @@ class FakeClient:
         self.is_linked = True
         self.told.clear()
         self.taken.clear()
+        self.awaited = None
+        self.unread_bytes = 0
         said = [client(self.peer)]
         for batch in list(self.batches.values()):
             unresolved = batch.unresolved.ranges()
@@ -136,9 +144,19 @@ class FakeClient:
         lo, hi = self.chance.choice(unresolved)
         return [cancels(batch.name, (lo, min(hi, lo + 2)))]
 
-    def hear(self, message: FromScheduler) -> list[Event]:
-        match message:
+    def hear(self, command: Send | AwaitRoom) -> list[Event]:
+        """What the scheduler says to it, or wants to know of its link."""
+        if not self.is_linked:
+            return []
+        if isinstance(command, AwaitRoom):
+            assert self.awaited is None
+            self.awaited = command.room_bytes
+            return []
+        match command.message:
             case Results(batch, lo, hi):
+                # one message may exceed the room, in parts
+                assert self.unread_bytes < WINDOW_BYTES or isinstance(command.frames[0], memoryview)
+                self.unread_bytes += size_of(command.frames)
                 self._resolve(batch, lo, hi)
             case TasksFailed(batch, parts):
                 for lo, hi in parts:
@@ -159,6 +177,18 @@ class FakeClient:
         batch = self.batches.get(name)
         if batch is not None:
             self.resolved += sum(part.hi - part.lo for part in batch.unresolved.remove(lo, hi))
+
+    def reads(self) -> list[Event]:
+        """It has read what was sent."""
+        self.unread_bytes = 0
+        return self.finds_room()
+
+    def finds_room(self) -> list[Event]:
+        room = max(0, WINDOW_BYTES - self.unread_bytes)
+        if self.awaited is None or room < self.awaited:
+            return []
+        self.awaited = None
+        return [RoomFound(self.peer, room)]
 
     def acknowledge(self) -> list[Event]:
         taken, self.taken = self.taken, []
@@ -210,7 +240,9 @@ class Nest:
         if isinstance(message.message, Goodbye):
             del self._children[message.child]
             return []
-        return self._pass_on(message.child, self._children[message.child][0].hear(message.message))
+        child = self._children[message.child][0]
+        child.reads()  # the room is that of the cluster's link
+        return self._pass_on(message.child, child.hear(Send(message.child, message.message, (b"",))))
 
     def join(self) -> list[Event]:
         return [event for name, (child, *_) in self._children.items() for event in self._pass_on(name, child.join())]
@@ -249,10 +281,13 @@ class FakeCluster:
         self.inbox: list[FromScheduler] = []
         self.slots = self.chance.choice((1, 2, 4))
         self.nest = Nest(peer, chance)
+        #: the room that is awaited on its link
+        self.awaited: int | None = None
 
     def join(self) -> list[Event]:
         """Come, or come back with all that is still here; results that were not delivered follow."""
         self.is_linked = True
+        self.awaited = None
         self.inbox.clear()
         said = [
             PeerJoined(self.peer, "worker"),
@@ -290,6 +325,9 @@ class FakeCluster:
         if self.chance.random() < 0.5:
             said.append(begins(self.peer, *self._in_slots()))
         said += self.nest.act(self._in_slots())
+        if self.awaited is not None and self.chance.random() < 0.5:
+            said.append(RoomFound(self.peer, self.awaited))
+            self.awaited = None
         for run in list(self.runs.values()):
             said += self._finish_some(run)
         if self.chance.random() < 0.05:

@@ -180,6 +180,19 @@ def test_a_cluster_that_has_a_task_twice_loses_both_at_once_and_is_charged_once(
     assert (span.state, span.counts.vanished, span.run and span.run.peer) == (State.RUNNING, 2, X)
 
 
+def test_a_failure_that_was_charged_is_not_charged_again_when_its_cluster_comes_back_with_it(core: Checked):
+    once = BatchOptions(retries=1, retry_delay_s=1.0)
+    core.handle(maps(A, 1, once))
+    failure = finishes(X, run_id(1), outcomes(0, [TRY_AGAIN]))
+    core.handle([failure, PeerLost(X)])
+    back = [*cluster(X), holds(X, held(A, run_id(1), finished=[(0, 1)])), failure]
+    assert forget_at(X, run_id(1)) in core.handle(back)
+    assert states(core) == [(0, 1, "waiting")]
+    assert span_for(X, run_id(2), A, 0, 1, once) in core.handle([], now=1.0)
+    last = outcomes(0, [TRY_AGAIN])
+    assert core.handle([finishes(X, run_id(2), last)], now=1.0) == [results_for(A, last, attempts=2)]
+
+
 def test_arguments_that_are_known_again_are_not_asked_for_twice(placed: Checked):
     assert placed.handle([returns(X, run_id(1), (0, 2))], now=4.0) == [
         function_for(Y),

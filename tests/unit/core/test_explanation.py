@@ -3,7 +3,7 @@ import pytest
 from scaler.core.events import Received, Send
 from scaler.core.explanation import explanation
 from scaler.core.lifecycle import Trigger
-from scaler.core.spans import Counts, Wait
+from scaler.core.spans import Counts
 from scaler.ids import BatchId, TaskId
 from scaler.protocol import BatchOptions, ExplainTask, Explanation
 from tests.unit.core.examples import (
@@ -102,9 +102,7 @@ def test_a_least_run_time_is_named(core: Checked):
 
 
 def test_inputs_are_waited_for(core: Checked):
-    core.handle([*maps(A, 3)])
+    core.handle([*maps(A, 2)[:-1], appends(A, 2, 3, {2: (TaskId(A, 0), TaskId(A, 1))})])
     managers = core.managers
-    batch = managers.tasks.batches[A]
-    managers.tasks.advance(batch, 2, 3, Trigger.UNREADY, wait=Wait.INPUTS)
-    text = explanation(managers.tasks, managers.workers, batch, 2, now=0.0)
-    assert text == "it waits for tasks or objects among its arguments"
+    text = explanation(managers.tasks, managers.workers, managers.tasks.batches[A], 2, now=0.0)
+    assert text == "it waits for 2 tasks among its arguments"

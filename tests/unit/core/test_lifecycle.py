@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from scaler.core.batches import Batch
-from scaler.core.lifecycle import ENDED, LIVE, TRANSITIONS, IllegalTransitionError, State, Trigger
+from scaler.core.lifecycle import AT_REST, ENDED, LIVE, TRANSITIONS, IllegalTransitionError, State, Trigger
 from scaler.core.spans import Wait
 from tests.unit.core.examples import ALICE, A, Checked, X, appends, client, cluster, opens, resumes
 
@@ -18,6 +18,7 @@ PATHS: dict[State, tuple[Trigger, ...]] = {
     State.RETRACTING: (Trigger.PLACE, Trigger.RETRACT),
     State.RUNNING: (Trigger.PLACE, Trigger.BEGIN),
     State.CANCELLING: (Trigger.PLACE, Trigger.CANCEL),
+    State.KEPT: (Trigger.PLACE, Trigger.KEEP),
     State.DONE: (Trigger.PLACE, Trigger.SUCCEED),
     State.FAILED: (Trigger.PLACE, Trigger.FAIL),
     State.CANCELLED: (Trigger.CANCEL,),
@@ -41,10 +42,12 @@ def in_state(state: State) -> tuple[Checked, Batch]:
 def move(core: Checked, batch: Batch, lo: int, hi: int, trigger: Trigger, to: State | None = None) -> None:
     tasks = core.managers.tasks
     load = core.managers.workers.clusters[X].load
-    run = tasks.new_run(batch, lo, hi, load, 12) if trigger in {Trigger.PLACE, Trigger.CLAIM} else None
+    before = batch.spans.within(lo, hi)[0].state
+    is_new = trigger in {Trigger.PLACE, Trigger.CLAIM} or (before is State.HELD and trigger is Trigger.KEEP)
+    run = tasks.new_run(batch, lo, hi, load, 12) if is_new else None
     waits = to is State.WAITING or (to is None and trigger in {Trigger.UNREADY, Trigger.RETRY})
     # a cancelled attempt that would be tried again is off
-    waits = waits and batch.spans.within(lo, hi)[0].state is not State.CANCELLING
+    waits = waits and before is not State.CANCELLING
     tasks.advance(batch, lo, hi, trigger, to=to, run=run, wait=Wait.INPUTS if waits else Wait.NOTHING)
     core.managers.workers.refresh()
 
@@ -106,8 +109,13 @@ def test_where_the_table_leaves_a_choice_it_has_to_be_made(state: State, trigger
     assert snapshot(core, batch) == before
 
 
-def test_a_cluster_owes_an_answer_exactly_for_what_can_be_lost_with_it():
-    assert {state for state, trigger in TRANSITIONS if trigger is Trigger.LOSE} == set(LIVE)
+def test_a_cluster_owes_an_answer_or_has_the_outcome_of_exactly_what_can_be_lost_with_it():
+    assert {state for state, trigger in TRANSITIONS if trigger is Trigger.LOSE} == LIVE | {State.KEPT}
+
+
+def test_a_task_stands_at_rest_at_a_cluster_or_has_ended():
+    groups = (AT_REST, LIVE, {State.KEPT}, ENDED)
+    assert sorted(state.name for group in groups for state in group) == sorted(state.name for state in State)
 
 
 def test_what_has_ended_moves_no_more_unless_its_result_is_lost():

@@ -14,12 +14,14 @@ from scaler.protocol import (
     CloseBatch,
     DefineFunction,
     Failure,
+    InputKnown,
     KnownTags,
     NeedFunction,
     Resumed,
     WorkersReady,
 )
 from scaler.protocol.columns import ArgumentColumn
+from scaler.protocol.inputs import dependency_frames
 from tests.unit.core.examples import (
     A2,
     A3,
@@ -247,9 +249,18 @@ WRONG = {
         A, ArgumentColumn(2, 2, array("Q", (100, 50, 110)).tobytes(), (bytes(10),))
     ),
     "a call too large for a frame": appends_column(A, large(2, (1 << 20) + 1)),
-    "calls that wait for others": Received(
-        ALICE, AppendTasks(A, 2, 1, ((2, (TaskId(A, 0),), ()),)), arguments(2, 3).frames()
+    "a call that needs a task of another client": Received(
+        ALICE,
+        AppendTasks(A, 2, 1, 1),
+        (*arguments(2, 3).frames(), *dependency_frames(2, 3, {2: (TaskId(B, 0),)})),
     ),
+    "a call whose needs do not fit its frames": Received(
+        ALICE, AppendTasks(A, 2, 1, 1), (*arguments(2, 3).frames(), b"12345678")
+    ),
+    "a call with more needs than frames": Received(ALICE, AppendTasks(A, 2, 1, 9), arguments(2, 3).frames()),
+    "what became of a task of another client": Received(ALICE, InputKnown(TaskId(B, 0), 0), (b"1",)),
+    "what became of a task, in no known way": Received(ALICE, InputKnown(TaskId(A, 0), 77), (b"1",)),
+    "a failure that is none": Received(ALICE, InputKnown(TaskId(A, 0), 2), (b"1",)),
     "a closing that counts otherwise": closes(A, 3),
     "a parent": opens(A2, BatchOptions(parent=TaskId(A, 0))),
     "a run on every worker": opens(A2, BatchOptions(everywhere=True)),

@@ -339,7 +339,7 @@ def test_tasks_that_ran_about_as_long_queue_as_one_class(wide: Checked):
         wide.handle([returns(X, run_id(1), (index, index + 1), reason=EXPIRED)], now=100.0 + index)
     wide.handle([PeerLost(X)], now=110.0)
     assert states(wide) == [(index, index + 1, "queued") for index in range(4)]
-    assert [known.tasks for known in wide.managers.tasks.queue.classes.values()] == [4]
+    assert [known.tasks for known in wide.managers.tasks.queue.aside.values()] == [4]
 
 
 def test_a_cluster_without_an_end_may_come_back_so_nothing_is_hopeless(empty: Checked):

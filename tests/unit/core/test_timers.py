@@ -29,6 +29,8 @@ def test_the_next_deadline_is_the_earliest_of_all_kinds():
     assert timers.next_deadline() == 7.0
     timers.began.append(Began(6.0, run_id(1), 0))
     assert timers.next_deadline() == 6.0
+    timers.ask_by(5.0)
+    assert timers.next_deadline() == 5.0
 
 
 def test_the_earlier_of_two_wishes_counts():
@@ -36,7 +38,8 @@ def test_the_earlier_of_two_wishes_counts():
     for due in (5.0, 4.0, 6.0):
         timers.place_by(due)
         timers.release_by(due + 1)
-    assert (timers.place_at, timers.release_at) == (4.0, 5.0)
+        timers.ask_by(due + 2)
+    assert (timers.place_at, timers.release_at, timers.ask_at) == (4.0, 5.0, 6.0)
 
 
 def test_all_deadlines_move_when_the_shell_overslept():
@@ -47,7 +50,8 @@ def test_all_deadlines_move_when_the_shell_overslept():
     timers.release_by(2.0)
     timers.back_off(3.0, BATCH, 0)
     timers.began.append(Began(4.0, run_id(1), 0))
+    timers.ask_by(5.0)
     timers.shift(10.0)
-    assert (timers.place_at, timers.release_at) == (11.0, 12.0)
+    assert (timers.place_at, timers.release_at, timers.ask_at) == (11.0, 12.0, 15.0)
     assert timers.backoffs[0].due == 13.0
     assert timers.began[0].due == 14.0

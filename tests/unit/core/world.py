@@ -3,12 +3,12 @@
 from random import Random
 
 from scaler.core.config import CoreConfig
-from scaler.core.events import Command, CutOff, Event, PeerLost, Received, Send, Slept
+from scaler.core.events import AwaitRoom, Command, CutOff, Event, PeerLost, Received, Send, Slept
 from scaler.core.scheduler import SchedulerCore
 from scaler.ids import Epoch, Incarnation
 from scaler.protocol import Goodbye
 from tests.unit.core.examples import NAMES, closes
-from tests.unit.core.fakes import FakeClient, FakeCluster
+from tests.unit.core.fakes import WINDOW_BYTES, FakeClient, FakeCluster
 
 
 class World:
@@ -33,7 +33,10 @@ class World:
     def _start(self) -> None:
         self.epoch += 1
         # clients inside tasks do not come back when their tasks are over: what clusters have of them goes then
-        config = CoreConfig(recovery_s=0.3, recovery_max_s=0.5, client_timeout_s=5.0, early_bytes=self.early_bytes)
+        config = CoreConfig(
+            recovery_s=0.3, recovery_max_s=0.5, client_timeout_s=5.0, early_bytes=self.early_bytes,
+            window_bytes=WINDOW_BYTES,
+        )  # fmt: skip
         self.core = SchedulerCore(config, Epoch(self.epoch))
         self.events.clear()
         for peer in (*self.clients, *self.clusters):
@@ -48,14 +51,15 @@ class World:
         heard = {peer.peer: peer for peer in (*self.clients, *self.clusters)}
         for command in self.commands:
             assert not isinstance(command, CutOff) or command.peer in self.strangers, command
-            if isinstance(command, Send) and command.peer not in self.strangers:
+            if isinstance(command, Send | AwaitRoom) and command.peer not in self.strangers:
                 peer = heard[command.peer]
-                if not peer.is_linked:
-                    continue
                 if isinstance(peer, FakeClient):
-                    self.events += peer.hear(command.message)
-                else:
+                    self.events += peer.hear(command)
+                elif peer.is_linked and isinstance(command, Send):
                     peer.inbox.append(command.message)
+                elif peer.is_linked:
+                    peer.awaited = command.room_bytes
+        self.events += [event for one in self.clients if one.is_linked for event in one.finds_room()]
 
     def act(self, *, faults: bool = True) -> None:
         """Whatever may happen; `faults` are the loss of peers and of the scheduler itself."""
@@ -68,6 +72,8 @@ class World:
                 self._lose(peer)
             elif chance.random() < 0.7:
                 self.events += peer.act()
+            if isinstance(peer, FakeClient) and peer.is_linked and chance.random() < 0.3:
+                self.events += peer.reads()
         for one in self.clients:
             if one.is_linked and chance.random() < 0.5:
                 self.events += one.acknowledge()
@@ -103,7 +109,7 @@ class World:
                 elif isinstance(peer, FakeCluster):
                     self.events += peer.act()
                 else:
-                    self.events += peer.acknowledge()
+                    self.events += [*peer.acknowledge(), *peer.reads()]
             self.turn()
             if self._is_done():
                 return

@@ -78,8 +78,8 @@ def answer(
     return TransmitOn(connection, 0, 0, ours, ())
 
 
-def beat(connection: int, sent: int = 0, ack: int = 0) -> TransmitOn:
-    return TransmitOn(connection, 0, ack, Heartbeat(sent), ())
+def beat(connection: int, sent: int = 0, ack: int = 0, silence_s: float | None = None) -> TransmitOn:
+    return TransmitOn(connection, 0, ack, Heartbeat(sent, silence_s), ())
 
 
 def rejected(connection: int, code: str, text: str, name: str = "ann") -> list[AcceptedOutput]:

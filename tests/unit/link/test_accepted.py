@@ -2,8 +2,9 @@
 
 import pytest
 
-from scaler.link.accepted import AWAY_S, GREETING_S
+from scaler.link.accepted import AWAY_S, GREETING_S, AcceptedConfig, AcceptedLinks
 from scaler.link.events import (
+    AwaitRoom,
     ConnectionEnded,
     ConnectionOpened,
     CutConnection,
@@ -14,6 +15,7 @@ from scaler.link.events import (
     Joined,
     OutgoingTo,
     Refused,
+    RoomFound,
     Superseded,
     TransmitOn,
 )
@@ -23,6 +25,7 @@ from scaler.protocol import Heartbeat, ResendFrom
 from tests.unit.link.examples import (
     ANN,
     BOB,
+    EPOCH,
     OTHERS,
     TAGS,
     VERSIONS,
@@ -86,7 +89,7 @@ def test_other_versions_are_rejected_with_a_table_and_noted_in_a_line():
 
 def test_more_peers_than_can_be_served_are_told_to_come_again():
     links = Links(most_peers=1)
-    links.tell(opened(1), hello(1), opened(2), opened(3))
+    links.tell(opened(1), hello(1), arrived(1, 0, 0, Heartbeat()), opened(2), opened(3))
     text = "the scheduler serves 1 peers, as many as its descriptors allow"
     assert links.tell(hello(2, BOB)) == rejected(2, "full", text)
     assert links.tell(hello(3, peer=99))[:2] == [
@@ -170,10 +173,37 @@ def test_room_shrinks_with_what_is_not_acknowledged():
     assert before - links.links.room_bytes(ANN) == links.links.backlog_bytes(ANN)
 
 
-def test_a_heartbeat_is_answered_by_one():
+def test_room_that_is_awaited_is_told_of_once_and_before_what_may_use_it():
+    links = standing()
+    room = links.links.room_bytes(ANN)
+    assert links.tell(AwaitRoom(ANN, room)) == [RoomFound(ANN, room)]
+    said = links.tell(OutgoingTo(ANN, TAGS), OutgoingTo(ANN, TAGS), AwaitRoom(ANN, room))
+    assert said == [TransmitOn(1, 1, 0, TAGS, ()), TransmitOn(1, 2, 0, TAGS, ())]
+    assert links.tell(arrived(1, 1, 1, close(1))) == [DeliverFrom(ANN, close(1), ())]
+    assert links.tell(arrived(1, 2, 2, close(2))) == [RoomFound(ANN, room), DeliverFrom(ANN, close(2), ())]
+    assert links.tell(arrived(1, 3, 2, close(3))) == [DeliverFrom(ANN, close(3), ())]
+
+
+def test_nobody_is_told_of_the_room_of_a_link_that_has_ended():
+    links = standing()
+    assert links.tell(OutgoingTo(ANN, TAGS), AwaitRoom(ANN, links.links.room_bytes(ANN)), EndLink(ANN, ""))[1:] == []
+    assert links.tell(opened(2), hello(2)) == [answer(2), joined()]
+    assert links.tell(AwaitRoom(BOB, 0)) == []
+
+
+def test_a_window_may_be_smaller():
+    silence_s = {"client": 60.0, "operator": 60.0, "worker": 30.0}
+    links = AcceptedLinks(AcceptedConfig(EPOCH, 2, VERSIONS, silence_s, window_bytes=1000))
+    links.handle([opened(1), hello(1)], 0.0)
+    assert links.room_bytes(ANN) == 1000
+
+
+def test_a_heartbeat_is_answered_by_one_that_tells_how_long_the_role_may_be_silent():
     links = standing()
     links.tell(OutgoingTo(ANN, TAGS), arrived(1, 1, 0, close(1)))
-    assert links.tell(arrived(1, 0, 1, Heartbeat(1))) == [beat(1, sent=1, ack=1)]
+    assert links.tell(arrived(1, 0, 1, Heartbeat(1))) == [beat(1, sent=1, ack=1, silence_s=60.0)]
+    links.tell(opened(2, "worker"), hello(2, BOB, role="worker"))
+    assert links.tell(arrived(2, 0, 0, Heartbeat())) == [beat(2, silence_s=30.0)]
 
 
 def test_what_arrived_is_acknowledged_soon_though_there_is_nothing_to_say():
@@ -239,6 +269,7 @@ def test_a_peer_that_stays_away_is_gone():
 
 def test_a_new_connection_replaces_one_whose_end_was_not_seen():
     links = standing()
+    links.tell(arrived(1, 0, 0, Heartbeat()))
     assert links.tell(opened(2), hello(2, peer=99)) == [
         CutConnection(1, "replaced by a new connection"),
         answer(2, resumed=True),
@@ -258,6 +289,20 @@ def test_a_peer_that_knows_nothing_of_its_link_begins_anew():
     ]
     assert links.tell(arrived(2, 1, 0, close(1))) == [DeliverFrom(ANN, close(1), ())]
     assert links.tell(OutgoingTo(ANN, TAGS)) == [TransmitOn(2, 1, 1, TAGS, ())]
+
+
+def test_what_a_peer_resumes_before_it_has_spoken_on_a_link_is_another_one():
+    """It knew an earlier link to us, which we have given up, and the answer that told of the new one was lost."""
+    links = Links()
+    assert links.tell(opened(1), hello(1, peer=99, received=8)) == [answer(1), joined()]
+    assert links.tell(ConnectionEnded(1, "reset"), opened(2), hello(2, peer=99, received=8)) == [
+        Gone(ANN, "began anew"),
+        answer(2),
+        joined(),
+    ]
+    assert links.tell(arrived(2, 0, 0, Heartbeat()), ConnectionEnded(2, "reset"), opened(3), hello(3, peer=99))[1:] == [
+        answer(3, resumed=True)
+    ]
 
 
 def test_a_link_with_a_scheduler_before_us_is_not_resumed():

@@ -4,8 +4,9 @@ import pytest
 
 from scaler.errors import AuthenticationError, DisconnectedError, ScalerError, SchedulerError, VersionMismatchError
 from scaler.ids import BatchId, Epoch, Incarnation
-from scaler.link.dialled import DialledConfig, DialledLink
+from scaler.link.dialled import LEAST_HEARTBEAT_S, DialledConfig, DialledLink
 from scaler.link.events import (
+    Advised,
     Connected,
     ConnectionLost,
     Deliver,
@@ -36,8 +37,8 @@ NEED = NeedFunction(b"f" * 16)  # type: ignore[arg-type]  # an id is bytes
 class End:
     """A dialling end and its clock."""
 
-    def __init__(self, jitter: float = 0.5, give_up_s: float | None = 60.0) -> None:
-        config = DialledConfig("client", "me", US, VERSIONS, 2.0, give_up_s, ADDRESS, "copy the key")
+    def __init__(self, jitter: float = 0.5, give_up_s: float | None = 60.0, heartbeat_s: float = 2.0) -> None:
+        config = DialledConfig("client", "me", US, VERSIONS, heartbeat_s, give_up_s, ADDRESS, "copy the key")
         self.link = DialledLink(config, lambda: jitter)
         self.now = 0.0
 
@@ -213,6 +214,42 @@ def test_a_heartbeat_goes_when_nothing_else_has_gone_for_a_while():
     assert end.tell(at=2.0) == []
     assert end.tell(at=3.0) == [beat(sent=1)]
     assert end.link.next_deadline() == 5.0
+
+
+def test_heartbeats_come_twice_in_the_time_the_scheduler_lets_its_peers_be_silent():
+    end = linked(End(heartbeat_s=100.0))
+    assert end.link.next_deadline() == 100.0
+    assert end.tell(arrived(0, 0, Heartbeat(0, 60.0)), at=1.0) == [
+        Advised(
+            f"a heartbeat each 100 s is too seldom: the scheduler at {ADDRESS} gives up whoever is silent for 60 s; "
+            "one is sent each 30 s"
+        )
+    ]
+    assert end.link.next_deadline() == 31.0
+    assert end.tell(at=31.0) == [beat()]
+    assert end.tell(arrived(0, 0, Heartbeat(0, 60.0))) == []
+    assert end.link.next_deadline() == 61.0
+
+
+def test_another_scheduler_may_be_more_patient():
+    end = linked(End(heartbeat_s=40.0))
+    end.tell(arrived(0, 0, Heartbeat(0, 60.0)))
+    assert end.tell(arrived(0, 0, Heartbeat(0, 90.0))) == []
+    assert end.tell(at=30.0) == [beat()]
+    assert end.link.next_deadline() == 70.0
+
+
+def test_heartbeats_that_are_often_enough_stay_as_they_are():
+    end = linked()
+    assert end.tell(arrived(0, 0, Heartbeat(0, 4.0)), arrived(0, 0, Heartbeat())) == []
+    assert end.link.next_deadline() == 2.0
+
+
+def test_no_scheduler_is_so_impatient_that_heartbeats_are_all_there_is():
+    end = linked()
+    (advice,) = end.tell(arrived(0, 0, Heartbeat(0, 1e-9)))
+    assert isinstance(advice, Advised)
+    assert end.link.next_deadline() == LEAST_HEARTBEAT_S
 
 
 # ---- resuming

@@ -197,6 +197,7 @@ class World:
                 peer.sent += 1
             self.run_peer(peer)
         self.carry()
+        self.run_scheduler()  # who has gone or begun anew is known before anything is said
         for name in sorted(self.joined) if talk else ():
             for _ in range(self.chance.randint(0, 3)):
                 n = self.sent[name]

@@ -3,6 +3,7 @@
 import errno
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -225,6 +226,20 @@ def test_keys_of_another_user_are_refused(keys: Path, monkeypatch: pytest.Monkey
         read_key_file(path)
 
 
+@pytest.mark.parametrize("make", [os.mkfifo, os.mkdir], ids=["a pipe", "a folder"])
+def test_what_is_no_regular_file_is_no_key_file(keys: Path, make: Callable[[Path, int], None]):
+    path = keys / "odd.key"
+    make(path, 0o600)
+    with pytest.raises(KeyFileError) as raised:
+        read_key_file(path)
+    assert str(raised.value) == f"{path} is no regular file: a key is read from a file"
+
+
+def test_a_pipe_among_the_authorized_keys_authorizes_nobody(keys: Path):
+    os.mkfifo(keys / "authorized" / "odd.pub", 0o600)
+    assert len(KeyRing(keys).read()) == len(ROLES)
+
+
 # ---- who may connect
 
 
@@ -307,9 +322,28 @@ def test_a_folder_others_can_write_to_authorizes_nobody(keys: Path, monkeypatch:
     assert ring.read() == {}
 
 
-def test_without_a_folder_nobody_is_authorized(keys: Path):
+def test_without_a_folder_nobody_is_authorized_and_it_says_why(keys: Path):
+    ring = KeyRing(keys)
+    assert ring.read()
+    assert ring.problem == ""
     shutil.rmtree(keys / "authorized")
-    assert KeyRing(keys).read() == {}
+    assert ring.read() == {}
+    assert ring.problem == f"{keys}/authorized: No such file or directory"
+
+
+def test_of_a_folder_that_authorizes_nobody_it_says_why(keys: Path):
+    ring = KeyRing(keys)
+    (keys / "authorized").chmod(0o770)
+    assert ring.read() == {}
+    assert ring.problem == f"{keys}/authorized must be yours alone to write to: own it, and chmod 700 it"
+    (keys / "authorized").chmod(0o700)
+    for path in (keys / "authorized").iterdir():
+        path.unlink()
+    assert ring.read() == {}
+    assert ring.problem == f"{keys}/authorized holds no key"
+    authorize(keys, "client", "ann", b"x" * 40)
+    assert ring.read()
+    assert ring.problem == ""
 
 
 def fail(monkeypatch: pytest.MonkeyPatch, where: object, name: str, code: int) -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from scaler.net.zmq_listener import _Spare
+from scaler.net.carriers import Spare
 
 
 @pytest.fixture
-def spare() -> Iterator[_Spare]:
-    made = _Spare()
+def spare() -> Iterator[Spare]:
+    made = Spare()
     yield made
     made.close()
 
@@ -31,14 +31,14 @@ def open_descriptors() -> set[str]:
     return {name for name in os.listdir(folder) if (folder / name).exists()}
 
 
-def ends(spare: _Spare, pair: tuple[socket.socket, socket.socket]) -> bool:
+def ends(spare: Spare, pair: tuple[socket.socket, socket.socket]) -> bool:
     """Whether the other end sees the end of a socket that the spare stood for."""
     with spare.standing_for(pair[0].fileno()) as duplicate:
         duplicate.shutdown(socket.SHUT_RDWR)
     return pair[1].recv(1) == b""
 
 
-def test_it_ends_a_connection_and_takes_no_descriptor(spare: _Spare, pair: tuple[socket.socket, socket.socket]):
+def test_it_ends_a_connection_and_takes_no_descriptor(spare: Spare, pair: tuple[socket.socket, socket.socket]):
     before = open_descriptors()
     with spare.standing_for(pair[0].fileno()) as duplicate:
         assert open_descriptors() == before
@@ -48,7 +48,7 @@ def test_it_ends_a_connection_and_takes_no_descriptor(spare: _Spare, pair: tuple
     assert open_descriptors() == before
 
 
-def test_afterwards_it_holds_nothing_open(spare: _Spare, pair: tuple[socket.socket, socket.socket]):
+def test_afterwards_it_holds_nothing_open(spare: Spare, pair: tuple[socket.socket, socket.socket]):
     with spare.standing_for(pair[0].fileno()):
         pass
     pair[0].close()
@@ -56,7 +56,7 @@ def test_afterwards_it_holds_nothing_open(spare: _Spare, pair: tuple[socket.sock
 
 
 def test_it_stands_for_one_after_another_also_when_something_was_wrong_with_one(
-    spare: _Spare, pair: tuple[socket.socket, socket.socket]
+    spare: Spare, pair: tuple[socket.socket, socket.socket]
 ):
     closed, nothing = os.dup(pair[0].fileno()), os.open(os.devnull, os.O_RDONLY)
     os.close(closed)
@@ -75,7 +75,7 @@ def test_it_stands_for_one_after_another_also_when_something_was_wrong_with_one(
 
 def test_it_is_inherited_by_nobody_and_goes_with_its_listener(pair: tuple[socket.socket, socket.socket]):
     before = open_descriptors()
-    made = _Spare()
+    made = Spare()
     with made.standing_for(pair[0].fileno()) as duplicate:
         assert not os.get_inheritable(duplicate.fileno())
     assert not any(os.get_inheritable(int(one)) for one in open_descriptors() - before)

@@ -48,7 +48,7 @@ def calls_in(column: ArgumentColumn) -> list[tuple[Call, dict[str, Any]]]:
 def sent(calls: list[Call]) -> list[Call]:
     """The calls as workers get them; the columns must follow each other without a gap."""
     arrived: list[Call] = []
-    for column in columns(calls, 7):
+    for column, _ in columns(calls, 7):
         assert column.lo == 7 + len(arrived)
         for args, kwargs in calls_in(column):
             assert kwargs == {}
@@ -117,12 +117,14 @@ def test_a_list_that_a_generator_uses_again_is_sent_as_it_was_when_drawn():
             yield (shared,)
 
     assert sent(list(reused())) == [([99],)] * 100
-    arrived = [args[0][0] for column in columns(reused(), 0) for args, _ in calls_in(column)]
+    arrived = [args[0][0] for column, _ in columns(reused(), 0) for args, _ in calls_in(column)]
     assert arrived == list(range(100))
 
 
 def test_the_first_column_is_small_and_the_later_ones_grow():
-    sizes = [(column.count, len(column.data[0])) for column in columns([("x" * 100,)] * 40_000, 0, clock=lambda: 0.0)]
+    sizes = [
+        (column.count, len(column.data[0])) for column, _ in columns([("x" * 100,)] * 40_000, 0, clock=lambda: 0.0)
+    ]
     assert sizes[0][0] < 100
     assert [size for _, size in sizes[:-1]] == sorted(size for _, size in sizes[:-1])
     assert max(size for _, size in sizes) > MAX_FRAME_BYTES // 2
@@ -138,7 +140,7 @@ def test_an_endless_iterable_is_drawn_only_as_far_as_columns_are_asked_for():
             drawn += 1
             yield (drawn,)
 
-    first = next(columns(endless(), 0))
+    first, _ = next(columns(endless(), 0))
     assert drawn == first.count
 
 
@@ -151,13 +153,13 @@ def test_what_was_drawn_slowly_goes_at_once():
             now += 0.1
             yield (number,)
 
-    assert [column.count for column in columns(slow(), 0, clock=lambda: now)] == [1] * 50
+    assert [column.count for column, _ in columns(slow(), 0, clock=lambda: now)] == [1] * 50
 
 
 def test_the_time_the_caller_takes_is_not_the_iterables():
     now = [0.0]
     counts = []
-    for column in columns(((number,) for number in range(5000)), 0, clock=lambda: now[0]):
+    for column, _ in columns(((number,) for number in range(5000)), 0, clock=lambda: now[0]):
         counts.append(column.count)
         now[0] += 100.0
     assert len(counts) < 5
@@ -173,7 +175,7 @@ def test_a_slow_iterable_is_drawn_in_small_blocks():
             drawn += 1
             yield (number,)
 
-    for column in columns(slow(), 0, clock=lambda: now):
+    for column, _ in columns(slow(), 0, clock=lambda: now):
         most = max(most, drawn - column.hi)
     assert most < 32
 
@@ -187,14 +189,14 @@ def test_large_values_are_not_gathered_in_numbers():
             held += 1
             yield (bytes(MAX_FRAME_BYTES // 4),)
 
-    for column in columns(large(), 0):
+    for column, _ in columns(large(), 0):
         most = max(most, held - column.hi)
     assert most <= 4
 
 
 def test_a_call_larger_than_a_frame_has_a_column_of_its_own():
     big = bytes(MAX_FRAME_BYTES * 2)
-    got = list(columns([(1,), (2,), (big,), (3,), (big, big)], 0))
+    got = [column for column, _ in columns([(1,), (2,), (big,), (3,), (big, big)], 0)]
     assert [(column.lo, column.count) for column in got if len(column.data) > 1] == [(2, 1), (4, 1)]
     assert [args for column in got for args, _ in calls_in(column)] == [(1,), (2,), (big,), (3,), (big, big)]
 

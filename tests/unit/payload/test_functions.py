@@ -41,6 +41,11 @@ class Adder:
         return 2 * x
 
 
+class Broken:
+    def __reduce__(self) -> tuple[object, ...]:
+        return getattr, (Broken, "absent")
+
+
 def sent(function: Callable[..., Any]) -> Callable[..., Any]:
     return load_function(pickle_function(function).frames)
 
@@ -208,8 +213,29 @@ def test_a_partial_that_cannot_be_sent_names_the_argument():
 
 def test_a_function_that_cannot_be_loaded_says_why():
     frames = [pickle_function(module_level).frames[0].replace(b"module_level", b"modulelevel1")]
-    with pytest.raises(DeserializeObjectError, match="the function cannot be loaded here: AttributeError"):
+    with pytest.raises(DeserializeObjectError) as raised:
         load_function(frames)
+    assert str(raised.value) == (
+        "the function cannot be loaded here: AttributeError: Can't get attribute 'modulelevel1' on "
+        f"{sys.modules[__name__]!r}; workers must be able to import what the client imports: install it for them, or "
+        "name its folder by 'scaler_worker --python-path' or in PYTHONPATH"
+    )
+
+
+def test_a_function_whose_module_is_not_here_says_what_to_do():
+    frames = [pickle_function(module_level).frames[0].replace(b"tests.unit", b"absent.one")]
+    with pytest.raises(DeserializeObjectError, match=r"No module named 'absent'; workers must be able to import what"):
+        load_function(frames)
+
+
+def test_a_function_that_breaks_by_itself_is_told_as_it_is():
+    frames = [pickle_function(functools.partial(print, Broken())).frames[0]]
+    with pytest.raises(DeserializeObjectError) as raised:
+        load_function(frames)
+    assert (
+        str(raised.value)
+        == "the function cannot be loaded here: AttributeError: type object 'Broken' has no attribute 'absent'"
+    )
 
 
 def test_a_large_function_is_cut_into_frames():
@@ -222,7 +248,9 @@ def test_a_large_function_is_cut_into_frames():
 
 def test_frames_join_to_the_bytes_they_were_cut_from():
     data = bytes(range(256)) * 10_000
-    assert b"".join(split_frames(data)) == data
+    frames = split_frames(data)
+    assert b"".join(frames) == data
+    assert all(isinstance(frame, memoryview) and frame.obj is data for frame in frames)
     assert split_frames(b"") == [b""]
 
 

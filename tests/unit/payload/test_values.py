@@ -150,7 +150,10 @@ def test_the_path_is_told_of_generators_and_closures_too():
 def test_a_value_that_cannot_be_loaded_here_says_why():
     outcome = load_value(VALUE, dump_value(Stubborn()))
     assert isinstance(outcome.error, DeserializeObjectError)
-    assert str(outcome.error) == ("the result cannot be loaded here: ModuleNotFoundError: No module named 'elsewhere'")
+    assert str(outcome.error) == (
+        "the result cannot be loaded here: ModuleNotFoundError: No module named 'elsewhere'; "
+        "it has to be installed here as for the workers, or its folder named in PYTHONPATH"
+    )
     assert isinstance(outcome.error.__cause__, ModuleNotFoundError)
 
 
@@ -239,3 +242,14 @@ def test_a_failure_shows_where_and_with_what_output():
     error = exception_from_failure(Failure(Cause.DIED, "signal 11", "host, worker 3", -11, "a\nb\n", "frames\n", 2))
     assert str(error) == "signal 11\nlast lines on stderr:\na\nb\nframes"
     assert error.__notes__ == ["on host, worker 3, attempt 2"]
+
+
+def test_a_failure_tells_its_task_where_that_is_known():
+    failure = Failure(Cause.DIED, "signal 11", "host, worker 3")
+    assert exception_from_failure(failure, 2, "in task 7 (f)").__notes__ == [
+        "in task 7 (f) on host, worker 3, attempt 2"
+    ]
+    assert exception_from_failure(Failure(Cause.VANISHED, "lost"), task="in task 7 (f)").__notes__ == ["in task 7 (f)"]
+    outcome = load_value(FAILED, encode_failure(failure), 2, "in task 7 (f)")
+    assert outcome.error is not None
+    assert outcome.error.__notes__ == ["in task 7 (f) on host, worker 3, attempt 2"]

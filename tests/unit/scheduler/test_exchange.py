@@ -1,18 +1,12 @@
 """The scheduler's inner round, over a transport without sockets: between a fake core or the real one and its peers."""
 
 import logging
-from collections.abc import Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from scaler.core import events as core
-from scaler.core.config import CoreConfig
-from scaler.core.scheduler import SchedulerCore
-from scaler.ids import BatchId, Epoch, Incarnation, Range, RunId, function_id
-from scaler.link.accepted import AcceptedConfig, AcceptedLinks
-from scaler.net.memory import MemoryDialer, MemoryListener
-from scaler.net.transport import Arrived, Connected, Identity, Lost, TurnedAway
+from scaler.ids import Incarnation, Range, RunId
+from scaler.net.transport import Lost, TurnedAway
 from scaler.net.versions import our_versions
 from scaler.protocol import (
     AppendTasks,
@@ -37,117 +31,10 @@ from scaler.protocol import (
     Watched,
     WorkersReady,
 )
-from scaler.protocol.codec import MAX_HEADER_BYTES, Decoder, Sendable, pack
-from scaler.protocol.columns import Frame
-from scaler.scheduler.exchange import DRAIN_STEP, MAX_EVENTS, Exchange
-from scaler.scheduler.refusals import BURST, Refusals
-from scaler.scheduler.stream import MonitorStream
+from scaler.protocol.codec import MAX_HEADER_BYTES
+from scaler.scheduler.refusals import BURST
 from scaler.scheduler.tables import core_tables
-from tests.unit.scheduler.fakes import FakeCore, FakePublisher
-
-EPOCH = Epoch(99)
-ANN, BOB, WORKS = Incarnation(1), Incarnation(2), Incarnation(3)
-CLIENT, WORKER = Identity("client", "ann", "a key"), Identity("worker", "works", "another key")
-OPERATOR = Identity("operator", "me", "a third key")
-F = function_id((b"code",))
-BATCH = BatchId(ANN, 1)
-
-
-class Scheduler:
-    """An exchange around a core, with a clock in the hands of a test."""
-
-    def __init__(self, opened: ExitStack, scheduler: SchedulerCore | FakeCore) -> None:
-        self.opened = opened
-        self.core = scheduler
-        self.listener = MemoryListener()
-        opened.callback(self.listener.close)
-        silence_s = {"client": 60.0, "operator": 60.0, "worker": 60.0}
-        self.links = AcceptedLinks(AcceptedConfig(EPOCH, 1, our_versions(), silence_s))
-        self.publisher = FakePublisher()
-        self.lines: list[str] = []
-        tables = (lambda: core_tables(scheduler)) if isinstance(scheduler, SchedulerCore) else dict
-        stream = MonitorStream(self.publisher, tables)
-        self.exchange = Exchange(self.listener, self.links, scheduler, stream, Refusals(self.lines.append))
-        self.now = 100.0
-
-    def turn(self, *own: core.Event, slept_s: float = 0.0) -> bool:
-        return self.exchange.turn(lambda: self.now, own, slept_s)
-
-    def dial(self, who: Incarnation, role: str = "client", *, generation: int = 0) -> "Peer":
-        identity = {"worker": WORKER, "operator": OPERATOR}.get(role, CLIENT)
-        peer = Peer(self.listener.dial(identity), role)
-        self.opened.callback(peer.dialer.close)
-        peer.say(Hello(role, who, Incarnation(0), 0, generation, our_versions(), "name"))
-        self.turn()  # nobody speaks before it is greeted
-        return peer
-
-
-class Peer:
-    """A connection, the link above it kept as simple as can be."""
-
-    def __init__(self, dialer: MemoryDialer, role: str) -> None:
-        self.dialer = dialer
-        self._decoder = Decoder("to-worker" if role == "worker" else "to-client")
-        self._sent = 0
-        self.had = 0
-        self.is_lost = False
-
-    def say(self, *messages: Sendable | tuple[Sendable, tuple[Frame, ...]]) -> None:
-        packets = []
-        for one in messages:
-            message, frames = one if isinstance(one, tuple) else (one, ())
-            is_numbered = not isinstance(message, Hello | Heartbeat)
-            self._sent += is_numbered
-            packets.append(Answer(self._sent if is_numbered else 0, self.had, message, frames))
-        for frames in pack(packets):
-            self.dialer.send(frames)
-
-    def heard(self) -> list[Sendable]:
-        """All that has come since, without heartbeats."""
-        found: list[Sendable] = []
-        for event in self.dialer.receive(1000):
-            match event:
-                case Arrived(_, frames):
-                    headers = self._decoder.decode(frames)
-                    self.had = max(self.had, *[header.seq for header in headers])
-                    found += [header.message for header in headers if not isinstance(header.message, Heartbeat)]
-                case Lost():
-                    self.is_lost = True
-                case Connected():
-                    continue
-        return found
-
-
-class Answer:
-    """A packet with its acknowledgement."""
-
-    def __init__(self, seq: int, ack: int, message: Sendable, frames: tuple[Frame, ...]) -> None:
-        self.seq, self.ack, self.message, self.frames = seq, ack, message, frames
-
-
-@pytest.fixture
-def opened() -> Iterator[ExitStack]:
-    with ExitStack() as stack:
-        yield stack
-
-
-@pytest.fixture
-def real(opened: ExitStack) -> Scheduler:
-    """With the real core, past its recovery window."""
-    scheduler = Scheduler(opened, SchedulerCore(CoreConfig(recovery_s=0.0, recovery_max_s=0.0), EPOCH))
-    scheduler.turn()
-    return scheduler
-
-
-@pytest.fixture
-def fake(opened: ExitStack) -> Scheduler:
-    return Scheduler(opened, FakeCore())
-
-
-def told(scheduler: Scheduler) -> list[core.Event]:
-    assert isinstance(scheduler.core, FakeCore)
-    return [event for events in scheduler.core.told for event in events]
-
+from tests.unit.scheduler.examples import ANN, BATCH, BOB, CLIENT, EPOCH, WORKS, F, Scheduler, told
 
 # ---- peers to core and back
 
@@ -252,56 +139,7 @@ def test_an_operator_that_has_met_a_newer_scheduler_ends_this_one(fake: Schedule
     assert fake.exchange.stopped == "a scheduler of generation 5 has taken over"
 
 
-# ---- turns
-
-
-def test_no_more_is_drained_than_one_turn_may_take(fake: Scheduler):
-    peer = fake.dial(ANN)
-    for _ in range(2 * MAX_EVENTS):
-        peer.say(ClearClient())
-    assert fake.turn()
-    assert len(told(fake)) == 1 + MAX_EVENTS
-    assert not fake.turn()
-    assert len(told(fake)) == 2 * MAX_EVENTS + 1
-
-
-def test_a_turn_that_has_drained_for_long_enough_goes_on_with_what_it_has(fake: Scheduler):
-    peer = fake.dial(ANN)
-    for _ in range(MAX_EVENTS):
-        peer.say(ClearClient())
-    times = iter([100.0, 100.001, 100.01, 100.01, 100.02])
-    assert fake.exchange.turn(lambda: next(times))
-    assert len(told(fake)) == 1 + 2 * DRAIN_STEP
-
-
-def test_a_step_that_is_full_may_be_the_last(fake: Scheduler):
-    peer = fake.dial(ANN)
-    for _ in range(DRAIN_STEP):
-        peer.say(ClearClient())
-    assert not fake.turn()
-    assert len(told(fake)) == 1 + DRAIN_STEP
-
-
-def test_links_and_core_hear_that_the_process_stood_still_before_all_else(fake: Scheduler):
-    fake.dial(ANN)
-    fake.turn()
-    fake.now += 1000.0
-    fake.turn(core.StopAsked("why"), slept_s=990.0)
-    assert told(fake)[1:] == [core.Slept(990.0), core.StopAsked("why")]
-
-
-def test_the_next_turn_is_due_when_anything_is(fake: Scheduler):
-    assert fake.exchange.next_deadline() is None
-    fake.core.deadline = 500.0
-    assert fake.exchange.next_deadline() == 500.0
-    fake.dial(ANN)
-    fake.turn()
-    due = fake.exchange.next_deadline()
-    assert due is not None
-    assert due <= 160.0
-    fake.publisher.subscribe()
-    fake.turn()
-    assert fake.exchange.next_deadline() == 101.0
+# ---- what the core asks for besides
 
 
 def test_notes_are_logged_with_their_fields_and_a_stop_is_kept(fake: Scheduler, caplog: pytest.LogCaptureFixture):

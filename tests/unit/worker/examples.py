@@ -120,8 +120,13 @@ def run_span(
 # ---- what workers do
 
 
-def harvested(worker: int, *pieces: Piece, slots: tuple[SlotView, ...] = (IDLE,)) -> Harvested:
-    return Harvested(WorkerId(worker), pieces, slots)
+def harvested(
+    worker: int,
+    *pieces: Piece,
+    slots: tuple[SlotView, ...] = (IDLE,),
+    stacks: tuple[tuple[int, str], ...] = (),
+) -> Harvested:
+    return Harvested(WorkerId(worker), pieces, slots, stacks)
 
 
 def runs(ticket: int, index: int, since: float, ended: tuple[int, int] = (0, 0)) -> SlotView:
@@ -205,7 +210,9 @@ def span_result(
     """Results in one message, with the (run, index) of what runs."""
     column = results(lo, hi, run_us)
     return Say(
-        SpanResult(run_id(n), lo, hi, 4 * lo, f"c, worker {worker}", tuple((run_id(r), index) for r, index in running)),
+        SpanResult(
+            run_id(n), lo, hi, 4 * lo, f"host (c), worker {worker}", tuple((run_id(r), index) for r, index in running)
+        ),
         column.frames(),
     )
 
@@ -219,12 +226,13 @@ def failed(
     worker: int = 0,
     exit_code: int | None = None,
     stderr: str = "",
+    stack: str = "",
     run_us: int = 0,
     running: tuple[tuple[int, int], ...] = (),
 ) -> Say:
     """A failure of a task that is not its own doing."""
-    place = f"c, worker {worker}"
-    data = encode_failure(Failure(cause, text, place, exit_code, stderr))
+    place = f"host (c), worker {worker}"
+    data = encode_failure(Failure(cause, text, place, exit_code, stderr, stack))
     frames: tuple[Frame, ...] = (bytes([FAILED]), pack("<I", run_us), pack("<Q", len(data)), b"", data)
     told = tuple((run_id(r), index) for r, index in running)
     return Say(SpanResult(run_id(n), index, index + 1, 0, place, told), frames)

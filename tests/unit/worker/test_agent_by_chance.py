@@ -1,5 +1,6 @@
 """The agent among simulated workers, driven by a scheduler that does whatever comes to its mind, by seed."""
 
+import math
 from array import array
 from collections import Counter, deque
 from collections.abc import Callable
@@ -35,6 +36,7 @@ from scaler.protocol import (
     WorkerDied,
 )
 from scaler.protocol.columns import VALUE, Frame
+from scaler.resources import resources_from
 from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.clock import Clock, Wake
@@ -56,9 +58,13 @@ class History:
         self.chance = Random(seed)
         self.clock = Clock()
         threads = self.chance.choice([1, 1, 1, 2, 3])
+        most = self.chance.choice([None, None, 1, 7, 100])
+        workers = self.chance.choice([1, 2, 3, 5])
+        self.devices = self.chance.choice([(), (), ("0", "1"), ("0", "1", "2", "3")])
         config = AgentConfig(
-            "here", "host", 1, self.chance.choice([1, 2, 3, 5]), threads, max_parked=self.chance.choice([1, 64])
-        )
+            "here", "host", 1, workers, threads,
+            max_tasks_per_worker=most, devices=self.devices, max_parked=self.chance.choice([1, 64]),
+        )  # fmt: skip
         self.agent = Agent(config, Incarnation(7))
         self.workers = SimWorkers(self.clock, threads, self, self.step)
         self.wake = Wake(self.clock, self.step)
@@ -84,23 +90,42 @@ class History:
         #: clients inside tasks: how many there were, and those that have spoken and were not said goodbye for
         self.children = 0
         self.speaking: set[Incarnation] = set()
+        #: what calls ask for, and what those that run have of each device
+        self.gpus: dict[bytes, float] = {}
+        self.used: Counter[str] = Counter()
 
     # ---- what the calls do
 
-    def begins(self, _call: bytes, _worker: WorkerId) -> bool:
+    def begins(self, call: bytes, worker: WorkerId) -> bool:
+        self.occupy(call, worker, 1)
         return self.chance.random() < self.deadly
+
+    @staticmethod
+    def is_given(_call: bytes, inputs: list[bytes]) -> None:
+        assert inputs == []
 
     def seconds_of(self, call: bytes) -> float:
         return self.kinds.setdefault(call, self.chance.choice(self.mix) + 2e-6)
 
-    def ends(self, call: bytes, _worker: WorkerId) -> tuple[int, bytes]:
+    def ends(self, call: bytes, worker: WorkerId) -> tuple[int, bytes]:
+        self.occupy(call, worker, -1)
         return VALUE, call
 
-    def is_interrupted(self, _call: bytes, _worker: WorkerId) -> None:
-        return
+    def is_interrupted(self, call: bytes, worker: WorkerId) -> None:
+        self.occupy(call, worker, -1)
 
-    def dies(self, _call: bytes, _worker: WorkerId, **_how: bool) -> None:
-        return
+    def dies(self, call: bytes, worker: WorkerId, **_how: bool) -> None:
+        self.occupy(call, worker, -1)
+
+    def occupy(self, call: bytes, worker: WorkerId, sign: int) -> None:
+        """A call begins or ends: it sees as many devices as it asks for, and of none is more used than there is."""
+        gpus = self.gpus.get(call, 0.0)
+        if gpus:
+            devices = self.workers.workers[worker].devices
+            assert len(devices) == math.ceil(gpus)
+            for device in devices:
+                self.used[device] += sign * min(1.0, gpus)
+                assert 0 <= self.used[device] <= 1
 
     # ---- turns
 
@@ -175,8 +200,14 @@ class History:
         lo, hi = self.next_index, self.next_index + size
         self.next_index = hi
         function = FunctionId(bytes([self.chance.randrange(3)]) * 16)
-        options = BatchOptions(priority=self.chance.randrange(2), timeout_s=0.2 if self.chance.random() < 0.1 else None)
+        gpus = self.chance.choice([0.0, 0.0, 0.5, 1.0, 2.0]) if self.devices else 0.0
+        options = BatchOptions(
+            priority=self.chance.randrange(2),
+            timeout_s=0.2 if self.chance.random() < 0.1 else None,
+            resources=resources_from({"gpu": gpus}),
+        )
         calls = [b"%d" % index for index in range(lo, hi)]
+        self.gpus |= dict.fromkeys(calls, gpus)
         offsets = array("Q", accumulate(map(len, calls), initial=0)).tobytes()
         self.open[run] = set(range(lo, hi))
         batch = BatchId(Incarnation(self.chance.randrange(2)), 1)

@@ -23,7 +23,7 @@ from tests.unit.worker.examples import (
     span_result,
 )
 
-SEGFAULT = "c, worker 0 was killed by signal 11 (SIGSEGV)"
+SEGFAULT = "host (c), worker 0 was killed by signal 11 (SIGSEGV)"
 BLAMED = f"{SEGFAULT} while it ran this task"
 
 
@@ -33,7 +33,7 @@ def died(worker: int, *, starts: int, slots: int = 0, workers: int = 0) -> list[
         Note("warning", f"Worker[{worker}] was killed by signal 11 (SIGSEGV)", (("pid", 100 + worker),)),
         StartWorker(WorkerId(starts)),
         offer(workers, slots),
-        Say(WorkerDied(worker, -11, f"c, worker {worker} was killed by signal 11 (SIGSEGV)")),
+        Say(WorkerDied(worker, -11, f"host (c), worker {worker} was killed by signal 11 (SIGSEGV)")),
     ]
 
 
@@ -49,7 +49,7 @@ def test_the_running_task_fails_with_the_facts_and_the_last_words():
 def test_an_exit_is_told_with_its_code():
     cluster = ready()
     cluster.hear(run_span(1, 0, 1))
-    text = "c, worker 0 exited with code 3 while it ran this task"
+    text = "host (c), worker 0 exited with code 3 while it ran this task"
     assert cluster.tell(ended(0, 3, slots=(runs(1, 0, 0.0),)), at=3.0)[-1] == failed(0, Cause.DIED, text, exit_code=3)
 
 
@@ -129,7 +129,7 @@ def test_each_of_several_running_tasks_runs_again_with_nothing_beside_it():
 def test_only_the_one_that_dies_alone_is_charged():
     cluster = two_threads()
     alone(cluster, 1)
-    text = "c, worker 1 was killed by signal 11 (SIGSEGV) while it ran this task"
+    text = "host (c), worker 1 was killed by signal 11 (SIGSEGV) while it ran this task"
     assert cluster.tell(ended(1, slots=(runs(3, 0, 3.0), IDLE)), at=3.1) == [
         *died(1, starts=2),
         failed(0, Cause.DIED, text, worker=1, exit_code=-11),
@@ -164,7 +164,7 @@ def test_a_worker_more_than_there_are_suspects_has_nothing_to_try():
     assert cluster.tell(done, ended(2, slots=(runs(4, 1, 3.0), IDLE)), at=3.1)[-1] == failed(
         1,
         Cause.DIED,
-        "c, worker 2 was killed by signal 11 (SIGSEGV) while it ran this task",
+        "host (c), worker 2 was killed by signal 11 (SIGSEGV) while it ran this task",
         worker=2,
         exit_code=-11,
     )
@@ -226,7 +226,7 @@ def test_a_task_that_was_stopped_for_its_timeout_and_dies_timed_out():
     cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)), at=0.1)
     cluster.tell(at=0.5)
     cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)))
-    text = "it ran longer than its timeout of 0.5 s on c, worker 0"
+    text = "it ran longer than its timeout of 0.5 s on host (c), worker 0"
     assert cluster.tell(ended(0, slots=(runs(1, 0, 0.0),)), at=0.55)[-1] == failed(
         0, Cause.TIMEOUT, text, run_us=500_000
     )

@@ -5,10 +5,12 @@ import pytest
 from scaler.ids import ObjectId, TicketId, WorkerId
 from scaler.protocol import (
     Cause,
+    Delivered,
     Drain,
     FetchChunks,
     FreeObjects,
     Goodbye,
+    NeedResults,
     ObjectChunk,
     ObjectLocated,
     ObjectsLost,
@@ -67,6 +69,10 @@ def returned(*found: tuple[int, int], n: int = 1, reason: ReturnReason = ReturnR
     return Say(Returned(run_id(n), ranges(*found), reason))
 
 
+def delivered(*found: tuple[int, int], n: int = 1) -> Delivered:
+    return Delivered(((run_id(n), ranges(*found)),))
+
+
 def parting(reason: str, exit_code: int = 0) -> list[Command]:
     return [Say(Goodbye(reason)), End(exit_code, reason)]
 
@@ -106,7 +112,28 @@ def test_what_has_not_begun_is_handed_back_at_once_and_what_runs_may_finish():
     assert cluster.tell(ended(1, 0), at=0.06) == []
     done = harvested(0, piece(1, 0, 1), slots=(rests(1, 1),))
     assert cluster.tell(done, at=4.0) == [RetireWorker(W0), span_result(0, 1)]
-    assert cluster.tell(ended(0, 0), at=4.01) == parting(DRAINED)
+    assert cluster.tell(ended(0, 0), at=4.01) == []
+    assert cluster.hear(delivered((0, 1)), at=4.1) == parting(DRAINED)
+
+
+def test_results_may_wait_for_room_on_the_way_to_their_client_while_the_grace_lasts():
+    cluster = ready()
+    cluster.hear(run_span(1, 0, 1))
+    cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)), at=0.1)
+    cluster.hear(Drain(5.0), at=1.0)
+    assert cluster.tell(ended(0, 0), at=1.1) == []
+    assert cluster.deadline() == 6.0
+    assert cluster.hear(NeedResults(run_id(), ranges((0, 1))), at=4.0) == [span_result(0, 1)]
+    assert cluster.tell(at=5.9) == []
+    assert cluster.tell(at=6.0) == parting(DRAINED)
+
+
+def test_without_grace_no_result_is_waited_for():
+    cluster = ready()
+    cluster.hear(run_span(1, 0, 1))
+    cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)), at=0.1)
+    cluster.hear(Drain(0.0), at=1.0)
+    assert cluster.tell(ended(0, 0), at=1.1) == parting(DRAINED)
 
 
 def test_a_slot_leaves_its_ticket_behind_the_task_it_runs():
@@ -175,9 +202,10 @@ def test_a_task_that_dies_in_the_grace_is_blamed():
     cluster = ready()
     cluster.hear(run_span(1, 0, 1))
     cluster.hear(Drain(5.0))
-    text = "c, worker 0 was killed by signal 11 (SIGSEGV) while it ran this task"
+    text = "host (c), worker 0 was killed by signal 11 (SIGSEGV) while it ran this task"
     commands = cluster.tell(ended(0, slots=(runs(1, 0, 0.0),)), at=1.0)
-    assert commands[-3:] == [failed(0, Cause.DIED, text, exit_code=-11), *parting(DRAINED)]
+    assert commands[-1] == failed(0, Cause.DIED, text, exit_code=-11)
+    assert cluster.hear(delivered((0, 1)), at=1.1) == parting(DRAINED)
     assert not any(isinstance(command, StartWorker) for command in commands)
 
 

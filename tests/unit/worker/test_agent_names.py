@@ -1,3 +1,5 @@
+import pytest
+
 from scaler.ids import WorkerId
 from scaler.worker.agent_events import Note, StartWorker
 from scaler.worker.agent_outbox import Outbox
@@ -11,6 +13,14 @@ def pool(workers: int, *names: str) -> tuple[Pool, Outbox]:
     return made, outbox
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("gpus", "host (gpus)"), ("hostess", "host (hostess)"), ("host", "host"), ("host-17", "host-17")],
+)
+def test_a_place_tells_the_host_and_the_cluster(name: str, place: str):
+    assert AgentConfig(name, "host", 17, 1).place == place
+
+
 def test_workers_are_called_by_their_names_as_long_as_there_are_any():
     made, outbox = pool(3, "alice", "bob")
     assert outbox.take() == [
@@ -19,9 +29,9 @@ def test_workers_are_called_by_their_names_as_long_as_there_are_any():
         StartWorker(WorkerId(2)),
     ]
     assert [worker.place for worker in made.workers.values()] == [
-        "here, worker alice",
-        "here, worker bob",
-        "here, worker 2",
+        "host (here), worker alice",
+        "host (here), worker bob",
+        "host (here), worker 2",
     ]
 
 

@@ -27,6 +27,7 @@ from tests.unit.worker.examples import (
     Cluster,
     G,
     define,
+    defines,
     ended,
     give,
     harvested,
@@ -313,7 +314,7 @@ def crowd(parked: int, running: int, most: int) -> Cluster:
     for number in range(parked):
         child = ChildOpened(WorkerId(number), Incarnation(50 + number), TicketId(number + 1), number)
         cluster.tell(child, harvested(number, slots=(waits(number + 1, number),)))
-    spares = [worker.id for worker in cluster.agent._pool.workers.values() if worker.is_spare]
+    spares = [worker.id for worker in cluster.agent._pool.workers.values() if worker.seat.is_spare]
     cluster.tell(*[WorkerStarted(worker, 100 + worker) for worker in spares])
     return cluster
 
@@ -347,3 +348,21 @@ def test_as_long_as_nobody_waits_every_slot_is_used():
     cluster.hear(run_span(1, 0, 1))
     cluster.tell(ChildOpened(W0, CHILD, TicketId(1), 0))
     assert [type(one) for one in cluster.hear(run_span(2, 0, 3))].count(Give) == 3
+
+
+def test_a_spare_sees_devices_if_what_is_waited_for_asks_for_some():
+    cluster = ready(devices=("0",))
+    cluster.hear(run_span(1, 0, 1))
+    asked = cluster.tell(harvested(0, slots=(waits(1, 0),)))
+    assert asked == [Answer(W0, 0, 1, granted=True), StartWorker(W1, devices="", is_spare=True)]
+    starts(cluster, W1)
+    needs_one = nested(1, resources=(("gpu", 1.0),))
+    asked = cluster.hear(run_span(2, 0, 1, options=needs_one))
+    assert asked == [
+        RetireWorker(W1),
+        StartWorker(W2, devices="0", is_spare=True),
+        defines(2),
+        give(2, 2, 0, 1, n=2, options=needs_one),
+        StartWorker(W3, devices=""),  # where the task waits: its worker sees a device that is another's
+    ]
+    assert cluster.tell(ended(1, 0)) == []

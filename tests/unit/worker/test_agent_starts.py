@@ -3,8 +3,17 @@
 import pytest
 
 from scaler.ids import WorkerId
-from scaler.protocol import WorkerDied
-from scaler.worker.agent_events import LinkUp, Note, Say, StartFailed, StartWorker, WorkerStarted
+from scaler.protocol import Goodbye, WorkerDied
+from scaler.worker.agent_events import (
+    Command,
+    End,
+    LinkUp,
+    Note,
+    Say,
+    StartFailed,
+    StartWorker,
+    WorkerStarted,
+)
 from tests.unit.worker.examples import EPOCH, Cluster, ended, give, harvested, holds, offer, piece, ready, run_span
 
 W0, W1, W2 = WorkerId(0), WorkerId(1), WorkerId(2)
@@ -36,7 +45,7 @@ def test_a_worker_that_ends_by_itself_is_told_and_replaced_at_once():
         Note("warning", "Worker[1] was killed by signal 11 (SIGSEGV)", (("pid", 101),)),
         StartWorker(W2),
         offer(1, 1),
-        Say(WorkerDied(1, -11, "c, worker 1 was killed by signal 11 (SIGSEGV)")),
+        Say(WorkerDied(1, -11, "host (c), worker 1 was killed by signal 11 (SIGSEGV)")),
     ]
 
 
@@ -51,7 +60,7 @@ def test_a_worker_that_ends_by_itself_is_told_and_replaced_at_once():
 )
 def test_the_end_of_a_worker_is_told_in_words(exit_code: int, text: str):
     cluster = ready()
-    assert cluster.tell(ended(0, exit_code), at=5.0)[-1] == Say(WorkerDied(0, exit_code, f"c, worker 0 {text}"))
+    assert cluster.tell(ended(0, exit_code), at=5.0)[-1] == Say(WorkerDied(0, exit_code, f"host (c), worker 0 {text}"))
 
 
 def test_workers_that_end_before_they_ran_anything_are_replaced_ever_later():
@@ -106,3 +115,31 @@ def test_a_worker_that_died_with_nothing_in_it_takes_no_task_down():
     cluster.tell(ended(0), at=5.0)
     assert cluster.hear(run_span(1, 0, 1)) == []
     assert give(1, 1, 0, 1) in cluster.tell(WorkerStarted(W1, 101))
+
+
+def preload_failed(cluster: Cluster, worker: int, at: float) -> list[Command]:
+    return cluster.tell(StartFailed(WorkerId(worker), "--preload m:f: ValueError: no", in_preload=True), at=at)
+
+
+def test_a_cluster_none_of_whose_workers_can_do_its_preload_ends_and_says_why():
+    cluster = Cluster(2)
+    cluster.tell()
+    text = "--preload m:f: ValueError: no"
+    assert preload_failed(cluster, 1, 1.0) == [Note("error", f"Worker[1] could not be started: {text}")]
+    reason = f"no worker could be started: {text}"
+    assert preload_failed(cluster, 0, 1.0) == [
+        Note("error", f"Worker[0] could not be started: {text}"),
+        Say(Goodbye(reason)),
+        End(2, reason),
+    ]
+
+
+def test_a_preload_that_went_well_once_is_tried_again():
+    cluster = Cluster(1)
+    cluster.tell()
+    cluster.tell(WorkerStarted(W0, 77))
+    cluster.tell(ended(0), at=5.0)
+    for number in (1, 2, 3):
+        commands = preload_failed(cluster, number, cluster.now)
+        assert not [command for command in commands if isinstance(command, End)]
+        assert cluster.tell(at=cluster.deadline()) == [StartWorker(WorkerId(number + 1))]

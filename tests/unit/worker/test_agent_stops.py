@@ -5,7 +5,18 @@ import pytest
 from scaler.ids import TicketId, WorkerId
 from scaler.protocol import BatchOptions, CancelRun, Cause, Confirmed, Forget, Running, SpanResult
 from scaler.protocol.columns import ResultColumn
-from scaler.worker.agent_events import Command, Interrupt, KillWorker, Limit, Look, Say, StartWorker, TakeBack, TookBack
+from scaler.worker.agent_events import (
+    Command,
+    Dump,
+    Interrupt,
+    KillWorker,
+    Limit,
+    Look,
+    Say,
+    StartWorker,
+    TakeBack,
+    TookBack,
+)
 from tests.unit.worker.examples import (
     IDLE,
     PLAIN,
@@ -33,7 +44,7 @@ from tests.unit.worker.examples import (
 
 W0, W1 = WorkerId(0), WorkerId(1)
 LIMITED = BatchOptions(timeout_s=0.5)
-TOO_LONG = "it ran longer than its timeout of 0.5 s on c, worker 0"
+TOO_LONG = "it ran longer than its timeout of 0.5 s on host (c), worker 0"
 
 
 def cancel(*found: tuple[int, int], n: int = 1) -> CancelRun:
@@ -188,7 +199,7 @@ def test_results_around_a_cancelled_one_are_said():
 
 def say_part(column: ResultColumn, lo: int, hi: int) -> Say:
     part = column.slice(lo, hi)
-    return Say(SpanResult(run_id(), lo, hi, part.base, "c, worker 0"), part.frames())
+    return Say(SpanResult(run_id(), lo, hi, part.base, "host (c), worker 0"), part.frames())
 
 
 # ---- forget
@@ -217,7 +228,7 @@ def test_a_task_that_runs_longer_than_its_timeout_is_interrupted_and_fails():
     cluster = running(ready(), options=LIMITED, at=0.01)
     assert cluster.tell(at=0.49)[1:] == []
     assert cluster.tell(at=0.5) == [Look(W0)]
-    assert cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),))) == [Interrupt(W0, 0, TicketId(1), 0)]
+    assert cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),))) == [Dump(W0, 0), Interrupt(W0, 0, TicketId(1), 0)]
     assert cluster.tell(harvested(0, raised(1, 0), slots=(rests(1, 1),)), at=0.501) == [
         give(0, 2, 1, 2, options=LIMITED),
         failed(0, Cause.TIMEOUT, TOO_LONG, run_us=500_000),
@@ -261,9 +272,11 @@ def test_with_neighbours_the_one_that_is_late_fails_and_they_run_again():
     slots = (runs(1, 0, 0.0), runs(2, 0, 0.0))
     cluster.tell(harvested(0, slots=slots), at=0.01)
     assert cluster.tell(at=0.5)[0] == Look(W0)
+    assert cluster.tell(harvested(0, slots=slots)) == [Dump(W0, 0)]
+    assert cluster.tell(at=0.6) == [Look(W0)]
     assert cluster.tell(harvested(0, slots=slots)) == [KillWorker(W0), offer(0, 0)]
-    assert cluster.tell(at=0.6) == []
-    assert cluster.tell(ended(0, -9, slots=slots), at=0.61) == [
+    assert cluster.tell(at=0.7) == []
+    assert cluster.tell(ended(0, -9, slots=slots), at=0.71) == [
         StartWorker(W1),
         failed(0, Cause.TIMEOUT, TOO_LONG, run_us=500_000),
     ]
@@ -304,6 +317,8 @@ def test_a_worker_that_is_being_killed_is_not_asked_again():
     slots = (runs(1, 0, 0.0), runs(2, 1, 0.2))
     cluster.tell(harvested(0, slots=slots), at=0.3)
     cluster.tell(at=0.5)
+    cluster.tell(harvested(0, slots=slots))
+    cluster.tell(at=0.6)
     commands: list[Command] = cluster.tell(harvested(0, slots=slots))
     assert commands == [KillWorker(W0), offer(0, 0)]
     assert cluster.tell(at=0.7) == []
@@ -316,7 +331,34 @@ def test_a_slot_beside_one_that_is_late_may_be_idle():
     slots = (IDLE, runs(1, 0, 0.0))
     cluster.tell(harvested(0, slots=slots), at=0.01)
     assert cluster.tell(at=0.5)[0] == Look(W0)
-    assert cluster.tell(harvested(0, slots=slots)) == [KillWorker(W0), offer(0, 0)]
+    assert cluster.tell(harvested(0, slots=slots)) == [Dump(W0, 1)]
+
+
+def test_the_failure_of_a_late_task_shows_where_it_was():
+    cluster = running(ready(), options=LIMITED, at=0.01)
+    cluster.tell(at=0.5)
+    cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)))
+    told = harvested(0, raised(1, 0), slots=(rests(1, 1),), stacks=((0, "it was in f"),))
+    commands = cluster.tell(told, at=0.501)
+    assert commands[-1] == failed(0, Cause.TIMEOUT, TOO_LONG, run_us=500_000, stack="it was in f")
+
+
+def test_where_a_task_was_that_is_not_late_is_of_no_interest():
+    cluster = running(ready(), options=LIMITED, at=0.01)
+    cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),), stacks=((0, "it was in f"),)), at=0.1)
+    assert cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)), at=0.2)[-1] == span_result(0, 1)
+
+
+def test_a_task_that_ends_while_its_worker_tells_where_it_is_does_no_harm_to_its_neighbours():
+    cluster = ready(1, threads=2)
+    cluster.hear(run_span(1, 0, 1, options=LIMITED), run_span(2, 0, 1))
+    cluster.tell(harvested(0, slots=(runs(1, 0, 0.0), runs(2, 0, 0.0))), at=0.01)
+    cluster.tell(at=0.5)
+    cluster.tell(harvested(0, slots=(runs(1, 0, 0.0), runs(2, 0, 0.0))))
+    done = harvested(0, piece(1, 0, 1), slots=(rests(1, 1), runs(2, 0, 0.0)))
+    late = failed(0, Cause.TIMEOUT, TOO_LONG, run_us=500_000, running=((2, 0),))
+    assert cluster.tell(done, at=0.55) == [late]
+    assert cluster.tell(at=0.6) == []
 
 
 @pytest.mark.parametrize("at", [0.7, 5.0])
@@ -325,4 +367,4 @@ def test_a_timeout_is_noticed_late_rather_than_never(at: float):
     cluster.hear(run_span(1, 0, 1, options=LIMITED), run_span(2, 0, 1))
     cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)), harvested(1, slots=(runs(2, 0, 0.0),)), at=0.01)
     assert cluster.tell(at=at)[0] == Look(W0)
-    assert cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)))[0] == Interrupt(W0, 0, TicketId(1), 0)
+    assert cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)))[1] == Interrupt(W0, 0, TicketId(1), 0)

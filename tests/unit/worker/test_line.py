@@ -1,3 +1,5 @@
+import errno
+import mmap
 import os
 import socket
 from collections.abc import Iterator
@@ -75,6 +77,25 @@ def test_a_packet_too_large_for_the_socket_goes_through_a_file_that_is_gone_afte
     line.cluster.send(*function_packet(FUNCTION, frames))
     line.cluster.take_back()
     assert line.read() == FunctionPacket(FUNCTION, b"".join(frames))
+    assert count_descriptors() == before
+
+
+def test_what_came_in_a_file_is_mapped_or_copied_where_that_cannot_be(line: Line, monkeypatch: pytest.MonkeyPatch):
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "too many files are open")
+
+    before = count_descriptors()
+    line.give(1, MAX_FRAME_BYTES)
+    packet = line.read()
+    assert isinstance(packet, TicketPacket)
+    assert isinstance(packet.content, memoryview)
+    assert isinstance(packet.content.obj, mmap.mmap)
+    monkeypatch.setattr(mmap, "mmap", fail)
+    line.give(2, MAX_FRAME_BYTES)
+    copied = line.read()
+    assert isinstance(copied, TicketPacket)
+    assert copied.content == packet.content
+    del packet
     assert count_descriptors() == before
 
 

@@ -1,0 +1,98 @@
+"""Inputs: outcomes of tasks that other tasks need, kept from when they are known until nobody who needs them is left.
+
+A task that is needed is noted in its batch by index, so that batches nobody needs cost nothing.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from scaler.core.batches import Batch
+from scaler.core.lifecycle import ENDED
+from scaler.core.needs import Input, Needed
+from scaler.ids import BatchId, TaskId
+from scaler.protocol.columns import Frame
+from scaler.protocol.inputs import input_frames
+
+#: so many tasks with inputs go to a cluster together, unless one alone needs more bytes
+MAX_TASKS = 256
+MAX_BYTES = 1 << 20
+
+
+class InputManager:
+    """Every task that is needed by one that has not ended."""
+
+    def __init__(self) -> None:
+        self._by_task: dict[TaskId, Input] = {}
+
+    def __len__(self) -> int:
+        return len(self._by_task)
+
+    def get(self, task: TaskId) -> Input | None:
+        """The record of a task, if it is needed."""
+        return self._by_task.get(task)
+
+    def need(
+        self, batch: Batch, index: int, tasks: Iterable[TaskId], batches: Mapping[BatchId, Batch]
+    ) -> Iterator[TaskId]:
+        """A task needs others; yields those of them whose outcome is not coming and has to be asked for."""
+        inputs = []
+        for task in tasks:
+            known = self._by_task.get(task)
+            if known is None:
+                of = batches.get(task.batch)
+                known = self._by_task[task] = Input(task, {} if of is None else of.wanted)
+                if of is None or not _is_coming(of, task.index):
+                    yield task
+            known.users[batch.serial, index] = None
+            inputs.append(known)
+        batch.needs[index] = Needed(inputs)
+
+    def release(self, batch: Batch, lo: int, hi: int) -> None:
+        """Tasks [lo, hi) have ended: what they needed may go."""
+        needs = batch.needs
+        for index in [index for index in needs if lo <= index < hi] if len(needs) < hi - lo else range(lo, hi):
+            needed = needs.pop(index, None)
+            for known in needed.inputs if needed is not None else ():
+                known.users.pop((batch.serial, index), None)
+                if not known.users:
+                    self._by_task.pop(known.task, None)
+                    known.noted_in.pop(known.task.index, None)
+
+    def check(self, by_serial: Mapping[int, Batch]) -> None:
+        """Who needs and who is needed tell one story."""
+        users: dict[TaskId, set[tuple[int, int]]] = {}
+        for batch in by_serial.values():
+            for index, needed in batch.needs.items():
+                span = batch.spans.at(index)
+                assert span is not None, (batch.id, index)
+                assert span.state not in ENDED, (batch.id, index)
+                assert needed.missing == sum(one.outcome is None for one in set(needed.inputs)), (batch.id, index)
+                for one in needed.inputs:
+                    users.setdefault(one.task, set()).add((batch.serial, index))
+            assert all(self._by_task.get(known.task) is known for known in batch.wanted.values()), batch.id
+        assert users == {task: set(known.users) for task, known in self._by_task.items()}
+
+
+def _is_coming(batch: Batch, index: int) -> bool:
+    """Whether an outcome of a task will pass by; of one that was never sent its client has one."""
+    span = batch.spans.at(index)
+    return span is not None and span.state not in ENDED
+
+
+def sendable(batch: Batch, lo: int, hi: int) -> tuple[int, tuple[Frame, ...]]:
+    """How many of the queued tasks [lo, hi) may go to a cluster together, as their end, and what they need."""
+    values: dict[TaskId, int] = {}
+    data: list[tuple[Frame, ...]] = []
+    needs: list[list[int]] = []
+    size = 0
+    for index in range(lo, min(hi, lo + MAX_TASKS)):
+        needed = batch.needs.get(index)
+        outcomes = [(one.task, one.outcome) for one in needed.inputs if one.outcome] if needed is not None else []
+        more = sum(outcome.size_bytes for task, outcome in outcomes if task not in values)
+        if needs and size + more > MAX_BYTES:
+            break
+        size += more
+        for task, outcome in outcomes:
+            if values.setdefault(task, len(data)) == len(data):
+                data.append(outcome.data)
+        needs.append([values[task] for task, _ in outcomes])
+    return lo + len(needs), input_frames(needs, data) if data else ()

@@ -1,0 +1,84 @@
+"""Outcomes that other tasks of the same ledger need: kept from when they come until nobody who needs them is left.
+
+The scheduler forgets an outcome that its client has taken, so whatever scheduler it is, it may ask for one again.
+"""
+
+from collections.abc import Iterable
+
+from scaler.ids import TaskId
+from scaler.ledger.batch import LedgerBatch
+from scaler.ledger.events import KnownOutcome
+from scaler.protocol.columns import Frame, ResultColumn
+
+
+class LedgerInput:
+    """A task that others need."""
+
+    __slots__ = ("outcome", "users")
+
+    def __init__(self) -> None:
+        #: tasks that need it and are not resolved
+        self.users = 0
+        #: its status and value, once it has them
+        self.outcome: KnownOutcome | None = None
+
+
+class LedgerInputs:
+    """Every task that is needed by one that is not resolved."""
+
+    def __init__(self) -> None:
+        self._by_task: dict[TaskId, LedgerInput] = {}
+
+    def __contains__(self, task: TaskId) -> bool:
+        return task in self._by_task
+
+    def learn(self, task: TaskId, outcome: KnownOutcome) -> None:
+        """A task that ended before is about to be needed."""
+        known = self._by_task.setdefault(task, LedgerInput())
+        known.outcome = known.outcome or outcome
+
+    def need(self, tasks: Iterable[TaskId]) -> None:
+        """One more task needs these, each once."""
+        for task in tasks:
+            self._by_task.setdefault(task, LedgerInput()).users += 1
+
+    def resolved(self, batch: LedgerBatch, column: ResultColumn) -> None:
+        """These have an outcome."""
+        for index in [index for index in batch.wanted if column.lo <= index < column.hi]:
+            batch.wanted.discard(index)
+            known = self._by_task.get(TaskId(batch.id, index))
+            if known is not None and known.outcome is None:
+                one = column.slice(index, index + 1)
+                known.outcome = memoryview(one.statuses)[0], one.data
+
+    def ended(self, batch: LedgerBatch, lo: int, hi: int, status: int, frames: tuple[Frame, ...]) -> None:
+        """These ended without a result of their own."""
+        for index in [index for index in batch.wanted if lo <= index < hi]:
+            batch.wanted.discard(index)
+            known = self._by_task.get(TaskId(batch.id, index))
+            if known is not None and known.outcome is None:
+                known.outcome = status, frames
+
+    def release(self, batch: LedgerBatch, lo: int, hi: int) -> None:
+        """These are resolved: what they needed may go."""
+        for index in [index for index in batch.needs if lo <= index < hi]:
+            for task in batch.needs.pop(index):
+                known = self._by_task[task]
+                known.users -= 1
+                if not known.users:
+                    del self._by_task[task]
+
+    def outcome(self, task: TaskId) -> KnownOutcome | None:
+        """What became of a task, if it is needed and has ended."""
+        known = self._by_task.get(task)
+        return known.outcome if known is not None else None
+
+    def check(self, batches: Iterable[LedgerBatch]) -> None:
+        """Users are counted right."""
+        users: dict[TaskId, int] = {}
+        for batch in batches:
+            for index, tasks in batch.needs.items():
+                assert index in batch.unresolved, (batch.id, index)
+                for task in tasks:
+                    users[task] = users.get(task, 0) + 1
+        assert users == {task: known.users for task, known in self._by_task.items()}

@@ -1,0 +1,136 @@
+"""`get` of Scaler's graphs and of dask's, and dask's collections computed here, equal to dask's own results."""
+
+import operator
+import os
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import dask
+import dask.array as da
+import dask.bag as db
+import dask.dataframe as dd
+import numpy as np
+import pandas as pd
+import pytest
+
+from scaler import Client, ScalerFuture, SchedulerClusterCombo
+from scaler.errors import GraphError
+from tests.integration.processes import Place
+
+pytestmark = pytest.mark.usefixtures("place")
+
+
+@pytest.fixture
+def client(place: Place) -> Iterator[Client]:
+    with SchedulerClusterCombo(n_workers=2) as cluster, Client(cluster) as client:
+        yield client
+    assert place.processes() == []
+
+
+def inc(number: int) -> int:
+    return number + 1
+
+
+def fail(_number: int) -> int:
+    raise LookupError("this node fails")
+
+
+def slow(number: int) -> int:
+    time.sleep(30)
+    return number
+
+
+GRAPH: dict[Any, Any] = {
+    "a": 2,
+    "b": 2,
+    "c": (inc, "a"),
+    "d": (operator.add, "b", "c"),
+    "e": (operator.mul, "d", 10),
+    "never": (os._exit, 3),
+}
+
+
+def test_a_graph_gives_the_values_of_its_keys_in_their_order(client: Client):
+    found = client.get(GRAPH, ["e", "c", "a"])
+    assert list(found.items()) == [("e", 50), ("c", 3), ("a", 2)]
+
+
+def test_a_graph_that_is_not_waited_for_gives_futures(client: Client):
+    found = client.get(GRAPH, ["a", "d"], block=False)
+    assert all(isinstance(future, ScalerFuture) for future in found.values())
+    assert {key: future.result(10) for key, future in found.items()} == {"a": 2, "d": 5}
+
+
+def test_a_cycle_and_an_unknown_key_are_told(client: Client):
+    with pytest.raises(GraphError, match="cycle"):
+        client.get({"x": (inc, "y"), "y": (inc, "x")}, ["x"])
+    with pytest.raises(ValueError, match="has no 'nope'"):
+        client.get(GRAPH, ["a", "nope"])
+
+
+def test_a_node_that_fails_fails_what_needs_it_with_its_own_error(client: Client):
+    graph = {"bad": (fail, 1), "next": (inc, "bad"), "last": (inc, "next"), "good": (inc, 1)}
+    with pytest.raises(LookupError, match="this node fails"):
+        client.get(graph, ["last"])
+    found = client.get(graph, ["last", "good"], block=False)
+    assert found["good"].result(10) == 2
+    assert isinstance(found["last"].exception(10), LookupError)
+
+
+def test_a_graph_can_be_cancelled(client: Client):
+    found = client.get({"slow": (slow, 1), "next": (inc, "slow")}, ["next"], block=False)
+    assert found["next"].cancel()
+    assert found["next"].cancelled()
+
+
+def test_dask_delayed_runs_here(client: Client):
+    with dask.config.set(scheduler=client):
+        made = dask.delayed(operator.add)(dask.delayed(inc)(1), dask.delayed(inc)(12))
+        assert made.compute() == 15
+        assert dask.compute(made, dask.delayed(os.getpid)())[1] != os.getpid()
+
+
+@pytest.mark.parametrize("optimize", [True, False])
+def test_dask_arrays_are_what_numpy_says(client: Client, *, optimize: bool):
+    numbers = np.arange(10_000.0).reshape(100, 100)
+    array = da.from_array(numbers, chunks=(50, 50))
+    with dask.config.set(scheduler=client):
+        found = (array + array.T).dot(array).sum(axis=0).compute(optimize_graph=optimize)
+    assert np.allclose(found, (numbers + numbers.T).dot(numbers).sum(axis=0))
+
+
+def test_a_mean_of_many_points_is_computed_by_chunks(client: Client):
+    with dask.config.set(scheduler=client):
+        mean = da.random.default_rng(7).random((20_000_000,), chunks=1_000_000).mean().compute()
+    assert abs(mean - 0.5) < 0.001
+
+
+def test_dask_bags_and_data_frames_run_here(client: Client):
+    frame = pd.DataFrame({"a": np.arange(1000) % 7, "b": np.arange(1000.0)})
+    with dask.config.set(scheduler=client):
+        bag = db.from_sequence(range(1000), npartitions=8)
+        assert bag.map(inc).filter(lambda number: number % 2).sum().compute() == 250_000
+        found = dd.from_pandas(frame, npartitions=4).groupby("a").b.mean().compute()
+    pd.testing.assert_series_equal(found, frame.groupby("a").b.mean())
+
+
+def test_what_dask_persists_is_computed_here(client: Client):
+    with dask.config.set(scheduler=client):
+        (kept,) = dask.persist(da.ones(10, chunks=5))
+        assert kept.sum().compute() == 10.0
+
+
+def test_legacy_graphs_of_dask_are_given_by_lists(client: Client):
+    assert client.get({"a": 1, "b": (inc, "a"), "c": (sum, ["a", "b"])}, [["c"], ["a", "b"]]) == [[3], [1, 2]]
+
+
+def test_compute_gives_futures_of_collections(client: Client):
+    one = client.compute(da.ones((10, 10), chunks=5).sum())
+    assert isinstance(one, ScalerFuture)
+    assert one.result(10) == 100.0
+    several = client.compute(da.ones(3).sum(), dask.delayed(inc)(1), optimize_graph=False)
+    assert isinstance(several, list)
+    assert [future.result(10) for future in several] == [3.0, 2]
+    with pytest.raises(TypeError, match="int is no dask collection"):
+        client.compute(5)
