@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation fuzz coverage integration check format lint types contracts bench bench-peers docs clean
+.PHONY: help install demo test unit simulation fuzz coverage integration full check format lint types contracts bench bench-peers docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -42,6 +42,9 @@ coverage: $(STAMP) ## the branches of the pure modules that their own unit tests
 
 integration: $(STAMP) ## the tests that start processes
 	$(PYTEST) tests/integration tests/docs
+
+full: $(STAMP) ## the tests that are too large for every run, in full size
+	$(PYTEST) -m full tests
 
 fuzz: $(STAMP) ## as simulation, with new seeds until stopped; prints a failing one
 	$(BIN)/python -m tests.simulation

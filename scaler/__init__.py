@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from scaler.client.client import Client as Client
+    from scaler.client.facts import ProfilingInfo as ProfilingInfo
     from scaler.client.futures import ScalerFuture as ScalerFuture
     from scaler.client.waiting import as_completed as as_completed
     from scaler.client.waiting import gather as gather
@@ -21,6 +22,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Client": "scaler.client.client",
+    "ProfilingInfo": "scaler.client.facts",
     "ScalerFuture": "scaler.client.futures",
     "as_completed": "scaler.client.waiting",
     "gather": "scaler.client.waiting",
@@ -28,7 +30,7 @@ _HOMES = {
     "SchedulerClusterCombo": "scaler.cluster.combo",
 }
 
-__all__ = ["Client", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
+__all__ = ["Client", "ProfilingInfo", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
 
 
 def __getattr__(name: str) -> "Any":  # Any: whichever public name is asked for

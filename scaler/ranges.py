@@ -1,7 +1,7 @@
 """Sets of whole numbers kept as ranges: cheap however many numbers, as long as the ranges are few."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 from scaler.ids import Range
 
@@ -9,6 +9,13 @@ from scaler.ids import Range
 def joined(ranges: Iterable[tuple[int, int]]) -> tuple[Range, ...]:
     """The same indices as sorted, disjoint ranges, neighbours made one."""
     return RangeSet(sorted(ranges)).ranges()
+
+
+def members_within(indices: Collection[int], lo: int, hi: int) -> list[int]:
+    """Those of a dict's or set's indices that lie in [lo, hi), at the price of the smaller of the two."""
+    if len(indices) < hi - lo:
+        return [index for index in indices if lo <= index < hi]
+    return [index for index in range(lo, hi) if index in indices]
 
 
 class RangeSet:

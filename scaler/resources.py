@@ -1,6 +1,6 @@
-"""What a task needs and what a worker has: quantities by name, honoured as counts."""
+"""What a task needs and what a worker has: quantities by name, honoured as counts, and tags."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 #: Name to quantity, sorted by name, so that equal requests are equal values.
 Resources = tuple[tuple[str, float], ...]
@@ -8,6 +8,7 @@ Resources = tuple[tuple[str, float], ...]
 NO_RESOURCES: Resources = ()
 #: the resource of which each task sees its own
 GPU = "gpu"
+_TAGS_SHOWN = 32
 
 #: more of anything is neither offered nor asked for
 MOST_AMOUNT = 1e12
@@ -30,3 +31,9 @@ def fits(wanted: Resources, offered: Resources) -> bool:
     """Whether an offer holds at least what is wanted of every name."""
     have = dict(offered)
     return all(have.get(name, 0.0) >= amount for name, amount in wanted)
+
+
+def unknown_tag(tag: str, known: Sequence[str]) -> str:
+    """Why a task with a tag that is none of the known ones is refused, in words."""
+    shown = [*map(repr, known[:_TAGS_SHOWN]), *["…"][: len(known) > _TAGS_SHOWN]]
+    return f"no worker has, or ever had, the tag {tag!r}; known tags: {', '.join(shown) or 'none'}"

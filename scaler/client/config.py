@@ -1,5 +1,6 @@
 """The client's one configuration record, built from the caller's arguments, the environment and the run directory."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -25,6 +26,10 @@ class ClientConfig:
     insecure: bool
     insecure_off_loopback: bool
     environment: Mapping[str, str]
+
+    def elsewhere(self) -> "ClientConfig":
+        """The same in another process, whose environment is its own."""
+        return dataclasses.replace(self, environment={})
 
 
 def client_config(

@@ -28,6 +28,7 @@ from scaler.protocol.options import MAX_DEPTH
 
 #: said in one turn at most; the line itself waits when it has no room
 _ROOM_BYTES = 1 << 20
+_INTEGERS = 1 << 63
 _OVER = "the task that this client was used in has ended, and what it had submitted with it"
 _NO_TASK = (
     "a client inside a worker can be used while its task runs, in the task's own thread or, where the worker runs one "
@@ -186,6 +187,7 @@ class Face(Generic[Sink]):
         kept: Side[Sink] = task.belongings.setdefault(self, side)  # type: ignore[assignment]  # another thread's, perhaps
         if kept is side:
             task.at_end(lambda: side.io.leave(_OVER))
+            side.io.start()
         return kept
 
     def _task(self) -> Task:
@@ -203,7 +205,7 @@ class Face(Generic[Sink]):
         return msgspec.structs.replace(
             options,
             parent=task.name,
-            priority=options.priority + standing.priority,
+            priority=min(max(options.priority + standing.priority, -_INTEGERS), _INTEGERS - 1),
             depth=min(standing.depth + 1, MAX_DEPTH),
             root=standing.root,
         )

@@ -7,6 +7,7 @@ and once there is a condition also under that, together with telling who waits. 
 
 import os
 import threading
+import time
 from collections.abc import Generator
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
@@ -18,19 +19,21 @@ from concurrent.futures._base import (
 )
 from typing import Any, Protocol
 
+from scaler.client.facts import Facts, ProfilingInfo
 from scaler.client.waits import Waiters, is_io_thread, require_may_wait, wait_by
 from scaler.ids import TaskId
+from scaler.ledger.events import Again, KnownOutcome
 from scaler.payload import inputs
-from scaler.payload.functions import split_frames
-from scaler.payload.values import Outcome, dump_outcome
+from scaler.payload.values import Outcome
 from scaler.protocol import Cause, Failure
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, VALUE, Frame
+from scaler.protocol.columns import FAILED
 
 _CHANGES = threading.Lock()
 # so that a forked child finds it free, and whole futures
 os.register_at_fork(before=_CHANGES.acquire, after_in_parent=_CHANGES.release, after_in_child=_CHANGES.release)
 _MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))
+_CANCELLED = KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),))
 _DONE = frozenset((CANCELLED_AND_NOTIFIED, FINISHED))
 
 
@@ -43,8 +46,12 @@ class Sealed(Protocol):
         """The value or the exception; threads that ask at the same time may each call it."""
         ...
 
-    def pickled(self) -> bytes | None:
-        """The bytes of the value, if it is one."""
+    def inline(self) -> bytes | None:
+        """The bytes of the value, if it is one and small enough to go in every call that needs it."""
+        ...
+
+    def outcome(self) -> KnownOutcome:
+        """The same for the tasks that need it, as it came; runs no code of users."""
         ...
 
 
@@ -59,6 +66,10 @@ class Origin(Protocol):
         """Say that the result of this task is not waited for."""
         ...
 
+    def explain(self, index: int) -> str:
+        """Ask where this task stands."""
+        ...
+
 
 class ScalerFuture(Future[Any]):
     """The result of one call, now or later; made by `Client.submit`, never by users.
@@ -66,6 +77,11 @@ class ScalerFuture(Future[Any]):
     It works wherever a `concurrent.futures.Future` does, and can be awaited. The value is unpickled in the thread that
     first asks for it.
     """
+
+    #: a call that needs it was pickled while its value was not to be had, or large
+    _is_input = False
+    #: what was sealed, once it is opened, if other tasks may need it as it came: it is an input, or it failed
+    _kept: Sealed | None = None
 
     def __init__(self, origin: Origin, index: int) -> None:
         # The base class's own initialiser is left out on purpose: it would make the condition at once.
@@ -75,6 +91,9 @@ class ScalerFuture(Future[Any]):
         self._result = None
         self._exception = None
         self._sealed: Sealed | None = None
+        self._facts: Facts | None = None
+        self._again: Again | None = None
+        self._submitted_at = time.monotonic()
 
     def __getattr__(self, name: str) -> Any:  # Any: the standard library's private attributes, whatever they are
         if name not in _MADE_WHEN_ASKED_FOR:
@@ -87,12 +106,18 @@ class ScalerFuture(Future[Any]):
         return self.__dict__[name]
 
     def __reduce__(self) -> str | tuple[Any, ...]:  # Any: as the base class declares it
-        """Among the arguments of a call a future stands for its value; elsewhere it cannot be pickled."""
-        sealed = self._sealed
-        if self._state != FINISHED or (self._exception if sealed is None else sealed.failed):
-            return inputs.stand_in(self)
-        data = sealed.pickled() if sealed is not None else None
-        return inputs.stand_in_for_value(self.result()) if data is None else inputs.stand_in_for_pickled(data)
+        """Among the arguments of a call a future stands for its value; elsewhere it cannot be pickled.
+
+        One that was opened stands for that very object as it is now, like any other argument.
+        """
+        with _CHANGES:
+            sealed = self._sealed
+            data = sealed.inline() if sealed is not None else None
+            is_opened = self._state == FINISHED and sealed is None and self._exception is None
+            self._is_input |= data is None and not is_opened
+        if is_opened:
+            return inputs.stand_in_for_value(self._result)
+        return inputs.stand_in(self) if data is None else inputs.stand_in_for_pickled(data)
 
     def __repr__(self) -> str:
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
@@ -131,13 +156,28 @@ class ScalerFuture(Future[Any]):
                 return False
             if self._state != PENDING:
                 return True
-            self._state = CANCELLED_AND_NOTIFIED
-            for waiter in self._waiters:
-                waiter.add_cancelled(self)
-            self._condition.notify_all()
+            self._become_cancelled()
+        self._tell_cancelled()
+        return True
+
+    def give_up(self) -> None:
+        """As `cancel`, whether the task runs or not."""
+        with self._condition, _CHANGES:
+            if self._state in _DONE:
+                return
+            self._become_cancelled()
+        self._tell_cancelled()
+
+    def _become_cancelled(self) -> None:
+        """The caller holds the condition and `_CHANGES`."""
+        self._state = CANCELLED_AND_NOTIFIED
+        for waiter in self._waiters:
+            waiter.add_cancelled(self)
+        self._condition.notify_all()
+
+    def _tell_cancelled(self) -> None:
         self._origin.unwant(self._index)
         self._invoke_callbacks()
-        return True
 
     def result(self, timeout: float | None = None) -> Any:  # Any: whatever the task returned
         """What the task returned; raises what it raised, `CancelledError`, or `TimeoutError` after `timeout` s."""
@@ -173,11 +213,33 @@ class ScalerFuture(Future[Any]):
         outcome = sealed.open()
         with _CHANGES:
             if self._sealed is not None:
+                if self._is_input or outcome.error is not None:
+                    self._kept = self._sealed
                 self._result, self._exception, self._sealed = (
                     outcome.value,
                     outcome.error,
                     None,
                 )
+
+    # ---- what is known of it
+
+    def profiling_info(self) -> ProfilingInfo:
+        """How the task ran; `ValueError` before it is done, and if it never ran."""
+        if self._facts is None:
+            why = "it did not run" if self._state in _DONE else "it is not done"
+            raise ValueError(f"nothing is known of how task {self.task_id} ran: {why}")
+        return self._facts.profile(self._index, self._submitted_at)
+
+    def explain(self) -> str:
+        """Why the task does not run yet, or where it stands, in one line; asks the scheduler."""
+        if self._state in _DONE:
+            return "it was cancelled" if self.cancelled() else "it is done"
+        return self._origin.explain(self._index)
+
+    @property
+    def again(self) -> Again | None:
+        """All it takes to submit the task anew, if it failed."""
+        return self._again
 
     def _invoke_callbacks(self) -> None:
         """As in the base class; whatever a callback raises, even to exit, it does not end the I/O thread."""
@@ -189,17 +251,13 @@ class ScalerFuture(Future[Any]):
                     raise
                 LOGGER.exception("exception calling callback for %r", self)
 
-    def outcome(self) -> tuple[int, tuple[Frame, ...]] | None:
-        """What became of the task, as status and bytes for other tasks that need it; None while it is not done."""
-        if self._state not in _DONE:
-            return None
-        if self._state != FINISHED:
-            return FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),)
-        sealed = self._sealed
-        if sealed is not None and (data := sealed.pickled()) is not None:
-            return VALUE, tuple(split_frames(data))
-        status, data = dump_outcome(self._exception if sealed is None else sealed.open().error, self._result)
-        return status, tuple(split_frames(data))
+    def outcome(self) -> KnownOutcome | None:
+        """What became of the task, as it came, for a call whose bytes do not have it; None while it is not done."""
+        with _CHANGES:
+            if self._state == CANCELLED_AND_NOTIFIED:
+                return _CANCELLED
+            sealed = self._sealed or self._kept
+        return sealed.outcome() if sealed is not None else None
 
     # ---- in a forked child
 
@@ -216,8 +274,13 @@ class ScalerFuture(Future[Any]):
             if self._state == PENDING:
                 self._state = RUNNING
 
-    def settle(self, sealed: Sealed) -> None:
+    def keep_call(self, again: Again) -> None:
+        """The task failed: keep what it takes to submit it anew, as long as somebody holds this future."""
+        self._again = again.only(self._index)
+
+    def settle(self, sealed: Sealed, facts: Facts | None = None) -> None:
         """Record the outcome and wake whoever waits; a future that was cancelled stays so."""
+        self._facts = facts
         with _CHANGES:
             if self._state in _DONE:
                 return

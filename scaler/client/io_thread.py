@@ -4,9 +4,8 @@ Other threads leave events in a deque and wake it only when it sleeps. It drains
 decide, does what they ask, and sleeps until the next descriptor or deadline.
 """
 
-import contextlib
+import copy
 import select
-import sys
 import threading
 import time
 import weakref
@@ -14,17 +13,21 @@ from collections import deque
 
 from scaler.client import waker
 from scaler.client.config import ClientConfig
+from scaler.client.failures import Failures
 from scaler.client.futures import ScalerFuture
+from scaler.client.news import News, tell
 from scaler.client.posting import Posted, PostedColumn, taken
+from scaler.client.questions import Answer, Question
 from scaler.client.sinks import Sink
-from scaler.client.unattended import Unattended
-from scaler.client.waits import become_io_thread
+from scaler.client.waits import become_io_thread, require_may_wait
 from scaler.client.way import Way
 from scaler.errors import ClientQuitException, ProtocolError, ScalerError
-from scaler.ids import BatchId, Epoch, Range
+from scaler.ids import BatchId, Epoch, Range, TaskId
 from scaler.ledger.events import (
     Began,
+    ClearAsked,
     Command,
+    ExplainAsked,
     Learned,
     Leaving,
     LinkDown,
@@ -39,7 +42,7 @@ from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
-from scaler.protocol import WorkersReady
+from scaler.protocol import Explanation
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
@@ -74,20 +77,18 @@ class IoThread:
         self._asleep = False
         #: when the link wants to be asked though nothing came, as it said before the last sleep
         self._link_due: float | None = 0.0
-        self._linked = threading.Event()
         self._over = threading.Event()
         self._error: ScalerError | None = None
         self._stop_by: float | None = None
         self._is_abandoned = False
-        self._unattended = Unattended()
+        self.news = News(config.address)
+        self.failures = Failures()
         #: guards the client's open batches; who holds it knows that the client does not leave meanwhile
         self.lock = threading.Lock()
         #: why the client may not be used any more; "" while it may
         self.left_because = ""
         self._sinks: dict[BatchId, Sink] = {}
         self._thread = threading.Thread(target=self._run, name="scaler-client", daemon=True)
-        self._is_started = False
-        self._starting = threading.Lock()
         living.add(self)
 
     @property
@@ -95,7 +96,7 @@ class IoThread:
         """In one word, for people."""
         if self.left_because or self._over.is_set():
             return "disconnected"
-        return "connected" if self._linked.is_set() else "connecting"
+        return "connected" if self.news.told.is_set() else "connecting"
 
     @property
     def error(self) -> ScalerError:
@@ -111,25 +112,22 @@ class IoThread:
 
     def connect(self) -> None:
         """Start, and return when the scheduler has answered; raises what it answered, or that it did not."""
-        self._start()
-        if not self._linked.wait(PATIENCE_S) and not self._over.is_set():
-            _tell(f"waiting for a scheduler at {self._config.address} …")
-            self._linked.wait()
+        self._thread.start()
+        if not self.news.told.wait(PATIENCE_S) and not self._over.is_set():
+            tell(f"waiting for a scheduler at {self._config.address} …")
+            self.news.told.wait()
         if self._error is not None:
             raise self._error
 
-    def _start(self) -> None:
-        """Start the thread; one that nobody connects starts when there is something to say."""
-        with self._starting:
-            if not self._is_started and not self.left_because:
-                self._is_started = True
+    def start(self) -> None:
+        """As `connect`, without waiting for an answer; nothing if the client has left already."""
+        with self.lock:
+            if not self.left_because:
                 self._thread.start()
 
     def remember(self, sink: Sink) -> None:
         """Outcomes of this batch go to the sink, from before it is announced until `forget`."""
         self._sinks[sink.batch] = sink
-        if not self._is_started:
-            self._start()
         if self._over.is_set():
             self._abort_sinks()
 
@@ -139,8 +137,6 @@ class IoThread:
 
     def post(self, *events: LedgerEvent | PostedColumn) -> None:
         """Tell the ledger, in order."""
-        if not self._is_started:
-            self._start()
         self._posted.extend(events)
         if self._asleep:
             self._waker.wake()
@@ -154,6 +150,35 @@ class IoThread:
     def unwant(self, batch: BatchId, index: int) -> None:
         """Nobody waits for the result of this task any more."""
         self.post(Unwanted(batch, (Range(index, index + 1),)))
+
+    def note_failed(self, future: ScalerFuture) -> None:
+        """This one has failed."""
+        self.failures.add(future)
+
+    def ask(self, question: Question) -> Answer:
+        """What the scheduler answers; raises why it never will."""
+        require_may_wait("asking the scheduler")
+        queue = self.news.questions.wait_for(question)
+        self.post(question)
+        if self._over.is_set():
+            self.news.questions.abort(self.error)
+        answer = queue.get()
+        if isinstance(answer, ScalerError):
+            raise copy.copy(answer)
+        return answer
+
+    def explain(self, task: TaskId) -> str:
+        """Where a task stands."""
+        answer = self.ask(ExplainAsked(task))
+        return answer.text if isinstance(answer, Explanation) else ""
+
+    def clear(self) -> None:
+        """Drop all that is unfinished; the caller holds `lock`, and appends to no batch opened before."""
+        self.post(ClearAsked())
+        for batch in list(self._sinks):
+            sink = self._sinks.pop(batch, None)
+            if sink is not None:
+                sink.clear()
 
     def leave(self, reason: str) -> None:
         """Leave the scheduler and end the thread; all that is unfinished is told the reason. Again: nothing."""
@@ -203,7 +228,7 @@ class IoThread:
 
     def _end(self) -> None:
         self._over.set()
-        self._linked.set()
+        self.news.end(self.error)
         self._abort_sinks()
         self._drop_dialer()
         self._dialing.close()
@@ -231,11 +256,8 @@ class IoThread:
         """Tell the user if nobody does it; leave when it is done and the client is gone."""
         if self._is_abandoned and self._stop_by is None and not self._work_waits():
             self._begin_leaving(ClientQuitException("the client is gone"))
-        due = self._unattended.due
-        if due is None or due > (now := time.monotonic()):
-            return
-        if self._unattended.look(work_waits=self._work_waits(), now=now):
-            _tell(f"no worker is ready at {self._config.address}: tasks wait until one connects …")
+        if self.news.next_look() is not None:
+            self.news.look(self._work_waits, time.monotonic())
 
     def _work_waits(self) -> bool:
         return any(sink.is_awaited for sink in list(self._sinks.values()))
@@ -267,7 +289,7 @@ class IoThread:
 
     def _patience_ms(self) -> float | None:
         """How long to sleep at most; None for as long as nothing comes."""
-        wishes = (self._link_due, self._ledger.next_deadline(), self._stop_by, self._unattended.due)
+        wishes = (self._link_due, self._ledger.next_deadline(), self._stop_by, self.news.next_look())
         deadlines = [due for due in wishes if due is not None]
         if not deadlines:
             return None
@@ -313,11 +335,10 @@ class IoThread:
                 case link_events.LinkUp(epoch, resumed):
                     ledger_events.append(LinkUp(epoch, resumed))
                     self.epoch = epoch
-                    self._linked.set()
                 case link_events.LinkDown():
                     ledger_events.append(LinkDown())
                 case link_events.Advised(text):
-                    _tell(text)
+                    tell(text)
                 case link_events.GaveUp(error):
                     self._error = self._error or error
                     return False
@@ -338,16 +359,14 @@ class IoThread:
                 case Resolve(batch):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.resolve(command)
-                case Reject(batch, ranges, failure):
+                case Reject(batch, ranges, failure, again):
                     if (sink := self._sinks.get(batch)) is not None:
-                        sink.reject(ranges, failure)
+                        sink.reject(ranges, failure, again)
                 case Began(batch, ranges):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.began(ranges)
-                case Learned(WorkersReady(ready)):
-                    self._unattended.learned(ready=ready, now=time.monotonic())
-                case Learned():
-                    continue
+                case Learned(message):
+                    self.news.learn(message, time.monotonic())
         return said
 
     def _abort_sinks(self) -> None:
@@ -355,8 +374,3 @@ class IoThread:
             sink = self._sinks.pop(batch, None)
             if sink is not None:
                 sink.abort(self.error)
-
-
-def _tell(text: str) -> None:
-    with contextlib.suppress(OSError, ValueError):  # a stderr that is closed
-        print(f"scaler: {text}", file=sys.stderr, flush=True)  # noqa: T201  # for the user

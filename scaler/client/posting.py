@@ -5,13 +5,14 @@ either told with the calls that need it, or comes to the ledger later.
 """
 
 from collections import deque
+from itertools import groupby
 
 from msgspec import Struct
 
 from scaler.client.futures import ScalerFuture
 from scaler.ids import BatchId
 from scaler.ledger.events import Event as LedgerEvent
-from scaler.ledger.events import TasksAppended
+from scaler.ledger.events import TasksAppended, Unwanted
 from scaler.payload.calls import MAX_COLUMN_CALLS, Futures, joined_column, single_column
 from scaler.protocol.columns import MAX_FRAME_BYTES, ArgumentColumn
 
@@ -29,8 +30,12 @@ Posted = LedgerEvent | PostedCall | PostedColumn
 
 
 def taken(posted: deque[Posted]) -> list[LedgerEvent]:
-    """Take out what was posted, in order; calls that are neighbours are joined, as far as one frame holds them."""
+    """Take out what was posted, in order.
+
+    Calls that are neighbours are joined, as far as one frame holds them, and so is what is given up of one batch.
+    """
     events: list[LedgerEvent] = []
+    has_unwanted = False
     joining: list[PostedCall] = []
     size = 0
     while posted:
@@ -52,11 +57,12 @@ def taken(posted: deque[Posted]) -> list[LedgerEvent]:
             joining, size = [], 0
         if isinstance(item, PostedColumn):
             events.append(_with_futures(item.batch, item.column, item.futures))
-        else:
-            events.append(item)  # type: ignore[arg-type]  # tuples are calls, and dealt with above
+            continue
+        has_unwanted = has_unwanted or type(item) is Unwanted
+        events.append(item)  # type: ignore[arg-type]  # tuples are calls, and dealt with above
     if joining:
         events.append(_appended(joining))
-    return events
+    return _merged(events) if has_unwanted else events
 
 
 def _appended(calls: list[PostedCall]) -> TasksAppended:
@@ -74,3 +80,14 @@ def _with_futures(batch: BatchId, column: ArgumentColumn, futures: Futures) -> T
     each = dict.fromkeys(future for among in futures.values() for future in among)
     known = tuple((future.task, outcome) for future in each if (outcome := future.outcome()) is not None)
     return TasksAppended(batch, column, dependencies, known)
+
+
+def _merged(events: list[LedgerEvent]) -> list[LedgerEvent]:
+    merged: list[LedgerEvent] = []
+    for batch, group in groupby(events, lambda event: event.batch if isinstance(event, Unwanted) else None):
+        if batch is None:
+            merged += group
+        else:
+            ranges = (part for event in group if isinstance(event, Unwanted) for part in event.ranges)
+            merged.append(Unwanted(batch, tuple(ranges)))
+    return merged

@@ -14,10 +14,16 @@ UNBOUNDED = 1 << 62
 class CallShape:
     """How many positional arguments a function takes, and its whole signature for the other calls."""
 
-    __slots__ = ("_signature", "least", "most")
+    __slots__ = ("_signature", "least", "most", "names")
 
     def __init__(self, signature: inspect.Signature | None) -> None:
         self._signature = signature
+        #: what its parameters are called that a keyword can reach
+        self.names = frozenset(
+            parameter.name
+            for parameter in (signature.parameters.values() if signature else ())
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        )
         #: `[least, most]` positional arguments fit when there are no keywords; `most` is -1 where keywords are a must
         self.least, self.most = _positional_range(signature) if signature else (0, UNBOUNDED)
 

@@ -5,24 +5,28 @@
 
 import copy
 import functools
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Iterable
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from scaler.client.futures import ScalerFuture
+from scaler.client.facts import Facts, told
+from scaler.client.futures import ScalerFuture, Sealed
 from scaler.client.waits import wait_by
-from scaler.errors import ScalerError
+from scaler.errors import ClientQuitException, ScalerError
 from scaler.ids import BatchId, Range, TaskId
-from scaler.ledger.events import Resolve
+from scaler.ledger.events import Again, KnownOutcome, Resolve
+from scaler.payload.inputs import INLINE_BYTES
 from scaler.payload.values import (
     Outcome,
     exception_from_failure,
     load_column,
     load_value,
 )
-from scaler.protocol import Failure
-from scaler.protocol.columns import FAILED, REFERENCE, VALUE, words
+from scaler.protocol import Cause, Failure
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, REFERENCE, VALUE, frames_of, words
 
 
 class Sink(Protocol):
@@ -34,8 +38,8 @@ class Sink(Protocol):
         """These tasks are done."""
         ...
 
-    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
-        """These tasks ended for one reason, without a result."""
+    def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:
+        """These tasks ended for one reason, without a result; `again` has what it takes to submit them anew."""
         ...
 
     def began(self, ranges: Iterable[Range]) -> None:
@@ -44,6 +48,10 @@ class Sink(Protocol):
 
     def abort(self, error: ScalerError) -> None:
         """Nothing more will come: the client left or lost its scheduler."""
+        ...
+
+    def clear(self) -> None:
+        """All work of the client is dropped, this too; called by the thread that asked for it."""
         ...
 
     def disown(self, error: ScalerError) -> None:
@@ -59,20 +67,45 @@ class Sink(Protocol):
 class SealedValue:
     """One outcome as it came off the wire."""
 
-    __slots__ = ("_attempts", "_data", "_status", "_task", "failed")
+    __slots__ = ("_data", "_facts", "_index", "_status", "failed")
 
-    def __init__(self, status: int, data: bytes, attempts: int, task: str) -> None:
-        self._attempts = attempts
-        self._task = task
+    def __init__(self, status: int, data: bytes, facts: Facts, index: int) -> None:
         self._status = status
         self._data = data
+        self._facts = facts
+        self._index = index
         self.failed = status not in (VALUE, REFERENCE)
 
     def open(self) -> Outcome:
-        return load_value(self._status, self._data, self._attempts, self._task)
+        task = self._facts.told(self._index) if self._status == FAILED else ""
+        return load_value(self._status, self._data, self._facts.attempts, task)
 
-    def pickled(self) -> bytes | None:
-        return self._data if self._status == VALUE else None
+    def inline(self) -> bytes | None:
+        return self._data if self._status == VALUE and len(self._data) <= INLINE_BYTES else None
+
+    def outcome(self) -> KnownOutcome:
+        return KnownOutcome(self._status, frames_of(self._data), self._facts.attempts)
+
+
+class SealedFailure:
+    """A failure that the scheduler told; each who asks has an exception of his own, since raising it changes it."""
+
+    __slots__ = ("_failure", "_task")
+
+    failed = True
+
+    def __init__(self, failure: Failure, task: str = "") -> None:
+        self._failure = failure
+        self._task = task
+
+    def open(self) -> Outcome:
+        return Outcome(None, exception_from_failure(self._failure, task=self._task))
+
+    def inline(self) -> bytes | None:
+        return None
+
+    def outcome(self) -> KnownOutcome:
+        return KnownOutcome(FAILED, (encode_failure(self._failure),))
 
 
 class SealedError:
@@ -88,25 +121,46 @@ class SealedError:
     def open(self) -> Outcome:
         return Outcome(None, copy.copy(self._error))
 
-    def pickled(self) -> bytes | None:
+    def inline(self) -> bytes | None:
         return None
 
+    def outcome(self) -> KnownOutcome:
+        return SealedFailure(Failure(Cause.CANCELLED, str(self._error))).outcome()
 
-def _told(batch: BatchId, name: str, index: int) -> str:
-    """Which task it is and of what function, as workers say it of what tasks raise."""
-    return f"in task {TaskId(batch, index)} ({name})"
+
+class Line(Protocol):
+    """What a sink tells the client of."""
+
+    def unwant(self, batch: BatchId, index: int) -> None:
+        """Nobody waits for the result of this task any more."""
+        ...
+
+    def forget(self, batch: BatchId) -> None:
+        """No outcome of this batch will come any more."""
+        ...
+
+    def note_failed(self, future: ScalerFuture) -> None:
+        """This one has failed."""
+        ...
+
+    def explain(self, task: TaskId) -> str:
+        """Ask where a task stands."""
+        ...
 
 
 class SubmitSink:
-    """The futures of a batch that `submit` appends to; `name` is what its function is called."""
+    """The futures of a batch that `submit` appends to; its tasks are called `name`."""
 
-    def __init__(self, batch: BatchId, name: str, unwant: Callable[[BatchId, int], None]) -> None:
+    def __init__(self, batch: BatchId, line: Line, name: str) -> None:
         self.batch = batch
+        self._line = line
         self._name = name
-        self._unwant = unwant
         self._next_index = 0
+        self._is_closed = False
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}
+        #: the bytes of the last error: tasks that need one that failed fail with the same
+        self._error = b""
 
     def add(self) -> tuple[int, ScalerFuture]:
         """The next index and its future; the caller holds the client's lock."""
@@ -115,15 +169,28 @@ class SubmitSink:
         future = self._futures[index] = ScalerFuture(self, index)
         return index, future
 
+    def close(self) -> None:
+        """No future will be added."""
+        self._is_closed = True
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._is_closed and not self._futures:
+            self._line.forget(self.batch)
+
     def task_id(self, index: int) -> TaskId:
         return TaskId(self.batch, index)
 
     def unwant(self, index: int) -> None:
         self._futures.pop(index, None)
-        self._unwant(self.batch, index)
+        self._line.unwant(self.batch, index)
+        self._settle()
+
+    def explain(self, index: int) -> str:
+        return self._line.explain(TaskId(self.batch, index))
 
     def resolve(self, done: Resolve) -> None:
-        column = done.column
+        column, facts = done.column, Facts.of_results(done, self._name, time.monotonic())
         data = column.data[0] if len(column.data) == 1 else b"".join(column.data)
         # a large result is alone, and worth no second copy
         view = memoryview(data) if column.count > 1 else data
@@ -137,18 +204,33 @@ class SubmitSink:
         ):
             future = take(index, None)
             if future is not None:
-                task = _told(self.batch, self._name, index) if status == FAILED else ""
-                value = bytes(view[start - column.base : end - column.base])
-                future.settle(SealedValue(status, value, done.attempts, task))
+                content = bytes(view[start - column.base : end - column.base])
+                if status != VALUE:
+                    content = self._once(content)
+                self._hand_over(future, SealedValue(status, content, facts, index), facts, done.again)
             start = end
+        self._settle()
 
-    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
+    def _once(self, error: bytes) -> bytes:
+        """An error's bytes, in memory once for all that fail alike."""
+        if error != self._error:
+            self._error = error
+        return self._error
+
+    def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:
+        facts = Facts.of_failure(self.batch, self._name, failure, time.monotonic())
         for lo, hi in ranges:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
-                    task = _told(self.batch, self._name, index)
-                    future.settle(SealedError(exception_from_failure(failure, task=task)))
+                    self._hand_over(future, SealedFailure(failure, facts.told(index)), facts, again)
+        self._settle()
+
+    def _hand_over(self, future: ScalerFuture, sealed: Sealed, facts: Facts, again: Again | None) -> None:
+        if sealed.failed and again is not None:
+            future.keep_call(again)
+            self._line.note_failed(future)
+        future.settle(sealed, facts)
 
     def began(self, ranges: Iterable[Range]) -> None:
         for lo, hi in ranges:
@@ -163,6 +245,12 @@ class SubmitSink:
             future = self._futures.pop(index, None)
             if future is not None:
                 future.settle(SealedError(error))
+
+    def clear(self) -> None:
+        self._is_closed = True
+        for future in list(self._futures.values()):
+            future.give_up()
+        self._settle()
 
     def disown(self, error: ScalerError) -> None:
         sealed = SealedError(error)
@@ -183,13 +271,13 @@ class MapSink:
 
     def __init__(self, batch: BatchId, name: str) -> None:
         self.batch = batch
-        self._tell = functools.partial(_told, batch, name)
+        self._tell = functools.partial(told, batch, name)
         self._parts: SimpleQueue[Part] = SimpleQueue()
 
     def resolve(self, done: Resolve) -> None:
         self._parts.put(done)
 
-    def reject(self, ranges: Iterable[Range], failure: Failure) -> None:
+    def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:  # noqa: ARG002  # a map is submitted anew as a whole
         self._parts.put((tuple(ranges), failure))
 
     def began(self, ranges: Iterable[Range]) -> None:
@@ -197,6 +285,9 @@ class MapSink:
 
     def abort(self, error: ScalerError) -> None:
         self._parts.put(error)
+
+    def clear(self) -> None:
+        self._parts.put(ClientQuitException("its work was dropped by clear()"))
 
     disown = abort
     #: as long as its batch is not forgotten

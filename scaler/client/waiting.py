@@ -19,6 +19,15 @@ def _checked(futures: Iterable[ScalerFuture], caller: str) -> list[ScalerFuture]
     return found
 
 
+def ours(futures: ScalerFuture | Iterable[ScalerFuture], caller: str) -> list[ScalerFuture]:
+    """One future or several as a list; anything else than futures of ours is a `TypeError` that names the caller."""
+    found = [futures] if isinstance(futures, ScalerFuture) else _checked(futures, caller)
+    for future in found:
+        if not isinstance(future, ScalerFuture):
+            raise TypeError(f"{caller} takes futures of scaler, not {type(future).__name__}")
+    return found
+
+
 def _require_may_wait(futures: list[ScalerFuture], caller: str) -> None:
     if not all(future.done() for future in futures):
         require_may_wait(caller)

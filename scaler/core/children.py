@@ -7,6 +7,7 @@ that nothing of what a child has submitted begins: then its task is to give up i
 import heapq
 
 from scaler.core.clients import ClientRecord, Parent
+from scaler.core.everywhere import Everywhere
 from scaler.core.lifecycle import State
 from scaler.core.managers import Managers
 from scaler.core.membership import Membership
@@ -43,7 +44,9 @@ class _Watched:
 class Children:
     """Lets children in and out, and sees to it that what they submit can begin."""
 
-    def __init__(self, managers: Managers, membership: Membership, recovery: Recovery, reports: Reports) -> None:
+    def __init__(
+        self, managers: Managers, membership: Membership, recovery: Recovery, reports: Reports, everywhere: Everywhere
+    ) -> None:
         self._tasks = managers.tasks
         self._clients = managers.clients
         self._timers = managers.timers
@@ -51,6 +54,7 @@ class Children:
         self._membership = membership
         self._recovery = recovery
         self._reports = reports
+        self._everywhere = everywhere
         #: children by name; some may be gone since they were looked at
         self._watched: dict[Incarnation, _Watched] = {}
         #: when each is looked at, the earliest first; what differs from its `due` stands for nothing
@@ -76,16 +80,17 @@ class Children:
         return child
 
     def _join(self, cluster: Cluster, message: ChildSays, now: float) -> ClientRecord | None:
-        run = self._reports.run_at(cluster, message.run)
-        if run is None and not self._recovery.awaits(cluster, message.run):
+        name = message.run
+        run = self._reports.run_at(cluster, name)
+        if run is None and not (self._recovery.awaits(cluster, name) or self._everywhere.is_asked(cluster, name)):
             self._dismiss(cluster.peer, message.child, "the task that this client is inside of is wanted no more")
             return None
         if run is not None:  # it has begun, for it speaks
-            self._reports.begun(cluster, message.run, message.index, now)
+            self._reports.begun(cluster, name, message.index, now)
             self._tasks.batch_of(run).times.nests = True
         watched = self._watched[message.child] = _Watched(now)
         self._look_by(now + LOOK_S, message.child, watched)
-        return self._membership.child_joined(message.child, Parent(cluster.peer, message.run, message.index))
+        return self._membership.child_joined(message.child, Parent(cluster.peer, name, message.index))
 
     def broke_rules(self, child: ClientRecord, reason: str) -> None:
         """A child is let out, and told why."""

@@ -13,44 +13,61 @@ from scaler.core.needs import Input, Outcome
 from scaler.core.outbox import Outbox
 from scaler.core.spans import Wait
 from scaler.core.tasks import TaskManager
-from scaler.ids import Incarnation, TaskId
+from scaler.ids import Range, TaskId
 from scaler.protocol import Failure, NeedInputs, Results
-from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, WORD_BYTES, ResultColumn
+from scaler.protocol.codec import decode_failure, encode_failure
+from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 from scaler.protocol.options import MAX_RANGES
-from scaler.ranges import joined
+from scaler.ranges import joined, members_within
 
 
 class Dependents:
-    """Moves tasks as those they need end; `ready` queues a range of them."""
+    """Moves tasks as those they need end.
 
-    def __init__(self, tasks: TaskManager, outbox: Outbox, ready: Callable[[Batch, int, int], None]) -> None:
+    `send` sends results to their client, `ready` queues a range of tasks, `tell_failed` tells of failed ranges.
+    """
+
+    def __init__(
+        self,
+        tasks: TaskManager,
+        outbox: Outbox,
+        send: Callable[[Results, tuple[Frame, ...]], None],
+        ready: Callable[[Batch, int, int], None],
+        tell_failed: Callable[[Batch, Iterable[tuple[int, int]], Failure], None],
+    ) -> None:
         self._tasks = tasks
         self._outbox = outbox
+        self._send = send
         self._ready = ready
+        self._tell_failed = tell_failed
         #: inputs that ended so in this turn, and whose users have not been told
         self._ended: deque[tuple[Input, Outcome]] = deque()
 
-    def depend(self, batch: Batch, dependencies: Dependencies) -> None:
-        """These tasks, which are queued, need others: they wait, unless all is there."""
-        inputs, batches = self._tasks.inputs, self._tasks.batches
-        fresh: list[int] = []
-        asked: list[TaskId] = []
-        for index, tasks in dependencies.items():
-            span = batch.spans.at(index)
-            if span is not None and span.state is State.QUEUED and index not in batch.needs:
-                asked += inputs.need(batch, index, tasks, batches)
-                fresh.append(index)
-        for lo, hi in joined((index, index + 1) for index in fresh):
-            for span in batch.spans.within(lo, hi):
-                self._tasks.advance(batch, span.lo, span.hi, Trigger.UNREADY, wait=Wait.INPUTS)
-        self._ask(batch.owner, asked)
-        self._look_at(batch, fresh)
+    # ---- who needs what
 
-    def _ask(self, owner: Incarnation, tasks: list[TaskId]) -> None:
-        for at in range(0, len(tasks), MAX_RANGES):
-            self._outbox.send(owner, NeedInputs(tuple(tasks[at : at + MAX_RANGES])))
+    def depend(self, batch: Batch, dependencies: Dependencies) -> None:
+        """Calls whose arguments have just come need others: those that are queued wait, unless all is there."""
+        inputs, batches = self._tasks.inputs, self._tasks.batches
+        asked = [task for index, tasks in dependencies.items() for task in inputs.need(batch, index, tasks, batches)]
+        for at in range(0, len(asked), MAX_RANGES):
+            self._outbox.send(batch.owner, NeedInputs(tuple(asked[at : at + MAX_RANGES])))
+        self._hold_back(batch, dependencies)
+
+    def queued(self, batch: Batch, lo: int, hi: int) -> None:
+        """Of [lo, hi), which was just queued, nothing may be placed that lacks what it needs."""
+        needs = batch.needs
+        self._hold_back(batch, [index for index in members_within(needs, lo, hi) if not needs[index].is_ready])
+
+    def _hold_back(self, batch: Batch, indices: Iterable[int]) -> None:
+        """Those of these tasks that are queued and lack something wait for it."""
+        needs = batch.needs
+        lacking = joined((index, index + 1) for index in indices if index in needs and not needs[index].is_ready)
+        for lo, hi in lacking:
+            for span in batch.spans.within(lo, hi):
+                if span.state is State.QUEUED:
+                    self._tasks.advance(batch, span.lo, span.hi, Trigger.UNREADY, wait=Wait.INPUTS)
+            self._look_at(batch, range(lo, hi))
 
     # ---- what others need has ended
 
@@ -60,22 +77,16 @@ class Dependents:
         if needed is not None:
             self._ended.append((needed, outcome))
 
-    def finished(self, batch: Batch, column: ResultColumn) -> None:
-        """These outcomes are on the way to their client."""
-        wanted = batch.wanted
-        few = len(wanted) < column.count
-        indices = [i for i in wanted if column.lo <= i < column.hi] if few else range(column.lo, column.hi)
-        for index in indices:
-            needed = wanted.get(index)
-            if needed is not None:
-                one = column.slice(index, index + 1)
-                self._ended.append((needed, Outcome(memoryview(one.statuses)[0], one.data)))
+    def finished(self, batch: Batch, column: ResultColumn, lo: int, hi: int, attempts: int) -> None:
+        """[lo, hi) of a column are the outcomes of these tasks, whenever their client has room for them."""
+        for index in members_within(batch.wanted, lo, hi):
+            self._ended.append((batch.wanted[index], Outcome(*column.one(index), attempts)))
 
     def failed(self, batch: Batch, ranges: Iterable[tuple[int, int]], failure: Failure) -> None:
         """These tasks ended without a result."""
         outcome = Outcome(FAILED, (encode_failure(failure),))
         for lo, hi in ranges:
-            for index in [i for i in batch.wanted if lo <= i < hi]:
+            for index in members_within(batch.wanted, lo, hi):
                 self._ended.append((batch.wanted[index], outcome))
 
     def tell(self) -> None:
@@ -97,34 +108,37 @@ class Dependents:
     def _look_at(self, batch: Batch, indices: Iterable[int]) -> None:
         """Queue those of the tasks that have all they need, and fail those that never will."""
         ready: list[tuple[int, int]] = []
+        failing: dict[int, tuple[Outcome, list[tuple[int, int]]]] = {}
         for index in indices:
             span = batch.spans.at(index)
             if span is None or span.wait is not Wait.INPUTS:
                 continue
             needed = batch.needs[index]
-            if needed.failure is not None:
-                self._fail(batch, index, needed.failure)
+            if (outcome := needed.failure) is not None:
+                failing.setdefault(id(outcome), (outcome, []))[1].append((index, index + 1))
             elif not needed.missing:
                 ready.append((index, index + 1))
         for lo, hi in joined(ready):
             for span in batch.spans.within(lo, hi):
                 self._ready(batch, span.lo, span.hi)
+        for outcome, singles in failing.values():
+            self._fail(batch, joined(singles), outcome)
 
-    def _fail(self, batch: Batch, index: int, outcome: Outcome) -> None:
-        """What a task needs has failed, and so has it, with the same error."""
-        self._tasks.advance(batch, index, index + 1, Trigger.DEP_FAILED)
-        size = outcome.size_bytes
-        column = ResultColumn(
-            lo=index,
-            count=1,
-            base=0,
-            statuses=bytes((outcome.status,)),
-            run_us=bytes(4),
-            ends=size.to_bytes(WORD_BYTES, "little"),
-            costs=b"",
-            data=outcome.data,
-        )
-        self._outbox.send(batch.owner, Results(batch.id, index, index + 1, 0), column.frames())
-        needed = batch.wanted.get(index)
-        if needed is not None:
-            self._ended.append((needed, outcome))
+    def _fail(self, batch: Batch, ranges: tuple[Range, ...], outcome: Outcome) -> None:
+        """What these tasks need has failed, and so have they, with the same error."""
+        for lo, hi in ranges:
+            for span in batch.spans.within(lo, hi):
+                self._tasks.advance(batch, span.lo, span.hi, Trigger.DEP_FAILED)
+        if outcome.status == FAILED:
+            self._tell_failed(batch, ranges, decode_failure(b"".join(outcome.data)))
+            return
+        longest = max(hi - lo for lo, hi in ranges)
+        most = max(1, min(longest, MAX_FRAME_BYTES // max(1, outcome.size_bytes)))
+        column = outcome.column(most)  # all that is told shares its bytes
+        for lo, hi in ranges:
+            for first in range(lo, hi, most):
+                last = min(hi, first + most)
+                answer = Results(batch.id, first, last, 0, attempts=outcome.attempts)
+                self._send(answer, column.slice(0, last - first).frames())
+            for index in members_within(batch.wanted, lo, hi):
+                self._ended.append((batch.wanted[index], outcome))

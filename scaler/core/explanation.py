@@ -2,6 +2,7 @@
 
 from scaler.core.batches import Batch
 from scaler.core.lifecycle import State
+from scaler.core.queue import ClassKey
 from scaler.core.spans import Span, Wait
 from scaler.core.tasks import TaskManager
 from scaler.core.workers import WorkerManager
@@ -11,6 +12,7 @@ _WAITS = {
     Wait.FUNCTION: "its function is on the way from its client",
     Wait.BACKOFF: "it failed and waits before its next attempt",
     Wait.INPUTS: "it waits for {count} tasks among its arguments",
+    Wait.WORKERS: "every worker runs it once",
 }
 _STANDS = {
     State.HELD: "the scheduler was restarted and waits for a cluster that may have it",
@@ -34,18 +36,35 @@ def explanation(tasks: TaskManager, workers: WorkerManager, batch: Batch | None,
         needed = batch.needs.get(index)
         return _WAITS[span.wait].format(count=needed.missing if needed is not None else 0)
     if span.state is State.QUEUED:
-        return _queued(tasks, workers, batch, span, now)
+        return _queued(tasks, workers, batch, span, index, now)
     cluster = workers.clusters.get(span.run.peer) if span.run is not None else None
     return _STANDS[span.state].format(place=cluster.name if cluster is not None else "?")
 
 
-def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span, now: float) -> str:
+def nobody_offers(key: ClassKey, least_s: float) -> str:
+    """What no connected worker offers: what tasks of a class want, which run that long at least."""
+    wanted = [f"tag {key.tag!r}"] if key.tag is not None else []
+    wanted += [f"{name}={amount:g}" for name, amount in key.resources]
+    wanted += [f"{least_s:.0f} s of walltime"] if least_s else []
+    return f"no connected worker offers {', '.join(wanted)}"
+
+
+def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span, index: int, now: float) -> str:
     if not workers.clusters:
         return "no worker is connected"
-    key, least_s = batch.lane_of(span.counts).key, span.counts.least_s
+    key = batch.lane_of(span.counts).key
     if not workers.is_offered(key, now):
-        wanted = [f"tag {key.tag!r}"] if key.tag is not None else []
-        wanted += [f"{name}={amount:g}" for name, amount in key.resources]
-        wanted += [f"{least_s:.0f} s of walltime"] if least_s else []
-        return f"no connected worker offers {', '.join(wanted)}"
-    return f"{tasks.queue.tasks} tasks wait for a free slot, this one among them"
+        return nobody_offers(key, span.counts.least_s)
+    ahead = _ahead(tasks, batch, index)
+    return f"{ahead:,} task{'' if ahead == 1 else 's'} ahead"
+
+
+def _ahead(tasks: TaskManager, batch: Batch, index: int) -> int:
+    """How many queued tasks are more urgent, or as urgent and older; clients of one priority take turns besides."""
+    ahead = 0
+    for other in tasks.by_serial.values():
+        is_before = (-other.options.priority, other.serial) < (-batch.options.priority, batch.serial)
+        if is_before:
+            ahead += sum(lane.tasks for lane in other.lanes())
+    queued = (span for span in batch.spans.within(0, index) if span.state is State.QUEUED)
+    return ahead + sum(span.hi - span.lo for span in queued)

@@ -68,6 +68,14 @@ class Flow:
         if way.kept or way.room_bytes < self._half_bytes:
             self._await(peer, way)
 
+    def may_send(self, peer: Incarnation) -> bool:
+        """Whether a client has room for what comes from no run; if not, its link is waited for."""
+        client = self._clients.clients.get(peer)
+        if client is None or client.way.room_bytes > 0:
+            return True
+        self._await(peer, client.way)
+        return False
+
     def keep(self, batch: Batch, message: SpanResult, frames: tuple[Frame, ...]) -> None:
         """There is no room for what has come: its cluster has it, and is asked for it later."""
         way = self._clients.clients[batch.owner].way

@@ -6,11 +6,12 @@ A task that is needed is noted in its batch by index, so that batches nobody nee
 from collections.abc import Iterable, Iterator, Mapping
 
 from scaler.core.batches import Batch
-from scaler.core.lifecycle import ENDED
+from scaler.core.lifecycle import ENDED, OVER, State
 from scaler.core.needs import Input, Needed
 from scaler.ids import BatchId, TaskId
-from scaler.protocol.columns import Frame
+from scaler.protocol.columns import WORD_BYTES, Frame
 from scaler.protocol.inputs import input_frames
+from scaler.ranges import members_within
 
 #: so many tasks with inputs go to a cluster together, unless one alone needs more bytes
 MAX_TASKS = 256
@@ -47,11 +48,9 @@ class InputManager:
         batch.needs[index] = Needed(inputs)
 
     def release(self, batch: Batch, lo: int, hi: int) -> None:
-        """Tasks [lo, hi) have ended: what they needed may go."""
-        needs = batch.needs
-        for index in [index for index in needs if lo <= index < hi] if len(needs) < hi - lo else range(lo, hi):
-            needed = needs.pop(index, None)
-            for known in needed.inputs if needed is not None else ():
+        """Tasks [lo, hi) have ended, or will without running again: what they needed may go."""
+        for index in members_within(batch.needs, lo, hi):
+            for known in batch.needs.pop(index).inputs:
                 known.users.pop((batch.serial, index), None)
                 if not known.users:
                     self._by_task.pop(known.task, None)
@@ -64,7 +63,8 @@ class InputManager:
             for index, needed in batch.needs.items():
                 span = batch.spans.at(index)
                 assert span is not None, (batch.id, index)
-                assert span.state not in ENDED, (batch.id, index)
+                assert span.state not in OVER, (batch.id, index)
+                assert needed.is_ready or span.state is not State.QUEUED, (batch.id, index)
                 assert needed.missing == sum(one.outcome is None for one in set(needed.inputs)), (batch.id, index)
                 for one in needed.inputs:
                     users.setdefault(one.task, set()).add((batch.serial, index))
@@ -80,19 +80,18 @@ def _is_coming(batch: Batch, index: int) -> bool:
 
 def sendable(batch: Batch, lo: int, hi: int) -> tuple[int, tuple[Frame, ...]]:
     """How many of the queued tasks [lo, hi) may go to a cluster together, as their end, and what they need."""
-    values: dict[TaskId, int] = {}
-    data: list[tuple[Frame, ...]] = []
+    positions: dict[TaskId, int] = {}
+    values: list[tuple[Frame, ...]] = []
     needs: list[list[int]] = []
     size = 0
     for index in range(lo, min(hi, lo + MAX_TASKS)):
         needed = batch.needs.get(index)
-        outcomes = [(one.task, one.outcome) for one in needed.inputs if one.outcome] if needed is not None else []
-        more = sum(outcome.size_bytes for task, outcome in outcomes if task not in values)
-        if needs and size + more > MAX_BYTES:
+        outcomes = [(one.task, one.value) for one in needed.inputs] if needed is not None else []
+        size += sum(WORD_BYTES if task in positions else WORD_BYTES + value.size_bytes for task, value in outcomes)
+        if needs and size > MAX_BYTES:
             break
-        size += more
-        for task, outcome in outcomes:
-            if values.setdefault(task, len(data)) == len(data):
-                data.append(outcome.data)
-        needs.append([values[task] for task, _ in outcomes])
-    return lo + len(needs), input_frames(needs, data) if data else ()
+        for task, value in outcomes:
+            if positions.setdefault(task, len(values)) == len(values):
+                values.append(value.data)
+        needs.append([positions[task] for task, _ in outcomes])
+    return lo + len(needs), input_frames(needs, values) if values else ()

@@ -53,6 +53,8 @@ AT_REST = frozenset((State.WAITING, State.HELD, State.QUEUED))
 LIVE = frozenset((State.ASSIGNED, State.RETRACTING, State.RUNNING, State.CANCELLING))
 #: These end with the acknowledgement of the ledger.
 ENDED = frozenset((State.DONE, State.FAILED, State.CANCELLED))
+#: These do not run again.
+OVER = ENDED | {State.CANCELLING}
 
 
 def _to(*states: State) -> frozenset[State]:

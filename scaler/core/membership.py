@@ -2,6 +2,7 @@
 
 from scaler.core.batches import Batch
 from scaler.core.clients import ClientManager, ClientRecord, Parent
+from scaler.core.everywhere import Everywhere
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
 from scaler.core.recovery import Recovery
@@ -14,7 +15,7 @@ from scaler.protocol import ClusterReady, KnownTags, ToClient, Watched, WorkersR
 class Membership:
     """Lets peers in and out; tells clients which tags there are and whether anybody can take tasks."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes, recovery: Recovery) -> None:
+    def __init__(self, managers: Managers, outcomes: Outcomes, recovery: Recovery, everywhere: Everywhere) -> None:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._clients: ClientManager = managers.clients
@@ -22,6 +23,7 @@ class Membership:
         self._outbox = managers.outbox
         self._outcomes = outcomes
         self._recovery = recovery
+        self._everywhere = everywhere
         self._is_watched = False
         #: what clients were told last
         self._is_ready = False
@@ -98,6 +100,7 @@ class Membership:
                 self._outcomes.release_run(run, charge=not said_goodbye)
         self._recovery.cluster_lost(cluster, [one for one in batches.values() if one.serial in self._tasks.by_serial])
         self._workers.leave(cluster)
+        self._everywhere.cluster_left(cluster)
         level = "info" if said_goodbye else "warning"
         fields = (("cluster", cluster.name), ("reason", reason), ("unfinished", unfinished))
         self._outbox.note(level, "a worker cluster is gone", *fields)

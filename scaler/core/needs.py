@@ -1,9 +1,10 @@
 """What tasks need of others, and what became of these: the records that batches keep; see `core.inputs`."""
 
+from array import array
 from typing import NamedTuple
 
 from scaler.ids import TaskId
-from scaler.protocol.columns import VALUE, Frame
+from scaler.protocol.columns import VALUE, Frame, ResultColumn
 
 
 class Outcome(NamedTuple):
@@ -11,11 +12,26 @@ class Outcome(NamedTuple):
 
     status: int
     data: tuple[Frame, ...]
+    attempts: int = 1
 
     @property
     def size_bytes(self) -> int:
         """How large the value is."""
         return sum(map(len, self.data))
+
+    def column(self, count: int) -> ResultColumn:
+        """The same as the outcome of so many tasks, from index 0 on; of several only where all of it fits a frame."""
+        size = self.size_bytes
+        return ResultColumn(
+            lo=0,
+            count=count,
+            base=0,
+            statuses=bytes((self.status,)) * count,
+            run_us=bytes(4 * count),
+            ends=array("Q", (size * number for number in range(1, count + 1))).tobytes(),
+            costs=b"",
+            data=self.data if count == 1 else (b"".join(self.data) * count,),
+        )
 
 
 class Input:
@@ -31,6 +47,13 @@ class Input:
         #: `Batch.wanted` of its batch
         self.noted_in = noted_in
         noted_in[task.index] = self
+
+    @property
+    def value(self) -> Outcome:
+        """What became of it, where all are known to have a value."""
+        if self.outcome is None:
+            raise LookupError(f"task {self.task} has no value yet")
+        return self.outcome
 
 
 class Needed:
@@ -54,6 +77,11 @@ class Needed:
         """One of them has ended."""
         self.missing -= 1
         self._note(outcome)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all of them have a value."""
+        return not self.missing and self.failure is None
 
     def _note(self, outcome: Outcome) -> None:
         if outcome.status != VALUE and self.failure is None:

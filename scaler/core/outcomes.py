@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from scaler.core.batches import Batch
 from scaler.core.dependents import Dependents
+from scaler.core.flow import Flow
 from scaler.core.lifecycle import AT_REST, ENDED, State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outbox import cut
@@ -22,12 +23,12 @@ _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
 class Outcomes:
     """The moves that end tasks or give them back, each with its consequences."""
 
-    def __init__(self, managers: Managers) -> None:
+    def __init__(self, managers: Managers, flow: Flow) -> None:
         self._tasks = managers.tasks
         self._clients = managers.clients
         self._functions = managers.functions
         self._outbox = managers.outbox
-        self.dependents = Dependents(managers.tasks, managers.outbox, self.ready)
+        self.dependents = Dependents(managers.tasks, managers.outbox, flow.send, self.ready, self.tell_failed)
 
     # ---- ends
 
@@ -173,10 +174,12 @@ class Outcomes:
             self._tasks.settle_run(run)
 
     def adopt(self, batch: Batch, lo: int, hi: int) -> None:
-        """Of what was just queued of [lo, hi), a cluster that has it already keeps it."""
+        """Of what was just queued of [lo, hi), a cluster that has it already keeps it; what lacks inputs waits."""
         for run in list(batch.rivals):
             for part in run.claims.within(lo, hi):
                 for span in batch.spans.within(*part):
                     if span.state is State.QUEUED:
                         self._tasks.advance(batch, span.lo, span.hi, Trigger.CLAIM, to=State.RUNNING, run=run)
                         self.void_claims(batch, run, span.lo, span.hi)
+        if batch.needs:
+            self.dependents.queued(batch, lo, hi)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 
 from scaler.core.batches import Batch
+from scaler.core.everywhere import Everywhere
 from scaler.core.inputs import sendable
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
@@ -18,7 +19,8 @@ from scaler.protocol.columns import Frame
 class Placement:
     """Gives queued tasks to clusters with room."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes) -> None:
+    def __init__(self, managers: Managers, outcomes: Outcomes, everywhere: Everywhere) -> None:
+        self._everywhere = everywhere
         self._config = managers.config
         self._tasks = managers.tasks
         self._queue = managers.tasks.queue
@@ -99,7 +101,7 @@ class Placement:
             count = self._allowance(cluster, known, lane, shares[known], now)
             if count > 0:
                 before = known.tasks
-                self._give(cluster, known, lane, -(-count // sharers))
+                self._give(cluster, known, lane, -(-count // sharers), now)
                 shares[known] -= before - known.tasks
             else:
                 passed.add(known)
@@ -167,7 +169,7 @@ class Placement:
 
     # ---- giving
 
-    def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int) -> None:
+    def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int, now: float) -> None:
         """Send the first tasks of a lane, one slice of one chunk, or ask their client for what is missing."""
         batch = self._tasks.by_serial[lane.serial]
         span = batch.spans.at(lane.first)
@@ -179,15 +181,17 @@ class Placement:
             return
         lo, hi = span.lo, min(span.hi, span.lo + count)
         load = cluster.load
-        inputs: tuple[Frame, ...] = ()
-        if batch.needs:
-            hi, inputs = sendable(batch, lo, hi)
         column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
         if column is None:
             self._ask_arguments(batch, span)
             return
-        if inputs and column.hi < hi:
-            _, inputs = sendable(batch, lo, column.hi)
+        if batch.options.everywhere:
+            self._everywhere.begin(batch, column.slice(lo, lo + 1), frames, now)
+            return
+        inputs: tuple[Frame, ...] = ()
+        if batch.needs:
+            hi, inputs = sendable(batch, lo, column.hi)
+            column = column.slice(lo, hi)
         if cluster.is_new_function(batch.function):
             size_bytes = sum(len(frame) for frame in frames)
             self._outbox.send(cluster.peer, DefineFunction(batch.function, size_bytes), frames)

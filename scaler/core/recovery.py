@@ -234,7 +234,7 @@ class Recovery:
     def _claim(self, cluster: Cluster, batch: Batch, held: Held) -> None:
         """Adopt what stands nowhere else; of the rest the first result wins, or the claimer is told to stop."""
         ranges = _ranges_of(held)
-        if not ranges:
+        if not ranges or batch.options.everywhere:  # what one cluster has of a call on every worker is not all of it
             self._outbox.send(cluster.peer, Forget(held.run))
             return
         run = self._tasks.known_run(held.run, batch, ranges[0].lo, ranges[-1].hi, cluster.load)

@@ -7,12 +7,12 @@ that does not fit what was said before, is the peer's fault and raises `Protocol
 from scaler.core.batches import Batch
 from scaler.core.chunks import check_offsets
 from scaler.core.clients import ClientRecord
-from scaler.core.explanation import explanation
+from scaler.core.explanation import explanation, nobody_offers
 from scaler.core.managers import Managers
 from scaler.core.needs import Outcome
 from scaler.core.outcomes import Outcomes
 from scaler.core.placement import Placement
-from scaler.core.spans import Wait
+from scaler.core.spans import NO_COUNTS, Wait
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import BatchId, FunctionId, function_id
@@ -30,13 +30,15 @@ from scaler.protocol import (
     NeedFunction,
     OpenBatch,
     Taken,
+    TasksWait,
 )
 from scaler.protocol.codec import decode_failure
-from scaler.protocol.columns import FAILED, REFERENCE, STATUSES, ArgumentColumn, Frame
+from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, STATUSES, ArgumentColumn, Frame
 from scaler.protocol.connection import LONGEST_TEXT
-from scaler.protocol.inputs import Dependencies, read_dependencies
-from scaler.protocol.options import MAX_INDEX
-from scaler.resources import MOST_AMOUNT
+from scaler.protocol.inputs import Dependencies, read_dependencies, split_off
+from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX
+from scaler.ranges import members_within
+from scaler.resources import MOST_AMOUNT, unknown_tag
 
 
 class Requests:
@@ -89,8 +91,8 @@ class Requests:
 
     # ---- batches
 
-    def open(self, client: ClientRecord, message: OpenBatch) -> None:
-        """A new batch; one whose tag no worker ever had is refused as its calls come."""
+    def open(self, client: ClientRecord, message: OpenBatch, now: float) -> None:
+        """A new batch; one whose tag no worker ever had is refused as its calls come, others may have to wait."""
         name, options = message.batch, message.options
         if name.owner != client.peer or name in self._tasks.batches:
             raise ProtocolError(f"batch {name} is opened twice or by another")
@@ -101,6 +103,14 @@ class Requests:
         known = self._workers.known_tags
         if options.tag is not None and known is not None and options.tag not in known:
             batch.known_tags = known
+        elif self._workers.slots and (options.tag is not None or options.resources):
+            self._tell_unserved(batch, now)
+
+    def _tell_unserved(self, batch: Batch, now: float) -> None:
+        """Tell a client at once if no connected cluster could take what it is about to submit: it waits aside."""
+        key = batch.lane_of(NO_COUNTS).key
+        if key in self._tasks.queue.aside or not self._workers.is_offered(key, now):
+            self._outbox.send(batch.owner, TasksWait(batch.id, nobody_offers(key, 0.0)[:LONGEST_TEXT]))
 
     def append(self, client: ClientRecord, message: AppendTasks, frames: tuple[Frame, ...]) -> None:
         """The next calls of a batch, or calls whose arguments were asked for again."""
@@ -123,9 +133,7 @@ class Requests:
             self._outcomes.dependents.depend(batch, dependencies)
 
     def _refuse_tag(self, batch: Batch, lo: int, hi: int) -> None:
-        tags = batch.known_tags or ()
-        known = ", ".join([*map(repr, tags[:_TAGS_SHOWN]), *["…"][: len(tags) > _TAGS_SHOWN]]) or "none"
-        text = f"no worker has, or ever had, the tag {batch.options.tag!r}; known tags: {known}"
+        text = unknown_tag(batch.options.tag or "", batch.known_tags or ())
         self._outcomes.refuse(batch, lo, hi, Failure(Cause.UNKNOWN_TAG, text[:LONGEST_TEXT], attempts=0))
 
     def _supply(self, batch: Batch, column: ArgumentColumn, dependencies: Dependencies) -> None:
@@ -135,17 +143,20 @@ class Requests:
                 for lo, hi in batch.store.missing(span.lo, span.hi):
                     batch.store.add(column.slice(lo, hi))
                 self._outcomes.ready(batch, span.lo, span.hi)
-        if dependencies:
-            self._outcomes.dependents.depend(batch, dependencies)
+                needed = {index: dependencies[index] for index in members_within(dependencies, span.lo, span.hi)}
+                if needed:
+                    self._outcomes.dependents.depend(batch, needed)
 
     def input_known(self, client: ClientRecord, message: InputKnown, frames: tuple[Frame, ...]) -> None:
         """What became of a task that others need, as its client had it."""
-        status = message.status
-        if message.task.batch.owner != client.peer or status not in STATUSES or status == REFERENCE:
-            raise ProtocolError(f"the outcome of task {message.task} is not this peer's to tell")
+        task, status = message.task, message.status
+        if task.batch.owner != client.peer or status not in STATUSES or status == REFERENCE:
+            raise ProtocolError(f"the outcome of task {task} is not this peer's to tell")
+        if not frames or any(len(frame) > MAX_FRAME_BYTES for frame in frames):
+            raise ProtocolError(f"the outcome of task {task} came in {len(frames)} frames, or in one that is too large")
         if status == FAILED:
             decode_failure(b"".join(frames))
-        self._outcomes.dependents.known(message.task, Outcome(status, frames))
+        self._outcomes.dependents.known(task, Outcome(status, frames, message.attempts))
 
     def close(self, client: ClientRecord, message: CloseBatch) -> None:
         """No call follows."""
@@ -193,24 +204,20 @@ def _split(
     """The frames of the calls, and what those behind them say of which task needs which others."""
     if not message.dependency_frames:
         return frames, {}
-    at = max(0, len(frames) - message.dependency_frames)
-    dependencies = read_dependencies(message.lo, message.count, frames[at:])
+    frames, behind = split_off(frames, message.dependency_frames)
+    dependencies = read_dependencies(message.lo, message.count, behind)
     if any(task.batch.owner != client.peer for tasks in dependencies.values() for task in tasks):
         raise ProtocolError("a task depends on one of another client")
-    return frames[:at], dependencies
+    return frames, dependencies
 
 
 def check_served(client: ClientRecord, options: BatchOptions) -> None:
     """Refuse options that no part of this scheduler honours, or not for this client: better told than ignored."""
-    for name, value in (("everywhere", options.everywhere), ("durable", options.durable)):
+    for name, value in (("durable", options.durable), ("everywhere", options.everywhere and client.parent)):
         if value:
             raise ProtocolError(f"the option {name} is not served by this version")
     if client.parent is None and (options.parent or options.depth or options.root):
         raise ProtocolError("only a client inside a task can say what its tasks are nested in")
     for name, amount in options.resources:
-        if not _LEAST_AMOUNT <= amount <= MOST_AMOUNT:
+        if not LEAST_AMOUNT <= amount <= MOST_AMOUNT:
             raise ProtocolError(f"{amount} of resource {name!r} is nothing to count with")
-
-
-_LEAST_AMOUNT = 1e-6
-_TAGS_SHOWN = 32

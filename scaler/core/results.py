@@ -17,7 +17,7 @@ from scaler.core.spans import Counts, Span, Wait
 from scaler.core.timers import Began
 from scaler.core.workers import WALLTIME_FACTOR, Cluster
 from scaler.errors import ProtocolError
-from scaler.ids import RunId
+from scaler.ids import RunId, TaskId
 from scaler.protocol import (
     Cause,
     Confirmed,
@@ -40,7 +40,11 @@ BEGAN_AFTER_S = 0.1
 BARRED_S = 0.1
 #: No back-off is longer.
 MAX_DELAY_S = 60.0
+#: Up to so much of a back-off is left away, by a number made of the task's name, so that what failed together does not
+#: come back together.
+JITTER = 0.25
 _BARS_KEPT = 64
+_WORD = (1 << 64) - 1
 _NOT_BEGUN = (State.ASSIGNED, State.RETRACTING)
 _HAD_BEGUN = (ReturnReason.EXPIRED, ReturnReason.BYSTANDER)
 _CHARGED = (Cause.DIED, Cause.MEMORY)
@@ -58,6 +62,15 @@ def check_outcomes(column: ResultColumn) -> None:
             decode_failure(b"".join(column.slice(index, index + 1).data))
         elif status not in STATUSES:
             raise ProtocolError(f"result {index} has the status {status}")
+
+
+def back_off_s(delay_s: float, again: int, task: TaskId) -> float:
+    """The pause before a task runs again that has raised `again` times before: doubled each time, jittered."""
+    (owner, n), index = task
+    mixed = (owner + n * 0x9E3779B97F4A7C15 + index * 0xBF58476D1CE4E5B9 + again * 0x94D049BB133111EB) & _WORD
+    mixed = ((mixed ^ mixed >> 31) * 0xD6E8FEB86659FD93) & _WORD
+    left_away = JITTER * ((mixed >> 32) / (1 << 32))
+    return min(MAX_DELAY_S, delay_s * 2.0 ** min(again, 32)) * (1 - left_away)
 
 
 class _Piece:
@@ -120,9 +133,8 @@ class Reports:
             self._take_in(piece, now)
             for first, last, attempts in piece.forward:
                 part = column.slice(first, last)
-                self._flow.send(Results(batch.id, first, last, part.base, message.place, attempts), part.frames())
-                if batch.wanted:
-                    self._outcomes.dependents.finished(batch, part)
+                answer = Results(batch.id, first, last, part.base, message.place, attempts, cluster.host)
+                self._flow.send(answer, part.frames())
             if piece.is_kept:
                 self._flow.keep(batch, message, frames)
             self._outcomes.settle(batch)
@@ -179,8 +191,8 @@ class Reports:
             piece.is_kept = True
             if span.state is not State.KEPT:
                 self._tasks.advance(piece.batch, lo, hi, Trigger.KEEP, run=piece.run)
-                if piece.batch.wanted:  # who needs it does not wait for a client that does not read
-                    self._outcomes.dependents.finished(piece.batch, piece.column.slice(lo, hi))
+        if piece.batch.wanted:
+            self._outcomes.dependents.finished(piece.batch, piece.column, lo, hi, span.counts.began + 1)
         if piece.batch.rivals:
             self._outcomes.beat_rivals(piece.batch, lo, hi, piece.run)
 
@@ -213,14 +225,15 @@ class Reports:
             return None
         if status == RAISED_RETRYABLE:
             again, charged = counts.raised, counts._replace(raised=counts.raised + 1)
+            delay_s = back_off_s(options.retry_delay_s, again, TaskId(piece.batch.id, index))
         elif status == FAILED and decode_failure(b"".join(column.slice(index, index + 1).data)).cause in _CHARGED:
             again, charged = counts.died, counts._replace(died=counts.died + 1)
+            delay_s = 0.0
         else:
             return None
         if again >= options.retries:
             return None
-        charged = charged._replace(began=counts.began + 1, tried=(*counts.tried, piece.run.id))
-        return charged, min(MAX_DELAY_S, options.retry_delay_s * 2.0 ** min(again, 32))
+        return charged._replace(began=counts.began + 1, tried=(*counts.tried, piece.run.id)), delay_s
 
     def _end_claimed(self, piece: _Piece, span: Span, bad: list[int], now: float) -> int:
         """A run finished tasks whose span stands elsewhere; the first result wins. Returns how many were wanted."""

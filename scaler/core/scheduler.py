@@ -23,6 +23,7 @@ from scaler.core.events import (
     StopAsked,
     WatchersChanged,
 )
+from scaler.core.everywhere import Everywhere
 from scaler.core.flow import Flow
 from scaler.core.functions import FunctionTable
 from scaler.core.managers import Managers
@@ -91,6 +92,9 @@ _About = (
 )
 
 
+_PROTECTED = "this scheduler is protected: only its operator may stop it, or any client if it runs with --no-protected"
+
+
 class SchedulerCore:
     """One scheduler; the shell feeds it and performs what it asks for."""
 
@@ -104,15 +108,16 @@ class SchedulerCore:
             FunctionTable(config.idle_function_bytes),
             ObjectManager(),
         )
-        self._outcomes = outcomes = Outcomes(managers)
         self._flow = flow = Flow(managers)
+        self._outcomes = outcomes = Outcomes(managers, flow)
         self._reports = reports = Reports(managers, outcomes, flow)
-        self._placement = placement = Placement(managers, outcomes)
+        self._everywhere = everywhere = Everywhere(managers, outcomes, flow)
+        self._placement = placement = Placement(managers, outcomes, everywhere)
         self._retraction = retraction = Retraction(managers)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
         self._requests = Requests(managers, outcomes, placement)
-        self._membership = membership = Membership(managers, outcomes, recovery)
-        self._children = Children(managers, membership, recovery, reports)
+        self._membership = membership = Membership(managers, outcomes, recovery, everywhere)
+        self._children = Children(managers, membership, recovery, reports, everywhere)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
         """What happened since, in order; what to do about it, in order."""
@@ -129,6 +134,7 @@ class SchedulerCore:
         """Every invariant, the slow way."""
         check_all(self.managers)
         self._recovery.check()
+        self._everywhere.check()
         self._children.check()
 
     # ---- events
@@ -178,7 +184,7 @@ class SchedulerCore:
             case Taken():
                 requests.taken(client, message)
             case OpenBatch():
-                requests.open(client, message)
+                requests.open(client, message, now)
             case CloseBatch():
                 requests.close(client, message)
             case InputKnown():
@@ -204,12 +210,14 @@ class SchedulerCore:
         reports = self._reports
         match message:
             case SpanResult():
-                if not self._recovery.keeps(cluster, message, frames):
+                if self._everywhere.keeps(cluster, message, frames):
+                    reports.running(cluster, message.running, now)
+                elif not self._recovery.keeps(cluster, message, frames):
                     reports.finished(cluster, message, frames, now)
             case Running():
                 reports.running(cluster, message.running, now)
             case Returned():
-                if not self._recovery.keeps(cluster, message):
+                if not self._everywhere.keeps(cluster, message) and not self._recovery.keeps(cluster, message):
                     reports.returned(cluster, message, now)
             case RetractAnswered():
                 reports.retract_answered(cluster, message)
@@ -278,7 +286,7 @@ class SchedulerCore:
             outbox.send(client.peer, ShutdownAnswer("a task may not stop the scheduler that has it run"))
             return
         if self.config.is_protected and client.role != "operator":
-            outbox.send(client.peer, ShutdownAnswer("this scheduler is protected: only its operator may stop it"))
+            outbox.send(client.peer, ShutdownAnswer(_PROTECTED))
             return
         outbox.send(client.peer, ShutdownAnswer())
         for peer in self.managers.workers.clusters:
@@ -298,6 +306,7 @@ class SchedulerCore:
         self._recovery.release(now)
         self._end_backoffs(now)
         self._outcomes.dependents.tell()
+        self._everywhere.tick()
         self._placement.place(now)
         self._retraction.balance(now)
         self._flow.tick(now)

@@ -66,6 +66,7 @@ class Wait(enum.Enum):
     FUNCTION = "function"  #: its client was asked for it
     BACKOFF = "backoff"  #: the pause before its next attempt
     INPUTS = "inputs"  #: tasks and objects it depends on
+    WORKERS = "workers"  #: every worker makes this call
 
 
 class Span(Struct):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from scaler.core.batches import Batch
 from scaler.core.inputs import InputManager
-from scaler.core.lifecycle import AT_REST, ENDED, LIVE, State, Trigger, target
+from scaler.core.lifecycle import AT_REST, ENDED, LIVE, OVER, State, Trigger, target
 from scaler.core.queue import Queue
 from scaler.core.runs import Load, Run
 from scaler.core.runtimes import RunTimeTable
@@ -97,8 +97,12 @@ class TaskManager:
 
     def new_run(self, batch: Batch, lo: int, hi: int, load: Load, size_bytes: int) -> Run:
         """The next sending of this epoch; `advance` with PLACE puts tasks into it."""
+        return self.known_run(self.name_run(), batch, lo, hi, load, size_bytes)
+
+    def name_run(self) -> RunId:
+        """The name of the next sending."""
         self._runs_named += 1
-        return self.known_run(RunId(self._epoch, self._runs_named), batch, lo, hi, load, size_bytes)
+        return RunId(self._epoch, self._runs_named)
 
     def known_run(self, name: RunId, batch: Batch, lo: int, hi: int, load: Load, size_bytes: int = 0) -> Run:
         """A sending that has a name already: an earlier epoch's, or one that comes back."""
@@ -155,10 +159,10 @@ class TaskManager:
         self.moved[before, trigger] = self.moved.get((before, trigger), 0) + count
         if after in ENDED and before not in ENDED:
             batch.store.release(lo, hi)
-            if batch.needs:
-                self.inputs.release(batch, lo, hi)
         elif before in ENDED and after not in ENDED:
             batch.store.retain(lo, hi)
+        if batch.needs and after in OVER:
+            self.inputs.release(batch, lo, hi)
         if self.watched is not None:
             peer = run.peer if run is not None else old.run.peer if old.run is not None else 0
             self.watched.append((batch.id.owner, batch.id.n, lo, hi, before.value, after.value, peer))

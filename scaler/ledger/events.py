@@ -1,5 +1,7 @@
 """What the client's ledger is told and what it asks for."""
 
+from typing import NamedTuple
+
 from msgspec import Struct
 
 from scaler.ids import BatchId, Epoch, FunctionId, Range, TaskId
@@ -7,8 +9,13 @@ from scaler.protocol import BatchOptions, Failure, FromClient, ToClient
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 
-#: status and bytes of what became of a task
-KnownOutcome = tuple[int, tuple[Frame, ...]]
+
+class KnownOutcome(NamedTuple):
+    """What became of a task: status and bytes, of the last of so many attempts."""
+
+    status: int
+    frames: tuple[Frame, ...]
+    attempts: int = 1
 
 
 class LinkUp(Struct, frozen=True):
@@ -81,6 +88,12 @@ class ShutdownAsked(Struct, frozen=True):
     """The caller wants the scheduler to stop."""
 
 
+class ExplainAsked(Struct, frozen=True):
+    """The caller wants to know why a task does not run yet."""
+
+    task: TaskId
+
+
 Event = (
     LinkUp
     | LinkDown
@@ -93,6 +106,7 @@ Event = (
     | ClearAsked
     | Leaving
     | ShutdownAsked
+    | ExplainAsked
 )
 
 
@@ -103,13 +117,34 @@ class Say(Struct, frozen=True):
     frames: tuple[Frame, ...] = ()
 
 
+class Again(Struct, frozen=True):
+    """All it takes to submit failed tasks anew; `columns` have the calls of all of them, in order, among others."""
+
+    function: FunctionId
+    frames: tuple[Frame, ...]
+    options: BatchOptions
+    columns: tuple[ArgumentColumn, ...]
+
+    def only(self, index: int) -> "Again":
+        """The same for one of them, which keeps the bytes of no other alive."""
+        column = next(column for column in self.columns if column.lo <= index < column.hi).slice(index, index + 1)
+        if len(column.data) == 1:
+            column = ArgumentColumn(index, 1, bytes(column.offsets), (bytes(column.data[0]),))
+        return Again(self.function, self.frames, self.options, (column,))
+
+
 class Resolve(Struct, frozen=True):
-    """These tasks are done: each index is resolved exactly once, by this or by `Reject`."""
+    """These tasks are done: each index is resolved exactly once, by this or by `Reject`.
+
+    `again` is there if any of them failed.
+    """
 
     batch: BatchId
     column: ResultColumn
     place: str
     attempts: int
+    host: str = ""
+    again: Again | None = None
 
 
 class Reject(Struct, frozen=True):
@@ -118,6 +153,7 @@ class Reject(Struct, frozen=True):
     batch: BatchId
     ranges: tuple[Range, ...]
     failure: Failure
+    again: Again | None = None
 
 
 class Began(Struct, frozen=True):

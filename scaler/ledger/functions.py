@@ -60,6 +60,10 @@ class FunctionShelf:
         """Whether the present scheduler has it."""
         return self._functions[function].is_defined
 
+    def frames(self, function: FunctionId) -> tuple[Frame, ...]:
+        """The bytes of one that is known."""
+        return self._functions[function].frames
+
     def define(self, function: FunctionId) -> tuple[tuple[Frame, ...], int]:
         """Its frames and their size, to be sent now."""
         known = self._functions[function]

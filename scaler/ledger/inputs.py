@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from scaler.ids import TaskId
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import KnownOutcome
-from scaler.protocol.columns import Frame, ResultColumn
+from scaler.protocol.columns import ResultColumn
+from scaler.ranges import members_within
 
 
 class LedgerInput:
@@ -19,7 +20,7 @@ class LedgerInput:
     def __init__(self) -> None:
         #: tasks that need it and are not resolved
         self.users = 0
-        #: its status and value, once it has them
+        #: None until there is one
         self.outcome: KnownOutcome | None = None
 
 
@@ -28,9 +29,6 @@ class LedgerInputs:
 
     def __init__(self) -> None:
         self._by_task: dict[TaskId, LedgerInput] = {}
-
-    def __contains__(self, task: TaskId) -> bool:
-        return task in self._by_task
 
     def learn(self, task: TaskId, outcome: KnownOutcome) -> None:
         """A task that ended before is about to be needed."""
@@ -42,26 +40,25 @@ class LedgerInputs:
         for task in tasks:
             self._by_task.setdefault(task, LedgerInput()).users += 1
 
-    def resolved(self, batch: LedgerBatch, column: ResultColumn) -> None:
+    def resolved(self, batch: LedgerBatch, column: ResultColumn, attempts: int) -> None:
         """These have an outcome."""
-        for index in [index for index in batch.wanted if column.lo <= index < column.hi]:
-            batch.wanted.discard(index)
-            known = self._by_task.get(TaskId(batch.id, index))
-            if known is not None and known.outcome is None:
-                one = column.slice(index, index + 1)
-                known.outcome = memoryview(one.statuses)[0], one.data
+        for index in members_within(batch.wanted, column.lo, column.hi):
+            self._end(batch, index, KnownOutcome(*column.one(index), attempts))
 
-    def ended(self, batch: LedgerBatch, lo: int, hi: int, status: int, frames: tuple[Frame, ...]) -> None:
+    def ended(self, batch: LedgerBatch, lo: int, hi: int, outcome: KnownOutcome) -> None:
         """These ended without a result of their own."""
-        for index in [index for index in batch.wanted if lo <= index < hi]:
-            batch.wanted.discard(index)
-            known = self._by_task.get(TaskId(batch.id, index))
-            if known is not None and known.outcome is None:
-                known.outcome = status, frames
+        for index in members_within(batch.wanted, lo, hi):
+            self._end(batch, index, outcome)
+
+    def _end(self, batch: LedgerBatch, index: int, outcome: KnownOutcome) -> None:
+        batch.wanted.discard(index)
+        known = self._by_task.get(TaskId(batch.id, index))
+        if known is not None:
+            known.outcome = known.outcome or outcome
 
     def release(self, batch: LedgerBatch, lo: int, hi: int) -> None:
         """These are resolved: what they needed may go."""
-        for index in [index for index in batch.needs if lo <= index < hi]:
+        for index in members_within(batch.needs, lo, hi):
             for task in batch.needs.pop(index):
                 known = self._by_task[task]
                 known.users -= 1

@@ -12,13 +12,16 @@ from typing import assert_never
 from scaler.ids import BatchId, FunctionId, Range, TaskId
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
+    Again,
     BatchClosed,
     BatchOpened,
     Began,
     ClearAsked,
     Command,
     Event,
+    ExplainAsked,
     FunctionPickled,
+    KnownOutcome,
     Learned,
     Leaving,
     LinkDown,
@@ -33,6 +36,7 @@ from scaler.ledger.events import (
 )
 from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
+from scaler.ledger.requests import Requests
 from scaler.protocol import (
     AppendTasks,
     CancelTasks,
@@ -40,6 +44,7 @@ from scaler.protocol import (
     ClearClient,
     CloseBatch,
     DefineFunction,
+    ExplainTask,
     Explanation,
     Failure,
     FetchChunks,
@@ -62,6 +67,7 @@ from scaler.protocol import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     ToClient,
     WorkersReady,
 )
@@ -76,6 +82,8 @@ TAKEN_DELAY_S = 0.05
 TAKEN_MESSAGES = 64
 TAKEN_BYTES = 1 << 20
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
+#: for who needs a task that was cleared
+_GONE = KnownOutcome(FAILED, (encode_failure(_CANCELLED),))
 
 
 class Ledger:
@@ -93,8 +101,10 @@ class Ledger:
         self._taken_messages = 0
         self._taken_bytes = 0
         self._taken_due: float | None = None
-        #: requests that wait for a link, said before all else
-        self._requests: list[ClearClient | ShutdownScheduler] = []
+        #: said before all else
+        self._requests = Requests()
+        #: tasks of which it was asked in this turn where they stand
+        self._asked: list[TaskId] = []
 
     @property
     def unresolved(self) -> int:
@@ -121,6 +131,9 @@ class Ledger:
             commands += self._talk(room_bytes)
             if self._taken_due is not None and now >= self._taken_due:
                 commands += self._say_taken()
+        asked, self._asked = self._asked, []
+        for task in asked:
+            commands += self._explain(task)
         return commands
 
     def next_deadline(self) -> float | None:
@@ -157,8 +170,7 @@ class Ledger:
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
             case LinkUp():
-                self._linked = True
-                return self._say_requests()
+                return self._go_on()
             case LinkDown():
                 self._linked = False
                 return []
@@ -167,10 +179,22 @@ class Ledger:
             case Leaving():
                 return self._leave()
             case ShutdownAsked():
-                self._requests.append(ShutdownScheduler())
+                self._requests.ask(ShutdownScheduler())
                 return self._say_requests()
+            case ExplainAsked(task):
+                self._asked.append(task)
+                return []
             case _:
                 assert_never(event)
+
+    def _go_on(self) -> list[Command]:
+        """What nobody wants is told before any new call: who needs what that needed is to be asked for it anew."""
+        self._linked = True
+        said = self._say_requests()
+        for batch in list(self._talking.values()):
+            said += self._cancel(batch)
+            self._settle(batch)
+        return said
 
     # ---- the caller's side
 
@@ -191,6 +215,8 @@ class Ledger:
             needed = self._batches.get(task.batch)
             if needed is not None and task.index in needed.unresolved:
                 needed.wanted.add(task.index)
+            else:  # it has ended; if nobody told how, it was cleared
+                self._inputs.learn(task, _GONE)
 
     def _close(self, batch: BatchId) -> None:
         known = self._batches.get(batch)
@@ -214,7 +240,17 @@ class Ledger:
     def _clear(self) -> list[Command]:
         for batch in list(self._batches.values()):
             self._forget(batch)
-        self._requests.append(ClearClient())
+        self._requests.ask(ClearClient())
+        return self._say_requests()
+
+    def _explain(self, task: TaskId) -> list[Command]:
+        """Ask the scheduler where a task stands, unless the answer lies here."""
+        known = self._batches.get(task.batch)
+        if not self._linked:
+            return [Learned(Explanation(task, "the scheduler cannot be reached at the moment"))]
+        if known is not None and task.index >= known.sent:
+            return [Learned(Explanation(task, "it has not been sent: what was submitted before it goes first"))]
+        self._requests.ask(ExplainTask(task))
         return self._say_requests()
 
     def _leave(self) -> list[Command]:
@@ -226,23 +262,20 @@ class Ledger:
         return said
 
     def _say_requests(self) -> list[Command]:
-        if not self._linked:
-            return []
-        said: list[Command] = [Say(request) for request in self._requests]
-        self._requests.clear()
-        return said
+        return self._requests.say() if self._linked else []
 
     # ---- the scheduler's side
 
     def _received(self, message: ToClient, frames: tuple[Frame, ...], now: float) -> list[Command]:
         match message:
-            case Results(batch, lo, hi, base, place, attempts):
+            case Results(batch, lo, hi, base, place, attempts, host):
                 column = ResultColumn.from_frames(lo, hi, base, frames)
                 if (known := self._batches.get(batch)) is not None and known.wanted:
-                    self._inputs.resolved(known, column)
+                    self._inputs.resolved(known, column, attempts)
                 self._note_taken(batch, ((lo, hi),), column.size_bytes, now)
+                again = self._again(batch, column.unsuccessful())
                 return [
-                    Resolve(batch, column.slice(part.lo, part.hi), place, attempts)
+                    Resolve(batch, column.slice(part.lo, part.hi), place, attempts, host, again)
                     for part in self._resolve(batch, ((lo, hi),))
                 ]
             case TasksFailed(batch, ranges, failure):
@@ -250,8 +283,9 @@ class Ledger:
                 if (known := self._batches.get(batch)) is not None:
                     for lo, hi in ranges:
                         self._end(known, lo, hi, failure)
+                again = self._again(batch, [index for lo, hi in ranges for index in (lo, hi - 1)])
                 newly = self._resolve(batch, ranges)
-                return [Reject(batch, tuple(newly), failure)] if newly else []
+                return [Reject(batch, tuple(newly), failure, again)] if newly else []
             case TasksBegan(batch, ranges):
                 known = self._batches.get(batch)
                 waited = [part for span in ranges for part in known.unresolved.within(*span)] if known else []
@@ -263,12 +297,23 @@ class Ledger:
                 return [said for task in tasks for said in self._tell_outcome(task)]
             case NeedFunction(function):
                 return self._define(function) if function in self._functions else []
-            case KnownTags() | WorkersReady() | ShutdownAnswer() | Explanation() | Goodbye():
+            case ShutdownAnswer() | Explanation():
+                self._requests.answered(message)
+                return [Learned(message)]
+            case KnownTags() | WorkersReady() | TasksWait() | Goodbye():
                 return [Learned(message)]
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
                 return [Learned(message)]
             case _:
                 assert_never(message)
+
+    def _again(self, batch: BatchId, failed: list[int]) -> Again | None:
+        """What it would take to submit tasks anew that failed, from the first of these to the last; before it goes."""
+        known = self._batches.get(batch)
+        if known is None or not failed:
+            return None
+        columns = known.columns.overlapping(failed[0], failed[-1] + 1)
+        return Again(known.function, self._functions.frames(known.function), known.options, tuple(columns))
 
     def _resolve(self, batch: BatchId, ranges: Iterable[tuple[int, int]]) -> list[Range]:
         known = self._batches.get(batch)
@@ -284,11 +329,11 @@ class Ledger:
     def _end(self, batch: LedgerBatch, lo: int, hi: int, failure: Failure) -> None:
         """[lo, hi) ends without a result of its own, as who needs it may hear."""
         if batch.wanted:
-            self._inputs.ended(batch, lo, hi, FAILED, (encode_failure(failure),))
+            self._inputs.ended(batch, lo, hi, KnownOutcome(FAILED, (encode_failure(failure),)))
 
     def _tell_outcome(self, task: TaskId) -> list[Command]:
         outcome = self._inputs.outcome(task)
-        return [] if outcome is None else [Say(InputKnown(task, outcome[0]), outcome[1])]
+        return [] if outcome is None else [Say(InputKnown(task, outcome.status, outcome.attempts), outcome.frames)]
 
     def _want_again(self, batch: BatchId, lo: int, hi: int) -> None:
         known = self._batches.get(batch)
@@ -337,7 +382,7 @@ class Ledger:
             if batch.ever_announced:
                 said += self._resume(batch)
             self._settle(batch)
-        self._requests = [request for request in self._requests if isinstance(request, ShutdownScheduler)]
+        self._requests.tell_anew()
         return [*said, Say(Resumed()), *self._say_requests()]
 
     def _resume(self, batch: LedgerBatch) -> list[Command]:
@@ -368,10 +413,14 @@ class Ledger:
             batch = next(iter(self._talking.values()))
             before = len(said)
             said += self._announce(batch)
-            room_bytes -= self._talk_of(batch, said)
+            size_bytes = self._talk_of(batch, said)
             self._talking.move_to_end(batch.id)
             self._settle(batch)
-            silent = 0 if len(said) > before else silent + 1
+            if len(said) > before:
+                silent = 0
+                room_bytes -= size_bytes
+            else:  # its next call needs one that is not said yet
+                silent += 1
         return said
 
     def _announce(self, batch: LedgerBatch) -> list[Command]:

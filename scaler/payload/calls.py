@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from scaler.errors import SerializationError
 from scaler.payload.diagnosis import unpicklable_path
 from scaler.payload.functions import split_frames
-from scaler.payload.inputs import collecting
+from scaler.payload.inputs import Found
 from scaler.payload.pickling import PLAIN, PROTOCOL, dumps
 from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ArgumentColumn, Frame
 
@@ -119,12 +119,13 @@ class _Gathering:
         self._size = 0
         self._target_calls = _FIRST_COLUMN_CALLS
         self._target_bytes = _SECOND_COLUMN_BYTES
+        self._found = Found()
         self._futures: Futures = {}
 
     def pickle(self, calls: list[Call]) -> list[bytes]:
         """The next calls in bytes, and note which futures are in them."""
         pickled = []
-        with collecting() as found:
+        with self._found as found:
             for index, call in enumerate(calls, self._lo + len(self._calls)):
                 pickled.append(pickle_call(call))
                 if futures := found.take():

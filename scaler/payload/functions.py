@@ -31,12 +31,27 @@ class PickledFunction:
     name: str
 
 
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """A function, and the exceptions after which a task of it may run again: they travel as one."""
+
+    function: Callable[..., Any]
+    retry_on: tuple[type[BaseException], ...]
+
+
+def call_and_forget(function: Callable[[], object]) -> None:
+    """Call a function whose value nobody wants: it need not be one that can be pickled."""
+    function()
+
+
 #: all and only importable functions that were sent and still exist
 _known: "weakref.WeakKeyDictionary[Callable[..., Any], PickledFunction]" = weakref.WeakKeyDictionary()
 
 
-def pickle_function(function: Callable[..., Any]) -> PickledFunction:
+def pickle_function(function: Callable[..., Any], retry_on: tuple[type[BaseException], ...] = ()) -> PickledFunction:
     """The bytes of a function; `SerializationError` names the part of it that cannot be pickled."""
+    if retry_on:
+        return _pickle_retried(Retried(function, retry_on))
     if isinstance(function, _REMEMBERED):
         known = _known.get(function)
         if known is not None and resolves(function):
@@ -53,10 +68,21 @@ def pickle_function(function: Callable[..., Any]) -> PickledFunction:
     return _pickled(data, function)
 
 
-def load_function(frames: Sequence[Frame]) -> Callable[..., Any]:
+def _pickle_retried(retried: Retried) -> PickledFunction:
+    try:
+        data = dumps(retried)
+    except Exception as error:
+        name = function_name(retried.function)
+        raise SerializationError(
+            f"the function {name} cannot be sent with its retry_on: {unpicklable_path(retried, name, error)}"
+        ) from error
+    return _pickled(data, retried.function)
+
+
+def load_function(frames: Sequence[Frame]) -> Callable[..., Any] | Retried:
     """The function in the bytes; `DeserializeObjectError` says what this process lacks."""
     try:
-        function: Callable[..., Any] = pickle.loads(b"".join(frames))  # noqa: S301  # the scheduler let only our own keys in
+        function: Callable[..., Any] | Retried = pickle.loads(b"".join(frames))  # noqa: S301  # the scheduler let only our own keys in
     except BaseException as error:
         raise not_loadable("the function", error) from error
     return function

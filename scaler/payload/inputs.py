@@ -1,25 +1,36 @@
 """Futures among the arguments of a call: they are left out of its bytes, and put in by the worker as what they became.
 
-While a call is pickled by `collecting`, a future says by `stand_in` what stands for it. A worker opens the call with
-`opener`, which has the values that the scheduler sent along.
+While a call is pickled within a `Found`, a future says by `stand_in` what stands for it. A worker opens the call with
+an `Opener`, which has the values that the scheduler sent along.
 """
 
-import contextlib
 import pickle
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
+from scaler.errors import SerializationError
 from scaler.protocol.columns import Frame
-from scaler.protocol.inputs import Inputs
+from scaler.protocol.inputs import MAX_INPUTS, Inputs
+
+#: a value that is here goes in the bytes of each call that needs it up to this size, else beside them and once
+INLINE_BYTES = 64 << 10
 
 
 class Found:
-    """The futures in a call, in the order in which its bytes speak of them."""
+    """The futures in what this thread pickles within it, in the order in which its bytes speak of them."""
 
     def __init__(self) -> None:
         self._positions: dict[int, int] = {}
         self._futures: list[Any] = []
+        self._before: Found | None = None
+
+    def __enter__(self) -> Self:
+        self._before, _here.found = _here.found, self
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        _here.found = self._before
 
     def position(self, future: Any) -> int:  # Any: futures are the client's
         """Which of them a future is; it is one of them from now on."""
@@ -30,10 +41,13 @@ class Found:
         return at
 
     def take(self) -> tuple[Any, ...]:
-        """Those of the call just pickled; the next one begins anew."""
+        """Those of the call just pickled; the next one begins anew. `SerializationError` if there are too many."""
         if not self._futures:
             return ()
         futures = tuple(self._futures)
+        if len(futures) > MAX_INPUTS:
+            text = f"it needs {len(futures)} futures, more than {MAX_INPUTS}: join them in steps"
+            raise SerializationError(f"the call cannot be sent: {text}")
         self._positions.clear()
         self._futures.clear()
         return futures
@@ -47,29 +61,19 @@ class _Here(threading.local):
 _here = _Here()
 
 
-@contextlib.contextmanager
-def collecting() -> Iterator[Found]:
-    """Take in the futures of what this thread pickles meanwhile."""
-    before, _here.found = _here.found, Found()
-    try:
-        yield _here.found
-    finally:
-        _here.found = before
-
-
 def stand_in(future: Any) -> tuple[Any, ...]:  # Any: as above
-    """What `__reduce__` of a future that is not done returns while a call is pickled."""
+    """What `__reduce__` of a future returns, while a call is pickled, whose value is not in the call's own bytes."""
     return _input, (_found().position(future),)
 
 
 def stand_in_for_value(value: Any) -> tuple[Any, ...]:  # Any: as above
-    """The same for one whose value is here."""
+    """The same for one whose value is."""
     _found()
     return _itself, (value,)
 
 
 def stand_in_for_pickled(data: bytes) -> tuple[Any, ...]:
-    """The same for one whose value is here and was not unpickled yet."""
+    """The same for one whose value is, and was not unpickled yet."""
     _found()
     return pickle.loads, (data,)
 
@@ -80,26 +84,24 @@ def _found() -> Found:
     return _here.found
 
 
-def opener(inputs: Inputs) -> Callable[[Frame], Any]:  # Any: the users' values
-    """Unpickles consecutive calls, each with its inputs; asked once for every call, in their order."""
-    needs = iter(inputs.needs)
+class Opener:
+    """Unpickles the calls of a ticket, each with its inputs."""
 
-    def open_call(data: Frame) -> Any:  # Any: as above
-        need = next(needs)
-        opened: dict[int, Any] = {}
+    def __init__(self, inputs: Inputs) -> None:
+        self._inputs = inputs
+
+    def open(self, number: int, data: Frame) -> Any:  # Any: the users' values
+        """The call with this number, from its bytes."""
+        need, values = self._inputs.needs[number], self._inputs.values
 
         def value(position: int) -> Any:  # Any: as above
-            if position not in opened:
-                opened[position] = pickle.loads(inputs.values[need[position]])  # noqa: S301  # as arguments are
-            return opened[position]
+            return pickle.loads(values[need[position]])  # noqa: S301  # as arguments are
 
-        before, _here.input = _here.input, value
         try:
+            _here.input = value
             return pickle.loads(data)  # noqa: S301  # the scheduler let only our own keys in
         finally:
-            _here.input = before
-
-    return open_call
+            _here.input = None
 
 
 def _input(position: int) -> Any:  # Any: as above

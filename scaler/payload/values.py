@@ -56,18 +56,6 @@ def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
         ) from error
 
 
-def dump_outcome(error: BaseException | None, value: Any) -> tuple[int, bytes]:  # Any: as above
-    """What is known here of a task that others need, as status and bytes: its value or its exception."""
-    if error is None:
-        try:
-            return VALUE, dump_value(value)
-        except SerializationError as own:
-            error = own
-    from scaler.payload.exceptions import dump_exception  # noqa: PLC0415  # tblib is for what failed alone
-
-    return RAISED, dump_exception(error, 0, "")
-
-
 def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> Outcome:
     """The outcome in the bytes of one result, which came of the last of so many attempts.
 

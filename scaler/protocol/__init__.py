@@ -26,6 +26,7 @@ from scaler.protocol.client_messages import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     WorkersReady,
 )
 from scaler.protocol.cluster_messages import (
@@ -105,6 +106,7 @@ ToClient = (
     | ShutdownAnswer
     | Explanation
     | WorkersReady
+    | TasksWait
     | Goodbye
     | ObjectLocated
     | ObjectChunk
@@ -233,6 +235,7 @@ __all__ = [
     "Taken",
     "TasksBegan",
     "TasksFailed",
+    "TasksWait",
     "TellChild",
     "ToChild",
     "ToClient",

@@ -122,11 +122,15 @@ class ExplainTask(Struct, frozen=True, array_like=True, tag=20):
 class InputKnown(Struct, frozen=True, array_like=True, tag=21):
     """What became of a task that others depend on: its status, its value in the frames. Client to scheduler.
 
-    Answers `NeedInputs`.
+    Answers `NeedInputs`; it came of the last of so many `attempts`.
     """
 
     task: TaskId
     status: int
+    attempts: int = 1
+
+    def __post_init__(self) -> None:
+        check_quantity("attempts", self.attempts)
 
 
 # ---- scheduler to client
@@ -141,6 +145,7 @@ class Results(Struct, frozen=True, array_like=True, tag=30):
     base: int
     place: Place = ""
     attempts: int = 1
+    host: Label = ""
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)
@@ -222,3 +227,13 @@ class NeedInputs(Struct, frozen=True, array_like=True, tag=39):
     """
 
     tasks: Annotated[tuple[TaskId, ...], Meta(max_length=MAX_RANGES)]
+
+
+class TasksWait(Struct, frozen=True, array_like=True, tag=80):
+    """No connected worker offers what the tasks of a batch want: they wait for one that does. Scheduler to client.
+
+    Told when the batch is opened, so that its client need not ask.
+    """
+
+    batch: BatchId
+    text: Text

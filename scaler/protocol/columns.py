@@ -34,6 +34,14 @@ def words(frame: Frame) -> memoryview:
     return memoryview(frame).cast("B").cast("Q")
 
 
+def frames_of(data: bytes) -> tuple[Frame, ...]:
+    """The bytes in frames as they may go on the wire, which share them."""
+    if len(data) <= MAX_FRAME_BYTES:
+        return (data,)
+    view = memoryview(data)
+    return tuple(view[at : at + MAX_FRAME_BYTES] for at in range(0, len(data), MAX_FRAME_BYTES))
+
+
 class ArgumentColumn(Struct, frozen=True):
     """The pickled calls of indices [lo, lo + count) of a batch.
 
@@ -123,6 +131,12 @@ class ResultColumn(Struct, frozen=True):
             costs=memoryview(self.costs)[first * WORD_BYTES : last * WORD_BYTES] if len(self.costs) else self.costs,
             data=(memoryview(self.data[0])[start - self.base : ends[last - 1] - self.base],),
         )
+
+    def one(self, index: int) -> tuple[int, tuple[Frame, ...]]:
+        """Status and bytes of one outcome; they do not keep those of its neighbours in memory."""
+        column = self.slice(index, index + 1)
+        data = column.data if len(column.data) != 1 else (bytes(column.data[0]),)
+        return memoryview(column.statuses)[0], data
 
     def frames(self) -> tuple[Frame, ...]:
         """As it goes on the wire, behind the header."""

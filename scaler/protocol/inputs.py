@@ -10,11 +10,22 @@ from itertools import accumulate
 
 from scaler.errors import ProtocolError
 from scaler.ids import BatchId, Incarnation, TaskId
-from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, Frame, words
+from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, Frame, frames_of, words
 
 #: of each call, the tasks whose values it needs, in the order in which its bytes speak of them
 Dependencies = Mapping[int, tuple[TaskId, ...]]
+#: no call needs more tasks: their names have to fit a message, and whoever reads it stands still meanwhile
+MAX_INPUTS = 1_000_000
 _TASK_WORDS = 3
+_MAX_DEPENDENCY_BYTES = MAX_INPUTS * _TASK_WORDS * WORD_BYTES + MAX_FRAME_BYTES
+
+
+def split_off(frames: tuple[Frame, ...], behind: int) -> tuple[tuple[Frame, ...], tuple[Frame, ...]]:
+    """The frames of a column, and so many that lie behind it."""
+    at = len(frames) - behind
+    if at < 0:
+        raise ProtocolError(f"{len(frames)} frames, of which {behind} lie behind the others")
+    return frames[:at], frames[at:]
 
 
 def dependency_frames(lo: int, hi: int, dependencies: Dependencies) -> tuple[Frame, ...]:
@@ -25,20 +36,30 @@ def dependency_frames(lo: int, hi: int, dependencies: Dependencies) -> tuple[Fra
     for index in range(lo, hi):
         for (owner, n), number in dependencies.get(index, ()):
             counts.extend((owner, n, number))
-    return _cut(counts.tobytes())
+    return frames_of(counts.tobytes())
 
 
 def read_dependencies(lo: int, count: int, frames: Sequence[Frame]) -> dict[int, tuple[TaskId, ...]]:
     """The same, as a peer sent it: only the calls that depend on something."""
-    read = _joined(frames)
-    flat = words(read).tolist()
+    size = sum(map(len, frames))
+    if size > _MAX_DEPENDENCY_BYTES:
+        raise ProtocolError(f"{size} bytes of dependencies are more than {_MAX_DEPENDENCY_BYTES}")
+    flat = words(_joined(frames)).tolist()
     counts, names = flat[:count], flat[count:]
     if len(counts) != count or sum(counts) * _TASK_WORDS != len(names):
         raise ProtocolError(f"{len(flat)} words are no dependencies of {count} calls")
-    tasks = iter(
-        [TaskId(BatchId(Incarnation(names[at]), names[at + 1]), names[at + 2]) for at in range(0, len(names), 3)]
-    )
-    return {lo + i: tuple(next(tasks) for _ in range(number)) for i, number in enumerate(counts) if number}
+    batches: dict[tuple[int, int], BatchId] = {}
+    tasks: list[TaskId] = []
+    for owner, n, index in zip(names[::3], names[1::3], names[2::3], strict=True):
+        batch = batches.get((owner, n)) or batches.setdefault((owner, n), BatchId(Incarnation(owner), n))
+        tasks.append(TaskId(batch, index))
+    at = 0
+    dependencies: dict[int, tuple[TaskId, ...]] = {}
+    for number, needed in enumerate(counts):
+        if needed:
+            dependencies[lo + number] = tuple(tasks[at : at + needed])
+            at += needed
+    return dependencies
 
 
 def input_frames(needs: Sequence[Sequence[int]], values: Sequence[Sequence[Frame]]) -> tuple[Frame, ...]:
@@ -49,7 +70,7 @@ def input_frames(needs: Sequence[Sequence[int]], values: Sequence[Sequence[Frame
     head.extend(map(len, needs))
     for need in needs:
         head.extend(need)
-    return _cut(b"".join((head.tobytes(), *(frame for value in values for frame in value))))
+    return frames_of(b"".join((head.tobytes(), *(frame for value in values for frame in value))))
 
 
 class Inputs:
@@ -98,7 +119,8 @@ class Inputs:
 
     def size_bytes(self, first: int, last: int) -> int:
         """What `slice` would take, roughly."""
-        return sum(len(self.values[position]) + WORD_BYTES for position in set(_flat(self.needs[first:last])))
+        positions = list(_flat(self.needs[first:last]))
+        return WORD_BYTES * len(positions) + sum(len(self.values[position]) for position in set(positions))
 
 
 def _flat(needs: Iterable[Iterable[int]]) -> Iterable[int]:
@@ -107,7 +129,3 @@ def _flat(needs: Iterable[Iterable[int]]) -> Iterable[int]:
 
 def _joined(frames: Sequence[Frame]) -> Frame:
     return frames[0] if len(frames) == 1 else b"".join(frames)
-
-
-def _cut(data: bytes) -> tuple[Frame, ...]:
-    return tuple(data[at : at + MAX_FRAME_BYTES] for at in range(0, len(data), MAX_FRAME_BYTES))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import FunctionId, Incarnation, Range, TaskId
+from scaler.ids import Incarnation, Range, TaskId
 from scaler.protocol.connection import Label, Place, Text
 from scaler.resources import NO_RESOURCES
 
@@ -16,8 +16,11 @@ MAX_RANGES = 1 << 15
 MAX_INDEX = 1 << 40
 #: Tasks are not nested deeper: a worker is told the depth of its task in 16 bits.
 MAX_DEPTH = (1 << 16) - 1
+MOST_RESOURCES = 64
 #: As `scaler.resources.Resources`, but for how much there may be of it.
-Amounts = Annotated[tuple[tuple[Label, float], ...], Meta(max_length=64)]
+Amounts = Annotated[tuple[tuple[Label, float], ...], Meta(max_length=MOST_RESOURCES)]
+#: What a task may ask for of one resource at least, and at most `scaler.resources.MOST_AMOUNT`.
+LEAST_AMOUNT = 1e-6
 
 Ranges = Annotated[tuple[Range, ...], Meta(max_length=MAX_RANGES)]
 
@@ -44,10 +47,10 @@ def check_quantity(name: str, value: float) -> None:
 class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=False):
     """How the calls of a batch are to be run; equal options and function share a batch.
 
-    `retries` counts deaths of the worker; `retry_on` names the pickled exception types whose raising runs the task
-    again; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one run on every
-    worker; `durable` names the durable work it belongs to ("" for none). `depth` is how many tasks it is nested in, and
-    `root` the client that submitted the outermost of them (0: the batch's own).
+    `retries` is how often a task runs again after each cause: its worker's death, and an exception that its function
+    says may be retried; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one
+    run on every worker; `durable` names the durable work it belongs to ("" for none). `depth` is how many tasks it is
+    nested in, and `root` the client that submitted the outermost of them (0: the batch's own).
     """
 
     name: Label = ""
@@ -55,7 +58,6 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     resources: Amounts = NO_RESOURCES
     priority: int = 0
     retries: int = 0
-    retry_on: FunctionId | None = None
     retry_delay_s: float = 1.0
     timeout_s: float | None = None
     parent: TaskId | None = None

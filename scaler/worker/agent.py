@@ -52,6 +52,7 @@ from scaler.worker.agent_events import (
     WorkerEnded,
     WorkerStarted,
 )
+from scaler.worker.agent_everywhere import Everywhere
 from scaler.worker.agent_fitting import Fitting
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_giving import Giving
@@ -79,6 +80,7 @@ class Agent:
         self._runs = runs = Runs(functions, outbox)
         self._pool = pool = Pool(config, outbox)
         self._giving = giving = Giving(runs, pool, Fitting(config.devices, pool), functions, outbox)
+        self._everywhere = Everywhere(runs, pool, functions, giving, outbox)
         self._balance = balance = Balance(runs, pool, outbox)
         self._harvest = Harvest(runs, pool)
         self._telling = Telling(pool, outbox)
@@ -123,6 +125,8 @@ class Agent:
                 assert self._runs.by_id[ticket.run.id] is ticket.run
                 out[ticket.run.id] += ticket.hi - ticket.next
                 assert not ticket.run.queued.intersects(ticket.next, ticket.hi)
+            for run, _ in worker.calls:
+                out[run.id] += 1
         for run, _ in self._giving.suspects:
             out[run.id] += 1
         assert out == {name: run.out for name, run in self._runs.by_id.items()}
@@ -195,6 +199,8 @@ class Agent:
         self._ending.linked()
         self._statistics.linked(resumed=event.resumed, now=now)
         if not event.resumed:
+            for run in self._everywhere.of_all():  # a scheduler that wants it begins it anew
+                self._stops.forget(run.id)
             self._outbox.begin_anew()
             self._telling.begin_anew()
             self._greeting.begin_anew()
@@ -203,7 +209,7 @@ class Agent:
     def _received(self, message: ToCluster, frames: tuple[Frame, ...], now: float) -> None:
         match message:
             case RunSpan():
-                self._runs.add(message, frames)
+                (self._everywhere if message.options.everywhere else self._runs).add(message, frames)
             case Delivered():
                 for run, ranges in message.runs:
                     self._runs.delivered(run, ranges)
@@ -241,6 +247,7 @@ class Agent:
         self._ending.tick(now)
         self._retracts.settle()
         if not self._retracts:
+            self._everywhere.give(now)
             self._giving.fill(now)
         self._balance.level(now)
         self._telling.tell(now)

@@ -5,6 +5,7 @@ behind that task in its ticket is the agent's again. A task that has begun is ne
 """
 
 from scaler.worker.agent_events import Limit
+from scaler.worker.agent_everywhere import call, is_to_be_made
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
 from scaler.worker.agent_runs import Runs
@@ -124,8 +125,11 @@ class Balance:
         lo, hi = at, ticket.hi
         if lo < hi:
             worker.cut(ticket, lo)
+            if is_to_be_made(self._runs, ticket.run, lo):
+                call(worker, ticket.run, lo)
+            else:
+                self._runs.put_back(ticket.run, lo, hi)
             self._pool.note(worker)
-            self._runs.put_back(ticket.run, lo, hi)
 
     def _look_at_limited(self, now: float) -> None:
         """Look at the slots whose limits are certain now; see when the next one is."""

@@ -3,6 +3,7 @@
 from scaler.protocol import Cause, Failure, ReturnReason, WorkerDied
 from scaler.resources import bytes_text
 from scaler.worker.agent_events import MemoryPassed, StartFailed, WorkerEnded
+from scaler.worker.agent_everywhere import drop_calls
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_harvest import timed_out_column
 from scaler.worker.agent_outbox import Outbox
@@ -48,6 +49,7 @@ class Deaths:
         if worker.phase is not Phase.KILLED or worker.excess_bytes:
             self._outbox.note("error", f"Worker[{worker.id}] could not be started: {event.text}")
         self._put_back(worker)
+        drop_calls(worker, self._runs)
         self._pool.ended(worker, now, in_vain=True)
 
     def _put_back(self, worker: Worker) -> None:
@@ -68,6 +70,7 @@ class Deaths:
         for ticket, index in running:
             self._split_off(worker, ticket, index)
         self._put_back(worker)
+        drop_calls(worker, self._runs)
         is_vain = not was_asked and not worker.has_run and not running and now < worker.started_at + VAIN_S
         self._pool.ended(worker, now, in_vain=is_vain)
         for ticket, index in running:
@@ -114,6 +117,8 @@ class Deaths:
 
     def _stopped(self, run: Run, index: int) -> None:
         """We ended its worker: it is begun again, here or elsewhere."""
+        if run.options.everywhere:
+            return  # no other worker has to make this call
         if self._runs.is_closed:
             self._outbox.give_back(run.id, index, index + 1, ReturnReason.EXPIRED)
         else:
@@ -131,6 +136,8 @@ class Deaths:
 
     def _suspect(self, run: Run, index: int) -> None:
         """It, or one that ran beside it: each is to run alone."""
+        if run.options.everywhere:
+            return  # as above
         if self._runs.is_closed:
             self._outbox.give_back(run.id, index, index + 1, ReturnReason.BYSTANDER)
         else:

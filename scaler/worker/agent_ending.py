@@ -8,6 +8,7 @@ from scaler.protocol import Goodbye, ReturnReason
 from scaler.protocol.connection import LONGEST_TEXT
 from scaler.worker.agent_balance import Balance
 from scaler.worker.agent_events import Command, End, Say, StartFailed
+from scaler.worker.agent_everywhere import drop_calls
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import AgentConfig, Pool
@@ -93,6 +94,8 @@ class Ending:
         self._runs.close()
         self._retire_by = now + RETIRE_S
         for worker in list(self._pool.workers.values()):
+            drop_calls(worker, self._runs)
+            self._pool.note(worker)
             if worker.phase is Phase.STARTING:
                 self._pool.kill(worker)
             elif worker.tickets:

@@ -158,7 +158,7 @@ class Giving:
         """Give the first queued tasks of a run to a worker, `count` or fewer; how many."""
         lo, hi = next(iter(run.queued))
         hi = self._fits_bytes(run, lo, min(hi, lo + count))
-        self._give_ticket(worker, run, lo, hi, p95_ns(run.times) if run.times.samples else LOOKAHEAD_NS + 1, now)
+        self.give_ticket(worker, run, lo, hi, p95_ns(run.times) if run.times.samples else LOOKAHEAD_NS + 1, now)
         self._runs.take(run, lo, hi)
         self._pool.note(worker)
         return hi - lo
@@ -169,12 +169,13 @@ class Giving:
             return hi
         return lo + max(1, bisect_right(range(lo + 1, hi + 1), TICKET_BYTES, key=lambda at: run.size_bytes(lo, at)))
 
-    def _give_ticket(self, worker: Worker, run: Run, lo: int, hi: int, cost_ns: int, now: float) -> None:
+    def give_ticket(self, worker: Worker, run: Run, lo: int, hi: int, cost_ns: int, now: float) -> None:
+        """Give [lo, hi) of a run to a worker, each task of which may take so long."""
         self._functions.provide(worker, run.function)
         self._tickets += 1
         ticket = Ticket(TicketId(self._tickets), run, lo, hi, cost_ns)
         worker.give(ticket, now)
-        column = run.column.slice(lo, hi)
+        column = run.calls(lo, hi)
         inputs = run.input_frames(lo, hi)
         self._outbox.order(Give(worker.id, ticket.id, run.id, run.function, run.options, column, run.batch, inputs))
 
@@ -189,6 +190,6 @@ class Giving:
                 self.suspects.append((run, index))
                 continue
             run.out -= 1
-            self._give_ticket(worker, run, index, index + 1, LOOKAHEAD_NS + 1, now)
+            self.give_ticket(worker, run, index, index + 1, LOOKAHEAD_NS + 1, now)
             worker.is_alone = True
             self._pool.note(worker)

@@ -48,7 +48,7 @@ class AgentConfig:
 
 def _shares(devices: tuple[str, ...], seats: int) -> list[tuple[str, ...]]:
     """The devices dealt out to seats, as evenly as can be."""
-    ends = [len(devices) * number // seats for number in range(seats + 1)]
+    ends = [len(devices) * number // max(1, seats) for number in range(seats + 1)]
     return [devices[lo:hi] for lo, hi in pairwise(ends)]
 
 
@@ -118,6 +118,11 @@ class Pool:
     def busy(self) -> Iterator[Worker]:
         """The workers that have tickets."""
         return (worker for worker in self.workers.values() if worker.tickets)
+
+    def callers(self) -> list[Worker]:
+        """The workers that have calls to make themselves, and nothing that they have to do alone."""
+        ready = (worker for worker in self.workers.values() if worker.phase is Phase.READY)
+        return [worker for worker in ready if worker.calls and not worker.is_alone]
 
     # ---- lives
 
@@ -229,7 +234,8 @@ class Pool:
         for worker in list(seat.members):
             last = seat.members[-1]
             is_superseded = worker is not last and last.phase is Phase.READY
-            if worker.phase is Phase.READY and not worker.tickets and (worker.is_spent or is_superseded):
+            is_done = worker.phase is Phase.READY and not worker.tickets and not worker.calls
+            if is_done and (worker.is_spent or is_superseded):
                 self.retire(worker)
         if seat.is_vacant != (seat in self._vacant):
             (self._vacant.append if seat.is_vacant else self._vacant.remove)(seat)
@@ -255,7 +261,8 @@ class Pool:
 
     def _index(self, worker: Worker) -> None:
         name = worker.id
-        can_take = worker.phase is Phase.READY and not worker.is_alone and worker.budget > 0
+        is_open = not worker.is_alone and not worker.calls
+        can_take = worker.phase is Phase.READY and is_open and worker.budget > 0
         if can_take and len(worker.tickets) < worker.threads:
             if name not in self.idle:
                 self.idle[name] = worker
@@ -273,7 +280,9 @@ class Pool:
 
     def idle_spares(self) -> list[Worker]:
         """Spares that have nothing to do."""
-        return [worker for worker in self.idle.values() if worker.seat.is_spare and not worker.tickets]
+        return [
+            worker for worker in self.idle.values() if worker.seat.is_spare and not (worker.tickets or worker.calls)
+        ]
 
     # ---- what they are asked
 
@@ -307,7 +316,7 @@ class Pool:
             assert all(self.workers[name] is worker for name, worker in index.items())
         for name, worker in self.workers.items():
             is_ready = worker.phase is Phase.READY
-            can_take = is_ready and not worker.is_alone and worker.budget > 0
+            can_take = is_ready and not worker.is_alone and not worker.calls and worker.budget > 0
             assert worker.left == sum(ticket.hi - ticket.next for ticket in worker.tickets.values())
             assert worker.ahead_ns == sum(
                 (ticket.hi - ticket.next) * ticket.cost_ns for ticket in worker.tickets.values()
@@ -316,8 +325,9 @@ class Pool:
             assert not worker.is_alone or len(worker.tickets) == 1
             assert worker.parked == sum(slot.is_parked for slot in worker.slots)
             assert worker.budget >= 0
-            assert not (is_ready and worker.is_spent)
-            assert worker is worker.seat.members[-1] or worker.tickets or not is_ready or worker.budget > 0
+            assert not (is_ready and worker.is_spent and not worker.calls)
+            is_busy = worker.tickets or worker.calls
+            assert worker is worker.seat.members[-1] or is_busy or not is_ready or worker.budget > 0
             assert (name in self.idle) == (can_take and worker.free > 0)
             assert name not in self.hungry or can_take
             assert (name in self.backed_up) == (is_ready and worker.is_backed_up)

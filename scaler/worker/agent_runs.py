@@ -1,10 +1,12 @@
 """The runs a cluster has: what comes in, what is taken from the queue, what comes back to it, and when one is over."""
 
+from msgspec.structs import replace
+
 from scaler.core.runtimes import RunTimeTable
 from scaler.ids import FunctionId, Range, RunId
 from scaler.protocol import ReturnReason, RunSpan
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
-from scaler.protocol.inputs import Inputs
+from scaler.protocol.inputs import Inputs, split_off
 from scaler.ranges import RangeSet
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_outbox import Outbox
@@ -27,22 +29,28 @@ class Runs:
     def add(self, message: RunSpan, frames: tuple[Frame, ...]) -> None:
         """A run came from the scheduler."""
         lo, hi = message.lo, message.hi
-        at = len(frames) - message.input_frames
-        column = ArgumentColumn.from_frames(lo, hi - lo, frames[:at])
-        inputs = Inputs.from_frames(hi - lo, frames[at:]) if message.input_frames else None
+        frames, behind = split_off(frames, message.input_frames)
+        column = ArgumentColumn.from_frames(lo, hi - lo, frames)
+        inputs = Inputs.from_frames(hi - lo, behind) if behind else None
         if self.is_closed:
             self._outbox.give_back(message.run, lo, hi, ReturnReason.NOT_BEGUN)
             return
-        run = Run(message, column, self._times.of(message.function, message.options.tag), inputs)
-        self.by_id[run.id] = run
-        self._functions.use(run)
+        run = self.known(message, column, inputs)
         if run.has_function:
             self.queue.added(run, hi - lo, at_front=False)
+
+    def known(self, message: RunSpan, column: ArgumentColumn, inputs: Inputs | None = None) -> Run:
+        """The record of a run, made from now on; its function may have to come."""
+        times = self._times.of(message.function, message.options.tag)
+        run = self.by_id[message.run] = Run(message, column, times, inputs)
+        self._functions.use(run)
+        return run
 
     def function_defined(self, runs: list[Run]) -> None:
         """What these runs waited for is here."""
         for run in runs:
-            self.queue.added(run, len(run.queued), at_front=False)
+            if run.queued:
+                self.queue.added(run, len(run.queued), at_front=False)
 
     def take(self, run: Run, lo: int, hi: int) -> list[Range]:
         """Take from the queue what is in it of [lo, hi)."""
@@ -55,6 +63,8 @@ class Runs:
         """[lo, hi) was given out and has not been begun, or is to be begun again: it goes before all else."""
         parts = self.drop_cancelled(run, lo, hi) if run.cancelled else [Range(lo, hi)]
         for first, last in parts:
+            if run.options.everywhere:
+                continue  # its worker is gone, and no other has to make this call
             if self.is_closed:
                 self._outbox.give_back(run.id, first, last, ReturnReason.NOT_BEGUN)
             else:
@@ -77,6 +87,10 @@ class Runs:
 
     def answer(self, run: Run, column: ResultColumn, place: str) -> None:
         """Tasks have an outcome: it is said, and kept until it is delivered."""
+        if run.options.everywhere:
+            if run.said is None or (column.unsuccessful() and not run.said[0].unsuccessful()):
+                run.said = column, place
+            return
         run.kept.add(column, place)
         self._outbox.results.append((run.id, place, column))
 
@@ -112,10 +126,22 @@ class Runs:
         if run.out or run.queued:
             return
         if not run.has_ended:
+            if run.options.everywhere and not run.is_forgotten:
+                self._answer_for_all(run)
             run.end()
             self._functions.release(run)
         if not run.kept:
             self.by_id.pop(run.id, None)
+
+    def _answer_for_all(self, run: Run) -> None:
+        """Every worker has made this call, or is gone."""
+        if run.said is None:
+            self._outbox.give_back(run.id, run.lo, run.lo + 1, ReturnReason.NOT_BEGUN)
+            return
+        column, place = run.said
+        column = replace(column, lo=run.lo)
+        run.kept.add(column, place)
+        self._outbox.results.append((run.id, place, column))
 
     def check(self) -> None:
         """The queue holds all and only what waits and can be run; functions are counted right."""

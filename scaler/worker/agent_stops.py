@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from scaler.ids import Range, RunId
 from scaler.worker.agent_balance import Balance
 from scaler.worker.agent_events import Dump, Interrupt
+from scaler.worker.agent_everywhere import drop_calls
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
@@ -46,6 +47,11 @@ class Stops:
             self._cancel(run, ranges)
 
     def _cancel(self, run: Run, ranges: tuple[Range, ...]) -> None:
+        if run.options.everywhere:  # whatever is named, it is one call
+            ranges = (Range(run.lo, run.hi),)
+            for worker in self._pool.workers.values():
+                drop_calls(worker, self._runs, run)
+                self._pool.note(worker)
         for lo, hi in ranges:
             for part in self._runs.take(run, lo, hi):
                 if not run.is_forgotten:

@@ -4,13 +4,15 @@ Every sum over tickets is kept true here, where tickets change.
 """
 
 import enum
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from typing import NamedTuple
+
+from msgspec.structs import replace
 
 from scaler.core.runtimes import RunTimes
 from scaler.ids import FunctionId, Incarnation, TicketId, WorkerId
 from scaler.protocol import RunSpan
-from scaler.protocol.columns import ArgumentColumn, Frame, words
+from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn, words
 from scaler.protocol.inputs import Inputs
 from scaler.ranges import RangeSet
 from scaler.resources import GPU
@@ -31,7 +33,8 @@ class Run:
 
     __slots__ = (
         "batch", "cancelled", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "inputs",
-        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "root", "stacks", "timed_out", "times",
+        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "root", "said", "stacks", "timed_out",
+        "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes, inputs: Inputs | None = None) -> None:
@@ -66,6 +69,12 @@ class Run:
         #: every task of it has been answered for
         self.has_ended = False
         self.kept = KeptResults()
+        #: of a call that every worker makes: what is to be answered for all of them, and where that was
+        self.said: tuple[ResultColumn, str] | None = None
+
+    def calls(self, lo: int, hi: int) -> ArgumentColumn:
+        """The calls of [lo, hi). Of one that every worker makes there is one, whichever index a worker has."""
+        return replace(self.column, lo=lo) if self.options.everywhere else self.column.slice(lo, hi)
 
     def end(self) -> None:
         """Every task of it has been answered for: the arguments are needed no more."""
@@ -243,9 +252,9 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "children", "counted", "devices", "done", "excess_bytes", "functions", "given_at", "has_cancelled",
-        "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "parked", "phase", "pid", "place",
-        "seat", "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "calls", "children", "counted", "devices", "done", "excess_bytes", "functions", "given_at",
+        "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "parked", "phase",
+        "pid", "place", "seat", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerId, seat: Seat, threads: int, place: str, now: float, most: int) -> None:
@@ -268,6 +277,8 @@ class Worker:
         self.left = 0
         #: what these may take, by the p95 known when they were given
         self.ahead_ns = 0
+        #: calls that it has to make itself, as soon as a slot is free: run and index
+        self.calls: deque[tuple[Run, int]] = deque()
         #: functions it has, the one used longest ago first
         self.functions: OrderedDict[FunctionId, None] = OrderedDict()
         #: it runs a suspect, and nothing else until that is done
@@ -297,7 +308,8 @@ class Worker:
     @property
     def budget(self) -> int:
         """How many tasks it may be given still."""
-        return self.most - self.done - self.left if self.devices == self.seat.devices else 0
+        left = self.most - self.done - self.left
+        return max(0, left) if self.devices == self.seat.devices else 0
 
     @property
     def will_take(self) -> bool:

@@ -6,7 +6,7 @@ import signal
 
 from scaler.ids import Incarnation, TicketId, WorkerId
 from scaler.payload.nested import Standing
-from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, Frame, ResultColumn
+from scaler.protocol.columns import WORD_BYTES, Frame, ResultColumn, frames_of
 from scaler.worker.agent_events import (
     Answer,
     ChildOpened,
@@ -120,7 +120,7 @@ class WorkerHandle:
         root = options.root or command.batch.owner
         standing = Standing(options.depth, options.priority, root, command.run.epoch)
         packet = ticket_packet(
-            command.ticket, command.function, command.batch, command.column, standing, command.inputs
+            command.ticket, command.function, command.batch, command.column, standing, options.name, command.inputs
         )
         self.line.send(*packet)
         self.looks.given(now)
@@ -221,8 +221,7 @@ class WorkerHandle:
         if entries.is_in_file:
             value = self._large_value(word(entries.ticket, entries.offset))
             ends = (entries.base + len(value)).to_bytes(WORD_BYTES, "little")
-            view = memoryview(value)
-            data = tuple(view[at : at + MAX_FRAME_BYTES] for at in range(0, len(value), MAX_FRAME_BYTES))
+            data = frames_of(value)
         return ResultColumn(
             lo=lo,
             count=entries.count,

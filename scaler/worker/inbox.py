@@ -8,10 +8,10 @@ from typing import Any
 
 from scaler.errors import DeserializeObjectError
 from scaler.ids import FunctionId
-from scaler.payload.functions import load_function
+from scaler.payload.functions import Retried, load_function
 from scaler.worker.line import DropPacket, FunctionPacket, TicketPacket, receive_packet
 
-Function = Callable[..., Any]  # Any: whatever users' functions take and return
+Function = Callable[..., Any] | Retried  # Any: whatever users' functions take and return
 
 
 class Inbox:
@@ -84,5 +84,4 @@ def _raising(error: DeserializeObjectError) -> Function:
     def not_loaded(*_: object, **__: object) -> None:
         raise DeserializeObjectError(text) from cause
 
-    not_loaded.__qualname__ = "not loaded"  # what it is called in messages
     return not_loaded

@@ -25,9 +25,9 @@ INLINE_BYTES = 48 << 10
 _READ_BYTES = INLINE_BYTES + 4096
 
 TICKET, FUNCTION, DROP = 1, 2, 3
-#: kind, whether the content is in a file, depth, ticket, priority, root, epoch, function, batch owner and number, first
-#: index, count, input bytes
-_HEADER = struct.Struct("<BBHIqQQ16sQQQIQ")
+#: kind, whether the content is in a file, bytes of the name behind the header, depth, ticket, priority, root, epoch,
+#: function, batch owner and number, first index, count, bytes of inputs at the end of the content
+_HEADER = struct.Struct("<BBHHxxIqQQ16sQQQIQ")
 _PRIORITIES = (-(1 << 63), (1 << 63) - 1)
 #: what announces a large result: ticket and offset
 RESULT = struct.Struct("<Q")
@@ -40,7 +40,10 @@ SHORTAGE_NAP_S = 0.005
 
 @dataclass(frozen=True, slots=True)
 class TicketPacket:
-    """Calls to run: the offsets and bytes of a column behind one another, and behind these so many bytes of inputs."""
+    """Calls to run: the offsets and bytes of a column behind one another, and behind these so many bytes of inputs.
+
+    `name` is what their tasks are called.
+    """
 
     ticket: TicketId
     function: FunctionId
@@ -49,6 +52,7 @@ class TicketPacket:
     count: int
     content: Frame
     standing: Standing
+    name: str = ""
     input_bytes: int = 0
 
 
@@ -90,24 +94,27 @@ def ticket_packet(
     batch: BatchId,
     column: ArgumentColumn,
     standing: Standing,
+    name: str = "",
     inputs: tuple[Frame, ...] = (),
 ) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a ticket; priorities beyond 64 bits are the last ones within."""
     depth, priority, root, epoch = standing
     priority = min(max(priority, _PRIORITIES[0]), _PRIORITIES[1])
+    text = name.encode()
     size = sum(map(len, inputs)) if inputs else 0
     who = (batch.owner, batch.n, column.lo, column.count, size)
-    return _HEADER.pack(TICKET, 0, depth, ticket, priority, root, epoch, function, *who), column.frames() + inputs
+    header = _HEADER.pack(TICKET, 0, len(text), depth, ticket, priority, root, epoch, function, *who)
+    return header + text, column.frames() + inputs
 
 
 def function_packet(function: FunctionId, frames: Sequence[Frame]) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a function."""
-    return _HEADER.pack(FUNCTION, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), frames
+    return _HEADER.pack(FUNCTION, 0, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), frames
 
 
 def drop_packet(function: FunctionId) -> tuple[bytes, Sequence[Frame]]:
     """The header of an order to forget a function."""
-    return _HEADER.pack(DROP, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
+    return _HEADER.pack(DROP, 0, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
 
 
 def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
@@ -115,14 +122,15 @@ def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
     data, descriptors = receive_with_descriptors(end, _READ_BYTES, 1, flags)
     if not data:
         return None
-    kind, in_file, depth, ticket, priority, root, epoch, function, *who, inputs = _HEADER.unpack_from(data)
-    content: Frame = memoryview(data)[_HEADER.size :]
+    kind, in_file, name_bytes, depth, ticket, priority, root, epoch, function, *who, inputs = _HEADER.unpack_from(data)
+    content_at = _HEADER.size + name_bytes
+    content: Frame = memoryview(data)[content_at:]
     if in_file:
         content = map_file(descriptors[0])
     if kind == TICKET:
         standing, (owner, n, lo, count) = Standing(depth, priority, root, epoch), who
-        name = BatchId(owner, n)
-        return TicketPacket(TicketId(ticket), FunctionId(function), name, lo, count, content, standing, inputs)
+        batch, name = BatchId(owner, n), data[_HEADER.size : content_at].decode()
+        return TicketPacket(TicketId(ticket), FunctionId(function), batch, lo, count, content, standing, name, inputs)
     if kind == FUNCTION:
         return FunctionPacket(FunctionId(function), content)
     return DropPacket(FunctionId(function))
@@ -238,7 +246,7 @@ class ClusterEnd:
                 case DropPacket():
                     continue
         for header, frames in self._outbox:
-            kind, _, _, ticket, *_ = _HEADER.unpack(header)
+            kind, _, _, _, ticket, *_ = _HEADER.unpack_from(header)
             if kind == TICKET:
                 unread.append(TicketId(ticket))
             elif kind == FUNCTION:

@@ -12,11 +12,11 @@ from scaler.payload import nested
 from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
-from scaler.payload.functions import function_name
-from scaler.payload.inputs import opener
+from scaler.payload.functions import Retried
+from scaler.payload.inputs import Opener
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
-from scaler.protocol.columns import RAISED, VALUE, Frame, words
+from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE, words
 from scaler.protocol.inputs import Inputs
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard
 from scaler.worker.inbox import Inbox
@@ -81,45 +81,53 @@ class Slot:
         self._ring.start_measuring()
         end = first
         if not first <= board_words[LIMIT] <= first:
-            end = self._run_calls(self._inbox.load(ticket.function), ticket, begun)
+            loaded = self._inbox.load(ticket.function)
+            if isinstance(loaded, Retried):
+                end = self._run_calls(loaded.function, loaded.retry_on, ticket, begun)
+            else:
+                end = self._run_calls(loaded, (), ticket, begun)
         if self._asked.ends:  # of a task that was loaded, and not begun
             self._asked.end_task()
         board_words[ENDED] = end
         board_words[CURRENT] = 0
 
-    def _run_calls(self, function: Callable[..., Any], ticket: TicketPacket, now: int) -> int:
+    def _run_calls(
+        self,
+        function: Callable[..., Any],  # Any: users' functions
+        retry_on: tuple[type[BaseException], ...],
+        ticket: TicketPacket,
+        now: int,
+    ) -> int:
         """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
         content = memoryview(ticket.content)
-        open_call: Callable[[Frame], Any] = load  # Any: users' values
+        opener: Opener | None = None
         if ticket.input_bytes:
             at = len(content) - ticket.input_bytes
-            open_call, content = opener(Inputs(ticket.count, content[at:])), content[:at]
+            opener, content = Opener(Inputs(ticket.count, content[at:])), content[:at]
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
-        clock, base, start = time.monotonic_ns, offsets[0], 0
-        ends = self._asked.ends
+        clock, ends, base, start = time.monotonic_ns, self._asked.ends, offsets[0], 0
         first = who = ticket.ticket << 32
         for end in offsets[1:]:
             board_words[CURRENT] = who + 1
             if first <= board_words[LIMIT] <= who:
                 return who
             board_words[BEGUN_AT] = begun = now
-            call = _UNREAD
-            stop = end - base
+            call, stop = _UNREAD, end - base
             try:
                 try:
                     inside[0] = True
-                    call = open_call(data[start:stop])
+                    call = load(data[start:stop]) if opener is None else opener.open(who - first, data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
                     result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
                     inside[0] = False
                     status = VALUE
                 except BaseException as error:  # noqa: BLE001  # whatever a task raises is its result
                     inside[0] = False
-                    status, result = RAISED, self._describe(error, function, ticket, who - first, call)
+                    status, result = self._describe(error, retry_on, ticket, who - first, call)
             except Interrupted as error:  # it came while another error was taken in
-                status, result = RAISED, self._describe(error, function, ticket, who - first, call)
+                status, result = self._describe(error, (), ticket, who - first, call)
             call = value = None
             if ends:
                 self._asked.end_task()
@@ -132,21 +140,22 @@ class Slot:
     def _describe(
         self,
         error: BaseException,
-        function: Callable[..., Any],  # Any: users' functions
+        retry_on: tuple[type[BaseException], ...],
         ticket: TicketPacket,
         number: int,
         call: Any,  # Any: the users' values, or that they could not be read
-    ) -> bytes:
+    ) -> tuple[int, bytes]:
+        """Status and bytes of what a task raised."""
         if call is _UNREAD and not isinstance(error, Interrupted):
             error = not_loadable("the arguments", error).with_traceback(error.__traceback__)
         owner, n = ticket.batch
-        name = function_name(function)
-        note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({name}) on {self._place}"
+        note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({ticket.name}) on {self._place}"
         try:
-            return dump_exception(error, 1, note)
+            status = RAISED_RETRYABLE if retry_on and isinstance(error, retry_on) else RAISED
+            return status, dump_exception(error, 1, note)
         except Exception as own:  # noqa: BLE001  # an exception that breaks whoever looks at it
             text = f"{type(error).__name__}, which cannot be described: {type(own).__name__}"
-            return dump_exception(TaskExceptionNotSerializableError(text, type(error).__name__), 0, note)
+            return RAISED, dump_exception(TaskExceptionNotSerializableError(text, type(error).__name__), 0, note)
 
     def _send_up(self, who: int, value: bytes) -> None:
         send_result(self._line, who, value)

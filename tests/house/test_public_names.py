@@ -9,9 +9,10 @@ import pytest
 
 import scaler
 from scaler import errors
+from scaler.utility import exceptions
 from tests.house.source import ROOT
 
-PUBLIC = ["Client", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
+PUBLIC = ["Client", "ProfilingInfo", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
 #: what users of Scaler import under these names
 FAMILIAR_ERRORS = {
     "ClientQuitException",
@@ -66,5 +67,7 @@ def test_every_error_survives_pickling_with_its_text(error: type[Exception]):
     assert (type(again), str(again)) == (error, "what happened")
 
 
-def test_the_errors_that_users_of_scaler_know_are_there():
-    assert {name for name in FAMILIAR_ERRORS if not hasattr(errors, name)} == set()
+def test_the_errors_that_users_of_scaler_know_are_where_they_look_for_them():
+    assert set(exceptions.__all__) == FAMILIAR_ERRORS
+    for name in FAMILIAR_ERRORS:
+        assert getattr(exceptions, name) is getattr(errors, name)

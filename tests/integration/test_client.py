@@ -63,7 +63,7 @@ def test_what_workers_cannot_import_is_told_with_what_to_do(client: Client, only
     missing = "ModuleNotFoundError: No module named 'only_here'; workers must be able to import .* --python-path"
     with pytest.raises(DeserializeObjectError, match=f"^the function cannot be loaded here: {missing}") as caught:
         future.result()
-    assert caught.value.__notes__[0].startswith(f"in task {future.task_id} (not loaded) on ")
+    assert caught.value.__notes__[0].startswith(f"in task {future.task_id} (function) on ")
     with pytest.raises(DeserializeObjectError, match=f"^the arguments cannot be loaded here: {missing}"):
         client.submit(same, only_here.Thing()).result()
 

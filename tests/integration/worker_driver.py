@@ -7,9 +7,11 @@ from typing import Any, TypeVar
 from scaler.ids import BatchId, Epoch, Incarnation, RunId, TicketId, WorkerId
 from scaler.payload.calls import joined_column, pickle_call
 from scaler.payload.functions import pickle_function
-from scaler.payload.values import Outcome, load_value
+from scaler.payload.inputs import Found, stand_in
+from scaler.payload.values import Outcome, dump_value, load_value
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import words
+from scaler.protocol.inputs import input_frames
 from scaler.worker.agent_events import (
     Define,
     Event,
@@ -26,6 +28,16 @@ PATIENCE_S = 20.0
 RUN = RunId(Epoch(1), 1)
 BATCH = BatchId(Incarnation(7), 3)
 E = TypeVar("E")
+
+
+class Input:
+    """Among the arguments of a call: the value of another task, or bytes in its place."""
+
+    def __init__(self, value: Any = None, data: bytes | None = None) -> None:
+        self.data = dump_value(value) if data is None else data
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return stand_in(self)
 
 
 class Driver:
@@ -82,11 +94,19 @@ class Driver:
         self, function: Callable[..., Any], calls: list[tuple[Any, ...]], worker: int = 0, lo: int = 0
     ) -> TicketId:
         """One ticket with these calls."""
+        pickled, needs = [], []
+        values: dict[int, bytes] = {}
+        for call in calls:
+            with Found() as found:
+                pickled.append(pickle_call(call))
+            inputs = found.take()
+            values |= {id(one): one.data for one in inputs}
+            needs.append([list(values).index(id(one)) for one in inputs])
         self._tickets += 1
-        column = joined_column(lo, [pickle_call(call) for call in calls])
-        ticket = TicketId(self._tickets)
+        column, ticket = joined_column(lo, pickled), TicketId(self._tickets)
         function_id = pickle_function(function).id
-        self.tell(Give(WorkerId(worker), ticket, RUN, function_id, BatchOptions(), column, BATCH))
+        behind = input_frames(needs, [(data,) for data in values.values()]) if values else ()
+        self.tell(Give(WorkerId(worker), ticket, RUN, function_id, BatchOptions(), column, BATCH, behind))
         return ticket
 
     def outcomes(self) -> list[tuple[int, Outcome]]:

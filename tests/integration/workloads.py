@@ -1,6 +1,7 @@
 """What the tests have workers do. It imports little: every new worker loads this module before its first task."""
 
 import ctypes
+import itertools
 import os
 import subprocess
 import sys
@@ -71,3 +72,80 @@ def spawn(path: str) -> None:
     time.sleep(0.3)
     append(f"{path}.pid", os.getpid())
     time.sleep(LONG_S)
+
+
+def overlapping(path: str, number: int, seconds: float) -> None:
+    """Leave a line at the begin and one at the end, with the time."""
+    append(path, f"begin {number} {time.monotonic()}")
+    time.sleep(seconds)
+    append(path, f"end {number} {time.monotonic()}")
+
+
+def fail_until(path: str, good: int, kind: type[BaseException], *arguments: object) -> int:
+    """Raise until the file of this place says that it has been tried so often; the number of tries."""
+    append(path, time.monotonic())
+    tries = len(Path(path).read_text(encoding="utf-8").splitlines())
+    if tries < good:
+        raise kind(*arguments)
+    return tries
+
+
+def die(path: str, how: str, *last_words: str) -> None:
+    """Leave a line and end the process in one of several ways."""
+    append(path, how)
+    for words in last_words:
+        sys.stderr.write(f"{words}\n")
+    sys.stderr.flush()
+    if how == "SIGKILL":
+        os.kill(os.getpid(), 9)
+    if how == "SIGSEGV":
+        end_by_segmentation_fault()
+    os._exit(7)
+
+
+def poison(path: str, how: str) -> None:
+    """As `die`, with the way it ends as last words."""
+    die(path, how, f"poisoned by {how}")
+
+
+def mark(path: str, number: int) -> int:
+    """Leave a line and be done."""
+    append(path, number)
+    return number
+
+
+def stay(path: str, number: int, how: str = "asleep") -> None:
+    """Leave a line that says when this began, and go on for ever in one of several ways."""
+    append(path, f"{number} {time.monotonic()} {os.getpid()}")
+    if how == "asleep":
+        time.sleep(LONG_S)
+    if how == "in C with the GIL":
+        sum(itertools.repeat(0))
+    stay_busy(heedless=how == "heedless")
+
+
+def stay_busy(*, heedless: bool) -> None:
+    """Compute for ever, and go on after whatever is raised in here."""
+    while True:
+        try:
+            while True:
+                pass
+        except BaseException:
+            if not heedless:
+                raise
+
+
+def short(path: str, number: int) -> int:
+    """Half a millisecond of work, and a line of its own."""
+    until = time.perf_counter() + 0.0005
+    while time.perf_counter() < until:
+        pass
+    append(path, number)
+    return number
+
+
+def call_once(path: str, seconds: float = 0.0) -> int:
+    """Leave the process in a line, after a while."""
+    time.sleep(seconds)
+    append(path, os.getpid())
+    return os.getpid()

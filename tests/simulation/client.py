@@ -15,13 +15,14 @@ from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, Arg
 from tests.simulation.dialling import Dialling
 from tests.simulation.plan import CODES
 from tests.simulation.workers import results_of
-from tests.simulation.workload import error_of, value_of
+from tests.simulation.workload import error_of, raised_by, value_of
 from tests.simulation.world import World
 
 #: Says why an answer to a call, "raised", "retryable" or the cause of a failure, is not permitted, or nothing; what is
 #: raised names the call that raised it.
 Judge = Callable[[bytes, str, bytes], str | None]
 
+_GIVEN_UP = ledger.KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "given up")),))
 #: a client that leaves waits so long for its goodbye to arrive
 LEAVING_S = 0.1
 
@@ -136,7 +137,7 @@ class Client(Dialling):
 
     def _give_up(self, batch: BatchId, index: int) -> None:
         self.answers[batch, index] = "cancelled"
-        self._outcomes[batch, index] = FAILED, (encode_failure(Failure(Cause.CANCELLED, "given up")),)
+        self._outcomes[batch, index] = _GIVEN_UP
 
     @property
     def is_done(self) -> bool:
@@ -180,7 +181,7 @@ class Client(Dialling):
     def _resolved(self, batch: BatchId, column: ResultColumn) -> None:
         calls = self._calls[batch]
         for index, status, data in results_of(column):
-            self._outcomes[batch, index] = status, (data,)
+            self._outcomes[batch, index] = ledger.KnownOutcome(status, (data,))
             if status == VALUE:
                 assert data == value_of(calls[index]), f"{batch} {index} was answered {data!r}"
                 self._note(batch, index, "value", data)
@@ -188,12 +189,12 @@ class Client(Dialling):
                 self._failed(batch, index, decode_failure(data))
             else:
                 assert status in (RAISED, RAISED_RETRYABLE), f"{batch} {index} ended with status {status}"
-                origin = data.split(b"!")[1]
+                origin = raised_by(data)
                 assert data == error_of(origin), f"{batch} {index} raised {data!r}"
                 self._judged(batch, index, "raised" if status == RAISED else "retryable", data, origin)
 
     def _failed(self, batch: BatchId, index: int, failure: Failure) -> None:
-        self._outcomes[batch, index] = FAILED, (encode_failure(failure),)
+        self._outcomes[batch, index] = ledger.KnownOutcome(FAILED, (encode_failure(failure),))
         self._judged(batch, index, failure.cause.value, failure)
 
     def _judged(self, batch: BatchId, index: int, answer: str, what: object, origin: bytes = b"") -> None:

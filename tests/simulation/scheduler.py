@@ -114,12 +114,12 @@ class Scheduler:
     def _check_room(self) -> None:
         """Of the results that a link keeps no more than one message has found no room in its window.
 
-        Those without a place are failures passed on to tasks that need what failed: no cluster has them.
+        Errors passed on to who needed what failed have no place: no cluster could keep them, and all share their bytes.
         """
         for peer in self.links._peers.values():
             link = peer.link
             packets = (*link._unacked, *link._waiting)
-            results = [one for one in packets if type(one.message) is Results and one.message.place]
+            results = [packet for packet in packets if type(packet.message) is Results and packet.message.place]
             last = _message_of(results[-1].frames) if results else None
             before = sum(packet.size_bytes for packet in results if _message_of(packet.frames) is not last)
             assert before < self._world.window_bytes, (

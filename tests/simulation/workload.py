@@ -21,7 +21,12 @@ def value_of(call: bytes) -> bytes:
 
 def error_of(call: bytes) -> bytes:
     """What a call raises when it is meant to: a few times more than the rest."""
-    return b"!%b!" % call + call * (99 if call.endswith(b"3") else 0)
+    return b"!" + call.ljust(100 * len(call) if call.endswith(b"3") else 0, b"!")
+
+
+def raised_by(error: bytes) -> bytes:
+    """The call that raised it."""
+    return error.strip(b"!")
 
 
 @dataclass(slots=True)

@@ -1,9 +1,10 @@
 import random
+from collections.abc import Iterator
 
 import pytest
 
 from scaler.ids import Range
-from scaler.ranges import RangeSet
+from scaler.ranges import RangeSet, members_within
 
 
 def test_neighbours_are_made_one():
@@ -32,6 +33,29 @@ def test_the_empty_set_holds_nothing():
     assert ranges == RangeSet()
     assert ranges != ()
     assert repr(RangeSet([(1, 2)])) == "RangeSet([(1, 2)])"
+
+
+class Looked(dict[int, None]):
+    """A dict that counts what it is asked."""
+
+    looks = 0
+
+    def __iter__(self) -> Iterator[int]:
+        self.looks += len(self)
+        return super().__iter__()
+
+    def __contains__(self, key: object) -> bool:
+        self.looks += 1
+        return super().__contains__(key)
+
+
+def test_members_within_a_range_cost_the_smaller_of_both():
+    known = Looked.fromkeys([7, 3, 900, 5])
+    assert members_within(known, 3, 6) == [3, 5]
+    assert known.looks == 3
+    assert members_within(known, 5, 1000) == [7, 900, 5]
+    assert known.looks == 3 + 4
+    assert members_within(known, 5, 5) == []
 
 
 @pytest.mark.parametrize("seed", range(30))

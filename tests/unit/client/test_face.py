@@ -158,8 +158,8 @@ class FakeTask:
     def at_end(self, action: Any) -> None:
         self.ends.append(action)
 
-    def open_line(self, child: Incarnation) -> FakeLine:
-        raise AssertionError(child)
+    def open_line(self, _child: Incarnation) -> FakeLine:
+        return FakeLine()
 
     def wait(self, attempt: Attempt, timeout_s: float | None) -> bool:
         self.waits.append(timeout_s)
@@ -236,13 +236,6 @@ def test_what_a_task_submits_inherits_where_it_stands():
 def test_nothing_is_nested_deeper_than_can_be_told(task: FakeTask):
     task.standing = STANDING._replace(depth=65_535)
     assert Face[object](CONFIG).nested_options(BatchOptions()).depth == 65_535
-
-
-def test_a_side_that_was_never_used_costs_no_thread(task: FakeTask):
-    side = Face[object](CONFIG).side()
-    assert side.io.state == "connecting"
-    task.end()
-    assert side.io.state == "disconnected"
 
 
 # ---- waits

@@ -2,19 +2,44 @@ from array import array
 from itertools import accumulate
 
 import pytest
+from msgspec.structs import replace
 
+from scaler.client.facts import ProfilingInfo
+from scaler.client.futures import ScalerFuture
 from scaler.client.sinks import MapSink, SealedValue, SubmitSink
 from scaler.errors import ClientQuitException, WorkerDiedError
-from scaler.ids import BatchId, Incarnation, Range
-from scaler.ledger.events import Resolve
+from scaler.ids import BatchId, FunctionId, Incarnation, Range, TaskId
+from scaler.ledger.events import Again, Resolve
+from scaler.payload.calls import joined_column
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.values import dump_value
-from scaler.protocol import Cause, Failure
+from scaler.protocol import BatchOptions, Cause, Failure
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, RAISED, VALUE, ResultColumn
 
 A = BatchId(Incarnation(1), 1)
 DIED = Failure(Cause.DIED, "signal 9")
+
+
+class Line:
+    """What a sink told its client."""
+
+    def __init__(self) -> None:
+        self.unwanted: list[tuple[BatchId, int]] = []
+        self.forgotten: list[BatchId] = []
+        self.failed: list[ScalerFuture] = []
+
+    def unwant(self, batch: BatchId, index: int) -> None:
+        self.unwanted.append((batch, index))
+
+    def forget(self, batch: BatchId) -> None:
+        self.forgotten.append(batch)
+
+    def note_failed(self, future: ScalerFuture) -> None:
+        self.failed.append(future)
+
+    def explain(self, task: TaskId) -> str:
+        return f"{task.index} waits"
 
 
 def done(lo: int, outcomes: list[tuple[int, bytes]], attempts: int = 1, base: int = 0) -> Resolve:
@@ -29,7 +54,7 @@ def value(result: object) -> tuple[int, bytes]:
 
 
 def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
-    sink = MapSink(A, "square")
+    sink = MapSink(A, "f")
     sink.resolve(done(3, [value(3), value(4)], base=100))
     sink.reject((Range(2, 3),), DIED)
     sink.resolve(done(0, [value(0), (RAISED, dump_exception(ValueError("x"), 0, "note"))], attempts=2))
@@ -41,7 +66,7 @@ def test_a_map_is_put_together_in_order_whatever_order_it_comes_in():
 
 def test_every_failure_tells_which_task_it_is_of():
     failed = FAILED, encode_failure(Failure(Cause.DIED, "signal 9", "host, worker 3"))
-    mapped, sink = MapSink(A, "square"), SubmitSink(A, "square", lambda _batch, _index: None)
+    mapped, sink = MapSink(A, "square"), SubmitSink(A, Line(), "square")
     futures = [sink.add()[1] for _ in range(4)]
     for one in (mapped, sink):
         one.resolve(done(0, [value(0), failed], attempts=2))
@@ -56,7 +81,7 @@ def test_every_failure_tells_which_task_it_is_of():
 
 
 def test_a_map_whose_client_left_raises():
-    sink = MapSink(A, "square")
+    sink = MapSink(A, "f")
     sink.resolve(done(0, [value(0)]))
     sink.abort(ClientQuitException("left"))
     with pytest.raises(ClientQuitException, match="left"):
@@ -64,7 +89,7 @@ def test_a_map_whose_client_left_raises():
 
 
 def test_futures_get_their_own_outcome():
-    sink = SubmitSink(A, "square", lambda _batch, _index: None)
+    sink = SubmitSink(A, Line(), "f")
     futures = [sink.add()[1] for _ in range(5)]
     sink.resolve(
         done(0, [value("a"), value("b"), (RAISED, dump_exception(KeyError(1), 0, "note"))], attempts=3, base=50)
@@ -78,8 +103,19 @@ def test_futures_get_their_own_outcome():
     assert errors[0].__notes__ == ["note, attempt 3"]
 
 
-def test_a_result_that_is_alone_is_not_copied():
+def test_an_error_that_many_fail_with_is_in_memory_once():
     sink = SubmitSink(A, "square", lambda _batch, _index: None)
+    futures = [sink.add()[1] for _ in range(5)]
+    error, other = ((RAISED, dump_exception(KeyError(key), 0, "note")) for key in "xy")
+    sink.resolve(done(0, [error, value(1), error]))
+    sink.resolve(done(3, [error, other]))
+    frames = [future.outcome().frames[0] for future in futures]
+    assert frames[0] is frames[2] is frames[3]
+    assert [str(future.exception()) for future in futures] == ["'x'", "None", "'x'", "'x'", "'y'"]
+
+
+def test_a_result_that_is_alone_is_not_copied():
+    sink = SubmitSink(A, Line(), "square")
     _, future = sink.add()
     result = done(0, [value(bytes(100_000))], base=7)
     sink.resolve(result)
@@ -89,17 +125,17 @@ def test_a_result_that_is_alone_is_not_copied():
 
 
 def test_a_future_that_is_given_up_is_told_and_gets_nothing():
-    told = []
-    sink = SubmitSink(A, "square", lambda batch, index: told.append((batch, index)))
+    line = Line()
+    sink = SubmitSink(A, line, "f")
     _, future = sink.add()
     assert future.cancel()
     sink.resolve(done(0, [value(1)]))
-    assert told == [(A, 0)]
+    assert line.unwanted == [(A, 0)]
     assert future.cancelled()
 
 
 def test_futures_learn_that_they_run():
-    sink = SubmitSink(A, "square", lambda _batch, _index: None)
+    sink = SubmitSink(A, Line(), "f")
     _, first = sink.add()
     _, second = sink.add()
     sink.began((Range(0, 1), Range(7, 9)))
@@ -107,7 +143,7 @@ def test_futures_learn_that_they_run():
 
 
 def test_everybody_who_waited_for_a_client_that_left_has_an_error_of_his_own():
-    sink = SubmitSink(A, "square", lambda _batch, _index: None)
+    sink = SubmitSink(A, Line(), "f")
     futures = [sink.add()[1] for _ in range(2)]
     sink.abort(ClientQuitException("left"))
     sink.abort(ClientQuitException("left again"))
@@ -117,7 +153,7 @@ def test_everybody_who_waited_for_a_client_that_left_has_an_error_of_his_own():
 
 
 def test_in_a_forked_child_every_future_and_map_says_whose_it_is():
-    sink, mapped = SubmitSink(A, "square", lambda _batch, _index: None), MapSink(A, "square")
+    sink, mapped = SubmitSink(A, Line(), "f"), MapSink(A, "f")
     future = sink.add()[1]
     for one in (sink, mapped):
         one.disown(ClientQuitException("the parent's"))
@@ -126,12 +162,90 @@ def test_in_a_forked_child_every_future_and_map_says_whose_it_is():
         mapped.collect(1)
 
 
+def test_what_failed_keeps_its_own_call_and_is_told_of_while_others_are_not():
+    line = Line()
+    sink = SubmitSink(A, line, "f")
+    futures = [sink.add()[1] for _ in range(4)]
+    calls = joined_column(0, [b"zero", b"one", b"two", b"three"])
+    again = Again(FunctionId(b"f" * 16), (b"code",), BatchOptions(name="f"), (calls,))
+    raised = (RAISED, dump_exception(ValueError("x"), 0, "note"))
+    sink.resolve(replace(done(0, [value(1), raised, value(2)]), again=again))
+    sink.reject((Range(3, 4),), DIED, again)
+    assert line.failed == [futures[1], futures[3]]
+    assert futures[0].again is futures[2].again is None
+    kept = [future.again for future in line.failed]
+    assert [one.columns[0].data for one in kept if one is not None] == [(b"one",), (b"three",)]
+
+
+def test_how_a_task_ran_is_told_once_it_is_done():
+    sink = SubmitSink(A, Line(), "f")
+    futures = [sink.add()[1] for _ in range(3)]
+    with pytest.raises(ValueError, match="how task 0000000000000001-1-0 ran: it is not done"):
+        futures[0].profiling_info()
+    told = done(0, [value(0), value(1)], attempts=2)
+    column = replace(
+        told.column, run_us=array("I", [500, 2500]).tobytes(), costs=array("I", [0, 0, 1500, 4096]).tobytes()
+    )
+    sink.resolve(replace(told, column=column, host="node7"))
+    short, long = (future.profiling_info() for future in futures[:2])
+    assert short == ProfilingInfo(0.0005, 0.0, 0, short.queue_time_s, "host", "node7", 2)
+    assert long == ProfilingInfo(0.0025, 0.0015, 4 << 20, long.queue_time_s, "host", "node7", 2)
+    assert 0 <= long.queue_time_s < 60
+    futures[2].cancel()
+    with pytest.raises(ValueError, match="it did not run"):
+        futures[2].profiling_info()
+
+
+def test_how_a_task_ended_that_left_no_result_is_told_as_far_as_it_is_known():
+    sink = SubmitSink(A, Line(), "f")
+    future = sink.add()[1]
+    sink.reject((Range(0, 1),), Failure(Cause.DIED, "signal 9", "host, worker 1", attempts=3))
+    told = future.profiling_info()
+    assert told == ProfilingInfo(0.0, 0.0, 0, told.queue_time_s, "host, worker 1", "", 3)
+
+
+def test_where_a_future_stands_is_asked_while_it_is_not_done():
+    sink = SubmitSink(A, Line(), "f")
+    futures = [sink.add()[1] for _ in range(3)]
+    sink.resolve(done(0, [value(1)]))
+    futures[1].cancel()
+    assert [future.explain() for future in futures] == ["it is done", "it was cancelled", "2 waits"]
+
+
+def test_a_cleared_sink_cancels_its_futures_and_ends_its_map():
+    line = Line()
+    sink, mapped = SubmitSink(A, line, "f"), MapSink(A, "f")
+    futures = [sink.add()[1] for _ in range(2)]
+    futures[0].note_running()
+    for one in (sink, mapped):
+        one.clear()
+    assert all(future.cancelled() for future in futures)
+    with pytest.raises(ClientQuitException, match=r"dropped by clear\(\)"):
+        mapped.collect(1)
+    assert A in line.forgotten
+
+
+def test_a_sink_that_is_closed_is_forgotten_with_its_last_outcome():
+    line = Line()
+    sink = SubmitSink(A, line, "f")
+    futures = [sink.add()[1] for _ in range(4)]
+    sink.close()
+    sink.resolve(done(0, [value(1)]))
+    sink.reject((Range(1, 2),), DIED)
+    futures[2].cancel()
+    assert line.forgotten == []
+    futures[3].cancel()
+    assert line.forgotten == [A]
+    empty = SubmitSink(A, line, "f")
+    empty.close()
+    assert line.forgotten == [A, A]
+
+
 def test_a_sink_is_awaited_until_its_last_future_is_done_or_given_up():
-    seen = []
-    sink = SubmitSink(A, "square", lambda _batch, _index: seen.append(sink.is_awaited))
+    sink = SubmitSink(A, Line(), "f")
     assert not sink.is_awaited
     (_, first), (_, second) = sink.add(), sink.add()
     sink.resolve(done(0, [value(1)]))
     assert (first.done(), sink.is_awaited) == (True, True)
     second.cancel()
-    assert seen == [False]
+    assert not sink.is_awaited

@@ -196,7 +196,7 @@ def ready(
     ends_in_s: float | None = None,
 ) -> Received:
     name = NAMES.get(peer, str(peer))
-    return Received(peer, ClusterReady(name, f"host-{name}", 100, slots, slots, tags, resources, ends_in_s))
+    return Received(peer, ClusterReady(name, "host", 100, slots, slots, tags, resources, ends_in_s))
 
 
 def cluster(
@@ -267,7 +267,7 @@ def span_for(
 
 
 def results_for(batch: BatchId, column: ResultColumn, attempts: int = 1) -> Command:
-    message = Results(batch, column.lo, column.hi, column.base, "host/0", attempts)
+    message = Results(batch, column.lo, column.hi, column.base, "host/0", attempts, "host")
     return Send(batch.owner, message, column.frames())
 
 

@@ -63,6 +63,7 @@ OPTIONS = (
     BatchOptions(priority=1, retries=2, retry_delay_s=0.05),
     BatchOptions(tag="gpu", retries=1, retry_delay_s=0.0),
     BatchOptions(resources=(("licence", 1.0),)),
+    BatchOptions(everywhere=True, priority=9),
 )
 #: a few results
 WINDOW_BYTES = 500
@@ -127,7 +128,9 @@ class FakeClient:
 
     def _open(self) -> list[Event]:
         name = BatchId(self.peer, next(self._numbers))
-        options = msgspec.structs.replace(self.chance.choice(OPTIONS), depth=self.depth)
+        options = self.chance.choice(OPTIONS)
+        if self.depth:
+            options = msgspec.structs.replace(options, depth=self.depth, everywhere=False)
         batch = FakeBatch(name, options, self.chance.choice((F, G)))
         self.batches[name] = batch
         return [opens(name, batch.options, batch.function), *self._append(batch, self.chance.choice((1, 8)))]
@@ -237,9 +240,10 @@ class Nest:
         if message.child not in self._children:
             return []
         assert not isinstance(message.message, Goodbye) or "broke" not in message.message.reason
-        if isinstance(message.message, Goodbye):
+        if isinstance(message.message, Goodbye):  # it closes its line, which its cluster tells
+            said = self._pass_on(message.child, [Received(message.child, message.message)])
             del self._children[message.child]
-            return []
+            return said
         child = self._children[message.child][0]
         child.reads()  # the room is that of the cluster's link
         return self._pass_on(message.child, child.hear(Send(message.child, message.message, (b"",))))

@@ -1,5 +1,6 @@
 """Clients inside tasks: how they are known, what they are told, when they are gone, and when their task is parked."""
 
+import msgspec
 import pytest
 
 from scaler.core.events import CutOff, Event, Note, PeerJoined, PeerLost, Received, Send, Slept
@@ -156,6 +157,21 @@ def test_a_task_whose_child_speaks_has_begun(core: Checked):
     assert states(core) == [(0, 1, "assigned")]
     core.handle([says(Resumed())])
     assert states(core) == [(0, 1, "running")]
+
+
+def test_calls_on_every_worker_may_have_children_too(core: Checked):
+    everywhere = BatchOptions(name="f", everywhere=True)
+    core.handle(maps(A, 1, everywhere))
+    commands = core.handle(through(maps(C, 1, NESTED)))
+    assert commands[:2] == greeting()
+    assert states(core, C) == [(0, 1, "assigned")]
+
+
+def test_a_child_has_no_calls_made_on_every_worker(parent: Checked):
+    options = msgspec.structs.replace(NESTED, everywhere=True)
+    reason = "the option everywhere is not served by this version"
+    answer = said(parent.handle([says(opens(C, options).message)]))
+    assert answer[-1] == Send(X, TellChild(CHILD, Goodbye(reason)))
 
 
 def test_a_child_that_its_cluster_says_goodbye_for_is_dropped_with_all_it_has_submitted(family: Checked):

@@ -8,7 +8,9 @@ from scaler.ids import BatchId, TaskId
 from scaler.protocol import BatchOptions, ExplainTask, Explanation
 from tests.unit.core.examples import (
     A2,
+    A3,
     ALICE,
+    BOB,
     CODE,
     TRY_AGAIN,
     A,
@@ -47,7 +49,7 @@ def why(core: Checked, index: int, batch: BatchId = A) -> str:
 def test_where_a_task_stands_on_its_way(core: Checked):
     core.handle(maps(A, 6, BatchOptions(retries=1)))
     assert why(core, 0) == "it is in the queue of cluster x"
-    assert why(core, 3) == "4 tasks wait for a free slot, this one among them"
+    assert [why(core, index) for index in (2, 3, 5)] == ["0 tasks ahead", "1 task ahead", "3 tasks ahead"]
     core.handle([begins(X, (run_id(1), 0))])
     assert why(core, 0) == "it runs on cluster x"
     core.handle([cancels(A, (0, 1), (5, 6))])
@@ -79,6 +81,13 @@ def test_after_a_restart_a_task_waits_for_clusters_and_for_its_arguments():
     core.managers.functions.define(F, CODE)
     core.handle([], now=3.0)
     assert why(core, 0) == "its arguments are asked for again after a restart of the scheduler"
+
+
+def test_what_is_more_urgent_or_older_is_ahead(core: Checked):
+    core.handle([client(BOB), *maps(A, 4), *maps(B, 1000), *maps(A2, 500, BatchOptions(priority=1)), *maps(A3, 3)])
+    assert why(core, 2) == "500 tasks ahead"
+    assert why(core, 2, A2) == "0 tasks ahead"
+    assert why(core, 1, A3) == "1,503 tasks ahead"
 
 
 def test_that_nobody_is_there_is_said(empty: Checked):

@@ -144,11 +144,12 @@ def test_failures_are_kept_too_but_not_those_that_are_tried_again(core: Checked)
     core.handle(maps(A, 12, BatchOptions(retries=1, retry_delay_s=1.0)))
     core.handle(finish(0, 4))
     mixed = outcomes(4, [FINE, DIED, TRY_AGAIN, (RAISED, b"!"), FINE])
-    assert core.handle([finishes(X, ONE, mixed)]) == [delivered_at(X, ONE, (5, 7))]
+    again = span_for(X, run_id(2), A, 5, 6, BatchOptions(retries=1, retry_delay_s=1.0))
+    assert core.handle([finishes(X, ONE, mixed)]) == [again, delivered_at(X, ONE, (5, 7))]
     assert states(core) == [
         (0, 4, "done"),
         (4, 5, "kept"),
-        (5, 6, "waiting"),
+        (5, 6, "assigned"),
         (6, 7, "waiting"),
         (7, 9, "kept"),
         (9, 12, "assigned"),

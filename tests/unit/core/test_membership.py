@@ -36,7 +36,7 @@ from tests.unit.core.examples import (
 
 
 def joined(name: str, slots: int = 2) -> Note:
-    fields = (("cluster", name), ("host", f"host-{name}"), ("pid", 100), ("slots", slots))
+    fields = (("cluster", name), ("host", "host"), ("pid", 100), ("slots", slots))
     return Note("info", "a worker cluster joined", fields)
 
 

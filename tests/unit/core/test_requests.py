@@ -18,6 +18,7 @@ from scaler.protocol import (
     KnownTags,
     NeedFunction,
     Resumed,
+    TasksWait,
     WorkersReady,
 )
 from scaler.protocol.columns import ArgumentColumn
@@ -58,6 +59,7 @@ from tests.unit.core.examples import (
     run_id,
     said,
     span_for,
+    states,
     takes,
     values,
 )
@@ -226,6 +228,21 @@ def test_where_no_worker_has_a_tag_that_is_said(core: Checked):
     assert core.handle([opens(A, BatchOptions(tag="gpu")), appends(A, 0, 1)]) == [failure_for(A, failure, (0, 1))]
 
 
+def test_what_no_connected_worker_offers_is_told_when_it_is_asked_for_and_waits(core: Checked):
+    options = BatchOptions(resources=(("gpu", 4.0),))
+    told = Send(ALICE, TasksWait(A, "no connected worker offers gpu=4"))
+    assert core.handle([defines(), opens(A, options), appends(A, 0, 1), *maps(A2, 1)])[0] == told
+    assert states(core) == [(0, 1, "queued")]
+    assert states(core, A2) == [(0, 1, "assigned")]
+    commands = core.handle(cluster(Y, slots=1, resources=(("gpu", 4.0),)))
+    assert commands[-1] == span_for(Y, run_id(2), A, 0, 1, options)
+
+
+def test_while_no_worker_can_take_anything_nothing_special_is_told(empty: Checked):
+    empty.handle([client(ALICE)])
+    assert empty.handle([defines(), opens(A, BatchOptions(resources=(("gpu", 4.0),))), appends(A, 0, 1)]) == []
+
+
 def test_while_no_worker_ever_connected_every_tag_is_accepted(empty: Checked):
     options = BatchOptions(tag="gpu")
     empty.handle([client(), *maps(A, 1, options)])
@@ -261,9 +278,10 @@ WRONG = {
     "what became of a task of another client": Received(ALICE, InputKnown(TaskId(B, 0), 0), (b"1",)),
     "what became of a task, in no known way": Received(ALICE, InputKnown(TaskId(A, 0), 77), (b"1",)),
     "a failure that is none": Received(ALICE, InputKnown(TaskId(A, 0), 2), (b"1",)),
+    "what became of a task, without a byte": Received(ALICE, InputKnown(TaskId(A, 0), 0)),
+    "what became of a task in too large a frame": Received(ALICE, InputKnown(TaskId(A, 0), 0), (bytes((1 << 20) + 1),)),
     "a closing that counts otherwise": closes(A, 3),
     "a parent": opens(A2, BatchOptions(parent=TaskId(A, 0))),
-    "a run on every worker": opens(A2, BatchOptions(everywhere=True)),
     "durable work": opens(A2, BatchOptions(durable="nightly")),
     "a resource of no amount": opens(A2, BatchOptions(resources=(("gpu", 0.0),))),
     "a resource beyond measure": opens(A2, BatchOptions(resources=(("gpu", 1e300),))),

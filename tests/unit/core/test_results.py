@@ -5,11 +5,14 @@ from array import array
 import pytest
 
 from scaler.core.events import PeerLost, Received
+from scaler.core.results import JITTER, back_off_s
+from scaler.ids import BatchId, TaskId
 from scaler.protocol import BatchOptions, Cause, Failure, ReturnReason, SpanResult
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, ResultColumn
 from tests.unit.core.examples import (
     ALICE,
+    BOB,
     DIED,
     FINE,
     MISTAKE,
@@ -127,17 +130,39 @@ def test_a_column_that_lacks_frames_ends_its_cluster(wide: Checked):
 # ---- retries
 
 
-def test_a_task_whose_worker_died_runs_again_after_pauses_that_double(wide: Checked):
+def test_a_task_whose_worker_died_runs_again_at_once(wide: Checked):
     wide.handle(maps(A, 1, TWICE))
     died = [outcomes(0, [DIED]), outcomes(0, [OUT_OF_MEMORY]), outcomes(0, [DIED])]
-    assert wide.handle([finishes(X, run_id(1), died[0])], now=1.0) == [delivered_at(X, run_id(1), (0, 1))]
-    assert wide.next_deadline() == 2.0
-    assert wide.handle([], now=1.9) == []
-    assert wide.handle([], now=2.0) == [span_for(X, run_id(2), A, 0, 1, TWICE)]
-    assert wide.handle([finishes(X, run_id(2), died[1])], now=3.0) == [delivered_at(X, run_id(2), (0, 1))]
-    assert wide.next_deadline() == 5.0
-    assert wide.handle([], now=5.0) == [span_for(X, run_id(3), A, 0, 1, TWICE)]
-    assert wide.handle([finishes(X, run_id(3), died[2])], now=6.0) == [results_for(A, died[2], attempts=3)]
+    for n in (1, 2):
+        assert wide.handle([finishes(X, run_id(n), died[n - 1])]) == [
+            span_for(X, run_id(n + 1), A, 0, 1, TWICE),
+            delivered_at(X, run_id(n), (0, 1)),
+        ]
+    assert wide.handle([finishes(X, run_id(3), died[2])]) == [results_for(A, died[2], attempts=3)]
+
+
+def test_a_task_that_raised_runs_again_after_pauses_that_double(wide: Checked):
+    wide.handle(maps(A, 1, TWICE))
+    raised = outcomes(0, [TRY_AGAIN])
+    now = 1.0
+    for n in (1, 2):
+        assert wide.handle([finishes(X, run_id(n), raised)], now) == [delivered_at(X, run_id(n), (0, 1))]
+        due = wide.next_deadline()
+        assert due == now + back_off_s(1.0, n - 1, TaskId(A, 0))
+        assert wide.handle([], due - 0.001) == []
+        assert wide.handle([], due) == [span_for(X, run_id(n + 1), A, 0, 1, TWICE)]
+        now = due + 5.0
+    assert wide.handle([finishes(X, run_id(3), raised)]) == [results_for(A, raised, attempts=3)]
+
+
+def test_pauses_double_up_to_a_minute_and_differ_from_task_to_task():
+    tasks = [TaskId(BatchId(owner, n), index) for owner in (ALICE, BOB) for n in range(5) for index in range(100)]
+    for again, whole in enumerate((10.0, 20.0, 40.0, 60.0, 60.0)):
+        pauses = [back_off_s(10.0, again, task) for task in tasks]
+        assert whole * (1 - JITTER) <= min(pauses) < whole * (1 - 0.9 * JITTER)
+        assert whole * (1 - 0.1 * JITTER) < max(pauses) <= whole
+        assert len(set(pauses)) == len(tasks)
+    assert back_off_s(1.0, 1 << 31, tasks[0]) <= 60.0
 
 
 def test_deaths_and_exceptions_are_counted_apart(wide: Checked):
@@ -153,15 +178,6 @@ def test_deaths_and_exceptions_are_counted_apart(wide: Checked):
         delivered_at(X, run_id(2), (0, 1)),
     ]
     assert wide.handle([finishes(X, run_id(3), raised)]) == [results_for(A, raised, attempts=3)]
-
-
-def test_no_pause_is_longer_than_a_minute(wide: Checked):
-    wide.handle(maps(A, 1, BatchOptions(retries=99, retry_delay_s=50.0)))
-    wide.handle([finishes(X, run_id(1), outcomes(0, [TRY_AGAIN]))], now=0.0)
-    assert wide.next_deadline() == 50.0
-    wide.handle([], now=50.0)
-    wide.handle([finishes(X, run_id(2), outcomes(0, [TRY_AGAIN]))], now=100.0)
-    assert wide.next_deadline() == 160.0
 
 
 @pytest.mark.parametrize("final", [MISTAKE, TIMED_OUT])
@@ -180,7 +196,7 @@ def test_without_retries_the_first_failure_is_final(wide: Checked, final: tuple[
 
 def test_only_what_failed_runs_again(wide: Checked):
     wide.handle(maps(A, 4, TWICE))
-    column = outcomes(0, [FINE, DIED, FINE, MISTAKE])
+    column = outcomes(0, [FINE, TRY_AGAIN, FINE, MISTAKE])
     assert wide.handle([finishes(X, run_id(1), column)]) == [
         results_for(A, column.slice(0, 1)),
         results_for(A, column.slice(2, 4)),
@@ -191,7 +207,7 @@ def test_only_what_failed_runs_again(wide: Checked):
 
 def test_a_task_cancelled_in_its_pause_does_not_run_again(wide: Checked):
     wide.handle([*maps(A, 1, TWICE)])
-    wide.handle([finishes(X, run_id(1), outcomes(0, [DIED]))])
+    wide.handle([finishes(X, run_id(1), outcomes(0, [TRY_AGAIN]))])
     assert wide.handle([cancels(A, (0, 1))]) == [cancelled_for(A, (0, 1))]
     assert wide.handle([], now=9.0) == []
 

@@ -5,10 +5,11 @@ import pytest
 from scaler.core.events import PeerLost, Send
 from scaler.core.lifecycle import State
 from scaler.ids import Incarnation
-from scaler.protocol import BatchOptions, Retract, ReturnReason
+from scaler.protocol import BatchOptions, Retract, ReturnReason, TasksWait
 from tests.unit.core.examples import (
     A2,
     ALICE,
+    BOB,
     A,
     B,
     Checked,
@@ -134,7 +135,7 @@ def test_nothing_is_asked_back_for_a_cluster_that_cannot_take_it(core: Checked):
 def test_a_task_nobody_can_take_keeps_no_slot_idle(busy: Checked):
     busy.handle([ready(X, tags=("gpu",))])
     busy.handle([ready(X)])
-    assert busy.handle([*maps(B, 1, GPU)]) == []
+    assert busy.handle([*maps(B, 1, GPU)]) == [Send(BOB, TasksWait(B, "no connected worker offers tag 'gpu'"))]
     assert said(busy.handle(cluster(Y)))[-1] == retract_at(X, run_id(1), 8, 15)
 
 

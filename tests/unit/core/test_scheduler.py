@@ -2,7 +2,8 @@
 
 from scaler.core.config import CoreConfig
 from scaler.core.events import PeerLost, Publish, Received, Send, Slept, Stop, StopAsked, WatchersChanged
-from scaler.ids import Incarnation
+from scaler.core.results import back_off_s
+from scaler.ids import Incarnation, TaskId
 from scaler.protocol import BatchOptions, Drain, Goodbye, ShutdownAnswer, ShutdownScheduler, Watched
 from tests.unit.core.examples import (
     ALICE,
@@ -56,7 +57,13 @@ def test_a_protected_scheduler_is_stopped_by_its_operator_alone():
     core = Checked(CoreConfig(is_protected=True))
     core.handle([client(ALICE), client(OPERATOR, "operator")])
     assert core.handle([Received(ALICE, ShutdownScheduler())]) == [
-        Send(ALICE, ShutdownAnswer("this scheduler is protected: only its operator may stop it"))
+        Send(
+            ALICE,
+            ShutdownAnswer(
+                "this scheduler is protected: only its operator may stop it, "
+                "or any client if it runs with --no-protected"
+            ),
+        )
     ]
     assert core.handle([Received(OPERATOR, ShutdownScheduler())])[-1] == Stop("client 0000000000000003 asked for it")
 
@@ -111,8 +118,9 @@ def test_all_deadlines_move_when_the_shell_overslept(core: Checked):
     assert core.handle([Slept(50.0)], now=60.05) == []
     assert core.next_deadline() == 60.1
     assert len(core.handle([], now=60.1)) == 1
-    assert core.next_deadline() == 61.0
-    assert core.handle([], now=61.0) == [span_for(X, run_id(2), A, 0, 1, options)]
+    due = 60.0 + back_off_s(1.0, 0, TaskId(A, 0))
+    assert core.next_deadline() == due
+    assert core.handle([], now=due) == [span_for(X, run_id(2), A, 0, 1, options)]
 
 
 def test_nothing_is_due_while_nothing_waits(core: Checked):

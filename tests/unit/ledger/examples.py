@@ -6,6 +6,7 @@ from itertools import accumulate
 
 from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range
 from scaler.ledger.events import (
+    Again,
     BatchClosed,
     BatchOpened,
     Command,
@@ -103,6 +104,10 @@ def spans(*bounds: tuple[int, int]) -> tuple[Range, ...]:
 
 def resolve(lo: int, hi: int, batch: BatchId = A) -> Resolve:
     return Resolve(batch, values(lo, hi), "host", 1)
+
+
+def again(*columns: ArgumentColumn, function: FunctionId = F) -> Again:
+    return Again(function, (b"code",), OPTIONS, columns)
 
 
 def singles(*indices: int) -> tuple[Range, ...]:

@@ -2,16 +2,18 @@
 
 import random
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
-from scaler.ids import BatchId, Epoch, Incarnation, Range
+from scaler.ids import BatchId, Epoch, Incarnation, Range, TaskId
 from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
     ClearAsked,
     Event,
     FunctionPickled,
+    KnownOutcome,
     LinkDown,
     LinkUp,
     Received,
@@ -30,7 +32,9 @@ from scaler.protocol import (
     CloseBatch,
     DefineFunction,
     Failure,
+    InputKnown,
     NeedFunction,
+    NeedInputs,
     NeedTasks,
     OpenBatch,
     Resume,
@@ -38,10 +42,14 @@ from scaler.protocol import (
     Taken,
     TasksFailed,
 )
-from scaler.protocol.columns import ArgumentColumn
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, VALUE, ArgumentColumn
+from scaler.protocol.inputs import Dependencies, read_dependencies, split_off
 from tests.unit.ledger.examples import OPTIONS, F, G, arguments, indices, results
 
 FAILURE = Failure(Cause.DIED, "signal 9")
+Known = tuple[tuple[TaskId, KnownOutcome], ...]
+CANCELLED = KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),))
 
 
 class Told:
@@ -55,9 +63,17 @@ class Told:
 
 
 class Scheduler:
-    """Believes what it is told, holds it against the rules of the conversation, and answers at any time."""
+    """Believes what it is told, holds it against the rules of the conversation, and answers at any time.
 
-    def __init__(self) -> None:
+    `is_over` says whether the caller waits for a task no more.
+    """
+
+    def __init__(self, is_over: Callable[[TaskId], bool]) -> None:
+        self._is_over = is_over
+        #: of each call that has come, the tasks that it needs
+        self.needs: dict[TaskId, tuple[TaskId, ...]] = {}
+        #: what it was told of tasks that others need
+        self.inputs: list[tuple[TaskId, KnownOutcome]] = []
         self.batches: dict[BatchId, Told] = {}
         self.functions: set[bytes] = set()
         self.untaken: Counter[tuple[BatchId, int]] = Counter()
@@ -74,13 +90,19 @@ class Scheduler:
                 assert batch not in self.batches
                 self.batches[batch] = Told()
             case AppendTasks(batch, lo, count):
-                column = ArgumentColumn.from_frames(lo, count, say.frames)
+                frames, behind = split_off(say.frames, message.dependency_frames)
+                column = ArgumentColumn.from_frames(lo, count, frames)
                 assert indices(column) == list(range(lo, lo + count))
                 told = self.batches[batch]
                 if lo >= told.known_to:
                     told.waiting |= set(range(lo, lo + count))
                     told.known_to = lo + count
                 told.calls |= set(range(lo, lo + count))
+                for index, tasks in read_dependencies(lo, count, behind).items() if behind else ():
+                    assert all(self._knows(task) or self._is_over(task) for task in tasks)
+                    self.needs[TaskId(batch, index)] = tasks
+            case InputKnown(task, status, attempts):
+                self.inputs.append((task, KnownOutcome(status, tuple(map(bytes, say.frames)), attempts)))
             case CloseBatch(batch, size):
                 assert self.batches[batch].size is None
                 assert self.batches[batch].known_to <= size
@@ -107,6 +129,9 @@ class Scheduler:
             case _:
                 raise AssertionError(message)
 
+    def _knows(self, task: TaskId) -> bool:
+        return task.batch in self.batches and task.index < self.batches[task.batch].known_to
+
 
 class World:
     """The caller, the ledger and one scheduler after another; messages are lost only with the scheduler."""
@@ -115,24 +140,28 @@ class World:
         self.chance = random.Random(seed)
         self.ledger = Ledger()
         self.now = 0.0
-        self.scheduler = Scheduler()
+        self.scheduler = Scheduler(self.is_over)
         self.epoch = 0
         self.is_up = False
         self.open: dict[BatchId, int] = {}
         #: every task that is waited for
         self.waiting: set[tuple[BatchId, int]] = set()
         self.resolved: Counter[tuple[BatchId, int]] = Counter()
+        #: what became of every task that is not waited for, and what each needs
+        self.outcomes: dict[TaskId, KnownOutcome] = {}
+        self.needs: dict[TaskId, tuple[TaskId, ...]] = {}
+        self.asked_inputs = 0
         self.batches = 0
         self.turn: list[Event] = []
 
     def step(self) -> None:
         actions = [self.open_batch, self.append, self.append, self.close, self.give_up, self.answer, self.answer]
-        actions += [self.answer, self.repeat, self.ask, self.link, self.wait]
+        actions += [self.answer, self.repeat, self.ask, self.ask_inputs, self.link, self.wait]
         for _ in range(self.chance.randrange(1, 4)):
             self.chance.choice(actions)()
         if self.chance.random() < 0.01:
             self.turn.append(ClearAsked())
-            self.waiting.clear()
+            self.cancelled(self.waiting)
             self.open.clear()
         self.handle(self.chance.choice((0, 1, 100, 1 << 20)))
 
@@ -144,18 +173,28 @@ class World:
             match command:
                 case Say():
                     self.scheduler.hear(command)
-                case Resolve(batch, column):
+                case Resolve(batch, column, _, attempts):
                     assert bytes(column.data[0]) == bytes(index % 256 for index in range(column.lo, column.hi))
-                    self.settle(batch, column.lo, column.hi)
-                case Reject(batch, ranges):
+                    for index in range(column.lo, column.hi):
+                        self.settle(batch, index, KnownOutcome(VALUE, (bytes((index % 256,)),), attempts))
+                case Reject(batch, ranges, failure):
+                    outcome = KnownOutcome(FAILED, (encode_failure(failure),))
                     for lo, hi in ranges:
-                        self.settle(batch, lo, hi)
+                        for index in range(lo, hi):
+                            self.settle(batch, index, outcome)
         assert self.ledger.unresolved == len(self.waiting)
 
-    def settle(self, batch: BatchId, lo: int, hi: int) -> None:
-        for index in range(lo, hi):
-            self.waiting.remove((batch, index))
-            self.resolved[batch, index] += 1
+    def settle(self, batch: BatchId, index: int, outcome: KnownOutcome) -> None:
+        self.waiting.remove((batch, index))
+        self.resolved[batch, index] += 1
+        self.outcomes[TaskId(batch, index)] = outcome
+
+    def cancelled(self, tasks: set[tuple[BatchId, int]]) -> None:
+        self.outcomes |= {TaskId(*task): CANCELLED for task in tasks}
+        self.waiting -= set(tasks)
+
+    def is_over(self, task: TaskId) -> bool:
+        return tuple(task) not in self.waiting
 
     # ---- the caller
 
@@ -172,8 +211,23 @@ class World:
             batch = self.chance.choice(list(self.open))
             lo = self.open[batch]
             hi = self.open[batch] = lo + self.chance.randrange(1, 6)
-            self.turn.append(TasksAppended(batch, arguments(lo, hi, size=self.chance.choice((0, 3000, 40_000)))))
+            column = arguments(lo, hi, size=self.chance.choice((0, 3000, 40_000)))
+            self.turn.append(TasksAppended(batch, column, *self.needs_of(batch, lo, hi)))
             self.waiting |= {(batch, index) for index in range(lo, hi)}
+
+    def needs_of(self, batch: BatchId, lo: int, hi: int) -> tuple[Dependencies, Known]:
+        """Have some of the calls need others, and tell what is known of these, as the client does."""
+        earlier = [TaskId(*task) for task in sorted(self.waiting)][-20:] + list(self.outcomes)[-5:]
+        needs = {}
+        for index in range(lo, hi):
+            before = [*earlier, *(TaskId(batch, other) for other in range(lo, index))]
+            if before and self.chance.random() < 0.3:
+                needs[index] = tuple(self.chance.sample(before, min(len(before), self.chance.choice((1, 1, 2)))))
+        self.needs |= {TaskId(batch, index): tasks for index, tasks in needs.items()}
+        ended = dict.fromkeys(task for tasks in needs.values() for task in tasks if task in self.outcomes)
+        # of what was given up it is the ledger who knows
+        told = [task for task in ended if self.outcomes[task] is not CANCELLED or self.chance.random() < 0.5]
+        return needs, tuple((task, self.outcomes[task]) for task in told)
 
     def close(self) -> None:
         if self.open and self.chance.random() < 0.4:
@@ -187,7 +241,7 @@ class World:
             lo = self.chance.randrange(10)
             hi = lo + self.chance.choice((1, 3, 100))
             self.turn.append(Unwanted(batch, (Range(lo, hi),)))
-            self.waiting -= {(batch, index) for index in range(lo, hi)}
+            self.cancelled(self.waiting & {(batch, index) for index in range(lo, hi)})
 
     # ---- the scheduler
 
@@ -225,6 +279,20 @@ class World:
         if self.is_up and self.chance.random() < 0.2:
             self.turn.append(Received(NeedFunction(self.chance.choice((F, G)))))
 
+    def ask_inputs(self) -> None:
+        """For what has become of a task that another needs."""
+        self.handle(0)
+        users = [user for user in self.scheduler.needs if tuple(user) in self.waiting]
+        if not self.is_up or not users:
+            return
+        user = self.chance.choice(users)
+        task = self.chance.choice(self.needs[user])
+        self.turn.append(Received(NeedInputs((task,))))
+        self.handle(0)
+        answers, self.scheduler.inputs = self.scheduler.inputs, []
+        assert answers == ([(task, self.outcomes[task])] if self.is_over(task) else [])
+        self.asked_inputs += len(answers)
+
     def link(self) -> None:
         self.handle(0)
         if self.is_up:
@@ -235,7 +303,7 @@ class World:
             self.come_up(resumed=True)
         else:
             self.epoch += 1
-            self.scheduler = Scheduler()
+            self.scheduler = Scheduler(self.is_over)
             self.come_up(resumed=False)
 
     def come_up(self, *, resumed: bool) -> None:
@@ -275,7 +343,9 @@ def test_every_task_is_answered_once_whatever_happens(seed: int):
     assert world.waiting == set()
     assert set(world.resolved.values()) <= {1}
     assert not world.ledger._batches
+    assert not world.ledger._inputs._by_task
     assert not world.scheduler.untaken
+    assert all(world.needs[user] == tasks for user, tasks in world.scheduler.needs.items())
     assert all(not told.waiting for told in world.scheduler.batches.values())
     assert all(told.size is not None for told in world.scheduler.batches.values())
 
@@ -287,3 +357,4 @@ def test_the_driver_goes_everywhere():
             world.step()
     assert sum(world.epoch for world in worlds) > 50
     assert sum(len(world.resolved) for world in worlds) > 1000
+    assert sum(world.asked_inputs for world in worlds) > 100

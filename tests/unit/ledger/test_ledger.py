@@ -1,3 +1,5 @@
+from array import array
+
 import pytest
 
 from scaler.errors import ProtocolError
@@ -9,6 +11,7 @@ from scaler.ledger.events import (
     LinkDown,
     Received,
     Reject,
+    Resolve,
     Say,
     TasksAppended,
     Unwanted,
@@ -27,7 +30,7 @@ from scaler.protocol import (
     TasksFailed,
     WorkersReady,
 )
-from scaler.protocol.columns import ArgumentColumn
+from scaler.protocol.columns import RAISED, ArgumentColumn, ResultColumn
 from tests.unit.ledger.examples import (
     FAILURE,
     RESUMED,
@@ -37,10 +40,12 @@ from tests.unit.ledger.examples import (
     A,
     B,
     Watched,
+    again,
     append,
     append_column,
     arguments,
     define,
+    indices,
     mapped,
     open_batch,
     opened,
@@ -196,9 +201,40 @@ def test_acknowledgements_wait_for_a_link(ledger: Watched):
 def test_failed_tasks_are_rejected_once_and_acknowledged(ledger: Watched):
     ledger.handle(mapped(0, 5))
     failed = Received(TasksFailed(A, spans((0, 1), (3, 9)), FAILURE))
-    assert ledger.handle([failed]) == [Reject(A, spans((0, 1), (3, 5)), FAILURE)]
+    assert ledger.handle([failed]) == [Reject(A, spans((0, 1), (3, 5)), FAILURE, again(arguments(0, 5)))]
     assert ledger.handle([failed]) == []
     assert ledger.handle([], now=1.0) == [Say(Taken(A, spans((0, 1), (3, 9))))]
+
+
+def test_what_failed_comes_with_all_it_takes_to_submit_it_anew(ledger: Watched):
+    chunks = [arguments(lo, lo + 10, size=8000) for lo in (0, 10, 20, 30)]
+    ledger.handle([*opened(), *[TasksAppended(A, chunk) for chunk in chunks], BatchClosed(A)])
+    column = ResultColumn(
+        5,
+        20,
+        0,
+        bytes(RAISED if index in (12, 14) else 0 for index in range(5, 25)),
+        bytes(80),
+        bytes(160),
+        b"",
+        (b"",),
+    )
+    [done] = ledger.handle([Received(Results(A, 5, 25, 0, "host, worker 1", 2, "host"), column.frames())])
+    assert done == Resolve(A, column, "host, worker 1", 2, "host", again(chunks[1]))
+    assert done.again is not None
+    one = done.again.only(12)
+    assert (indices(one.columns[0]), len(one.columns[0].data[0])) == ([12], 8000)
+
+
+def test_what_succeeded_comes_without_its_call(ledger: Watched):
+    ledger.handle(mapped(0, 2))
+    assert ledger.handle([results(A, 0, 2)]) == [resolve(0, 2)]
+
+
+def test_of_a_large_call_that_failed_no_copy_is_made():
+    large = ArgumentColumn(0, 1, array("Q", (0, 5)).tobytes(), (b"123", b"45"))
+    one = again(large).only(0)
+    assert one.columns[0].data[0] is large.data[0]
 
 
 def test_results_of_a_batch_that_is_over_are_acknowledged(ledger: Watched):

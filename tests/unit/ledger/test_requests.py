@@ -1,11 +1,13 @@
 import pytest
 
-from scaler.ids import Range
+from scaler.ids import Range, TaskId
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
     ClearAsked,
+    ExplainAsked,
+    Learned,
     Leaving,
     LinkDown,
     Received,
@@ -19,10 +21,13 @@ from scaler.protocol import (
     CancelTasks,
     ClearClient,
     CloseBatch,
+    ExplainTask,
+    Explanation,
     Goodbye,
     NeedFunction,
     NeedTasks,
     Resume,
+    ShutdownAnswer,
     ShutdownScheduler,
     Taken,
     TasksFailed,
@@ -52,6 +57,8 @@ from tests.unit.ledger.examples import (
     singles,
     spans,
 )
+
+TASK, OTHER = TaskId(A, 0), TaskId(A, 3)
 
 # ---- asked again
 
@@ -243,6 +250,33 @@ def test_the_scheduler_is_asked_to_stop_when_there_is_a_link(ledger: Watched):
     assert ledger.handle([ShutdownAsked()]) == [Say(ShutdownScheduler())]
     assert ledger.handle([LinkDown(), ShutdownAsked()]) == []
     assert ledger.handle([UP_AGAIN]) == [Say(ShutdownScheduler())]
+
+
+def test_a_scheduler_that_takes_over_is_asked_what_was_not_answered(ledger: Watched):
+    ledger.handle(mapped(0, 5))
+    ledger.handle([ShutdownAsked(), ExplainAsked(TASK), ExplainAsked(OTHER)])
+    assert ledger.handle([Received(Explanation(TASK, "why"))]) == [Learned(Explanation(TASK, "why"))]
+    assert ledger.handle([LinkDown(), ShutdownAsked()]) == []
+    assert ledger.handle([UP_ANEW]) == [
+        Say(Resume(A, F, OPTIONS, 5, spans((0, 5)))),
+        RESUMED,
+        Say(ShutdownScheduler()),
+        Say(ExplainTask(OTHER)),
+        Say(ShutdownScheduler()),
+    ]
+    answers = [ShutdownAnswer("no"), Explanation(OTHER, "why")]
+    assert ledger.handle(map(Received, answers)) == [Learned(answer) for answer in answers]
+    assert ledger.handle([UP_ANEW])[1:] == [RESUMED]
+
+
+def test_where_a_task_stands_is_asked_of_the_scheduler_once_it_has_it(ledger: Watched):
+    unsent = Explanation(TASK, "it has not been sent: what was submitted before it goes first")
+    asked = [*opened(), TasksAppended(A, arguments(0, 1)), ExplainAsked(TASK)]
+    assert ledger.handle(asked, room_bytes=0) == [Learned(unsent)]
+    assert ledger.handle([ExplainAsked(TASK)]) == [define(), open_batch(), append(0, 1), Say(ExplainTask(TASK))]
+    assert ledger.handle([ExplainAsked(TaskId(B, 0))]) == [Say(ExplainTask(TaskId(B, 0)))]
+    unreachable = Explanation(TASK, "the scheduler cannot be reached at the moment")
+    assert ledger.handle([LinkDown(), ExplainAsked(TASK)]) == [Learned(unreachable)]
 
 
 # ---- the caller's faults

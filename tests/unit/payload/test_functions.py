@@ -13,7 +13,7 @@ import cloudpickle
 import pytest
 
 from scaler.errors import DeserializeObjectError, SerializationError
-from scaler.payload.functions import function_name, load_function, pickle_function, split_frames
+from scaler.payload.functions import Retried, function_name, load_function, pickle_function, split_frames
 from scaler.payload.pickling import is_importable
 from scaler.protocol.columns import MAX_FRAME_BYTES
 
@@ -236,6 +236,28 @@ def test_a_function_that_breaks_by_itself_is_told_as_it_is():
         str(raised.value)
         == "the function cannot be loaded here: AttributeError: type object 'Broken' has no attribute 'absent'"
     )
+
+
+def test_exceptions_to_retry_on_travel_with_the_function():
+    class OwnError(OSError):
+        pass
+
+    for function in (divmod, lambda: 5):
+        pickled = pickle_function(function, (OwnError, KeyError))
+        assert pickled.id != pickle_function(function).id
+        assert pickled.name == pickle_function(function).name
+        loaded = load_function(pickled.frames)
+        assert isinstance(loaded, Retried)
+        assert [kind.__name__ for kind in loaded.retry_on] == ["OwnError", "KeyError"]
+        assert issubclass(loaded.retry_on[0], OSError)
+    assert loaded.function() == 5
+    assert pickle_function(divmod, (OSError,)) == pickle_function(divmod, (OSError,))
+
+
+def test_exceptions_to_retry_on_that_cannot_be_sent_are_named():
+    lock = threading.Lock()
+    with pytest.raises(SerializationError, match=r"divmod cannot be sent with its retry_on: .*lock"):
+        pickle_function(divmod, (type("HoldingError", (OSError,), {"held": lock}),))
 
 
 def test_a_large_function_is_cut_into_frames():

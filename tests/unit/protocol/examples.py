@@ -62,6 +62,7 @@ from scaler.protocol import (
     Taken,
     TasksBegan,
     TasksFailed,
+    TasksWait,
     TellChild,
     Versions,
     Watched,
@@ -84,7 +85,6 @@ OPTIONS = BatchOptions(
     resources=(("gpu", 2.0),),
     priority=-3,
     retries=2,
-    retry_on=FUNCTION,
     retry_delay_s=0.5,
     timeout_s=9.5,
     parent=TASK,
@@ -163,6 +163,7 @@ TO_CLIENT: list[Sendable] = [
     ShutdownAnswer("protected"),
     Explanation(TASK, "no worker"),
     WorkersReady(ready=True),
+    TasksWait(BATCH, "nobody offers gpu=4"),
 ]
 TO_CLUSTER: list[Sendable] = [
     *ANY,

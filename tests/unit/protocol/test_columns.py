@@ -6,7 +6,18 @@ from struct import pack
 import pytest
 
 from scaler.errors import ProtocolError
-from scaler.protocol.columns import FAILED, RAISED, REFERENCE, VALUE, ArgumentColumn, Frame, ResultColumn, words
+from scaler.protocol.columns import (
+    FAILED,
+    MAX_FRAME_BYTES,
+    RAISED,
+    REFERENCE,
+    VALUE,
+    ArgumentColumn,
+    Frame,
+    ResultColumn,
+    frames_of,
+    words,
+)
 
 CALLS = [b"a", b"", b"ccc", b"dd"]
 STATUSES = [VALUE, RAISED, REFERENCE, FAILED]
@@ -39,6 +50,15 @@ def test_words_are_read_without_a_copy():
     assert list(words(memoryview(frame)[8:])) == [2**64 - 1]
     with pytest.raises(ProtocolError, match="a column of 64-bit words has 9 bytes"):
         words(bytes(9))
+
+
+def test_what_is_too_large_for_a_frame_is_cut_and_not_copied():
+    assert frames_of(b"small") == (b"small",)
+    assert frames_of(b"") == (b"",)
+    data = bytes(2 * MAX_FRAME_BYTES + 1)
+    frames = frames_of(data)
+    assert [len(frame) for frame in frames] == [MAX_FRAME_BYTES, MAX_FRAME_BYTES, 1]
+    assert all(memoryview(frame).obj is data for frame in frames)
 
 
 # ---- arguments
@@ -101,6 +121,13 @@ def test_a_slice_of_results_is_a_column_of_its_own(costs: bytes):
         assert bytes(part.data[0]) == data
         assert bytes(part.statuses) == bytes(STATUSES[lo - 5 : hi - 5])
         assert bytes(part.costs) == costs[8 * (lo - 5) : 8 * (hi - 5)]
+
+
+def test_one_of_many_does_not_keep_the_others():
+    assert results().one(7) == (REFERENCE, (b"ccc",))
+    assert type(results().slice(7, 9).one(7)[1][0]) is bytes
+    large = ResultColumn(3, 1, 0, bytes([RAISED]), bytes(4), ends(0, [b"ab"]), b"", (b"a", b"b"))
+    assert large.one(3) == (RAISED, (b"a", b"b"))
 
 
 def test_the_unsuccessful_are_found():

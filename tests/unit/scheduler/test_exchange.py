@@ -217,7 +217,7 @@ def test_a_task_goes_from_a_client_to_a_cluster_and_its_result_back(real: Schedu
     result = (b"\0", bytes(4), (5).to_bytes(8, "little"), b"", b"value")
     works.say((SpanResult(run.run, 0, 1, 0, "works, worker 0"), result))
     real.turn()
-    assert ann.heard() == [Results(BATCH, 0, 1, 0, "works, worker 0", 1)]
+    assert ann.heard() == [Results(BATCH, 0, 1, 0, "works, worker 0", 1, "host")]
     ann.say(Taken(BATCH, (Range(0, 1),)))
     real.turn()
     assert works.heard() == [Delivered(((run.run, (Range(0, 1),)),))]

@@ -80,6 +80,9 @@ class History:
         self.retracts: Counter[tuple[RunId, int, int]] = Counter()
         self.finished: dict[RunId, list[tuple[int, int]]] = {}
         self.forgotten: set[RunId] = set()
+        #: calls that every worker makes once: their runs, and which workers have begun which
+        self.everywhere: set[RunId] = set()
+        self.callers: Counter[tuple[bytes, WorkerId]] = Counter()
         self.is_linked = False
         self.has_ended = False
         #: something other than the passing of time happens
@@ -98,6 +101,9 @@ class History:
 
     def begins(self, call: bytes, worker: WorkerId) -> bool:
         self.occupy(call, worker, 1)
+        if call.startswith(b"every"):
+            self.callers[call, worker] += 1
+            assert self.callers[call, worker] == 1, f"{worker} made {call!r} twice"
         return self.chance.random() < self.deadly
 
     @staticmethod
@@ -165,6 +171,8 @@ class History:
                 assert len(frames[0]) == hi - lo
                 self.answer(run, [(lo, hi)])
                 self.finished.setdefault(run, []).append((lo, hi))
+            case Confirmed(run) if run in self.everywhere:
+                return  # its parts are no matter; that it is over is told besides
             case Returned(run, ranges) | Confirmed(run, ranges):
                 self.answer(run, list(ranges))
             case RetractAnswered(run, lo, hi):
@@ -183,6 +191,10 @@ class History:
                 raise AssertionError(message)
 
     def answer(self, run: RunId, ranges: list[tuple[int, int]]) -> None:
+        if run in self.everywhere and run not in self.forgotten:
+            assert self.open[run], f"{run} answered twice"
+            self.open[run].clear()
+            return
         for lo, hi in ranges:
             for index in range(lo, hi):
                 self.answers[run, index] += 1
@@ -213,6 +225,19 @@ class History:
         batch = BatchId(Incarnation(self.chance.randrange(2)), 1)
         self.say(RunSpan(run, batch, lo, hi, function, options), (offsets, b"".join(calls)))
 
+    def call_everywhere(self) -> None:
+        self.runs += 1
+        run = RunId(Epoch(self.epoch), self.runs)
+        lo = self.next_index
+        self.next_index += 1
+        self.open[run] = {lo}
+        self.everywhere.add(run)
+        call = b"every %d" % lo
+        offsets = array("Q", [0, len(call)]).tobytes()
+        function = FunctionId(bytes([self.chance.randrange(3)]) * 16)
+        message = RunSpan(run, BatchId(Incarnation(0), 2), lo, lo + 1, function, BatchOptions(everywhere=True))
+        self.say(message, (offsets, call))
+
     def some_range(self) -> tuple[RunId, int, int] | None:
         runs = [run for run, indices in self.open.items() if indices and run not in self.forgotten]
         if not runs:
@@ -223,7 +248,7 @@ class History:
         return run, lo, self.chance.randint(lo, last) + 1
 
     def retract(self) -> None:
-        if found := self.some_range():
+        if (found := self.some_range()) and found[0] not in self.everywhere:
             self.retracts[found] += 1
             self.say(Retract(*found))
             assert self.retracts[found] == 0 or self.has_ended
@@ -294,7 +319,8 @@ def play(seed: int, finish: Callable[[History], None]) -> History:
     history.link_up()
     weights = [
         (History.submit, 10), (History.deliver, 5), (History.retract, 3), (History.cancel, 2), (History.forget, 1),
-        (History.kill, 1), (History.cut, 1), (History.wait, 4), (History.nest, 2), (History.starve, 1),
+        (History.kill, 1), (History.cut, 1), (History.call_everywhere, 1), (History.wait, 4), (History.nest, 2),
+        (History.starve, 1),
     ]  # fmt: skip
     actions = [action for action, weight in weights for _ in range(weight)]
     for _ in range(history.chance.randint(5, 60)):

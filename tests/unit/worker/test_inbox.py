@@ -6,7 +6,7 @@ import pytest
 from scaler.errors import DeserializeObjectError
 from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, TicketId
 from scaler.payload.calls import single_column
-from scaler.payload.functions import function_name, pickle_function
+from scaler.payload.functions import pickle_function
 from scaler.payload.nested import Standing
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
@@ -91,7 +91,6 @@ def test_a_function_that_cannot_be_loaded_says_why_whenever_it_is_called(line: L
     line.next()
     for _ in range(2):
         function = line.inbox.load(bad)
-        assert function_name(function) == "not loaded"
         with pytest.raises(DeserializeObjectError, match="lem"):
             function("argument")
 

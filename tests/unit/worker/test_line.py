@@ -57,6 +57,14 @@ def count_descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+@pytest.mark.parametrize("size", [10, 2 * INLINE_BYTES])
+def test_a_ticket_carries_the_name_of_its_tasks(line: Line, size: int):
+    column = single_column(7, b"c" * size)
+    name = "ß" * 256
+    line.cluster.send(*ticket_packet(TicketId(3), FUNCTION, BATCH, column, STANDING, name))
+    assert line.read() == TicketPacket(TicketId(3), FUNCTION, BATCH, 7, 1, b"".join(column.frames()), STANDING, name)
+
+
 def test_packets_arrive_whole_and_in_order(line: Line):
     line.cluster.send(*function_packet(FUNCTION, (b"first ", b"second")))
     column = joined_column(40, [b"a", b"bc"])
@@ -67,6 +75,14 @@ def test_packets_arrive_whole_and_in_order(line: Line):
         TicketPacket(TicketId(2**32 - 1), FUNCTION, BATCH, 40, 2, b"".join(column.frames()), STANDING),
         DropPacket(FUNCTION),
     ]
+
+
+@pytest.mark.parametrize("value", [b"value", bytes(MAX_FRAME_BYTES)])
+def test_the_inputs_of_calls_lie_behind_them(line: Line, value: bytes):
+    column, inputs = joined_column(40, [b"a", b"bc"]), (value, b"more")
+    line.cluster.send(*ticket_packet(TicketId(1), FUNCTION, BATCH, column, STANDING, inputs=inputs))
+    content = b"".join((*column.frames(), *inputs))
+    assert line.read() == TicketPacket(TicketId(1), FUNCTION, BATCH, 40, 2, content, STANDING, "", len(value) + 4)
 
 
 def test_a_packet_too_large_for_the_socket_goes_through_a_file_that_is_gone_afterwards(line: Line):

@@ -1,0 +1,182 @@
+"""Calls that every worker makes once: for its client each is one task, at every cluster it is a run of its own.
+
+The task waits while clusters have it. Each cluster answers with one outcome for all its workers, a failure if there was
+one; the first failure of all, or else the first value, is the outcome of the task. Who is lost meanwhile is not waited
+for; when nobody is left who could answer, the call begins anew with whoever comes.
+"""
+
+from dataclasses import dataclass, field
+
+from scaler.core.batches import Batch
+from scaler.core.flow import Flow
+from scaler.core.lifecycle import State, Trigger
+from scaler.core.managers import Managers
+from scaler.core.outcomes import Outcomes
+from scaler.core.queue import ClassKey
+from scaler.core.results import check_outcomes
+from scaler.core.spans import NO_NEEDS, Wait
+from scaler.core.workers import Cluster
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation, RunId
+from scaler.protocol import DefineFunction, Results, Returned, RunSpan, SpanResult
+from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+
+
+@dataclass(slots=True)
+class _Answer:
+    """What one cluster's workers came to."""
+
+    cluster: Cluster
+    run: RunId
+    place: str
+    column: ResultColumn
+    failed: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Call:
+    """One call that is on its way through all workers."""
+
+    batch: Batch
+    index: int
+    #: the clusters that have not answered, and what the call is named there
+    asked: dict[Incarnation, RunId] = field(default_factory=dict)
+    answer: _Answer | None = None
+
+    @property
+    def is_wanted(self) -> bool:
+        """Whether its client waits for it still."""
+        span = self.batch.spans.at(self.index)
+        return span is not None and span.wait is Wait.WORKERS
+
+
+class Everywhere:
+    """All such calls; there are few."""
+
+    def __init__(self, managers: Managers, outcomes: Outcomes, flow: Flow) -> None:
+        self._tasks = managers.tasks
+        self._workers = managers.workers
+        self._outbox = managers.outbox
+        self._outcomes = outcomes
+        self._flow = flow
+        #: all and only calls that some cluster has not answered, by every name they have at one
+        self._calls: dict[RunId, _Call] = {}
+        #: calls that nobody has to answer any more, and that end when their client has room
+        self._answered: list[_Call] = []
+
+    def begin(self, batch: Batch, column: ArgumentColumn, frames: tuple[Frame, ...], now: float) -> None:
+        """A queued task of one call goes to all clusters that offer what it wants; `frames` are its function."""
+        lo, hi = column.lo, column.hi
+        call = _Call(batch, lo)
+        key = ClassKey(batch.options.tag, batch.options.resources, NO_NEEDS)
+        for cluster in self._workers.clusters.values():
+            if not cluster.slots or not cluster.offers(key, now):
+                continue
+            if cluster.is_new_function(batch.function):
+                size_bytes = sum(len(frame) for frame in frames)
+                self._outbox.send(cluster.peer, DefineFunction(batch.function, size_bytes), frames)
+            run = call.asked[cluster.peer] = self._tasks.name_run()
+            self._calls[run] = call
+            message = RunSpan(run, batch.id, lo, hi, batch.function, batch.options)
+            self._outbox.send(cluster.peer, message, column.frames())
+        self._tasks.advance(batch, lo, hi, Trigger.UNREADY, wait=Wait.WORKERS)
+
+    def is_asked(self, cluster: Cluster, run: RunId) -> bool:
+        """Whether a cluster has not answered such a call, under this name."""
+        call = self._calls.get(run)
+        return call is not None and call.asked.get(cluster.peer) == run
+
+    def keeps(self, cluster: Cluster, message: SpanResult | Returned, frames: tuple[Frame, ...] = ()) -> bool:
+        """Whether a report is of such a call; it is dealt with then."""
+        call = self._calls.get(message.run)
+        if call is None or call.asked.get(cluster.peer) != message.run:
+            return False
+        if isinstance(message, SpanResult):
+            if (message.lo, message.hi) != (call.index, call.index + 1):
+                raise ProtocolError(f"results of [{message.lo}, {message.hi}) for a call on every worker")
+            column = ResultColumn.from_frames(message.lo, message.hi, message.base, frames)
+            check_outcomes(column)
+            self._take_in(call, _Answer(cluster, message.run, message.place, column, bool(column.unsuccessful())))
+        self._need_not_wait(call, cluster.peer)
+        return True
+
+    def _take_in(self, call: _Call, answer: _Answer) -> None:
+        """The first failure counts, or else the first value."""
+        before = call.answer
+        counts = before is None or (answer.failed and not before.failed)
+        self._let_go(call, before if counts else answer)
+        call.answer = answer if counts else before
+
+    def _let_go(self, call: _Call, answer: _Answer | None) -> None:
+        if answer is not None:
+            self._outbox.delivered(answer.cluster.peer, answer.run, call.index, call.index + 1)
+
+    def cluster_left(self, cluster: Cluster) -> None:
+        """A cluster is gone, and was left out of the tables."""
+        for call in dict.fromkeys(self._calls.values()):
+            if cluster.peer in call.asked:
+                self._need_not_wait(call, cluster.peer)
+
+    def _need_not_wait(self, call: _Call, peer: Incarnation) -> None:
+        """A cluster has answered, or will not."""
+        del self._calls[call.asked.pop(peer)]
+        if not call.asked:
+            self._answered.append(call)
+            self._end_answered()
+
+    def tick(self) -> None:
+        """End what all have answered and there is room for now; stop what nobody waits for any more."""
+        if self._answered:
+            self._end_answered()
+        for call in dict.fromkeys(self._calls.values()):
+            if not call.is_wanted:
+                self._let_go(call, call.answer)
+                for peer, run in call.asked.items():
+                    self._outbox.cancel(peer, run, call.index, call.index + 1)
+                    del self._calls[run]
+
+    def _end_answered(self) -> None:
+        answered, self._answered = self._answered, []
+        for call in answered:
+            if not call.is_wanted:
+                self._let_go(call, call.answer)
+            elif self._flow.may_send(call.batch.owner):
+                self._end(call)
+            else:
+                self._answered.append(call)
+
+    def _end(self, call: _Call) -> None:
+        """All who were asked have answered, or are gone."""
+        batch, lo, hi, answer = call.batch, call.index, call.index + 1, call.answer
+        self._tasks.advance(batch, lo, hi, Trigger.READY)
+        cluster = self._booked_at(answer)
+        if answer is None or cluster is None:
+            return  # it begins anew
+        name = answer.run if cluster is answer.cluster else self._tasks.name_run()
+        run = self._tasks.known_run(name, batch, lo, hi, cluster.load)
+        self._tasks.advance(batch, lo, hi, Trigger.CLAIM, to=State.RUNNING, run=run)
+        self._tasks.advance(batch, lo, hi, Trigger.FAIL if answer.failed else Trigger.SUCCEED, run=run)
+        column = answer.column
+        message = Results(batch.id, lo, hi, column.base, answer.place, host=answer.cluster.host)
+        self._flow.send(message, column.frames())
+        self._outcomes.settle(batch)
+
+    def _booked_at(self, answer: _Answer | None) -> Cluster | None:
+        """The cluster a finished task is booked at: where it finished, or any other if that is gone."""
+        clusters = self._workers.clusters
+        if answer is not None and clusters.get(answer.cluster.peer) is answer.cluster:
+            return answer.cluster
+        return next(iter(clusters.values()), None)
+
+    def check(self) -> None:
+        """Every call is known by all its names, and waits."""
+        for run, call in self._calls.items():
+            assert run in call.asked.values()
+            assert all(self._calls[name] is call for name in call.asked.values())
+            assert all(peer in self._workers.clusters for peer in call.asked)
+            assert call.is_wanted
+        for batch in self._tasks.by_serial.values():
+            calls = (*self._calls.values(), *self._answered)
+            known = {call.index for call in calls if call.batch is batch}
+            waiting = [span for span in batch.spans.all() if span.wait is Wait.WORKERS]
+            assert known == {index for span in waiting for index in range(span.lo, span.hi)}

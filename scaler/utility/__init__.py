@@ -1,0 +1,1 @@
+"""Module paths that users of Scaler know; everything in them lives elsewhere."""
