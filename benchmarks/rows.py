@@ -79,6 +79,18 @@ ROWS = (
         peers=(*POOLS, *SCHEDULERS),
     ),
     Row(
+        "tree",
+        "dependency tree of 4,096 leaves",
+        "tree",
+        (
+            Bar("tasks_per_s", "tasks/s", at_least=10_000),
+            Bar("tasks_per_s", "x best of dask, Ray", at_least=1, times=("dask", "ray")),
+        ),
+        flags={"n": 4_096},
+        quick={"n": 64},
+        peers=("dask", "ray", "parsl"),
+    ),
+    Row(
         "round-trip",
         "lone round trip, TCP",
         "latency",

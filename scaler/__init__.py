@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from scaler.client.client import Client as Client
     from scaler.client.facts import ProfilingInfo as ProfilingInfo
     from scaler.client.futures import ScalerFuture as ScalerFuture
+    from scaler.client.map_future import MapFuture as MapFuture
     from scaler.client.waiting import as_completed as as_completed
     from scaler.client.waiting import gather as gather
     from scaler.client.waiting import wait as wait
@@ -22,6 +23,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Client": "scaler.client.client",
+    "MapFuture": "scaler.client.map_future",
     "ProfilingInfo": "scaler.client.facts",
     "ScalerFuture": "scaler.client.futures",
     "as_completed": "scaler.client.waiting",
@@ -30,7 +32,16 @@ _HOMES = {
     "SchedulerClusterCombo": "scaler.cluster.combo",
 }
 
-__all__ = ["Client", "ProfilingInfo", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
+__all__ = [
+    "Client",
+    "MapFuture",
+    "ProfilingInfo",
+    "ScalerFuture",
+    "SchedulerClusterCombo",
+    "as_completed",
+    "gather",
+    "wait",
+]
 
 
 def __getattr__(name: str) -> "Any":  # Any: whichever public name is asked for

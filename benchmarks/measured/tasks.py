@@ -10,6 +10,11 @@ def noop(x: int) -> int:
     return x + 1
 
 
+def add(first: int, second: int) -> int:
+    """What joins two results."""
+    return first + second
+
+
 def sleep(seconds: float) -> None:
     """Occupy a worker without the processor."""
     time.sleep(seconds)

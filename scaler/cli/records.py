@@ -33,6 +33,7 @@ def scheduler_config(found: Resolved, environment: Mapping[str, str], parent_fd:
         is_insecure=found[settings.INSECURE],
         is_insecure_off_loopback=found[settings.INSECURE_OFF_LOOPBACK],
         is_protected=found[settings.PROTECTED],
+        is_private=found[settings.PRIVATE],
         client_timeout_s=found[settings.CLIENT_TIMEOUT],
         worker_timeout_s=found[settings.WORKER_TIMEOUT],
         event_loop=found[settings.EVENT_LOOP],

@@ -132,6 +132,9 @@ MONITOR_ADDRESS: Setting[str | None] = Setting(
 PROTECTED = Setting(
     "protected", kinds.FLAG, True, "Refuse clients that ask the scheduler to stop.", spellings=("--protected", "-p")
 )
+PRIVATE = Setting(
+    "private", kinds.FLAG, False, "Let programs that are not told the address of the scheduler not find it."
+)
 CLIENT_TIMEOUT = Setting(
     "client_timeout",
     kinds.SECONDS,
@@ -250,6 +253,7 @@ SCHEDULER: Table = (
     LISTEN_ADDRESS,
     MONITOR_ADDRESS,
     PROTECTED,
+    PRIVATE,
     CLIENT_TIMEOUT,
     WORKER_TIMEOUT,
     EVENT_LOOP,

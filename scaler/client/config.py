@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from scaler.client.finding import find
 from scaler.errors import ConfigurationError
 from scaler.protocol.connection import LONGEST_LABEL
 
@@ -42,16 +43,25 @@ def client_config(
     insecure: bool = False,
     insecure_off_loopback: bool = False,
 ) -> ClientConfig:
-    """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None."""
+    """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None.
+
+    A scheduler is looked for, or started, once all else is known to be right.
+    """
+    environment = dict(os.environ)
+    label = _name(name)
+    timeout_s = _seconds("timeout_seconds", timeout_s, math.inf)
+    heartbeat_interval_s = _seconds("heartbeat_interval_seconds", heartbeat_interval_s, _LONGEST_HEARTBEAT_S)
+    named_key = _key_file(key_file)
+    where = find(address, environment)
     return ClientConfig(
-        address=_address_text(address),
-        name=_name(name),
-        timeout_s=_seconds("timeout_seconds", timeout_s, math.inf),
-        heartbeat_interval_s=_seconds("heartbeat_interval_seconds", heartbeat_interval_s, _LONGEST_HEARTBEAT_S),
-        key_file=_key_file(key_file),
+        address=where.address,
+        name=label,
+        timeout_s=timeout_s,
+        heartbeat_interval_s=heartbeat_interval_s,
+        key_file=named_key or where.key_file,
         insecure=insecure,
         insecure_off_loopback=insecure_off_loopback,
-        environment=dict(os.environ),
+        environment=environment,
     )
 
 
@@ -76,20 +86,3 @@ def _key_file(value: str | os.PathLike[str] | None) -> Path | None:
     if value == "":  # which would be the working directory
         raise ConfigurationError("key_file must name a file or a key directory, but is ''")
     return None if value is None else Path(value)
-
-
-def _address_text(address: object) -> str:
-    if address is None:
-        found = os.environ.get("SCALER_ADDRESS")
-        if not found:
-            raise ConfigurationError(
-                "no scheduler address: pass Client('tcp://host:port') or set SCALER_ADDRESS; "
-                "SchedulerClusterCombo(n_workers=…) starts a scheduler and workers here"
-            )
-        return found
-    if isinstance(address, str):
-        return address
-    get_address = getattr(address, "get_address", None)
-    if get_address is None:
-        raise ConfigurationError(f"address is text or has get_address(), but {type(address).__name__} was given")
-    return str(get_address())

@@ -4,35 +4,31 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
-from scaler.client.io_thread import IoThread
+from scaler.client.batches import Batches
+from scaler.client.options import TaskOptions
+from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink
-from scaler.ids import BatchId, Range
-from scaler.ledger.events import BatchClosed, BatchOpened, FunctionPickled, TasksAppended, Unwanted
+from scaler.client.waits import require_may_wait
 from scaler.payload.calls import pickle_call, single_column
-from scaler.payload.functions import call_and_forget, pickle_function
-from scaler.protocol import BatchOptions
+from scaler.payload.functions import call_and_forget, function_name
 
 #: such calls go before all tasks
 MOST_URGENT = (1 << 63) - 1
 
 
-def run_on_workers(io: IoThread, batch: BatchId, fn: Callable[[], Any], options: BatchOptions) -> None:
+def run_on_workers(batches: Batches, fn: Callable[[], Any], tag: str | None) -> None:
     """Have it called and wait; raises the first failure."""
-    function = pickle_function(functools.partial(call_and_forget, fn))
-    sink = MapSink(batch, options.name)
-    io.remember(sink)
-    io.post(
-        FunctionPickled(function.id, function.frames),
-        BatchOpened(batch, function.id, options),
-        TasksAppended(batch, single_column(0, pickle_call(()))),
-        BatchClosed(batch),
-    )
+    require_may_wait("run_on_workers")
+    call_shape(fn).check((), {})
+    given: TaskOptions = {"name": function_name(fn), "tag": tag, "retries": 0, "priority": MOST_URGENT}
+    draft = batches.draft(functools.partial(call_and_forget, fn), given, MapSink, everywhere=True)
     try:
-        results, failed = sink.collect(1)
+        draft.append(single_column(0, pickle_call(())), {})
+        draft.close()
+        results, failed = draft.sink.collect()
     except BaseException:
-        io.post(Unwanted(batch, (Range(0, 1),)))
+        draft.give_up()
         raise
-    finally:
-        io.forget(batch)
+    draft.forget()
     if failed:
         raise results[0]

@@ -6,14 +6,10 @@ and the object is but a face of it.
 """
 
 import os
-from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import count
-from typing import Generic, TypeVar
 
-import msgspec
-
+from scaler.client.batches import Batches
 from scaler.client.config import ClientConfig
 from scaler.client.io_thread import IoThread
 from scaler.client.way import Way
@@ -22,13 +18,11 @@ from scaler.ids import Epoch, Incarnation
 from scaler.link import events as link
 from scaler.net.transport import Arrived, Dialer, DialerEvent, Frame, Lost
 from scaler.payload import nested
-from scaler.payload.nested import Line, Standing, Task
-from scaler.protocol import BatchOptions, ChildLinked, Goodbye
-from scaler.protocol.options import MAX_DEPTH
+from scaler.payload.nested import Line, Task
+from scaler.protocol import ChildLinked, Goodbye
 
 #: said in one turn at most; the line itself waits when it has no room
 _ROOM_BYTES = 1 << 20
-_INTEGERS = 1 << 63
 _OVER = "the task that this client was used in has ended, and what it had submitted with it"
 _NO_TASK = (
     "a client inside a worker can be used while its task runs, in the task's own thread or, where the worker runs one "
@@ -154,22 +148,19 @@ class _Dialing:
         """Nothing is shared."""
 
 
-Sink = TypeVar("Sink")
-_heard = Heard()
-
-
-class Side(Generic[Sink]):
+class Side:
     """What a client has in one task: a name, its batches, and the thread that speaks for it."""
 
     def __init__(self, config: ClientConfig, task: Task) -> None:
-        self.task = task
         self.incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
-        self.numbers: Iterator[int] = count(1)
-        self.open: OrderedDict[tuple[bytes, BatchOptions], Sink] = OrderedDict()
         self.io = IoThread(config, Way(_Dialing(task, self.incarnation), FaceLink(_heard), "to-child"))
+        self.batches = Batches(self.io, self.incarnation, task)
 
 
-class Face(Generic[Sink]):
+_heard = Heard()
+
+
+class Face:
     """Finds the side of a client in the task that uses it."""
 
     def __init__(self, config: ClientConfig) -> None:
@@ -177,18 +168,18 @@ class Face(Generic[Sink]):
         #: the task it was made in: threads that cannot tell which task is theirs are this one's
         self._born_in = nested.here()
 
-    def side(self) -> Side[Sink]:
+    def side(self) -> Side:
         """What this client has in the task of this thread; `ClientQuitException` if there is none, or it has ended."""
         task = self._task()
-        known = task.belongings.get(self)
-        if known is not None:
-            return known  # type: ignore[return-value]  # kept below
-        side: Side[Sink] = Side(self._config, task)
-        kept: Side[Sink] = task.belongings.setdefault(self, side)  # type: ignore[assignment]  # another thread's, perhaps
-        if kept is side:
-            task.at_end(lambda: side.io.leave(_OVER))
-            side.io.start()
-        return kept
+        side = task.belongings.get(self)
+        if side is None:
+            made = Side(self._config, task)
+            side = task.belongings.setdefault(self, made)  # another thread's, perhaps
+            if side is made:
+                task.at_end(lambda: made.io.leave(_OVER))
+                made.io.start()
+        assert isinstance(side, Side)
+        return side
 
     def _task(self) -> Task:
         task = nested.current() or self._born_in
@@ -197,15 +188,3 @@ class Face(Generic[Sink]):
         if task.is_over:
             raise ClientQuitException(_OVER)
         return task
-
-    def nested_options(self, options: BatchOptions) -> BatchOptions:
-        """The options of what the task of this thread submits: it goes before others as its task does."""
-        task = self._task()
-        standing: Standing = task.standing
-        return msgspec.structs.replace(
-            options,
-            parent=task.name,
-            priority=min(max(options.priority + standing.priority, -_INTEGERS), _INTEGERS - 1),
-            depth=min(standing.depth + 1, MAX_DEPTH),
-            root=standing.root,
-        )

@@ -8,7 +8,7 @@ and once there is a condition also under that, together with telling who waits. 
 import os
 import threading
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
     CANCELLED_AND_NOTIFIED,
@@ -70,12 +70,29 @@ class Origin(Protocol):
         """Ask where this task stands."""
         ...
 
+    def ask_to_cancel(self, index: int) -> None:
+        """Ask the scheduler to cancel this task if it has not begun."""
+        ...
+
+
+def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]]":
+    """What a caller was given, as a list; `TypeError` where anything in it is no future."""
+    futures = list(found)
+    for future in futures:
+        if not isinstance(future, Future):
+            raise TypeError(
+                f"{caller} takes the futures that submit and map_async return, not {type(future).__name__}; "
+                "map returns plain results"
+            )
+    return futures
+
 
 class ScalerFuture(Future[Any]):
     """The result of one call, now or later; made by `Client.submit`, never by users.
 
-    It works wherever a `concurrent.futures.Future` does, and can be awaited. The value is unpickled in the thread that
-    first asks for it.
+    It works wherever a `concurrent.futures.Future` does. It can be awaited, in any event loop of asyncio; a coroutine
+    that is cancelled while it waits gives the task up, unless it has shielded it. The value is unpickled in the thread
+    that first asks for it.
     """
 
     #: a call that needs it was pickled while its value was not to be had, or large
@@ -83,7 +100,7 @@ class ScalerFuture(Future[Any]):
     #: what was sealed, once it is opened, if other tasks may need it as it came: it is an input, or it failed
     _kept: Sealed | None = None
 
-    def __init__(self, origin: Origin, index: int) -> None:
+    def __init__(self, origin: Origin, index: int, submitted_at: float | None = None) -> None:
         # The base class's own initialiser is left out on purpose: it would make the condition at once.
         self._origin = origin
         self._index = index
@@ -93,7 +110,7 @@ class ScalerFuture(Future[Any]):
         self._sealed: Sealed | None = None
         self._facts: Facts | None = None
         self._again: Again | None = None
-        self._submitted_at = time.monotonic()
+        self._submitted_at = time.monotonic() if submitted_at is None else submitted_at
 
     def __getattr__(self, name: str) -> Any:  # Any: the standard library's private attributes, whatever they are
         if name not in _MADE_WHEN_ASKED_FOR:
@@ -123,9 +140,9 @@ class ScalerFuture(Future[Any]):
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
 
     def __await__(self) -> Generator[Any, None, Any]:
-        import asyncio  # noqa: PLC0415  # a fifth of the time that importing a client takes; who awaits has it
+        from scaler.client.awaiting import outcome  # noqa: PLC0415  # asyncio takes its time; who awaits has it
 
-        return asyncio.wrap_future(self).__await__()
+        return outcome(self).__await__()
 
     @property
     def task_id(self) -> str:
@@ -145,6 +162,10 @@ class ScalerFuture(Future[Any]):
         """Whether a worker was reported to run the task now."""
         return self._state == RUNNING
 
+    def has_begun(self) -> bool:
+        """Whether the task was reported to run, or is done."""
+        return self._state != PENDING
+
     def cancelled(self) -> bool:
         """Whether the future was cancelled before its task was done."""
         return self._state == CANCELLED_AND_NOTIFIED
@@ -160,13 +181,14 @@ class ScalerFuture(Future[Any]):
         self._tell_cancelled()
         return True
 
-    def give_up(self) -> None:
-        """As `cancel`, whether the task runs or not."""
+    def give_up(self) -> bool:
+        """As `cancel`, whether the task runs or not; False if it was done."""
         with self._condition, _CHANGES:
             if self._state in _DONE:
-                return
+                return False
             self._become_cancelled()
         self._tell_cancelled()
+        return True
 
     def _become_cancelled(self) -> None:
         """The caller holds the condition and `_CHANGES`."""
@@ -266,13 +288,26 @@ class ScalerFuture(Future[Any]):
         self.__dict__.pop("_condition", None)  # a thread of the parent may have held it
         self._sealed, self._state = sealed, FINISHED
 
-    # ---- called by the I/O thread
+    # ---- called by whoever keeps the outcomes
+
+    def revoke(self) -> None:
+        """The task was given up, whether it ran or not: from now on the future is cancelled, unless it was done."""
+        with self._condition, _CHANGES:
+            if self._state in _DONE:
+                return
+            self._become_cancelled()
+        self._invoke_callbacks()
 
     def note_running(self) -> None:
         """Record that a worker runs the task now."""
         with _CHANGES:
-            if self._state == PENDING:
-                self._state = RUNNING
+            if self._state != PENDING:
+                return
+            self._state = RUNNING
+            condition = self.__dict__.get("_condition")
+        if condition is not None:
+            with condition:
+                condition.notify_all()
 
     def keep_call(self, again: Again) -> None:
         """The task failed: keep what it takes to submit it anew, as long as somebody holds this future."""

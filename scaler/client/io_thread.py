@@ -13,10 +13,10 @@ from collections import deque
 
 from scaler.client import waker
 from scaler.client.config import ClientConfig
-from scaler.client.failures import Failures
+from scaler.client.failures import Failing, Failures
 from scaler.client.futures import ScalerFuture
 from scaler.client.news import News, tell
-from scaler.client.posting import Posted, PostedColumn, taken
+from scaler.client.posting import NeededTask, Posted, PostedColumn, taken
 from scaler.client.questions import Answer, Question
 from scaler.client.sinks import Sink
 from scaler.client.waits import become_io_thread, require_may_wait
@@ -25,6 +25,7 @@ from scaler.errors import ClientQuitException, ProtocolError, ScalerError
 from scaler.ids import BatchId, Epoch, Range, TaskId
 from scaler.ledger.events import (
     Began,
+    CancelAsked,
     ClearAsked,
     Command,
     ExplainAsked,
@@ -141,7 +142,7 @@ class IoThread:
         if self._asleep:
             self._waker.wake()
 
-    def post_call(self, batch: BatchId, index: int, call: bytes, futures: tuple[ScalerFuture, ...] = ()) -> None:
+    def post_call(self, batch: BatchId, index: int, call: bytes, futures: tuple[NeededTask, ...] = ()) -> None:
         """Tell the ledger of one more call and the futures in it; neighbours that wait together travel together."""
         self._posted.append((batch, index, call, futures))
         if self._asleep:
@@ -149,11 +150,23 @@ class IoThread:
 
     def unwant(self, batch: BatchId, index: int) -> None:
         """Nobody waits for the result of this task any more."""
-        self.post(Unwanted(batch, (Range(index, index + 1),)))
+        self.give_up(batch, (Range(index, index + 1),))
+
+    def give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Nobody waits for the results of these tasks any more."""
+        self.post(Unwanted(batch, ranges))
+
+    def ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Have these cancelled if they have not begun."""
+        self.post(CancelAsked(batch, ranges))
 
     def note_failed(self, future: ScalerFuture) -> None:
         """This one has failed."""
         self.failures.add(future)
+
+    def note_failed_among(self, tasks: Failing) -> None:
+        """Some of these have failed."""
+        self.failures.add_map(tasks)
 
     def ask(self, question: Question) -> Answer:
         """What the scheduler answers; raises why it never will."""

@@ -6,15 +6,26 @@ either told with the calls that need it, or comes to the ledger later.
 
 from collections import deque
 from itertools import groupby
+from typing import Protocol
 
 from msgspec import Struct
 
-from scaler.client.futures import ScalerFuture
-from scaler.ids import BatchId
+from scaler.ids import BatchId, TaskId
 from scaler.ledger.events import Event as LedgerEvent
-from scaler.ledger.events import TasksAppended, Unwanted
+from scaler.ledger.events import KnownOutcome, TasksAppended, Unwanted
 from scaler.payload.calls import MAX_COLUMN_CALLS, Futures, joined_column, single_column
 from scaler.protocol.columns import MAX_FRAME_BYTES, ArgumentColumn
+
+
+class NeededTask(Protocol):
+    """A task that a call needs: its future, or what is left of it."""
+
+    @property
+    def task(self) -> TaskId:
+        """Its name."""
+
+    def outcome(self) -> KnownOutcome | None:
+        """What became of it, if it is done."""
 
 
 class PostedColumn(Struct, frozen=True):
@@ -25,7 +36,7 @@ class PostedColumn(Struct, frozen=True):
     futures: Futures
 
 
-PostedCall = tuple[BatchId, int, bytes, tuple[ScalerFuture, ...]]
+PostedCall = tuple[BatchId, int, bytes, tuple[NeededTask, ...]]
 Posted = LedgerEvent | PostedCall | PostedColumn
 
 

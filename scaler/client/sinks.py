@@ -6,14 +6,14 @@
 import copy
 import functools
 import time
-from collections.abc import Iterable
-from contextlib import suppress
-from queue import Empty, SimpleQueue
+from collections.abc import Iterable, Iterator
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from scaler.client.facts import Facts, told
+from scaler.client.failures import Failing
 from scaler.client.futures import ScalerFuture, Sealed
-from scaler.client.waits import wait_by
+from scaler.client.waits import taken_from
 from scaler.errors import ClientQuitException, ScalerError
 from scaler.ids import BatchId, Range, TaskId
 from scaler.ledger.events import Again, KnownOutcome, Resolve
@@ -128,11 +128,21 @@ class SealedError:
         return SealedFailure(Failure(Cause.CANCELLED, str(self._error))).outcome()
 
 
+def sealed_value(done: Resolve, facts: Facts, index: int) -> SealedValue:
+    """The outcome of one task of a column, with bytes of its own."""
+    one = done.column.slice(index, index + 1)
+    return SealedValue(memoryview(one.statuses)[0], b"".join(one.data), facts, index)
+
+
 class Line(Protocol):
     """What a sink tells the client of."""
 
     def unwant(self, batch: BatchId, index: int) -> None:
         """Nobody waits for the result of this task any more."""
+        ...
+
+    def give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Nobody waits for the results of these tasks any more."""
         ...
 
     def forget(self, batch: BatchId) -> None:
@@ -143,8 +153,16 @@ class Line(Protocol):
         """This one has failed."""
         ...
 
+    def note_failed_among(self, tasks: Failing) -> None:
+        """Some of these have failed."""
+        ...
+
     def explain(self, task: TaskId) -> str:
         """Ask where a task stands."""
+        ...
+
+    def ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> None:
+        """Ask the scheduler to cancel these if they have not begun."""
         ...
 
 
@@ -162,11 +180,11 @@ class SubmitSink:
         #: the bytes of the last error: tasks that need one that failed fail with the same
         self._error = b""
 
-    def add(self) -> tuple[int, ScalerFuture]:
-        """The next index and its future; the caller holds the client's lock."""
+    def add(self, kind: type[ScalerFuture] = ScalerFuture) -> tuple[int, ScalerFuture]:
+        """The next index and its future, of this kind; the caller holds the client's lock."""
         index = self._next_index
         self._next_index = index + 1
-        future = self._futures[index] = ScalerFuture(self, index)
+        future = self._futures[index] = kind(self, index)
         return index, future
 
     def close(self) -> None:
@@ -188,6 +206,9 @@ class SubmitSink:
 
     def explain(self, index: int) -> str:
         return self._line.explain(TaskId(self.batch, index))
+
+    def ask_to_cancel(self, index: int) -> None:
+        self._line.ask_to_cancel(self.batch, (Range(index, index + 1),))
 
     def resolve(self, done: Resolve) -> None:
         column, facts = done.column, Facts.of_results(done, self._name, time.monotonic())
@@ -223,6 +244,9 @@ class SubmitSink:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
                 if future is not None:
+                    if failure.cause is Cause.CANCELLED:
+                        future.revoke()
+                        continue
                     self._hand_over(future, SealedFailure(failure, facts.told(index)), facts, again)
         self._settle()
 
@@ -267,18 +291,31 @@ Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
 
 
 class MapSink:
-    """The columns of one `map`, for the one thread that waits for them; `name` is what its function is called."""
+    """The columns of one `map` or stream, for the one thread that waits for them; its tasks are called `name`."""
 
     def __init__(self, batch: BatchId, name: str) -> None:
         self.batch = batch
         self._tell = functools.partial(told, batch, name)
+        #: how many outcomes are expected, how many came, and how many of these are failures
+        self.size = self.done = self.failed = 0
+        self.result_bytes = 0
         self._parts: SimpleQueue[Part] = SimpleQueue()
 
+    def expect(self, hi: int) -> None:
+        self.size = hi
+
     def resolve(self, done: Resolve) -> None:
+        self.result_bytes += done.column.size_bytes
+        self.failed += len(done.column.unsuccessful())
+        self.done += done.column.count
         self._parts.put(done)
 
     def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:  # noqa: ARG002  # a map is submitted anew as a whole
-        self._parts.put((tuple(ranges), failure))
+        rejected = tuple(ranges)
+        count = sum(hi - lo for lo, hi in rejected)
+        self.failed += count
+        self.done += count
+        self._parts.put((rejected, failure))
 
     def began(self, ranges: Iterable[Range]) -> None:
         """Nobody can ask a plain `map` what runs."""
@@ -290,46 +327,41 @@ class MapSink:
         self._parts.put(ClientQuitException("its work was dropped by clear()"))
 
     disown = abort
-    #: as long as its batch is not forgotten
-    is_awaited = True
 
-    def collect(self, size: int) -> tuple[list[Any], list[int]]:
-        """Wait for all `size` outcomes: results in order, exceptions among them at the indices listed."""
-        results: list[Any] = [None] * size
+    @property
+    def is_awaited(self) -> bool:
+        return self.done < self.size
+
+    def arrived(self) -> Iterator[Part]:
+        """What has come and was not taken yet."""
+        while not self._parts.empty():
+            yield self._parts.get()
+
+    def wait(self) -> Part:
+        """What comes next, whenever it does."""
+        return taken_from(self._parts, None)
+
+    def collect(self) -> tuple[list[Any], list[int]]:
+        """Wait for all that is expected: results in order, exceptions among them at the indices listed."""
+        results: list[Any] = [None] * self.size
         failed: list[int] = []
-        missing = size
+        missing = self.size
         while missing:
-            part = self._next_part()
+            part = self.wait()
             if isinstance(part, ScalerError):
                 raise part
-            missing -= self._place(part, results, failed)
+            for lo, values, wrong in self.opened(part):
+                results[lo : lo + len(values)] = values
+                failed += wrong
+                missing -= len(values)
         return results, sorted(failed)
 
-    def _next_part(self) -> Part:
-        found: list[Part] = []
-
-        def attempt(seconds: float | None) -> bool:
-            with suppress(Empty):
-                found.append(self._parts.get(timeout=seconds))
-            return bool(found)
-
-        wait_by(attempt, None)
-        return found[0]
-
-    def _place(
-        self,
-        part: Resolve | tuple[tuple[Range, ...], Failure],
-        results: list[Any],
-        failed: list[int],
-    ) -> int:
+    def opened(self, part: Resolve | tuple[tuple[Range, ...], Failure]) -> Iterator[tuple[int, list[Any], list[int]]]:
+        """For each range of a part its first index, its values, and the indices of those that are exceptions."""
         if isinstance(part, Resolve):
-            column = part.column
-            values, wrong = load_column(column, part.attempts, self._tell)
-            results[column.lo : column.hi] = values
-            failed.extend(wrong)
-            return column.count
+            yield (part.column.lo, *load_column(part.column, part.attempts, self._tell))
+            return
         ranges, failure = part
         for lo, hi in ranges:
-            failed.extend(range(lo, hi))
-            results[lo:hi] = [exception_from_failure(failure, task=self._tell(index)) for index in range(lo, hi)]
-        return sum(hi - lo for lo, hi in ranges)
+            errors = [exception_from_failure(failure, task=self._tell(index)) for index in range(lo, hi)]
+            yield lo, errors, list(range(lo, hi))

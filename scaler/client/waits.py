@@ -5,11 +5,14 @@ Whoever waits here for a task does so by `wait_by`: in a task that gives the slo
 
 import threading
 from concurrent.futures._base import _Waiter
-from typing import Any
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
 from scaler.payload import nested
 from scaler.payload.nested import Attempt
 
+T = TypeVar("T")
 _thread = threading.local()
 
 
@@ -36,6 +39,20 @@ def wait_by(attempt: Attempt, timeout: float | None) -> bool:
     """Wait at most `timeout` seconds, by as many calls of `attempt` as it takes; whether it came."""
     task = nested.here()
     return attempt(timeout) if task is None else task.wait(attempt, timeout)
+
+
+def taken_from(queue: "SimpleQueue[T]", timeout: float | None) -> T:
+    """What comes out of a queue next, as `wait_by` waits; raises `Empty` if nothing comes in time."""
+    found: list[T] = []
+
+    def attempt(seconds: float | None) -> bool:
+        with suppress(Empty):
+            found.append(queue.get(timeout=seconds))
+        return bool(found)
+
+    if not wait_by(attempt, timeout):
+        raise Empty
+    return found[0]
 
 
 class _Event:

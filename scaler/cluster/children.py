@@ -56,6 +56,11 @@ class Child:
         """The process id of the command."""
         return self._process.pid
 
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
     def wait_ready(self, timeout_s: float) -> str:
         """What the child said when it was ready; `SchedulerError` if it ended or said nothing in time.
 

@@ -34,6 +34,8 @@ class SchedulerClusterCombo:
     the workers outlive their scheduler. It ends with `shutdown()`, with the `with` block, or with this process,
     however that ends. Without any `logging_…` keyword both log what needs attention alone, on stderr.
 
+    With `private` no program finds it that is not told its address, not even `Client()` in this process.
+
     `per_worker_capabilities` maps tags to -1, and what can be had in numbers to how much of it there is. Keywords of
     Scaler without a meaning here are accepted with a `DeprecationWarning`.
     """
@@ -50,6 +52,7 @@ class SchedulerClusterCombo:
         worker_timeout_seconds: float = 60,
         death_timeout_seconds: float = 300,
         protected: bool = True,
+        private: bool = False,
         event_loop: str = "builtin",
         logging_paths: Sequence[str] = (),
         logging_level: str | None = None,
@@ -70,7 +73,7 @@ class SchedulerClusterCombo:
         common = _logging(logging_paths, logging_level, logging_config_file)
         common += ["--key-file", key_file] if key_file is not None else []
         scheduler = ["scheduler", address or "tcp://127.0.0.1:0", *common, "--event-loop", event_loop]
-        scheduler += ["--protected" if protected else "--no-protected"]
+        scheduler += ["--protected" if protected else "--no-protected", *(["--private"] if private else [])]
         scheduler += [f"--client-timeout={client_timeout_seconds}", f"--worker-timeout={worker_timeout_seconds}"]
         scheduler += ["--monitor-address", monitor_address] if monitor_address else []
         worker = ["worker", TOLD_LATER, *common, "-n", str(n_workers), "--threads", str(threads_per_worker)]
@@ -96,6 +99,11 @@ class SchedulerClusterCombo:
             self.shutdown()
             raise
         return address
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started, and no part of it has ended."""
+        return bool(self._children) and all(child.is_running for child in self._children)
 
     def get_address(self) -> str:
         """Where clients reach the scheduler."""

@@ -9,6 +9,7 @@ from scaler.core.runtimes import RunTimes
 from scaler.core.spans import NO_COUNTS, NO_NEEDS, Counts, Needs, SpanMap
 from scaler.ids import BatchId, FunctionId, Incarnation
 from scaler.protocol import BatchOptions
+from scaler.ranges import RangeSet
 
 
 class Batch:
@@ -18,6 +19,7 @@ class Batch:
         "_lane",
         "_lanes",
         "appended",
+        "asked_back",
         "function",
         "gone",
         "id",
@@ -56,6 +58,8 @@ class Batch:
         self.is_resumed = False
         #: None, or the tags that were known when its own was found unknown: its tasks are refused
         self.known_tags: tuple[str, ...] | None = None
+        #: what is to be cancelled if its cluster has not begun it, and was asked for
+        self.asked_back = RangeSet()
         #: runs with claims beside the span's own run
         self.rivals: list[Run] = []
         #: what those of its tasks need that need others and have not ended, by index

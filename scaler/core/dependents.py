@@ -7,6 +7,8 @@ is asked of the client that has it.
 from collections import deque
 from collections.abc import Callable, Iterable
 
+from msgspec.structs import replace
+
 from scaler.core.batches import Batch
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.needs import Input, Outcome
@@ -95,7 +97,7 @@ class Dependents:
             ended, outcome = self._ended.popleft()
             if ended.outcome is not None:
                 continue
-            ended.outcome = outcome
+            ended.outcome = outcome = self._named(outcome, ended.task)
             users: dict[int, list[int]] = {}
             for serial, index in ended.users:
                 users.setdefault(serial, []).append(index)
@@ -104,6 +106,18 @@ class Dependents:
                 for index in indices:
                     batch.needs[index].learn(outcome)
                 self._look_at(batch, indices)
+
+    def _named(self, outcome: Outcome, task: TaskId) -> Outcome:
+        """An outcome that may be passed on: a failure says of which task it is."""
+        if outcome.status != FAILED:
+            return outcome
+        failure = decode_failure(b"".join(outcome.data))
+        if failure.task:
+            return outcome
+        batch = self._tasks.batches.get(task.batch)
+        name = f"{task} ({batch.options.name})" if batch is not None else str(task)
+        attempts = outcome.attempts if failure.attempts == 1 else failure.attempts  # clusters do not count them
+        return Outcome(FAILED, (encode_failure(replace(failure, task=name, attempts=attempts)),))
 
     def _look_at(self, batch: Batch, indices: Iterable[int]) -> None:
         """Queue those of the tasks that have all they need, and fail those that never will."""

@@ -13,6 +13,7 @@ from scaler.core.needs import Outcome
 from scaler.core.outcomes import Outcomes
 from scaler.core.placement import Placement
 from scaler.core.spans import NO_COUNTS, Wait
+from scaler.core.unbegun import Unbegun
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import BatchId, FunctionId, function_id
@@ -44,7 +45,7 @@ from scaler.resources import MOST_AMOUNT, unknown_tag
 class Requests:
     """Takes in what clients say of their batches."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes, placement: Placement) -> None:
+    def __init__(self, managers: Managers, outcomes: Outcomes, placement: Placement, unbegun: Unbegun) -> None:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._functions = managers.functions
@@ -52,6 +53,7 @@ class Requests:
         self._outbox = managers.outbox
         self._outcomes = outcomes
         self._placement = placement
+        self._unbegun = unbegun
 
     def _batch(self, client: ClientRecord, name: BatchId) -> Batch | None:
         batch = self._tasks.batches.get(name) if name.owner == client.peer else None
@@ -177,11 +179,12 @@ class Requests:
             self._outcomes.settle(batch)
 
     def cancel(self, client: ClientRecord, message: CancelTasks) -> None:
-        """Nobody wants these any more."""
+        """Nobody wants these any more, or nobody wants them to begin."""
         batch = self._batch(client, message.batch)
         if batch is not None:
+            cancel = self._unbegun.cancel if message.unless_begun else self._outcomes.cancel
             for lo, hi in message.ranges:
-                self._outcomes.cancel(batch, lo, hi)
+                cancel(batch, lo, hi)
             self._outcomes.settle(batch)
 
     def clear(self, client: ClientRecord) -> None:

@@ -15,6 +15,7 @@ from scaler.core.outcomes import Outcomes
 from scaler.core.runs import Run
 from scaler.core.spans import Counts, Span, Wait
 from scaler.core.timers import Began
+from scaler.core.unbegun import Unbegun
 from scaler.core.workers import WALLTIME_FACTOR, Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import RunId, TaskId
@@ -100,13 +101,14 @@ class _Piece:
 class Reports:
     """Reads what clusters say of tasks."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes, flow: Flow) -> None:
+    def __init__(self, managers: Managers, outcomes: Outcomes, flow: Flow, unbegun: Unbegun) -> None:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._timers = managers.timers
         self._outbox = managers.outbox
         self._outcomes = outcomes
         self._flow = flow
+        self._unbegun = unbegun
 
     def run_at(self, cluster: Cluster, name: RunId) -> Run | None:
         """The record of a run a cluster names, if it is that cluster's."""
@@ -326,8 +328,10 @@ class Reports:
                     begun = Span(span.lo, span.hi, State.RUNNING, run, span.counts)
                     self._ended_early(cluster, batch, begun, message.reason, now)
                 elif span.state in _NOT_BEGUN:
-                    self._bar(cluster, batch, span, message.reason, now)
+                    if not batch.asked_back:
+                        self._bar(cluster, batch, span, message.reason, now)
                     self._outcomes.give_back(batch, span)
+                    self._unbegun.came_back(batch, span.lo, span.hi)
                 elif span.state is State.RUNNING:
                     self._ended_early(cluster, batch, span, message.reason, now)
                 elif span.state is State.CANCELLING:
@@ -375,6 +379,7 @@ class Reports:
         for span in batch.spans.within(message.lo, message.hi):
             if span.run is run and span.state is State.RETRACTING:
                 self._tasks.advance(batch, span.lo, span.hi, Trigger.BEGIN)
+        self._unbegun.stayed(batch, message.lo, message.hi)
 
     def confirmed(self, cluster: Cluster, message: Confirmed) -> None:
         """A cluster has dropped cancelled tasks."""

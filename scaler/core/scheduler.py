@@ -37,6 +37,7 @@ from scaler.core.results import Reports
 from scaler.core.retraction import Retraction
 from scaler.core.spans import Wait
 from scaler.core.tasks import TaskManager
+from scaler.core.unbegun import Unbegun
 from scaler.core.workers import Cluster, WorkerManager
 from scaler.errors import ProtocolError
 from scaler.ids import Epoch, Incarnation
@@ -110,12 +111,13 @@ class SchedulerCore:
         )
         self._flow = flow = Flow(managers)
         self._outcomes = outcomes = Outcomes(managers, flow)
-        self._reports = reports = Reports(managers, outcomes, flow)
         self._everywhere = everywhere = Everywhere(managers, outcomes, flow)
         self._placement = placement = Placement(managers, outcomes, everywhere)
         self._retraction = retraction = Retraction(managers)
+        unbegun = Unbegun(managers, outcomes, retraction)
+        self._reports = reports = Reports(managers, outcomes, flow, unbegun)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
-        self._requests = Requests(managers, outcomes, placement)
+        self._requests = Requests(managers, outcomes, placement, unbegun)
         self._membership = membership = Membership(managers, outcomes, recovery, everywhere)
         self._children = Children(managers, membership, recovery, reports, everywhere)
 

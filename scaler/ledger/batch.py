@@ -15,6 +15,7 @@ class LedgerBatch:
     __slots__ = (
         "announced",
         "appended",
+        "asked",
         "close_said",
         "closed",
         "columns",
@@ -40,6 +41,8 @@ class LedgerBatch:
         self.unresolved = RangeSet()
         #: indices given up, of which the scheduler has not been told: it must know them first
         self.unwanted = RangeSet()
+        #: unresolved indices to be cancelled unless they have begun, of which the scheduler is to be told
+        self.asked = RangeSet()
         #: indices whose arguments the scheduler asked for again
         self.wanted_again = RangeSet()
         #: of those of its calls that need other tasks and are not resolved, these tasks
@@ -64,7 +67,7 @@ class LedgerBatch:
     @property
     def has_more_to_say(self) -> bool:
         """Whether arguments, a cancellation or the closing wait for a link with room."""
-        return bool(self.sent < self.appended or self.wanted_again or self.unwanted or self.must_close)
+        return bool(self.sent < self.appended or self.wanted_again or self.unwanted or self.asked or self.must_close)
 
     @property
     def must_close(self) -> bool:
@@ -87,6 +90,7 @@ class LedgerBatch:
         newly = self.unresolved.remove(lo, hi)
         for part in newly:
             self._drop_columns(part.lo, part.hi)
+            self.asked.remove(part.lo, part.hi)
         return newly
 
     def give_up(self, lo: int, hi: int) -> None:
@@ -95,6 +99,11 @@ class LedgerBatch:
             self.unwanted.add(part.lo, part.hi)
         if self.closed:
             self._cut_tail()
+
+    def ask(self, lo: int, hi: int) -> None:
+        """[lo, hi) is to be cancelled unless it has begun; it is waited for until the scheduler says more."""
+        for part in self.unresolved.within(lo, hi):
+            self.asked.add(part.lo, part.hi)
 
     def next_append(self, is_said: Callable[[TaskId], bool] = lambda _: True) -> ArgumentColumn | None:
         """The next arguments to send, new ones or those asked for again; counts them as sent.
@@ -129,6 +138,10 @@ class LedgerBatch:
         """What was given up and can be cancelled, since it has been sent."""
         return self.unwanted.remove(0, self.sent)
 
+    def asked_now(self) -> list[Range]:
+        """What can be asked for now, since it has been sent."""
+        return self.asked.remove(0, self.sent)
+
     def tell_anew(self) -> None:
         """The present scheduler is a new one: it knows nothing of this batch, nor of what was given up."""
         self.announced = self.close_said = False
@@ -143,6 +156,7 @@ class LedgerBatch:
         assert all(hi <= self.appended for _, hi in (*self.unwanted, *self.unresolved)), self.id
         assert not any(self.unresolved.intersects(lo, hi) for lo, hi in self.unwanted), self.id
         assert all(index in self.unresolved for index in (*self.needs, *self.wanted)), self.id
+        assert all(self.unresolved.within(lo, hi) == [(lo, hi)] for lo, hi in self.asked), self.id
         for lo, hi in (*self.unresolved, (self.sent, self.appended)):
             assert self.columns.extent(lo) >= hi, (self.id, lo, hi)
         for column in self.columns.overlapping(0, self.sent):

@@ -76,6 +76,13 @@ class Unwanted(Struct, frozen=True):
     ranges: tuple[Range, ...]
 
 
+class CancelAsked(Struct, frozen=True):
+    """The caller wants these cancelled if they have not begun; they are waited for until the scheduler says so."""
+
+    batch: BatchId
+    ranges: tuple[Range, ...]
+
+
 class ClearAsked(Struct, frozen=True):
     """All work of this client is dropped."""
 
@@ -103,6 +110,7 @@ Event = (
     | TasksAppended
     | BatchClosed
     | Unwanted
+    | CancelAsked
     | ClearAsked
     | Leaving
     | ShutdownAsked
@@ -117,6 +125,16 @@ class Say(Struct, frozen=True):
     frames: tuple[Frame, ...] = ()
 
 
+class KnownInput(Struct, frozen=True):
+    """A task that another one needed, and what became of it."""
+
+    task: TaskId
+    known: KnownOutcome | None
+
+    def outcome(self) -> KnownOutcome | None:
+        return self.known
+
+
 class Again(Struct, frozen=True):
     """All it takes to submit failed tasks anew; `columns` have the calls of all of them, in order, among others."""
 
@@ -124,13 +142,19 @@ class Again(Struct, frozen=True):
     frames: tuple[Frame, ...]
     options: BatchOptions
     columns: tuple[ArgumentColumn, ...]
+    inputs: dict[int, tuple[KnownInput, ...]] = {}
 
     def only(self, index: int) -> "Again":
         """The same for one of them, which keeps the bytes of no other alive."""
         column = next(column for column in self.columns if column.lo <= index < column.hi).slice(index, index + 1)
         if len(column.data) == 1:
             column = ArgumentColumn(index, 1, bytes(column.offsets), (bytes(column.data[0]),))
-        return Again(self.function, self.frames, self.options, (column,))
+        inputs = self.inputs.get(index, ())
+        return Again(self.function, self.frames, self.options, (column,), {index: inputs} if inputs else {})
+
+    def inputs_of_one(self) -> tuple[KnownInput, ...]:
+        """What the only task in it needed."""
+        return next(iter(self.inputs.values()), ())
 
 
 class Resolve(Struct, frozen=True):

@@ -7,8 +7,10 @@ from collections.abc import Iterable
 
 from scaler.ids import TaskId
 from scaler.ledger.batch import LedgerBatch
-from scaler.ledger.events import KnownOutcome
-from scaler.protocol.columns import ResultColumn
+from scaler.ledger.events import Command, KnownInput, KnownOutcome, Say
+from scaler.protocol import Failure, InputKnown
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, ResultColumn
 from scaler.ranges import members_within
 
 
@@ -45,8 +47,11 @@ class LedgerInputs:
         for index in members_within(batch.wanted, column.lo, column.hi):
             self._end(batch, index, KnownOutcome(*column.one(index), attempts))
 
-    def ended(self, batch: LedgerBatch, lo: int, hi: int, outcome: KnownOutcome) -> None:
+    def failed(self, batch: LedgerBatch, lo: int, hi: int, failure: Failure) -> None:
         """These ended without a result of their own."""
+        if not batch.wanted:
+            return
+        outcome = KnownOutcome(FAILED, (encode_failure(failure),))
         for index in members_within(batch.wanted, lo, hi):
             self._end(batch, index, outcome)
 
@@ -69,6 +74,19 @@ class LedgerInputs:
         """What became of a task, if it is needed and has ended."""
         known = self._by_task.get(task)
         return known.outcome if known is not None else None
+
+    def tell(self, tasks: Iterable[TaskId]) -> list[Command]:
+        """Say of tasks that the scheduler asks for what became of those that have ended."""
+        known = ((task, self.outcome(task)) for task in tasks)
+        return [Say(InputKnown(task, one.status, one.attempts), one.frames) for task, one in known if one is not None]
+
+    def known(self, batch: LedgerBatch, lo: int, hi: int) -> dict[int, tuple[KnownInput, ...]]:
+        """What those of [lo, hi) need that need something, and what became of it."""
+        return {
+            index: tuple(KnownInput(task, self.outcome(task)) for task in tasks)
+            for index, tasks in batch.needs.items()
+            if lo <= index < hi
+        }
 
     def check(self, batches: Iterable[LedgerBatch]) -> None:
         """Users are counted right."""

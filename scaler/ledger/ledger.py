@@ -6,7 +6,6 @@ until their results are here, so that any scheduler can be told everything anew.
 
 from collections import Counter, OrderedDict
 from collections.abc import Iterable
-from itertools import pairwise
 from typing import assert_never
 
 from scaler.ids import BatchId, FunctionId, Range, TaskId
@@ -16,6 +15,7 @@ from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
     Began,
+    CancelAsked,
     ClearAsked,
     Command,
     Event,
@@ -37,9 +37,9 @@ from scaler.ledger.events import (
 from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
 from scaler.ledger.requests import Requests
+from scaler.ledger.sayings import cancel, parts, resume
 from scaler.protocol import (
     AppendTasks,
-    CancelTasks,
     Cause,
     ClearClient,
     CloseBatch,
@@ -50,7 +50,6 @@ from scaler.protocol import (
     FetchChunks,
     FreeObjects,
     Goodbye,
-    InputKnown,
     KnownTags,
     NeedFunction,
     NeedInputs,
@@ -60,7 +59,6 @@ from scaler.protocol import (
     ObjectsLost,
     OpenBatch,
     Results,
-    Resume,
     Resumed,
     ShutdownAnswer,
     ShutdownScheduler,
@@ -74,7 +72,6 @@ from scaler.protocol import (
 from scaler.protocol.codec import HEADER_BYTES, encode_failure
 from scaler.protocol.columns import FAILED, Frame, ResultColumn
 from scaler.protocol.inputs import dependency_frames
-from scaler.protocol.options import MAX_RANGES
 from scaler.ranges import RangeSet
 
 #: acknowledgements of results are gathered for so long, or until they stand for so much
@@ -169,6 +166,8 @@ class Ledger:
                 return []
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
+            case CancelAsked(batch, ranges):
+                return self._ask_to_cancel(batch, ranges)
             case LinkUp():
                 return self._go_on()
             case LinkDown():
@@ -192,7 +191,7 @@ class Ledger:
         self._linked = True
         said = self._say_requests()
         for batch in list(self._talking.values()):
-            said += self._cancel(batch)
+            said += cancel(batch)
             self._settle(batch)
         return said
 
@@ -229,11 +228,21 @@ class Ledger:
         if known is None:
             return []
         for lo, hi in ranges:
-            self._end(known, lo, hi, _CANCELLED)
+            self._inputs.failed(known, lo, hi, _CANCELLED)
             known.give_up(lo, hi)
             if known.needs:
                 self._inputs.release(known, lo, hi)
-        said = self._cancel(known) if self._linked else []
+        said = cancel(known) if self._linked else []
+        self._settle(known)
+        return said
+
+    def _ask_to_cancel(self, batch: BatchId, ranges: tuple[Range, ...]) -> list[Command]:
+        known = self._batches.get(batch)
+        if known is None:
+            return []
+        for lo, hi in ranges:
+            known.ask(lo, hi)
+        said = cancel(known) if self._linked and known.announced else []
         self._settle(known)
         return said
 
@@ -282,7 +291,7 @@ class Ledger:
                 self._note_taken(batch, ranges, 0, now)
                 if (known := self._batches.get(batch)) is not None:
                     for lo, hi in ranges:
-                        self._end(known, lo, hi, failure)
+                        self._inputs.failed(known, lo, hi, failure)
                 again = self._again(batch, [index for lo, hi in ranges for index in (lo, hi - 1)])
                 newly = self._resolve(batch, ranges)
                 return [Reject(batch, tuple(newly), failure, again)] if newly else []
@@ -294,7 +303,7 @@ class Ledger:
                 self._want_again(batch, lo, hi)
                 return []
             case NeedInputs(tasks):
-                return [said for task in tasks for said in self._tell_outcome(task)]
+                return self._inputs.tell(tasks)
             case NeedFunction(function):
                 return self._define(function) if function in self._functions else []
             case ShutdownAnswer() | Explanation():
@@ -313,7 +322,9 @@ class Ledger:
         if known is None or not failed:
             return None
         columns = known.columns.overlapping(failed[0], failed[-1] + 1)
-        return Again(known.function, self._functions.frames(known.function), known.options, tuple(columns))
+        frames = self._functions.frames(known.function)
+        inputs = self._inputs.known(known, failed[0], failed[-1] + 1) if known.needs else {}
+        return Again(known.function, frames, known.options, tuple(columns), inputs)
 
     def _resolve(self, batch: BatchId, ranges: Iterable[tuple[int, int]]) -> list[Range]:
         known = self._batches.get(batch)
@@ -325,15 +336,6 @@ class Ledger:
                 self._inputs.release(known, lo, hi)
         self._settle(known)
         return newly
-
-    def _end(self, batch: LedgerBatch, lo: int, hi: int, failure: Failure) -> None:
-        """[lo, hi) ends without a result of its own, as who needs it may hear."""
-        if batch.wanted:
-            self._inputs.ended(batch, lo, hi, KnownOutcome(FAILED, (encode_failure(failure),)))
-
-    def _tell_outcome(self, task: TaskId) -> list[Command]:
-        outcome = self._inputs.outcome(task)
-        return [] if outcome is None else [Say(InputKnown(task, outcome.status, outcome.attempts), outcome.frames)]
 
     def _want_again(self, batch: BatchId, lo: int, hi: int) -> None:
         known = self._batches.get(batch)
@@ -355,7 +357,7 @@ class Ledger:
 
     def _say_taken(self) -> list[Command]:
         said: list[Command] = [
-            Say(Taken(batch, part)) for batch, taken in self._taken.items() for part in _parts(taken.ranges())
+            Say(Taken(batch, part)) for batch, taken in self._taken.items() for part in parts(taken.ranges())
         ]
         self._forget_taken()
         return said
@@ -380,29 +382,10 @@ class Ledger:
         for batch in list(self._batches.values()):
             batch.tell_anew()
             if batch.ever_announced:
-                said += self._resume(batch)
+                said += resume(batch)
             self._settle(batch)
         self._requests.tell_anew()
         return [*said, Say(Resumed()), *self._say_requests()]
-
-    def _resume(self, batch: LedgerBatch) -> list[Command]:
-        is_whole = batch.closed and batch.sent == batch.appended
-        unresolved = batch.unresolved.within(0, batch.sent)
-        batch.close_said = is_whole
-        if is_whole and not unresolved:
-            return []
-        batch.announced = True
-        # Of a list too long for a message the end is named as one range, and what is not waited for cancelled in it.
-        known, rest = unresolved[:MAX_RANGES], unresolved[MAX_RANGES:]
-        if rest:
-            rest.insert(0, known.pop())
-            known.append(Range(rest[0].lo, rest[-1].hi))
-        gaps = tuple(Range(before.hi, after.lo) for before, after in pairwise(rest))
-        size = batch.appended if is_whole else None
-        return [
-            Say(Resume(batch.id, batch.function, batch.options, size, tuple(known))),
-            *(Say(CancelTasks(batch.id, part)) for part in _parts(gaps)),
-        ]
 
     # ---- talking
 
@@ -437,7 +420,7 @@ class Ledger:
             behind = dependency_frames(column.lo, column.hi, batch.needs) if batch.needs else ()
             size += column.size_bytes + sum(map(len, behind))
             said.append(Say(AppendTasks(batch.id, column.lo, column.count, len(behind)), column.frames() + behind))
-        said += self._cancel(batch)
+        said += cancel(batch)
         if batch.must_close and batch.sent == batch.appended:
             batch.close_said = True
             said.append(Say(CloseBatch(batch.id, batch.appended)))
@@ -447,9 +430,6 @@ class Ledger:
         """Whether the scheduler knows a task of ours, or need not since it has ended."""
         known = self._batches.get(task.batch)
         return known is None or task.index < known.sent or task.index not in known.unresolved
-
-    def _cancel(self, batch: LedgerBatch) -> list[Command]:
-        return [Say(CancelTasks(batch.id, part)) for part in _parts(tuple(batch.unwanted_now()))]
 
     def _settle(self, batch: LedgerBatch) -> None:
         """Keep `_talking` true of a batch that changed, and forget it when it is over."""
@@ -466,8 +446,3 @@ class Ledger:
         if batch.needs:
             self._inputs.release(batch, 0, batch.appended)
         self._functions.leave(batch.function)
-
-
-def _parts(ranges: tuple[Range, ...]) -> Iterable[tuple[Range, ...]]:
-    """A list of ranges in parts that each fit a message."""
-    return (ranges[at : at + MAX_RANGES] for at in range(0, len(ranges), MAX_RANGES))

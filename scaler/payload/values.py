@@ -56,6 +56,18 @@ def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
         ) from error
 
 
+def dump_outcome(error: BaseException | None, value: Any) -> tuple[int, bytes]:  # Any: as above
+    """What was opened of a task that others need, as status and bytes: its exception, or its value."""
+    if error is None:
+        try:
+            return VALUE, dump_value(value)
+        except SerializationError as own:
+            error = own
+    from scaler.payload.exceptions import dump_exception  # noqa: PLC0415  # tblib is for what failed alone
+
+    return RAISED, dump_exception(error, 0, "")
+
+
 def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> Outcome:
     """The outcome in the bytes of one result, which came of the last of so many attempts.
 
@@ -106,13 +118,18 @@ def load_column(
 
 
 def exception_from_failure(failure: Failure, attempts: int | None = None, task: str = "") -> BaseException:
-    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`."""
+    """The exception of ours for a task that ended without one of its own; a cluster does not know its `attempts`.
+
+    `task` says for people which one it is, unless the failure does, since it is another's.
+    """
     kind = _FAILURES[failure.cause]
     text = failure.text
     if failure.stderr.strip():
         text += f"\nlast lines on stderr:\n{failure.stderr.rstrip()}"
     if failure.stack:
         text += f"\n{failure.stack.rstrip()}"
+    if failure.task:
+        task = f"in task {failure.task}"
     error = kind(text)
     attempt = failure.attempts if attempts is None else attempts
     where = f"on {failure.place}, attempt {attempt}" if failure.place else ""

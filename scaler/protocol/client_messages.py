@@ -96,10 +96,15 @@ class Taken(Struct, frozen=True, array_like=True, tag=16):
 
 
 class CancelTasks(Struct, frozen=True, array_like=True, tag=17):
-    """Nobody wants these any more. Client to scheduler; each is answered by a `TasksFailed` or its result."""
+    """Nobody wants these any more. Client to scheduler; each is answered by a `TasksFailed` or its result.
+
+    `unless_begun` leaves alone what has begun, and has it answered by `TasksBegan`. Of what the scheduler knows nothing
+    for sure, since a cluster was lost or it has just started, nothing is said: ask again.
+    """
 
     batch: BatchId
     ranges: Ranges
+    unless_begun: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self.ranges)

@@ -95,7 +95,8 @@ class Cause(enum.StrEnum):
 class Failure(Struct, frozen=True, array_like=True):
     """The facts of a failure, in words a user can act on.
 
-    `exit_code` is the process's own, or minus the signal; `stderr` its last lines; `place` is host and worker.
+    `exit_code` is the process's own, or minus the signal; `stderr` its last lines; `place` is host and worker; `task`
+    names the task and its function where others, which need it, fail with it.
     """
 
     cause: Cause
@@ -105,6 +106,7 @@ class Failure(Struct, frozen=True, array_like=True):
     stderr: Text = ""
     stack: Text = ""
     attempts: int = 1
+    task: Place = ""
 
 
 class ReturnReason(enum.StrEnum):

@@ -22,6 +22,7 @@ class SchedulerConfig:
     is_insecure: bool = False
     is_insecure_off_loopback: bool = False
     is_protected: bool = True
+    is_private: bool = False
     client_timeout_s: float = 60.0
     worker_timeout_s: float = 60.0
     event_loop: str = "builtin"

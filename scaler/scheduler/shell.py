@@ -67,7 +67,8 @@ def run(config: SchedulerConfig) -> None:
         opened.callback(_remove_socket, publisher.address)
         log.info("Scheduler: monitor address is %s", publisher.address)
         shell = Shell(config, loop, signals, listener, publisher, curve)
-        facts = SchedulerFacts(listener.address, os.getpid(), str(config.key_directory or "") if curve else "")
+        keys = str(config.key_directory or "") if curve else ""
+        facts = SchedulerFacts(listener.address, os.getpid(), keys, config.is_private)
         opened.callback(write_connection_file(facts, config.environment).unlink, missing_ok=True)
         for manager in MANAGERS:
             log.info("%s: started", manager)

@@ -96,7 +96,7 @@ def test_a_program_of_the_readme_prints_what_the_readme_says(example: Example, t
 
 def test_every_program_of_the_readme_says_what_it_prints():
     programs = re.findall(r"^```python$", README.read_text(encoding="utf-8"), re.MULTILINE)
-    assert len(EXAMPLES) == len(programs) == 3
+    assert len(EXAMPLES) == len(programs) == 5
 
 
 def test_the_commands_of_the_two_terminals_are_read():

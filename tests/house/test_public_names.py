@@ -12,7 +12,16 @@ from scaler import errors
 from scaler.utility import exceptions
 from tests.house.source import ROOT
 
-PUBLIC = ["Client", "ProfilingInfo", "ScalerFuture", "SchedulerClusterCombo", "as_completed", "gather", "wait"]
+PUBLIC = [
+    "Client",
+    "MapFuture",
+    "ProfilingInfo",
+    "ScalerFuture",
+    "SchedulerClusterCombo",
+    "as_completed",
+    "gather",
+    "wait",
+]
 #: what users of Scaler import under these names
 FAMILIAR_ERRORS = {
     "ClientQuitException",

@@ -98,8 +98,6 @@ def test_what_is_no_address_is_refused_by_client_and_commands(place: Place, addr
 def test_what_has_no_address_is_refused():
     with pytest.raises(ConfigurationError, match="int was given"):
         Client(address=8516)
-    with pytest.raises(ConfigurationError, match="SCALER_ADDRESS"):
-        Client()
     with pytest.raises(ConfigurationError, match="above 0"):
         Client(address="tcp://127.0.0.1:1", timeout_seconds=0)
 

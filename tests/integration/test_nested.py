@@ -2,18 +2,12 @@
 
 import os
 import signal
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
-from scaler import Client, ScalerFuture
+from scaler import Client
 from scaler.errors import ParkingError, TaskTimeoutError, WorkerDiedError
-from scaler.ids import Range
-from scaler.ledger.events import Unwanted
-from scaler.payload.calls import pickle_call
-from scaler.payload.functions import pickle_function
-from scaler.protocol import BatchOptions
 from tests.integration.nests import (
     WAYS,
     child_that_fails,
@@ -47,22 +41,6 @@ def address(place: Place) -> str:
 def client(address: str) -> Iterator[Client]:
     with Client(address=address) as client:
         yield client
-
-
-def cancel(client: Client, future: object) -> None:
-    """Have a task cancelled that runs."""
-    batch, index = future._origin.batch, future._index  # type: ignore[attr-defined]  # a future of ours
-    client._io.post(Unwanted(batch, (Range(index, index + 1),)))
-
-
-def submit_timed(client: Client, timeout_s: float, fn: Callable[..., Any], *args: object) -> ScalerFuture:
-    """Submit a call that may take so long."""
-    function = pickle_function(fn)
-    with client._io.lock:
-        sink = client._open_sink(function, BatchOptions(timeout_s=timeout_s))
-        index, future = sink.add()
-        client._io.post_call(sink.batch, index, pickle_call(args))
-    return future
 
 
 def test_fib_through_a_client_that_is_passed_on(place: Place, address: str, client: Client):
@@ -155,7 +133,7 @@ def test_children_end_with_a_parent_that_is_cancelled(place: Place, address: str
     place.victim("children")
     wait_until(lambda: len(place.lines("children")) == 2, "children run in every slot")
     before = place.processes()
-    cancel(client, future)
+    client.cancel([future])
     pids = {int(pid) for pid in place.lines("children")}
     assert client.map(abs, range(-9, 0), return_exceptions=True) == list(range(9, 0, -1))
     wait_until(lambda: client.submit(double, 1).result(DONE_S) == 2, "slots are free again", STOP_S)
@@ -175,7 +153,7 @@ def test_children_end_with_the_client_of_their_root(place: Place, address: str, 
 def test_children_end_with_a_parent_whose_worker_is_killed(place: Place, address: str, client: Client):
     place.cluster(address, 2)
     beside = client.submit(double, 7, 1.0)
-    future = client.submit(long_children, client, place.path("children"), 4)
+    future = client.submit(long_children, client, place.path("children"), 4, retries=0)
     parent = place.victim("children")
     wait_until(lambda: place.lines("children"), "a child runs")
     os.kill(parent, signal.SIGKILL)
@@ -229,7 +207,7 @@ def test_what_a_task_leaves_behind_of_its_client_says_so(place: Place, address: 
 @pytest.mark.parametrize("how", ["result", "wait", "polling"])
 def test_no_parent_is_timed_out_for_waiting(place: Place, address: str, client: Client, how: str):
     place.cluster(address, 1)
-    future = submit_timed(client, 1.5, wait_by, client, how, 1.0)
+    future = client.submit(wait_by, client, how, 1.0, timeout=1.5)
     assert future.result(20) == [0, 2, 4]
 
 
@@ -238,7 +216,7 @@ def test_a_parent_that_takes_too_long_itself_is_timed_out_whatever_it_waited_for
 ):
     place.cluster(address, 1)
     with pytest.raises(TaskTimeoutError, match=r"timeout of 0\.5 s"):
-        submit_timed(client, 0.5, wait_then_work, client, 1.0, 30.0).result(20)
+        client.submit(wait_then_work, client, 1.0, 30.0, timeout=0.5).result(20)
 
 
 def test_more_than_max_parked_tasks_may_not_wait(place: Place, address: str, client: Client):

@@ -149,3 +149,17 @@ def call_once(path: str, seconds: float = 0.0) -> int:
     time.sleep(seconds)
     append(path, os.getpid())
     return os.getpid()
+
+
+def sum_of(path: str, *parts: int) -> int:
+    """Leave a line, and add."""
+    total = sum(parts)
+    append(path, f"{total} {os.getpid()} {time.monotonic()}")
+    return total
+
+
+def wait_for(path: str, value: int) -> int:
+    """The value, once somebody has made this file."""
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return value

@@ -116,6 +116,11 @@ class Client(Dialling):
             self.tell([ledger.Unwanted(batch, (Range(lo, hi),))])
         return wanted
 
+    def ask_to_cancel(self, batch: BatchId, lo: int, hi: int) -> list[int]:
+        """Have those of [lo, hi) cancelled that have not begun; which may be, since they have no answer yet."""
+        self.tell([ledger.CancelAsked(batch, (Range(lo, hi),))])
+        return [index for index in range(lo, hi) if (batch, index) not in self.answers]
+
     def clear(self) -> list[tuple[BatchId, int]]:
         """Drop everything that is not answered; which tasks."""
         tasks = ((batch, index) for batch, size in self.sizes.items() for index in range(size))

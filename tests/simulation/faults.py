@@ -205,6 +205,26 @@ def tasks_cancelled(history: "History") -> bool:
     return _cancel_some(history)
 
 
+def tasks_cancelled_unless_begun(history: "History") -> bool:
+    """A client asks for tasks to be cancelled that have not begun, again and again for a while."""
+    for _ in range(4):
+        history.later(history.chance.random() * 0.5, lambda: _ask_for_some(history))
+    return _ask_for_some(history)
+
+
+def _ask_for_some(history: "History") -> bool:
+    asked = 0
+    for client in history.clients:
+        if client.is_dead or client.is_stopped:
+            continue
+        for batch in client.sizes:
+            last = client.appended(batch)
+            if last and history.chance.random() < 0.5:
+                lo = history.chance.randrange(last)
+                asked += history.ask_to_cancel(client, batch, lo, min(last, lo + history.chance.choice((1, 5, 30))))
+    return asked > 0
+
+
 def work_cleared(history: "History") -> bool:
     """A client drops all that it waits for."""
     for client in history.clients:
@@ -252,6 +272,7 @@ FAULTS: dict[str, Fault] = {
         client_killed,
         client_stopped,
         tasks_cancelled,
+        tasks_cancelled_unless_begun,
         work_cleared,
     )
 }

@@ -200,6 +200,13 @@ class History:
             self.workload.tasks[argument(batch, index)].cancelled_at = self.clock.now
         return len(given_up)
 
+    def ask_to_cancel(self, client: Client, batch: BatchId, lo: int, hi: int) -> int:
+        """Have a client ask for what of [lo, hi) has not begun to be cancelled; of how many tasks."""
+        asked = client.ask_to_cancel(batch, lo, hi)
+        for index in asked:
+            self.workload.tasks[argument(batch, index)].is_asked_for = True
+        return len(asked)
+
     def clear(self, client: Client) -> None:
         """Have a client drop all that it waits for."""
         for batch, index in client.clear():

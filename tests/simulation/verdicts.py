@@ -136,8 +136,17 @@ class Verdicts:
                 # a new scheduler knows only the tags of the clusters that have come back
                 known_since = self._tags.get(options.tag or "")
                 return None if known_since is None or known_since > task.submitted_at else "its tag is known"
+            case Cause.CANCELLED:
+                return self._judge_cancelled(task)
             case _:
                 return "nothing permits that"
+
+    def _judge_cancelled(self, task: Task) -> str | None:
+        """Only what was asked for is taken back, and only if it never began, as far as this scheduler could know."""
+        if not task.is_asked_for:
+            return "nobody asked for that"
+        begun = [begin for begin in task.begins if begin.cluster not in self._given_up]
+        return f"it had begun: {begun}" if begun and not self._restarts else None
 
     # ---- begins
 

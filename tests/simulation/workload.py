@@ -62,6 +62,8 @@ class Task:
     deaths: int = 0
     submitted_at: float = 0.0
     cancelled_at: float | None = None
+    #: its client has asked for it to be cancelled unless it has begun
+    is_asked_for: bool = False
 
 
 class Workload:

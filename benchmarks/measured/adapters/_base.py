@@ -24,6 +24,8 @@ class Base:
     PACKAGE: ClassVar[str | None] = None
     #: the module that users of it import
     MODULE: ClassVar[str]
+    #: whether a future among the arguments of `submit` stands for its value, and is waited for by the peer
+    TAKES_FUTURES: ClassVar[bool] = False
 
     def start(self, n_workers: int) -> None:
         """Start it with so many workers of one slot each."""

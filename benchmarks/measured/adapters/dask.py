@@ -14,6 +14,7 @@ class Peer(Base):
 
     PACKAGE = "distributed"
     MODULE = "distributed"
+    TAKES_FUTURES = True
 
     def start(self, n_workers: int) -> None:
         self.cluster = LocalCluster(

@@ -18,6 +18,7 @@ class Peer(Base):
 
     PACKAGE = "parsl"
     MODULE = "parsl"
+    TAKES_FUTURES = True
 
     def start(self, n_workers: int) -> None:
         executor = HighThroughputExecutor(

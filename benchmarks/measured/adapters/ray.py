@@ -17,6 +17,7 @@ class Peer(Base):
 
     PACKAGE = "ray"
     MODULE = "ray"
+    TAKES_FUTURES = True
 
     def start(self, n_workers: int) -> None:
         ray.init(

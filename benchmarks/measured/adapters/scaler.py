@@ -15,6 +15,7 @@ class Peer(Base):
 
     PACKAGE = "scaler"
     MODULE = "scaler"
+    TAKES_FUTURES = True
     ADDRESS: ClassVar[str | None] = None
 
     def start(self, n_workers: int) -> None:

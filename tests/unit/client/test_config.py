@@ -5,13 +5,10 @@ from typing import Any
 
 import pytest
 
+from scaler.client import config as config_module
 from scaler.client.config import ClientConfig, client_config
+from scaler.client.finding import Where
 from scaler.errors import ConfigurationError
-
-
-class Combo:
-    def get_address(self) -> Path:
-        return Path("tcp:/host:1")
 
 
 def config(address: object = "tcp://host:1", **changed: Any) -> ClientConfig:
@@ -36,32 +33,22 @@ def test_what_the_caller_says_is_kept(monkeypatch: pytest.MonkeyPatch):
     assert (config().name, config().key_file) == ("", None)
 
 
+def test_the_keys_of_a_scheduler_that_was_found_are_taken_unless_others_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(config_module, "find", lambda *_: Where("tcp://host:1", Path("its/keys")))
+    assert config().key_file == Path("its/keys")
+    assert config(key_file="mine").key_file == Path("mine")
+
+
 def test_a_key_file_without_a_name_is_refused():
     with pytest.raises(ConfigurationError, match="key_file must name a file or a key directory, but is ''"):
         config(key_file="")
 
 
-def test_an_address_may_come_of_whatever_has_one():
-    assert config(Combo()).address == "tcp:/host:1"
-
-
-def test_without_an_address_the_environment_counts(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("SCALER_ADDRESS", "tcp://other:2")
-    assert config(None).address == "tcp://other:2"
-    assert config("tcp://host:1").address == "tcp://host:1"
-
-
-@pytest.mark.parametrize("value", [None, ""])
-def test_without_any_address_the_error_says_what_to_do(monkeypatch: pytest.MonkeyPatch, value: str | None):
-    if value is not None:
-        monkeypatch.setenv("SCALER_ADDRESS", value)
-    with pytest.raises(ConfigurationError, match=r"pass Client\('tcp://host:port'\) or set SCALER_ADDRESS"):
-        config(None)
-
-
-def test_an_address_that_is_none_is_named_by_its_type():
-    with pytest.raises(ConfigurationError, match=r"address is text or has get_address\(\), but int was given"):
-        config(8516)
+def test_no_scheduler_is_looked_for_if_anything_else_is_wrong(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(config_module, "find", lambda *_: pytest.fail("looked for"))
+    for wrong in ({"name": 5}, {"timeout_s": 0}, {"heartbeat_interval_s": -1}):
+        with pytest.raises(ConfigurationError):
+            config(None, **wrong)
 
 
 @pytest.mark.parametrize("value", [0, -1, None, "x", float("nan")])

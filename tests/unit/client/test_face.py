@@ -10,6 +10,7 @@ import pytest
 from scaler.client.config import ClientConfig
 from scaler.client.face import Face, FaceDialer, FaceLink, Heard
 from scaler.client.futures import ScalerFuture
+from scaler.client.options import nested_options
 from scaler.errors import ClientQuitException, DisconnectedError
 from scaler.ids import BatchId, Epoch, Incarnation, TaskId
 from scaler.link.events import (
@@ -196,7 +197,7 @@ def task(place: FakePlace) -> Iterator[FakeTask]:
 
 
 def test_a_client_has_one_side_in_each_task(place: FakePlace, task: FakeTask):
-    face: Face[object] = Face(CONFIG)
+    face = Face(CONFIG)
     side = face.side()
     assert face.side() is side
     other = place.held = FakeTask()
@@ -208,12 +209,12 @@ def test_a_client_has_one_side_in_each_task(place: FakePlace, task: FakeTask):
 
 
 def test_two_clients_have_sides_of_their_own(task: FakeTask):
-    assert Face[object](CONFIG).side() is not Face[object](CONFIG).side()
+    assert Face(CONFIG).side() is not Face(CONFIG).side()
     assert len(task.belongings) == 2
 
 
 def test_a_side_ends_with_its_task(task: FakeTask):
-    face: Face[object] = Face(CONFIG)
+    face = Face(CONFIG)
     side = face.side()
     task.end()
     assert side.io.left_because.startswith("the task that this client was used in has ended")
@@ -224,18 +225,18 @@ def test_a_side_ends_with_its_task(task: FakeTask):
 @pytest.mark.usefixtures("place")
 def test_a_client_that_is_used_in_no_task_says_so():
     with pytest.raises(ClientQuitException, match="can be used while its task runs"):
-        Face[object](CONFIG).side()
+        Face(CONFIG).side()
 
 
-@pytest.mark.usefixtures("task")
-def test_what_a_task_submits_inherits_where_it_stands():
-    options = Face[object](CONFIG).nested_options(BatchOptions(name="f", priority=2))
+def test_what_a_task_submits_inherits_where_it_stands(task: FakeTask):
+    options = nested_options(BatchOptions(name="f", priority=2), task)
     assert options == BatchOptions(name="f", priority=-3, parent=NAME, depth=3, root=Incarnation(9))
 
 
-def test_nothing_is_nested_deeper_than_can_be_told(task: FakeTask):
-    task.standing = STANDING._replace(depth=65_535)
-    assert Face[object](CONFIG).nested_options(BatchOptions()).depth == 65_535
+def test_nothing_is_nested_deeper_or_more_urgent_than_can_be_told(task: FakeTask):
+    task.standing = STANDING._replace(depth=65_535, priority=2**63 - 1)
+    options = nested_options(BatchOptions(priority=7), task)
+    assert (options.depth, options.priority) == (65_535, 2**63 - 1)
 
 
 # ---- waits

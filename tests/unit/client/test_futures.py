@@ -13,34 +13,8 @@ import pytest
 
 from scaler.client.futures import ScalerFuture
 from scaler.client.waits import become_io_thread
-from scaler.ids import BatchId, Incarnation, TaskId
 from scaler.payload.values import Outcome
-
-
-class Origin:
-    """Remembers what is not wanted any more."""
-
-    def __init__(self) -> None:
-        self.unwanted: list[int] = []
-
-    def task_id(self, index: int) -> TaskId:
-        return TaskId(BatchId(Incarnation(255), 3), index)
-
-    def unwant(self, index: int) -> None:
-        self.unwanted.append(index)
-
-
-class Box:
-    """An outcome that counts how often it is opened."""
-
-    def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
-        self.failed = error is not None
-        self.opened = 0
-        self._outcome = Outcome(value, error)
-
-    def open(self) -> Outcome:
-        self.opened += 1
-        return self._outcome
+from tests.unit.client.examples import Box, Origin
 
 
 @pytest.fixture
@@ -152,6 +126,29 @@ def test_what_runs_or_is_done_is_not_cancelled(origin: Origin, future: ScalerFut
     begun(future)
     assert not future.cancel()
     assert origin.unwanted == []
+
+
+def test_what_runs_can_be_given_up_all_the_same(origin: Origin, future: ScalerFuture):
+    called: list[Any] = []
+    future.add_done_callback(called.append)
+    future.note_running()
+    assert future.give_up()
+    assert not future.give_up()
+    assert (origin.unwanted, called, future.cancelled()) == ([7], [future], True)
+    future.settle(Box(1))
+    assert future.cancelled()
+
+
+def test_a_future_that_is_revoked_tells_nobody_where_it_came_from(origin: Origin, future: ScalerFuture):
+    called: list[Any] = []
+    future.add_done_callback(called.append)
+    future.revoke()
+    future.revoke()
+    assert (origin.unwanted, called, future.cancelled()) == ([], [future], True)
+    done = ScalerFuture(origin, 8)
+    done.settle(Box(1))
+    done.revoke()
+    assert done.result() == 1
 
 
 # ---- waiting
@@ -278,6 +275,51 @@ def test_an_awaited_failure_is_raised():
 
     with pytest.raises(KeyError, match="x"):
         asyncio.run(fail())
+
+
+@pytest.mark.parametrize("begin", [lambda _: None, lambda future: future.note_running()])
+def test_a_coroutine_that_is_cancelled_while_it_waits_gives_the_task_up(
+    origin: Origin, future: ScalerFuture, begin: Callable[[ScalerFuture], None]
+):
+    async def impatient() -> None:
+        begin(future)
+        task = asyncio.ensure_future(future)
+        await asyncio.wait((task,), timeout=0.001)
+        task.cancel()
+        await task
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(impatient())
+    assert (origin.unwanted, future.cancelled()) == ([7], True)
+
+
+def test_a_shielded_one_goes_on(origin: Origin, future: ScalerFuture):
+    async def impatient() -> Any:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(future), 0.001)
+        future.settle(Box("value"))
+        return await future
+
+    assert asyncio.run(impatient()) == "value"
+    assert origin.unwanted == []
+
+
+def test_awaiting_one_that_is_cancelled_elsewhere_is_as_asyncio_has_it(future: ScalerFuture):
+    async def wait() -> None:
+        asyncio.get_running_loop().call_soon(future.cancel)
+        await future
+
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(wait())
+
+
+def test_a_stop_iteration_does_not_hang_who_awaits_it(future: ScalerFuture):
+    async def wait() -> None:
+        asyncio.get_running_loop().call_soon(future.settle, Box(error=StopIteration("x")))
+        await future
+
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        asyncio.run(wait())
 
 
 def test_the_standard_librarys_wait_knows_every_end():

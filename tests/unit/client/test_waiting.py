@@ -5,23 +5,9 @@ from typing import Any
 
 import pytest
 
-from scaler.client.futures import ScalerFuture
 from scaler.client.waiting import as_completed, gather, wait
 from scaler.client.waits import become_io_thread
-from tests.unit.client.test_futures import Box, Origin
-
-
-def futures(*outcomes: Any) -> list[ScalerFuture]:
-    """One for each: an exception, a value, or ... for one that is not done."""
-    made = []
-    for index, outcome in enumerate(outcomes):
-        future = ScalerFuture(Origin(), index)
-        if isinstance(outcome, BaseException):
-            future.settle(Box(error=outcome))
-        elif outcome is not ...:
-            future.settle(Box(outcome))
-        made.append(future)
-    return made
+from tests.unit.client.examples import Box, futures
 
 
 def test_gather_gives_results_in_the_order_of_the_futures():
@@ -37,6 +23,19 @@ def test_gather_raises_the_first_failure_in_that_order():
 def test_gather_can_give_failures_in_the_place_of_results():
     found = gather(futures(1, KeyError("x"), 0), return_exceptions=True)
     assert (found[0], repr(found[1]), found[2]) == (1, "KeyError('x')", 0)
+
+
+def test_gather_keeps_the_shape_of_what_it_is_given():
+    one, two, three = futures(1, 2, 3)
+    assert gather({"a": one, "b": [two, (three,)]}) == {"a": 1, "b": [2, (3,)]}
+    assert gather({one, two}) == {1, 2}
+    assert gather((one, [])) == (1, [])
+    assert gather(one) == 1
+
+
+def test_gather_finds_what_is_no_future_before_it_waits():
+    with pytest.raises(TypeError, match="not str"):
+        gather([*futures(...), {"deep": ["down"]}])
 
 
 def test_gather_of_a_cancelled_future_raises_in_either_way():
@@ -74,7 +73,7 @@ def test_wait_tells_who_is_done():
 
 @pytest.mark.parametrize("ask", [gather, as_completed, wait])
 def test_what_is_no_future_is_refused_with_a_word_on_map(ask: Any):
-    with pytest.raises(TypeError, match=f"{ask.__name__} takes the futures that submit returns, not int; map returns"):
+    with pytest.raises(TypeError, match=f"{ask.__name__} takes the futures that submit and map_async return, not int"):
         list(ask([*futures(1), 5]))
 
 
@@ -82,6 +81,6 @@ def test_what_is_no_future_is_refused_with_a_word_on_map(ask: Any):
 def test_the_io_thread_does_not_wait_for_itself(ask: Callable[..., Any]):
     with ThreadPoolExecutor(1, initializer=become_io_thread) as io_thread:
         with pytest.raises(RuntimeError, match=f"{ask.__name__} would wait for itself: it was called from a done"):
-            io_thread.submit(ask, futures(1, ...)).result(10)
+            io_thread.submit(lambda: list(ask(futures(1, ...)))).result(10)
         io_thread.submit(ask, futures(1, 2)).result(10)
         assert len(io_thread.submit(wait, futures(1, ...), 0).result(10).not_done) == 1

@@ -106,6 +106,7 @@ def test_every_keyword_reaches_the_command_it_is_for(started: list[list[str]]):
         worker_timeout_seconds=6,
         death_timeout_seconds=1e7,
         protected=False,
+        private=True,
         event_loop="uvloop",
         logging_paths=("a", "b"),
         logging_level="ERROR",
@@ -121,6 +122,7 @@ def test_every_keyword_reaches_the_command_it_is_for(started: list[list[str]]):
         "client_timeout=5",
         "worker_timeout=6",
         "protected=False",
+        "private=True",
         "event_loop=uvloop",
     }
     assert set(started[1]) == both | {

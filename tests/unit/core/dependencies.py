@@ -4,10 +4,13 @@ from array import array
 from collections.abc import Sequence
 from itertools import accumulate
 
+from msgspec.structs import replace
+
 from scaler.core.events import Command, Received, Send
 from scaler.ids import BatchId, Incarnation, RunId, TaskId
 from scaler.protocol import (
     BatchOptions,
+    Failure,
     InputKnown,
     NeedInputs,
     Results,
@@ -64,6 +67,11 @@ def alike(batch: BatchId, lo: int, hi: int, status: int, data: bytes, attempts: 
     ends = array("Q", accumulate([len(data)] * count)).tobytes()
     column = ResultColumn(lo, count, 0, bytes([status]) * count, bytes(4 * count), ends, b"", (data * count,))
     return Send(batch.owner, Results(batch, lo, hi, 0, "", attempts), column.frames())
+
+
+def of(origin: TaskId, failure: Failure, attempts: int = 1) -> Failure:
+    """A failure as those who need the task fail with it."""
+    return replace(failure, task=f"{origin} (f)", attempts=attempts)
 
 
 def inputs_of(commands: Sequence[Command]) -> list[Inputs]:

@@ -175,6 +175,10 @@ def cancels(batch: BatchId, *pairs: tuple[int, int]) -> Received:
     return Received(batch.owner, CancelTasks(batch, ranges(*pairs)))
 
 
+def cancels_unbegun(batch: BatchId, *pairs: tuple[int, int]) -> Received:
+    return Received(batch.owner, CancelTasks(batch, ranges(*pairs), unless_begun=True))
+
+
 def resumes(
     batch: BatchId,
     size: int | None,

@@ -10,11 +10,12 @@ from scaler.protocol import (
 )
 from scaler.protocol.codec import decode_failure, encode_failure
 from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, RAISED, VALUE
-from tests.unit.core.dependencies import alike, asks, inputs_of, is_clean, known, needing, span_with, task
+from tests.unit.core.dependencies import alike, asks, inputs_of, is_clean, known, needing, of, span_with, task
 from tests.unit.core.examples import (
     A2,
     A3,
     ALICE,
+    CANCELLED,
     DIED,
     FINE,
     MISTAKE,
@@ -189,9 +190,17 @@ def test_a_task_fails_for_the_reason_of_the_one_it_needs(chain: Checked):
     died = decode_failure(DIED[1])
     assert chain.handle([finishes(X, run_id(1), outcomes(0, [DIED]))]) == [
         results_for(A, outcomes(0, [DIED])),
-        failure_for(A2, died, (0, 1)),
-        failure_for(A3, died, (0, 1)),
+        failure_for(A2, of(task(A, 0), died), (0, 1)),
+        failure_for(A3, of(task(A, 0), died), (0, 1)),
     ]
+
+
+def test_it_is_told_which_attempt_ended_so(core: Checked):
+    core.handle([defines(), opens(A, BatchOptions(name="f", retries=1, retry_delay_s=0.0)), appends(A, 0, 1)])
+    core.handle(needing(A2, {0: (task(A, 0),)}))
+    core.handle([finishes(X, run_id(1), outcomes(0, [DIED]))])
+    commands = core.handle([finishes(X, run_id(2), outcomes(0, [DIED]))])
+    assert commands[-1] == failure_for(A2, of(task(A, 0), decode_failure(DIED[1]), attempts=2), (0, 1))
 
 
 def test_a_task_fails_as_soon_as_one_of_those_it_needs_has_and_the_others_change_nothing(core: Checked):
@@ -221,7 +230,7 @@ def test_neighbours_that_fail_alike_are_told_together(core: Checked):
         alike(A2, 4, 6, RAISED, error),
     ]
     assert core.handle([finishes(X, run_id(1), outcomes(1, [DIED]))])[1:] == [
-        failure_for(A2, decode_failure(DIED[1]), (3, 4)),
+        failure_for(A2, of(task(A, 1), decode_failure(DIED[1])), (3, 4)),
     ]
 
 
@@ -238,14 +247,16 @@ def test_an_error_larger_than_a_frame_and_one_of_no_bytes_are_passed_on(core: Ch
 
 def test_a_task_that_is_refused_takes_those_that_need_it_with_it(core: Checked):
     needs = needing(A2, {0: (task(A, 0),)})
-    core.handle([opens(A, BatchOptions(tag="nowhere"))])
+    core.handle([opens(A, BatchOptions(name="f", tag="nowhere"))])
     commands = core.handle([defines(), appends(A, 0, 1), *needs])
     refused = commands[0]
     assert isinstance(refused, Send)
     assert commands[1] == asks(task(A, 0))
     failure = refused.message.failure
     assert failure.cause is Cause.UNKNOWN_TAG
-    assert core.handle([known(task(A, 0), FAILED, encode_failure(failure))]) == [failure_for(A2, failure, (0, 1))]
+    assert core.handle([known(task(A, 0), FAILED, encode_failure(failure))]) == [
+        failure_for(A2, of(task(A, 0), failure, attempts=0), (0, 1)),
+    ]
 
 
 def test_a_task_of_an_unknown_tag_is_refused_whatever_it_needs(core: Checked):
@@ -259,7 +270,10 @@ def test_a_task_of_an_unknown_tag_is_refused_whatever_it_needs(core: Checked):
 
 def test_who_needs_a_task_that_is_cancelled_while_it_waits_is_cancelled(core: Checked):
     core.handle([defines(), opens(A), appends(A, 0, 3), *needing(A2, {0: (task(A, 2),)})])
-    assert core.handle([cancels(A, (2, 3))]) == [cancelled_for(A, (2, 3)), cancelled_for(A2, (0, 1))]
+    assert core.handle([cancels(A, (2, 3))]) == [
+        cancelled_for(A, (2, 3)),
+        failure_for(A2, of(task(A, 2), CANCELLED), (0, 1)),
+    ]
 
 
 def test_who_needs_a_running_task_that_is_cancelled_is_so_when_that_is_confirmed(chain: Checked):
@@ -267,13 +281,16 @@ def test_who_needs_a_running_task_that_is_cancelled_is_so_when_that_is_confirmed
     assert chain.handle([cancels(A, (0, 1))]) == [cancel_at(X, run_id(1), (0, 1))]
     assert chain.handle([confirms(X, run_id(1), (0, 1))]) == [
         cancelled_for(A, (0, 1)),
-        cancelled_for(A2, (0, 1)),
-        cancelled_for(A3, (0, 1)),
+        failure_for(A2, of(task(A, 0), CANCELLED), (0, 1)),
+        failure_for(A3, of(task(A, 0), CANCELLED), (0, 1)),
     ]
 
 
 def test_cancelling_who_waits_leaves_what_it_needed_alone(chain: Checked):
-    assert chain.handle([cancels(A2, (0, 1))]) == [cancelled_for(A2, (0, 1)), cancelled_for(A3, (0, 1))]
+    assert chain.handle([cancels(A2, (0, 1))]) == [
+        cancelled_for(A2, (0, 1)),
+        failure_for(A3, of(task(A2, 0), CANCELLED), (0, 1)),
+    ]
     assert is_clean(chain)
     assert chain.handle([finishes(X, run_id(1), values(0, 1))]) == [results_for(A, values(0, 1))]
 
@@ -288,7 +305,10 @@ def test_what_a_running_task_needed_is_let_go_when_nobody_wants_it(chain: Checke
 def test_tasks_that_need_themselves_or_each_other_wait_until_they_are_cancelled(core: Checked):
     core.handle([defines(), *needing(A, {0: (task(A, 0),), 1: (task(A, 2),), 2: (task(A, 1),)}, hi=3)])
     assert states(core) == [(0, 3, "waiting")]
-    assert core.handle([cancels(A, (0, 2))]) == [cancelled_for(A, (0, 2)), cancelled_for(A, (2, 3))]
+    assert core.handle([cancels(A, (0, 2))]) == [
+        cancelled_for(A, (0, 2)),
+        failure_for(A, of(task(A, 1), CANCELLED), (2, 3)),
+    ]
     assert is_clean(core)
 
 

@@ -10,6 +10,7 @@ from scaler.ids import BatchId, Epoch, Incarnation, Range, TaskId
 from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
+    CancelAsked,
     ClearAsked,
     Event,
     FunctionPickled,
@@ -117,8 +118,10 @@ class Scheduler:
             case Resumed():
                 assert not self.has_resumed
                 self.has_resumed = True
-            case CancelTasks(batch, ranges):
+            case CancelTasks(batch, ranges, unless_begun):
                 assert all(hi <= self.batches[batch].known_to for _, hi in ranges)
+                if unless_begun:  # it may all have begun
+                    return
                 self.batches[batch].waiting -= {index for lo, hi in ranges for index in range(lo, hi)}
             case Taken(batch, ranges):
                 for lo, hi in ranges:
@@ -240,6 +243,9 @@ class World:
             batch = BatchId(Incarnation(1), self.chance.randrange(1, self.batches + 1))
             lo = self.chance.randrange(10)
             hi = lo + self.chance.choice((1, 3, 100))
+            if self.chance.random() < 0.3:
+                self.turn.append(CancelAsked(batch, (Range(lo, hi),)))
+                return
             self.turn.append(Unwanted(batch, (Range(lo, hi),)))
             self.cancelled(self.waiting & {(batch, index) for index in range(lo, hi)})
 

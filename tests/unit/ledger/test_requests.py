@@ -5,12 +5,14 @@ from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
     BatchClosed,
     BatchOpened,
+    CancelAsked,
     ClearAsked,
     ExplainAsked,
     Learned,
     Leaving,
     LinkDown,
     Received,
+    Reject,
     Say,
     ShutdownAsked,
     TasksAppended,
@@ -19,10 +21,12 @@ from scaler.ledger.events import (
 from scaler.ledger.ledger import Ledger
 from scaler.protocol import (
     CancelTasks,
+    Cause,
     ClearClient,
     CloseBatch,
     ExplainTask,
     Explanation,
+    Failure,
     Goodbye,
     NeedFunction,
     NeedTasks,
@@ -118,6 +122,39 @@ def test_what_nobody_wants_is_cancelled_and_forgotten(ledger: Watched):
     assert ledger.handle([Unwanted(B, spans((0, 1)))]) == []
 
 
+def test_what_is_to_be_cancelled_unless_it_has_begun_is_waited_for_all_the_same(ledger: Watched):
+    ledger.handle(mapped(0, 5))
+    asked = [Say(CancelTasks(A, spans((1, 3)), unless_begun=True))]
+    assert ledger.handle([CancelAsked(A, spans((1, 3)))]) == asked
+    assert ledger.handle([results(A, 1, 2)]) == [resolve(1, 2)]
+    assert ledger.handle([CancelAsked(A, spans((0, 3)))]) == [
+        Say(CancelTasks(A, spans((0, 1), (2, 3)), unless_begun=True))
+    ]
+    cancelled = Failure(Cause.CANCELLED, "the task was cancelled")
+    (answer,) = ledger.handle([Received(TasksFailed(A, spans((2, 3)), cancelled))])
+    assert isinstance(answer, Reject)
+    assert (answer.batch, answer.ranges, answer.failure) == (A, spans((2, 3)), cancelled)
+    assert ledger.unresolved == 3
+
+
+def test_what_is_to_be_cancelled_before_it_was_sent_is_asked_for_behind_it(ledger: Watched):
+    ledger.handle([*opened(), TasksAppended(A, arguments(0, 3))], room_bytes=0)
+    assert ledger.handle([CancelAsked(A, spans((0, 2)))], room_bytes=0) == []
+    asked = Say(CancelTasks(A, spans((0, 2)), unless_begun=True))
+    assert ledger.handle([]) == [define(), open_batch(), append(0, 3), asked]
+    assert ledger.handle([LinkDown(), CancelAsked(A, spans((1, 9))), CancelAsked(B, spans((0, 3)))]) == []
+    assert ledger.handle([UP_AGAIN]) == [Say(CancelTasks(A, spans((1, 3)), unless_begun=True))]
+
+
+def test_what_ends_before_it_is_asked_for_is_not(ledger: Watched):
+    ledger.handle([*opened(), TasksAppended(A, arguments(0, 3))])
+    ledger.handle([LinkDown(), CancelAsked(A, spans((0, 3))), results(A, 0, 1), Unwanted(A, spans((1, 2)))])
+    assert ledger.handle([UP_AGAIN]) == [
+        Say(CancelTasks(A, spans((1, 2)))),
+        Say(CancelTasks(A, spans((2, 3)), unless_begun=True)),
+    ]
+
+
 def test_a_batch_that_is_given_up_whole_is_over(ledger: Watched):
     ledger.handle(mapped(0, 5))
     assert ledger.handle([Unwanted(A, spans((0, 5)))]) == [Say(CancelTasks(A, spans((0, 5))))]
@@ -173,7 +210,7 @@ def test_what_is_given_up_without_a_link_is_nothing_to_a_new_scheduler(ledger: W
 @pytest.fixture
 def short_messages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Messages list four ranges at most."""
-    monkeypatch.setattr("scaler.ledger.ledger.MAX_RANGES", 4)
+    monkeypatch.setattr("scaler.ledger.sayings.MAX_RANGES", 4)
 
 
 @pytest.mark.usefixtures("short_messages")

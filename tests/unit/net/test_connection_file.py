@@ -79,13 +79,23 @@ def test_files_that_make_no_sense_are_passed_over(environment: dict[str, str], t
     assert find_scheduler(environment) == facts()
 
 
-def test_a_process_of_another_user_lives(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch):
-    def not_ours(_pid: int, _signal: int) -> None:
-        raise PermissionError
-
-    write_connection_file(facts(), environment)
-    monkeypatch.setattr(os, "kill", not_ours)
+def test_another_process_that_was_given_the_same_number_is_no_scheduler(environment: dict[str, str]):
+    path = write_connection_file(facts(), environment)
+    fields = json.loads(path.read_text())
+    path.write_text(json.dumps(fields | {"begun": fields["begun"] - 1}))
+    assert find_scheduler(environment) is None
+    path.write_text(json.dumps(fields))
     assert find_scheduler(environment) == facts()
+
+
+def test_one_that_has_ended_and_that_nobody_has_reaped_does_not_live(environment: dict[str, str]):
+    process = subprocess.Popen([sys.executable, "-S", "-c", "input()"], stdin=subprocess.PIPE)
+    write_connection_file(facts(process.pid), environment)
+    assert find_scheduler(environment) == facts(process.pid)
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert find_scheduler(environment) is None
+    process.communicate()
 
 
 def test_where_there_is_no_run_directory_nobody_is_found(tmp_path: Path):
@@ -99,9 +109,36 @@ def test_the_file_is_written_whole_and_holds_no_secret(environment: dict[str, st
         "address": "tcp://127.0.0.1:8516",
         "pid": HERE,
         "key_directory": "/srv/keys",
+        "is_private": False,
+        "begun": json.loads(path.read_text())["begun"],
     }
     assert not path.with_suffix(".new").exists()
 
 
 def test_each_scheduler_can_be_watched_at_a_place_of_its_own():
     assert monitor_address(7) == "ipc://monitor-7"
+
+
+def test_a_private_scheduler_is_not_to_be_found(environment: dict[str, str]):
+    private = SchedulerFacts("ipc:///own", HERE, "", is_private=True)
+    write_connection_file(private, environment)
+    assert find_scheduler(environment) is None
+    write_connection_file(facts(os.getppid()), environment)
+    assert find_scheduler(environment) == facts(os.getppid())
+
+
+def test_the_socket_of_a_private_scheduler_that_is_gone_is_removed_and_no_other(
+    environment: dict[str, str], tmp_path: Path, gone: int
+):
+    names = ("own-1-1", "shared", "elsewhere")
+    for name in names:
+        folder = tmp_path if name == "elsewhere" else tmp_path / "scaler"
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / name).touch()
+        address = f"ipc://{folder / name}"
+        write_connection_file(SchedulerFacts(address, gone, "", is_private=name != "shared"), environment)
+    write_connection_file(facts(), environment)
+    assert [name for name in names if (tmp_path / "scaler" / name).exists() or (tmp_path / name).exists()] == [
+        "shared",
+        "elsewhere",
+    ]

@@ -250,6 +250,8 @@ def test_a_failure_tells_its_task_where_that_is_known():
         "in task 7 (f) on host, worker 3, attempt 2"
     ]
     assert exception_from_failure(Failure(Cause.VANISHED, "lost"), task="in task 7 (f)").__notes__ == ["in task 7 (f)"]
+    others = Failure(Cause.DIED, "signal 9", "host", attempts=2, task="5 (g)")
+    assert exception_from_failure(others, task="in task 7 (f)").__notes__ == ["in task 5 (g) on host, attempt 2"]
     outcome = load_value(FAILED, encode_failure(failure), 2, "in task 7 (f)")
     assert outcome.error is not None
     assert outcome.error.__notes__ == ["in task 7 (f) on host, worker 3, attempt 2"]

@@ -129,7 +129,7 @@ FROM_CLIENT: list[Sendable] = [
     Resume(BATCH, FUNCTION, OPTIONS, None, RANGES),
     Resumed(),
     Taken(BATCH, RANGES),
-    CancelTasks(BATCH, RANGES),
+    CancelTasks(BATCH, RANGES, unless_begun=True),
     ClearClient(),
     ShutdownScheduler(),
     ExplainTask(TASK),

@@ -1,0 +1,46 @@
+"""How coroutines wait for what the I/O thread brings: in the loop that runs already, without a thread of their own."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from scaler.client.futures import ScalerFuture
+
+
+class Arrival:
+    """Something a coroutine waits for: any thread may tell that it is here, and do so again."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._arrived: asyncio.Future[None] = self._loop.create_future()
+
+    def tell(self, *_: object) -> None:
+        """It is here; in a loop that is closed nobody waits any more."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._note)
+
+    def _note(self) -> None:
+        if not self._arrived.done():
+            self._arrived.set_result(None)
+
+    async def wait(self, timeout_s: float | None = None, give_up: Callable[[], object] | None = None) -> bool:
+        """Whether it is here, after so many seconds at most; a coroutine that is cancelled here calls `give_up`."""
+        try:
+            done, _ = await asyncio.wait((self._arrived,), timeout=timeout_s)
+        except asyncio.CancelledError:
+            if give_up is not None:
+                give_up()
+            raise
+        return bool(done)
+
+
+async def outcome(future: ScalerFuture) -> Any:  # Any: whatever the task returned
+    """The result of a future; a coroutine that is cancelled meanwhile gives the task up, also while it runs."""
+    if not future.done():
+        arrival = Arrival()
+        future.add_done_callback(arrival.tell)
+        await arrival.wait(give_up=future.give_up)
+    if future.cancelled():
+        raise asyncio.CancelledError
+    return future.result()

@@ -1,0 +1,155 @@
+"""All batches of one client: how each is named and opened, and those that stay open for the next `submit`.
+
+One lock, the I/O thread's, guards what is open, so that any number of threads may submit.
+"""
+
+import copy
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+from msgspec.structs import replace
+
+from scaler.client.draft import Draft, S
+from scaler.client.futures import ScalerFuture
+from scaler.client.io_thread import IoThread
+from scaler.client.options import TaskOptions, batch_options, exception_types, nested_options
+from scaler.client.posting import NeededTask
+from scaler.client.signatures import call_shape
+from scaler.client.sinks import SubmitSink
+from scaler.errors import ClientQuitException, UnknownTagError
+from scaler.ids import BatchId, Incarnation
+from scaler.ledger.events import Again, BatchClosed, BatchOpened, FunctionPickled
+from scaler.payload.calls import pickle_call
+from scaler.payload.functions import PickledFunction, function_name, pickle_function
+from scaler.payload.inputs import Found
+from scaler.payload.nested import Task
+from scaler.protocol import BatchOptions
+from scaler.resources import unknown_tag
+
+#: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
+OPEN_BATCHES = 64
+
+
+class Batches:
+    """Opens batches, and appends single calls to them."""
+
+    def __init__(self, io: IoThread, incarnation: Incarnation, parent: Task | None = None) -> None:
+        self.io = io
+        self._incarnation = incarnation
+        #: the task that the client is inside of, if it is
+        self._parent = parent
+        self._count = 0
+        #: the batches `submit` appends to, used longest ago first
+        self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
+
+    def require_open(self) -> None:
+        """Raise if the client has left, or its scheduler is lost."""
+        if self.io.left_because:
+            raise ClientQuitException(f"{self.io.left_because}; make a new Client")
+        if self.io.is_over:
+            raise copy.copy(self.io.error)
+
+    def submit(
+        self,
+        fn: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        given: TaskOptions,
+        kind: type[ScalerFuture] = ScalerFuture,
+    ) -> ScalerFuture:
+        """One call, pickled now; its future is of this kind."""
+        self.require_open()
+        call_shape(fn).check(args, kwargs)
+        with Found() as found:
+            call = pickle_call(args, kwargs)
+        return self._append(*self._prepare(fn, given), call, self.own(found.take()), kind)
+
+    def submit_again(self, again: Again) -> ScalerFuture:
+        """A call that failed, as it was."""
+        function = PickledFunction(again.function, again.frames, again.options.name)
+        return self._append(
+            function, again.options, b"".join(again.columns[0].data), again.inputs_of_one(), ScalerFuture
+        )
+
+    def own(self, futures: tuple[ScalerFuture, ...]) -> tuple[ScalerFuture, ...]:
+        """The same futures, found among arguments; `ValueError` if one of them is another client's."""
+        for future in futures:
+            if future.task.batch.owner != self._incarnation:
+                raise ValueError(f"{future!r} is a future of another client, whose scheduler has it: pass its result()")
+        return futures
+
+    def draft(
+        self,
+        fn: Callable[..., Any],
+        given: TaskOptions,
+        sink_of: Callable[[BatchId, str], S],
+        *,
+        everywhere: bool = False,
+    ) -> Draft[S]:
+        """A new batch for calls of a function, each for one worker or for all; a sink of its own gets the outcomes."""
+        self.require_open()
+        function, options = self._prepare(fn, given)
+        if everywhere:
+            options = replace(options, everywhere=True)
+        with self.io.lock:
+            batch = self._next()
+        return Draft(self.io, sink_of(batch, options.name), function, options, self.own)
+
+    def clear(self) -> None:
+        """Drop all that is unfinished."""
+        with self.io.lock:
+            self.require_open()
+            self._open.clear()
+            self.io.clear()
+
+    def _prepare(self, fn: Callable[..., Any], given: TaskOptions) -> tuple[PickledFunction, BatchOptions]:
+        """A function as it is now, and what is to be known of its tasks."""
+        options = batch_options(function_name(fn), given)
+        if self._parent is not None:
+            options = nested_options(options, self._parent)
+            if options.tag is not None:  # which there are is the first that it is told
+                self.io.news.told.wait()
+        tags = self.io.news.known_tags
+        if options.tag is not None and tags is not None and options.tag not in tags:
+            raise UnknownTagError(unknown_tag(options.tag, tags))
+        return pickle_function(fn, exception_types(given) if given else ()), options
+
+    def _append(
+        self,
+        function: PickledFunction,
+        options: BatchOptions,
+        call: bytes,
+        inputs: tuple[NeededTask, ...],
+        kind: type[ScalerFuture],
+    ) -> ScalerFuture:
+        with self.io.lock:
+            self.require_open()
+            sink = self._open_sink(function, options)
+            index, future = sink.add(kind)
+            self.io.post_call(sink.batch, index, call, inputs)
+        if self.io.is_over:  # it may have told the sink so before this future was in it
+            sink.abort(self.io.error)
+        return future
+
+    def _open_sink(self, function: PickledFunction, options: BatchOptions) -> SubmitSink:
+        key = (function.id, options)
+        sink = self._open.get(key)
+        if sink is None:
+            sink = self._open[key] = SubmitSink(self._next(), self.io, options.name)
+            self.io.remember(sink)
+            self.io.post(
+                FunctionPickled(function.id, function.frames),
+                BatchOpened(sink.batch, function.id, options),
+            )
+            if len(self._open) > OPEN_BATCHES:
+                _, oldest = self._open.popitem(last=False)
+                self.io.post(BatchClosed(oldest.batch))
+                oldest.close()
+        self._open.move_to_end(key)
+        return sink
+
+    def _next(self) -> BatchId:
+        """The caller holds the lock."""
+        self._count += 1
+        return BatchId(self._incarnation, self._count)

@@ -1,0 +1,288 @@
+"""Streams: drawing and giving keep in step, whatever comes when."""
+
+import itertools
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+
+from scaler.client import stream
+from scaler.client.mapping import calls_of
+from scaler.client.signatures import call_shape
+from scaler.client.sinks import MapSink
+from scaler.client.stream import Stream, checked_buffersize
+from scaler.errors import ClientQuitException, SerializationError, WorkerDiedError
+from scaler.ids import Range
+from scaler.ledger.events import BatchClosed, TasksAppended, Unwanted
+from scaler.protocol import Cause, Failure
+from tests.unit.client.examples import BATCH, Io, drafted, resolved
+
+
+def same(value: Any) -> Any:
+    return value
+
+
+class Scripted(MapSink):
+    """A sink to which, each time somebody waits, happens what is next in its script."""
+
+    def __init__(self) -> None:
+        super().__init__(BATCH, "f")
+        self.script: list[Callable[[], None]] = []
+
+    def wait(self) -> Any:
+        self.script.pop(0)()
+        return super().wait()
+
+
+class Scene:
+    """A stream, what it has drawn and sent, and what it is answered."""
+
+    def __init__(
+        self, elements: Any, buffersize: int | None = None, *, in_order: bool = True, return_exceptions: bool = False
+    ) -> None:
+        self.io, self.sink = Io(), Scripted()
+        self.drawn = 0
+        found, as_calls = calls_of(call_shape(same), (self._counted(elements),))
+        self.stream = Stream(
+            self,
+            drafted(self.sink, self.io),
+            iter(found),
+            as_calls,
+            buffersize,
+            nullcontext(),
+            in_order=in_order,
+            return_exceptions=return_exceptions,
+        )
+
+    def _counted(self, elements: Any) -> Iterator[Any]:
+        for element in elements:
+            self.drawn += 1
+            yield element
+
+    @property
+    def sent(self) -> int:
+        return max((event.column.hi for event in self.io.posted if isinstance(event, TasksAppended)), default=0)
+
+    def answer(self, lo: int, *outcomes: Any) -> None:
+        self.sink.script.append(lambda: self.sink.resolve(resolved(lo, *outcomes)))
+
+
+class Prompt(MapSink):
+    """A sink whose tasks are done as soon as somebody waits for them."""
+
+    def __init__(self, answer: Callable[[int], Any] = same) -> None:
+        super().__init__(BATCH, "f")
+        self._answer = answer
+
+    def wait(self) -> Any:
+        self.resolve(resolved(self.done, *(self._answer(index) for index in range(self.done, self.size))))
+        return super().wait()
+
+
+def prompt(elements: Any, buffersize: int | None = None, answer: Callable[[int], Any] = same) -> Scene:
+    scene = Scene(elements, buffersize)
+    scene.sink = Prompt(answer)  # type: ignore[assignment]  # another one, before it is used
+    scene.stream._draft = drafted(scene.sink, scene.io)
+    return scene
+
+
+# ---- giving
+
+
+def test_nothing_is_drawn_before_the_first_result_is_asked_for():
+    scene = prompt(range(3))
+    assert scene.drawn == 0
+    assert list(scene.stream) == [0, 1, 2]
+    assert list(scene.stream) == []
+
+
+def test_results_come_in_order_whatever_order_they_arrive_in():
+    scene = Scene("abcd")
+    for lo, value in ((2, "c"), (0, "a"), (3, "d"), (1, "b")):
+        scene.answer(lo, value)
+    assert list(scene.stream) == ["a", "b", "c", "d"]
+
+
+def test_unordered_results_come_as_they_arrive():
+    scene = Scene("abcd", in_order=False)
+    for lo, value in ((2, "c"), (0, "a"), (3, "d"), (1, "b")):
+        scene.answer(lo, value)
+    assert list(scene.stream) == ["c", "a", "d", "b"]
+
+
+def test_a_failure_is_raised_in_its_turn_and_the_stream_goes_on():
+    scene = Scene(range(4))
+    scene.answer(0, 0, KeyError("x"))
+    scene.sink.script.append(lambda: scene.sink.reject((Range(2, 3),), Failure(Cause.DIED, "signal 9")))
+    scene.answer(3, 3)
+    assert next(scene.stream) == 0
+    with pytest.raises(KeyError, match="x"):
+        next(scene.stream)
+    with pytest.raises(WorkerDiedError, match="signal 9"):
+        next(scene.stream)
+    assert list(scene.stream) == [3]
+
+
+def test_failures_can_be_given_in_the_place_of_results():
+    scene = Scene(range(2), return_exceptions=True)
+    scene.answer(0, KeyError("x"), 1)
+    assert [repr(outcome) for outcome in scene.stream] == ["KeyError('x')", "1"]
+
+
+# ---- drawing
+
+
+@pytest.mark.parametrize("buffersize", [1, 2, 7, 100])
+def test_no_more_than_asked_for_is_drawn_ahead(buffersize: int):
+    scene = prompt(itertools.count(), buffersize)
+    for given, value in enumerate(itertools.islice(scene.stream, 300), 1):
+        assert value == given - 1
+        assert scene.drawn - (given - 1) <= buffersize
+    assert scene.drawn >= 299
+
+
+def test_a_full_stream_is_filled_up_in_steps():
+    scene = prompt(itertools.count(), 800)
+    next(scene.stream)
+    first = len(scene.io.posted)
+    assert scene.sent == 800
+    for _ in range(98):
+        next(scene.stream)
+    assert len(scene.io.posted) == first
+    for _ in range(700):
+        next(scene.stream)
+    assert len(scene.io.posted) - first <= 40
+
+
+def test_as_many_as_a_user_asks_for_are_on_their_way_at_once():
+    scene = Scene(range(10), buffersize=4)
+    scene.answer(0, 0)
+    assert next(scene.stream) == 0
+    assert scene.sent == 4
+
+
+def test_by_default_fewer_large_elements_are_drawn_ahead_than_small_ones():
+    small, large = prompt(itertools.repeat(1)), prompt(itertools.repeat(bytes(400_000)))
+    for scene in (small, large):
+        for _ in range(stream.FIRST_AHEAD * 2):
+            next(scene.stream)
+    assert small.sent > stream.MOST_AHEAD
+    assert large.sent < stream.FIRST_AHEAD * 3
+
+
+def test_large_results_count_too():
+    scene = prompt(itertools.count(), answer=lambda _: bytes(400_000))
+    for _ in range(stream.FIRST_AHEAD + 1):
+        next(scene.stream)
+    assert scene.sent <= stream.FIRST_AHEAD + stream.BYTES_AHEAD // 400_000 + 1
+
+
+def test_what_is_there_is_given_while_a_slow_iterable_is_drawn():
+    def elements() -> Iterator[int]:
+        yield 0
+        scene.sink.resolve(resolved(0, "first"))
+        for number in itertools.count(1):
+            now[0] += 1.0  # a second for each
+            yield number
+
+    now = [0.0]
+    scene = Scene(elements(), buffersize=50)
+    slow = stream.columns
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stream, "columns", lambda *given: slow(*given, clock=lambda: now[0]))
+        assert next(scene.stream) == "first"
+    assert scene.drawn <= 6
+
+
+# ---- ends
+
+
+def test_the_batch_is_closed_as_soon_as_all_is_drawn_and_forgotten_when_all_is_given():
+    scene = prompt(range(3))
+    next(scene.stream)
+    assert scene.io.posted[-1] == BatchClosed(BATCH)
+    assert scene.io.forgotten == []
+    list(scene.stream)
+    assert scene.io.posted[-1] == BatchClosed(BATCH)
+    assert scene.io.forgotten == [BATCH]
+
+
+def test_an_empty_iterable_gives_nothing():
+    scene = prompt(())
+    assert list(scene.stream) == []
+    assert scene.io.posted == [BatchClosed(BATCH)]
+
+
+def test_what_the_iterable_raises_comes_behind_the_results_of_what_it_gave_before():
+    def elements() -> Iterator[int]:
+        yield from range(30)
+        raise LookupError("no more")
+
+    scene = prompt(elements())
+    assert list(itertools.islice(scene.stream, 30)) == list(range(30))
+    with pytest.raises(LookupError, match="no more"):
+        next(scene.stream)
+    assert list(scene.stream) == []
+
+
+@pytest.mark.parametrize(("wrong", "error"), [((1, 2), TypeError), (lambda: None, SerializationError)])
+def test_an_element_that_cannot_be_sent_ends_the_stream(wrong: Any, error: type[Exception]):
+    class Unpicklable:
+        def __reduce__(self) -> str:
+            raise TypeError("not me")
+
+    scene = prompt([0, Unpicklable() if callable(wrong) else wrong, 2])
+    with pytest.raises(error):
+        list(scene.stream)
+    assert isinstance(scene.io.posted[-1], Unwanted)
+    assert list(scene.stream) == []
+
+
+def test_a_client_that_leaves_ends_the_stream():
+    scene = Scene(range(3))
+    scene.answer(0, 0)
+    scene.sink.script.append(lambda: scene.sink.abort(ClientQuitException("left")))
+    with pytest.raises(ClientQuitException, match="left"):
+        list(scene.stream)
+    assert list(scene.stream) == []
+
+
+@pytest.mark.parametrize("end", [lambda scene: scene.stream.close(), lambda scene: delattr(scene, "stream")])
+def test_what_nobody_will_take_is_given_up(end: Callable[[Scene], None]):
+    scene = prompt(itertools.count(), 10)
+    next(scene.stream)
+    scene.io.posted.clear()
+    end(scene)
+    assert scene.io.posted == [BatchClosed(BATCH), Unwanted(BATCH, (Range(0, 10),))]
+    assert scene.io.forgotten == [BATCH]
+
+
+def test_a_stream_that_is_closed_gives_nothing_more():
+    scene = prompt(itertools.count(), 10)
+    next(scene.stream)
+    scene.stream.close()
+    scene.stream.close()
+    assert list(scene.stream) == []
+    assert scene.io.forgotten == [BATCH]
+
+
+def test_results_that_were_given_are_not_held():
+    class Value:
+        pass
+
+    scene = Scene(range(2))
+    first = Value()
+    scene.stream._sort_in(0, [first, Value()])
+    held = weakref.ref(first)
+    assert next(scene.stream) is first
+    del first
+    assert held() is None
+
+
+@pytest.mark.parametrize("value", [0, -1, 1.5, "many"])
+def test_a_look_ahead_is_a_number_of_elements(value: object):
+    with pytest.raises(ValueError, match="buffersize is None or a number of elements, 1 or more, not"):
+        checked_buffersize(value)
+    assert (checked_buffersize(None), checked_buffersize(3)) == (None, 3)
