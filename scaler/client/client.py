@@ -392,10 +392,13 @@ class Client(Executor):
         await asyncio.to_thread(self.disconnect)
 
     def __repr__(self) -> str:
-        return f"<Client {self._config.address} {'inside a task' if self._face is not None else self._io.state}>"
+        return f"<Client {self._config.address} {self._state()}>"
 
     def _repr_html_(self) -> str:
-        return f"<b>Client</b> <code>{html.escape(self._config.address)}</code> {self._io.state}"
+        return f"<b>Client</b> <code>{html.escape(self._config.address)}</code> {self._state()}"
+
+    def _state(self) -> str:
+        return "inside a task" if self._face is not None else self._io.state
 
     def __reduce__(self) -> tuple[Any, ...]:
         epoch = self._io.epoch if self._face is None else 0

@@ -2,6 +2,7 @@
 
 import asyncio
 import concurrent.futures
+import itertools
 import pickle
 import threading
 import time
@@ -10,6 +11,9 @@ from typing import Any
 
 from scaler import Client, as_completed
 from scaler.errors import ScalerError, SerializationError
+
+#: of 300 numbers
+DOUBLED = [2 * number for number in range(300)]
 
 
 def double(number: int, seconds: float = 0.0) -> int:
@@ -131,11 +135,60 @@ def told_timeout(call: Callable[[], object]) -> bool:
     return False
 
 
+def streams(client: Client) -> object:
+    unordered = sorted(client.imap_unordered(double, range(300), buffersize=7))
+    return [list(client.imap(double, range(20))), next(client.imap(double, itertools.count())), unordered == DOUBLED]
+
+
+def maps_for_later(client: Client) -> object:
+    futures = client.map_async(double, range(300))
+    failing = client.map_async(invert, [2, 0], return_exceptions=True)
+    return [futures.get() == DOUBLED, futures[7].result(), str(failing.get()[1]), failing[1] in client.failed()]
+
+
+def executes(client: Client) -> object:
+    with client.executor() as executor:
+        future = executor.submit(double, 4)
+        return [list(executor.map(double, range(3))), future.result(), told(lambda: client.executor().submit(double))]
+
+
+def gives_up(client: Client) -> object:
+    futures = [client.submit(double, 1, 30.0) for _ in range(3)]
+    client.cancel(futures[:2])
+    client.clear()
+    return [[future.cancelled() for future in futures], client.submit(double, 1).result()]
+
+
+def tries_again(client: Client) -> object:
+    future = client.submit(invert, 0)
+    (again,) = client.retry([future]) if future.exception() is not None else [future]
+    return [told(future.result), told(again.result)]
+
+
+def depends(client: Client) -> object:
+    one = client.submit(double, 1, 0.05)
+    failed = client.submit(invert, 0)
+    large = client.submit(bytes, 300_000)
+    return [
+        client.submit(double, client.submit(double, one)).result(),
+        told(client.submit(double, failed).result),
+        client.submit(len, large).result(),
+        client.get({"a": 1, "b": (double, "a"), "c": (divmod, "b", "a")}, ["b", "c"]),
+    ]
+
+
+def explains(client: Client) -> object:
+    future = client.submit(double, 1, 0.05)
+    waiting = future.explain()
+    future.result()
+    return [bool(waiting), future.explain(), future.profiling_info().duration_s >= 0.05]
+
+
 CHECKS: dict[str, Callable[[Client], object]] = {
     check.__name__: check
     for check in (
         submits, maps, fails, gathers, mistakes, awaits, calls_back, cancels, travels, leaves, is_dropped, is_shared,
-        times_out,
+        times_out, streams, maps_for_later, executes, gives_up, tries_again, depends, explains,
     )
 }  # fmt: skip
 

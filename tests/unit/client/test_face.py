@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from scaler import Client
 from scaler.client.config import ClientConfig
 from scaler.client.face import Face, FaceDialer, FaceLink, Heard
 from scaler.client.futures import ScalerFuture
@@ -259,3 +260,11 @@ class _Nowhere:
 
     def unwant(self, index: int) -> None:
         raise AssertionError(index)
+
+
+def test_it_says_that_it_is_inside_a_task_even_once_that_has_ended(task: FakeTask):
+    nested.settle("tcp://127.0.0.1:7")
+    client = Client()
+    task.end()
+    assert repr(client) == "<Client tcp://127.0.0.1:7 inside a task>"
+    assert client._repr_html_() == "<b>Client</b> <code>tcp://127.0.0.1:7</code> inside a task"
