@@ -24,6 +24,7 @@ _DIRECTIONS = (
     ("cluster → scheduler", protocol.FromCluster),
     ("scheduler → client", protocol.ToClient),
     ("scheduler → cluster", protocol.ToCluster),
+    ("cluster → child", protocol.ChildLinked),
     ("any ↔ scheduler", ConnectionMessage),
 )
 #: how a task comes into the tables
@@ -72,7 +73,7 @@ def messages() -> str:
     """A row for each message: its number on the wire, who sends it to whom, and when."""
     ways: dict[type[typing.Any], list[str]] = {}
     for way, union in _DIRECTIONS:
-        for message in typing.get_args(union):
+        for message in typing.get_args(union) or (union,):
             ways.setdefault(message, []).append(way)
     rows = ["| number | message | way | when |", "|---|---|---|---|"]
     for message in sorted(ways, key=lambda message: message.__struct_config__.tag):

@@ -37,6 +37,10 @@ class AuthenticationError(ScalerError):
     """The scheduler does not know this key; the text names the key file used and the one to copy."""
 
 
+class ParkingError(ScalerError):
+    """Too many tasks of a worker cluster wait for tasks of their own; `--max-parked` says how many may."""
+
+
 class DisconnectedError(ScalerError):
     """No scheduler answered for `timeout_seconds`; the work of this client cannot be finished."""
 

@@ -54,6 +54,7 @@ def worker_config(
         address=_scheduler_address(found, environment, find_scheduler, is_told_later=parent_fd is not None),
         workers=_workers(found),
         threads=found[settings.THREADS],
+        max_parked=found[settings.MAX_PARKED],
         name=found[settings.NAME] or "",
         worker_names=found[settings.WORKER_NAMES],
         tags=found[settings.TAGS],

@@ -13,7 +13,7 @@ from scaler.cli import kinds
 from scaler.cli.kinds import Kind, T_co
 from scaler.cluster.discarded import REMEDIES
 from scaler.resources import NO_RESOURCES, Resources
-from scaler.worker.config import MOST_THREADS, MOST_WORKERS, default_workers
+from scaler.worker.config import MOST_PARKED, MOST_THREADS, MOST_WORKERS, default_workers
 
 VARIABLE_PREFIX = "SCALER_"
 #: names the file of settings
@@ -180,6 +180,13 @@ WORKERS = Setting(
     measured=default_workers,
 )
 THREADS = Setting("threads", kinds.count(MOST_THREADS), 1, "How many tasks a worker runs at once, in threads.")
+MAX_PARKED: Setting[int | None] = Setting(
+    "max_parked",
+    kinds.count(MOST_PARKED),
+    None,
+    "How many tasks may wait for tasks that they have submitted, each with a spare worker in its place.",
+    "64, or four for each that can run if that is more",
+)
 TAGS: Setting[tuple[str, ...]] = Setting(
     "tags", kinds.NAMES, (), "A tag of tasks that run here; may be repeated.", spellings=("--tag", "--tags")
 )
@@ -293,6 +300,7 @@ WORKER: Table = (
     ADDRESS,
     WORKERS,
     THREADS,
+    MAX_PARKED,
     TAGS,
     RESOURCES,
     NAME,

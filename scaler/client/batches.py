@@ -15,7 +15,7 @@ from scaler.client.draft import Draft, S
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread
 from scaler.client.mapping import Calls, carried_calls
-from scaler.client.options import TaskOptions, batch_options, exception_types
+from scaler.client.options import TaskOptions, batch_options, exception_types, nested_options
 from scaler.client.posting import NeededTask
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import SubmitSink
@@ -26,6 +26,7 @@ from scaler.payload.calls import pickle_call
 from scaler.payload.custom import Carrier
 from scaler.payload.functions import PickledFunction, call_and_forget, function_name, pickle_function
 from scaler.payload.inputs import Found
+from scaler.payload.nested import Task
 from scaler.protocol import BatchOptions
 from scaler.resources import unknown_tag
 
@@ -37,7 +38,7 @@ class Batches:
     """Opens batches, and appends single calls to them.
 
     `carrier` makes bytes of functions and arguments in place of ours; `quiet`: nobody wants to see what tasks print;
-    `ship_code`: modules of the user's own go along with functions.
+    `ship_code`: modules of the user's own go along with functions; `parent` is the task that the client is inside of.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Batches:
         *,
         quiet: bool = False,
         ship_code: bool = False,
+        parent: Task | None = None,
     ) -> None:
         self.io = io
         self._ship_code = ship_code
         self._incarnation = incarnation
         self._carrier = carrier
         self._quiet = quiet
+        self._parent = parent
         self._count = 0
         #: the batches `submit` appends to, used longest ago first
         self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
@@ -131,6 +134,10 @@ class Batches:
     ) -> tuple[PickledFunction, BatchOptions]:
         """A function as it is now, and what is to be known of its tasks."""
         options = batch_options(function_name(fn), given)
+        if self._parent is not None:
+            options = nested_options(options, self._parent)
+            if options.tag is not None:  # which there are is the first that it is told
+                self.io.news.told.wait()
         tags = self.io.news.known_tags
         if options.tag is not None and tags is not None and options.tag not in tags:
             raise UnknownTagError(unknown_tag(options.tag, tags))

@@ -19,6 +19,7 @@ from scaler.client.config import ClientConfig, client_config
 from scaler.client.discarded import warn_of
 from scaler.client.everywhere import run_on_workers
 from scaler.client.executor import ClientExecutor
+from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
 from scaler.client.graphs import submit_graph
 from scaler.client.io_thread import IoThread, living
@@ -30,13 +31,18 @@ from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
 from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
+from scaler.client.way import way_to_scheduler
+from scaler.errors import SchedulerError
 from scaler.ids import Incarnation
 from scaler.ledger.events import ShutdownAsked
+from scaler.payload import nested
 from scaler.payload.custom import Carrier, Serializer
 from scaler.payload.functions import function_name
 from scaler.protocol import ShutdownAnswer
 
 _DISCONNECTED = "the client has been disconnected"
+#: what a client inside a worker has in each task that uses it, and finds there
+_OF_ITS_TASK = {"_incarnation": "incarnation", "_io": "io", "_batches": "batches"}
 
 
 class Client(Executor):
@@ -54,6 +60,9 @@ class Client(Executor):
     directory, go to workers that lack them or have them otherwise. The constructor returns once the scheduler has
     answered. Threads may share a client; a forked child may not use it. A client that nobody holds any more leaves when
     its tasks are done.
+
+    Inside a task, `Client()` and any client that was sent there or made for the same scheduler submit through the
+    task's own worker: no address, key or connection is needed. What a task has submitted is cancelled when it ends.
     """
 
     #: dask asks it of whatever it is given for a scheduler; our calls block, their futures can be awaited
@@ -82,7 +91,7 @@ class Client(Executor):
         #: one that nobody else holds would end
         self._cluster = address if hasattr(address, "get_address") else None
         self._config = client_config(
-            address,
+            nested.address() if address is None else address,
             name=name,
             timeout_s=timeout_seconds,
             heartbeat_interval_s=heartbeat_interval_seconds,
@@ -92,8 +101,12 @@ class Client(Executor):
             ship_code=ship_code,
             stream_output=stream_output,
         )
+        self._face: Face | None = None
+        if nested.is_home(self._config.address, 0):
+            self._face = Face(self._config, carrier)
+            return
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
-        self._io = IoThread(self._config, self._incarnation)
+        self._io = IoThread(self._config, way_to_scheduler(self._config, self._incarnation))
         self._batches = Batches(self._io, self._incarnation, carrier, quiet=not stream_output, ship_code=ship_code)
         weakref.finalize(self, self._io.abandon).atexit = False  # by then `_leave_all` has seen to it
         try:
@@ -101,6 +114,11 @@ class Client(Executor):
         except BaseException:
             self.disconnect()
             raise
+
+    def __getattr__(self, name: str) -> Any:  # Any: whatever that attribute is
+        if name in _OF_ITS_TASK and (face := self.__dict__.get("_face")) is not None:
+            return getattr(face.side(), _OF_ITS_TASK[name])
+        raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     # ---- work
 
@@ -323,6 +341,10 @@ class Client(Executor):
         that comes later need not call it, one that dies before it has begun is not waited for. What `fn` returns is
         dropped; when it raises, or takes its worker down, the first failure is raised once all are done.
         """
+        if self._face is not None:
+            raise SchedulerError(
+                "run_on_workers would wait for the worker that this task is in: call it outside of tasks"
+            )
         run_on_workers(self._batches, fn, tag)
 
     def wait_for_workers(self, timeout: float | None = None) -> None:
@@ -385,13 +407,17 @@ class Client(Executor):
         await asyncio.to_thread(self.disconnect)
 
     def __repr__(self) -> str:
-        return f"<Client {self._config.address} {self._io.state}>"
+        return f"<Client {self._config.address} {self._state()}>"
 
     def _repr_html_(self) -> str:
-        return f"<b>Client</b> <code>{html.escape(self._config.address)}</code> {self._io.state}"
+        return f"<b>Client</b> <code>{html.escape(self._config.address)}</code> {self._state()}"
+
+    def _state(self) -> str:
+        return "inside a task" if self._face is not None else self._io.state
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _reconnect, (type(self), self._profiling, self._config, self._serializer)
+        epoch = self._io.epoch if self._face is None else 0
+        return _reconnect, (type(self), self._profiling, self._config.elsewhere(), epoch, self._serializer)
 
 
 def _itself(value: Any) -> Any:  # Any: data of a graph
@@ -402,10 +428,11 @@ def _reconnect(
     kind: type[Client],
     profiling: bool,  # noqa: FBT001  # pickled by position
     config: ClientConfig,
+    epoch: int,
     serializer: Serializer | None,
 ) -> Client:
     return kind(
-        config.address,
+        None if nested.is_home(config.address, epoch) else config.address,
         profiling,
         config.timeout_s,
         config.heartbeat_interval_s,

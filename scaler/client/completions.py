@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaler.client.futures import futures_of
 from scaler.client.map_future import MapFuture
-from scaler.client.waits import require_may_wait
+from scaler.client.waits import require_may_wait, taken_from
 
 if TYPE_CHECKING:
     from scaler.client.awaiting import Arrival
@@ -87,7 +87,7 @@ class Completions:
         except Empty:
             require_may_wait("as_completed")
         try:
-            return self._parts.get(timeout=self._left_s())
+            return taken_from(self._parts, self._left_s())
         except Empty:
             raise self._too_late() from None
 

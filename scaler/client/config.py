@@ -1,5 +1,6 @@
 """The client's one configuration record, built from the caller's arguments, the environment and the run directory."""
 
+import dataclasses
 import math
 import os
 from collections.abc import Mapping
@@ -25,9 +26,13 @@ class ClientConfig:
     key_file: Path | None
     insecure: bool
     insecure_off_loopback: bool
-    ship_code: bool
     environment: Mapping[str, str]
     stream_output: bool = True
+    ship_code: bool = True
+
+    def elsewhere(self) -> "ClientConfig":
+        """The same in another process, whose environment is its own."""
+        return dataclasses.replace(self, environment={})
 
 
 def client_config(

@@ -20,7 +20,7 @@ from concurrent.futures._base import (
 from typing import Any, Protocol
 
 from scaler.client.facts import Facts, ProfilingInfo
-from scaler.client.waits import is_io_thread, require_may_wait
+from scaler.client.waits import Waiters, is_io_thread, require_may_wait, wait_by
 from scaler.ids import TaskId
 from scaler.ledger.events import Again, KnownOutcome
 from scaler.payload import inputs
@@ -117,7 +117,7 @@ class ScalerFuture(Future[Any]):
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         with _CHANGES:
             if "_condition" not in self.__dict__:
-                self._waiters = []
+                self._waiters = Waiters()
                 self._done_callbacks: list[Any] = []
                 self._condition = threading.Condition()
         return self.__dict__[name]
@@ -225,7 +225,7 @@ class ScalerFuture(Future[Any]):
         if timeout is None or timeout > 0:
             require_may_wait("asking for the outcome of a task that is not done")
         with self._condition:
-            if not self._condition.wait_for(self.done, timeout):
+            if not wait_by(lambda seconds: self._condition.wait_for(self.done, seconds), timeout):
                 raise TimeoutError(f"task {self.task_id} is not done after {timeout} s")
 
     def _open(self) -> None:

@@ -5,8 +5,6 @@ decide, does what they ask, and sleeps until the next descriptor or deadline.
 """
 
 import copy
-import math
-import random
 import select
 import threading
 import time
@@ -23,8 +21,9 @@ from scaler.client.posting import NeededTask, Posted, PostedColumn, taken
 from scaler.client.questions import Answer, Question
 from scaler.client.sinks import Sink
 from scaler.client.waits import become_io_thread, require_may_wait
+from scaler.client.way import Way
 from scaler.errors import ClientQuitException, ProtocolError, ScalerError
-from scaler.ids import BatchId, Incarnation, Range, TaskId
+from scaler.ids import BatchId, Epoch, Range, TaskId
 from scaler.ledger.events import (
     Began,
     CancelAsked,
@@ -45,13 +44,7 @@ from scaler.ledger.events import (
 from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
-from scaler.link.dialled import DialledConfig, DialledLink
-from scaler.net.addresses import Address, needs_no_key, parse_address
-from scaler.net.descriptors import require_descriptors
-from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
-from scaler.net.versions import our_versions
-from scaler.net.zmq_dialer import Dialing
 from scaler.payload.functions import split_frames
 from scaler.payload.shipping import shipping
 from scaler.protocol import Explanation, NeedFunction, Output
@@ -73,28 +66,14 @@ living: "weakref.WeakSet[IoThread]" = weakref.WeakSet()
 class IoThread:
     """The thread, and what other threads may ask of it."""
 
-    def __init__(self, config: ClientConfig, incarnation: Incarnation) -> None:
-        require_may_wait("Client")
-        require_descriptors(waker.DESCRIPTORS)
-        address = parse_address(config.address, config.environment)
-        key = None if _needs_no_key(config, address) else load_key("client", config.key_file, config.environment)
+    def __init__(self, config: ClientConfig, way: Way) -> None:
         self._config = config
-        self._dialing = Dialing(address, key)
-        self._link = DialledLink(
-            DialledConfig(
-                role="client",
-                name=config.name,
-                incarnation=incarnation,
-                versions=our_versions(),
-                heartbeat_interval_s=config.heartbeat_interval_s,
-                give_up_s=None if config.timeout_s == math.inf else config.timeout_s,
-                address=str(address),
-                refusal_help=_refusal_help(str(key.path) if key else "", key is None),
-            ),
-            random.random,
-        )
+        self._dialing = way.dialing
+        self._link = way.link
         self._ledger = Ledger()
-        self._decoder = Decoder("to-client")
+        self._decoder = Decoder(way.direction)
+        #: the scheduler that was reached last
+        self.epoch = Epoch(0)
         self._dialer: Dialer | None = None
         self._posted: deque[Posted] = deque()
         self._waker = waker.Waker()
@@ -145,6 +124,12 @@ class IoThread:
             self.news.told.wait()
         if self._error is not None:
             raise self._error
+
+    def start(self) -> None:
+        """As `connect`, without waiting for an answer; nothing if the client has left already."""
+        with self.lock:
+            if not self.left_because:
+                self._thread.start()
 
     def remember(self, sink: Sink) -> None:
         """Outcomes of this batch go to the sink, from before it is announced until `forget`."""
@@ -370,6 +355,7 @@ class IoThread:
                     self._drop_dialer()
                 case link_events.LinkUp(epoch, resumed):
                     ledger_events.append(LinkUp(epoch, resumed))
+                    self.epoch = epoch
                 case link_events.LinkDown():
                     ledger_events.append(LinkDown())
                 case link_events.Advised(text):
@@ -418,24 +404,3 @@ class IoThread:
             sink = self._sinks.pop(batch, None)
             if sink is not None:
                 sink.abort(self.error)
-
-
-def _needs_no_key(config: ClientConfig, address: Address) -> bool:
-    return needs_no_key(
-        address,
-        insecure=config.insecure,
-        insecure_off_loopback=config.insecure_off_loopback,
-        danger=(
-            f"whoever can pretend to be {address} could run code here: leave insecure=True away, or add "
-            "insecure_off_loopback=True if you trust every machine on the way there"
-        ),
-    )
-
-
-def _refusal_help(key_path: str, insecure: bool) -> str:  # noqa: FBT001  # both say where the key came from
-    if insecure:
-        return "the scheduler wants a key and this client shows none: leave insecure=True away"
-    return (
-        f"the scheduler does not accept the key {key_path}: copy its own client.key here (from the directory it "
-        "printed at its start) and name it with key_file= or SCALER_KEY_FILE"
-    )

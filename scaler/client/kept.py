@@ -17,6 +17,7 @@ from typing import Any
 from scaler.client.facts import Facts, told
 from scaler.client.futures import ScalerFuture, Sealed
 from scaler.client.sinks import Line, SealedError, sealed_value
+from scaler.client.waits import wait_by
 from scaler.errors import ScalerError
 from scaler.ids import BatchId, Range, TaskId
 from scaler.ledger.events import Again, KnownOutcome, Resolve
@@ -259,7 +260,7 @@ class KeptResults:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Whether all have ended, after so many seconds at most."""
-        return self._over.wait(timeout_s)
+        return wait_by(self._over.wait, timeout_s)
 
     def is_over(self) -> bool:
         """Whether all have ended."""

@@ -11,9 +11,12 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, TypedDict
 
+from msgspec.structs import replace
+
+from scaler.payload.nested import Task
 from scaler.protocol import BatchOptions
 from scaler.protocol.connection import LONGEST_LABEL
-from scaler.protocol.options import LEAST_AMOUNT, MOST_RESOURCES
+from scaler.protocol.options import LEAST_AMOUNT, MAX_DEPTH, MOST_RESOURCES
 from scaler.resources import MOST_AMOUNT, NO_RESOURCES, Resources, resources_from
 
 ExceptionTypes = tuple[type[BaseException], ...]
@@ -190,3 +193,15 @@ def _resources(value: object) -> Resources:
     if len(found) > MOST_RESOURCES:
         raise ValueError(f"resources names {len(found)} amounts, more than {MOST_RESOURCES}")
     return found
+
+
+def nested_options(options: BatchOptions, parent: Task) -> BatchOptions:
+    """The options of what a task submits: it goes before others as the task does, and before the task's own kind."""
+    standing = parent.standing
+    return replace(
+        options,
+        parent=parent.name,
+        priority=min(max(options.priority + standing.priority, -_INTEGERS), _INTEGERS - 1),
+        depth=min(standing.depth + 1, MAX_DEPTH),
+        root=standing.root,
+    )

@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from scaler.client.facts import Facts, told
 from scaler.client.failures import Failing
 from scaler.client.futures import ScalerFuture, Sealed
+from scaler.client.waits import taken_from
 from scaler.errors import ClientQuitException, ScalerError
 from scaler.ids import BatchId, Range, TaskId
 from scaler.ledger.events import Again, KnownOutcome, Resolve
@@ -338,7 +339,7 @@ class MapSink:
 
     def wait(self) -> Part:
         """What comes next, whenever it does."""
-        return self._parts.get()
+        return taken_from(self._parts, None)
 
     def collect(self) -> tuple[list[Any], list[int]]:
         """Wait for all that is expected: results in order, exceptions among them at the indices listed."""

@@ -1,7 +1,18 @@
-"""Who may wait: every thread but a client's I/O thread, on which all that could be waited for depends."""
+"""Who may wait: every thread but a client's I/O thread, on which all that could be waited for depends.
+
+Whoever waits here for a task does so by `wait_by`: in a task that gives the slot to others meanwhile.
+"""
 
 import threading
+from concurrent.futures._base import _Waiter
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Any, TypeVar
 
+from scaler.payload import nested
+from scaler.payload.nested import Attempt
+
+T = TypeVar("T")
 _thread = threading.local()
 
 
@@ -22,3 +33,46 @@ def require_may_wait(caller: str) -> None:
             f"{caller} would wait for itself: it was called from a done callback, which runs in the thread that brings "
             "the outcomes; call it in a thread of your own"
         )
+
+
+def wait_by(attempt: Attempt, timeout: float | None) -> bool:
+    """Wait at most `timeout` seconds, by as many calls of `attempt` as it takes; whether it came."""
+    task = nested.here()
+    return attempt(timeout) if task is None else task.wait(attempt, timeout)
+
+
+def taken_from(queue: "SimpleQueue[T]", timeout: float | None) -> T:
+    """What comes out of a queue next, as `wait_by` waits; raises `Empty` if nothing comes in time."""
+    found: list[T] = []
+
+    def attempt(seconds: float | None) -> bool:
+        with suppress(Empty):
+            found.append(queue.get(timeout=seconds))
+        return bool(found)
+
+    if not wait_by(attempt, timeout):
+        raise Empty
+    return found[0]
+
+
+class _Event:
+    """What a waiter of the standard library's waits for; in a task that gives the slot to others meanwhile."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self._event = event
+        self.set = event.set
+        self.clear = event.clear
+        self.is_set = event.is_set
+
+    def wait(self, timeout: float | None = None) -> bool:
+        return wait_by(self._event.wait, timeout)
+
+
+class Waiters(list[_Waiter]):
+    """Who waits for a future by the standard library's `wait` or `as_completed`."""
+
+    def append(self, waiter: _Waiter) -> None:
+        event: Any = waiter.event  # Any: one of the library's, or ours in its place
+        if nested.here() is not None and not isinstance(event, _Event):
+            waiter.event = _Event(event)  # type: ignore[assignment]  # it does all that such a one has to
+        super().append(waiter)

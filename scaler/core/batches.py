@@ -66,7 +66,7 @@ class Batch:
         self.needs: dict[int, Needed] = {}
         #: those of its tasks that others need, by index
         self.wanted: dict[int, Input] = {}
-        self._lane = Lane(serial, batch.owner, options.priority, ClassKey(options.tag, options.resources, NO_NEEDS))
+        self._lane = self._new_lane(NO_NEEDS)
         self._lanes: dict[Needs, Lane] = {NO_NEEDS: self._lane}
 
     @property
@@ -85,15 +85,24 @@ class Batch:
         return sum(span.hi - span.lo for span in self.spans.all() if span.state not in ENDED)
 
     def lane_of(self, counts: Counts) -> Lane:
-        """Where tasks with these counts queue."""
+        """Where tasks with these counts queue.
+
+        What a task has submitted cannot have a cluster to itself: its parent may be there, and waits for it.
+        """
         if counts is NO_COUNTS:
             return self._lane
         needs = counts.needs
+        if self.options.depth:
+            needs = needs._replace(alone=False)
         lane = self._lanes.get(needs)
         if lane is None:
-            key = ClassKey(self.options.tag, self.options.resources, needs)
-            lane = self._lanes[needs] = Lane(self.serial, self.owner, self.options.priority, key)
+            lane = self._lanes[needs] = self._new_lane(needs)
         return lane
+
+    def _new_lane(self, needs: Needs) -> Lane:
+        options = self.options
+        key = ClassKey(options.tag, options.resources, needs)
+        return Lane(self.serial, options.root or self.owner, options.priority, key, options.depth)
 
     def lanes(self) -> list[Lane]:
         """Every lane it has or had."""

@@ -6,6 +6,14 @@ from typing import NamedTuple
 from scaler.ids import BatchId, Incarnation, RunId
 
 
+class Parent(NamedTuple):
+    """The task that a client is inside of: task `index` of `run`, at a cluster."""
+
+    cluster: Incarnation
+    run: RunId
+    index: int  # type: ignore[assignment]  # a tuple has a method of this name
+
+
 class KeptResults(NamedTuple):
     """What a message brought for which there was no room, left at the cluster of its run."""
 
@@ -33,13 +41,15 @@ class Way:
 
 
 class ClientRecord:
-    """One client or operator."""
+    """One client, operator or child."""
 
-    def __init__(self, peer: Incarnation, role: str, name: str, room_bytes: int) -> None:
+    def __init__(self, peer: Incarnation, role: str, name: str, room_bytes: int, parent: Parent | None = None) -> None:
         self.peer = peer
         self.role = role
         self.name = name
         self.way = Way(room_bytes)
+        #: None but for a child: a client inside a task
+        self.parent = parent
         #: its batches that are not over, oldest first
         self.batches: dict[BatchId, None] = {}
         #: the highest batch number it ever named
@@ -58,20 +68,33 @@ class ClientRecord:
 
 
 class ClientManager:
-    """All clients and operators with a link."""
+    """All clients and operators with a link, and all children of clusters with one."""
 
     def __init__(self, window_bytes: int) -> None:
         self._window_bytes = window_bytes
         self.clients: dict[Incarnation, ClientRecord] = {}
+        #: all and only those with a parent, by its cluster
+        self.children: dict[Incarnation, dict[Incarnation, ClientRecord]] = {}
 
-    def join(self, peer: Incarnation, role: str, name: str) -> ClientRecord:
-        """A client connected."""
-        record = self.clients[peer] = ClientRecord(peer, role, name, self._window_bytes)
+    def join(self, peer: Incarnation, role: str, name: str, parent: Parent | None = None) -> ClientRecord:
+        """A client connected, or a child spoke for the first time."""
+        record = self.clients[peer] = ClientRecord(peer, role, name, self._window_bytes, parent)
+        if parent is not None:
+            self.children.setdefault(parent.cluster, {})[peer] = record
         return record
+
+    def children_of(self, cluster: Incarnation) -> list[ClientRecord]:
+        """The clients inside tasks of a cluster."""
+        return list(self.children.get(cluster, {}).values())
 
     def leave(self, peer: Incarnation) -> None:
         """A client is gone; its batches were dealt with before."""
-        del self.clients[peer]
+        parent = self.clients.pop(peer).parent
+        if parent is not None:
+            siblings = self.children[parent.cluster]
+            del siblings[peer]
+            if not siblings:
+                del self.children[parent.cluster]
 
     def batch_is_over(self, batch: BatchId) -> None:
         """A batch is forgotten."""

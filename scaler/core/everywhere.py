@@ -81,6 +81,11 @@ class Everywhere:
             self._outbox.send(cluster.peer, message, column.frames())
         self._tasks.advance(batch, lo, hi, Trigger.UNREADY, wait=Wait.WORKERS)
 
+    def is_asked(self, cluster: Cluster, run: RunId) -> bool:
+        """Whether a cluster has not answered such a call, under this name."""
+        call = self._calls.get(run)
+        return call is not None and call.asked.get(cluster.peer) == run
+
     def keeps(self, cluster: Cluster, message: SpanResult | Returned, frames: tuple[Frame, ...] = ()) -> bool:
         """Whether a report is of such a call; it is dealt with then."""
         call = self._calls.get(message.run)

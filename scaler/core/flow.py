@@ -89,16 +89,16 @@ class Flow:
         self._await(batch.owner, way)
 
     def found(self, peer: Incarnation, room_bytes: int, now: float) -> None:
-        """The link of a client has room."""
+        """The link of a client has room, or that of a cluster, which the clients inside its tasks share."""
         client = self._clients.clients.get(peer)
-        if client is None:
-            return  # it was let out in this turn
-        way = client.way
-        way.is_awaited = False
-        way.room_bytes = room_bytes - way.asked_bytes
-        self._ask(way, now)
-        if way.kept or way.asked_bytes:
-            self._timers.ask_by(way.asked_at + PATIENCE_S)
+        own = [client] if client is not None else self._clients.children_of(peer)
+        ways = [one.way for one in own if one.way.is_awaited]  # none, if it was let out in this turn
+        for way in ways:
+            way.is_awaited = False
+            way.room_bytes = room_bytes // len(ways) - way.asked_bytes
+            self._ask(way, now)
+            if way.kept or way.asked_bytes:
+                self._timers.ask_by(way.asked_at + PATIENCE_S)
 
     def _ask(self, way: Way, now: float) -> None:
         while way.kept and way.room_bytes > 0 and way.asked_bytes < self._half_bytes:
@@ -129,6 +129,9 @@ class Flow:
                 self._await(peer, way)
 
     def _await(self, peer: Incarnation, way: Way) -> None:
-        if not way.is_awaited:
-            way.is_awaited = True
-            self._outbox.add(AwaitRoom(peer, self._half_bytes))
+        if way.is_awaited:
+            return
+        cluster = self._outbox.children.get(peer)
+        if cluster is None or not any(child.way.is_awaited for child in self._clients.children_of(cluster)):
+            self._outbox.add(AwaitRoom(peer if cluster is None else cluster, self._half_bytes))
+        way.is_awaited = True

@@ -1,7 +1,7 @@
 """Peers that come and go, with what follows for their work and for what others are told."""
 
 from scaler.core.batches import Batch
-from scaler.core.clients import ClientManager, ClientRecord
+from scaler.core.clients import ClientManager, ClientRecord, Parent
 from scaler.core.everywhere import Everywhere
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
@@ -30,6 +30,8 @@ class Membership:
 
     def joined(self, peer: Incarnation, role: str, name: str, now: float) -> None:
         """A new link stands."""
+        if peer in self._outbox.children:  # whoever took a name that is another's
+            self.child_left(self._clients.clients[peer])
         self._outbox.peers[peer] = role
         self._recovery.joined(now)
         if role == "worker":
@@ -38,8 +40,23 @@ class Membership:
                 self._outbox.send(peer, Watched(watched=True))
             return
         self._clients.join(peer, role, name)
+        self._greet(peer)
+
+    def _greet(self, peer: Incarnation) -> None:
         self._outbox.send(peer, KnownTags(self._workers.known_tags))
         self._outbox.send(peer, WorkersReady(self._is_ready))
+
+    def child_joined(self, child: Incarnation, parent: Parent) -> ClientRecord:
+        """A client inside a task spoke for the first time."""
+        self._workers.clusters[parent.cluster].has_child()
+        self._outbox.children[child] = parent.cluster
+        self._greet(child)
+        return self._clients.join(child, "child", "", parent)
+
+    def child_left(self, child: ClientRecord) -> None:
+        """Its task is over, or it wants nothing more: what it has submitted is dropped."""
+        self._workers.clusters[self._outbox.children.pop(child.peer)].children -= 1
+        self._drop_client(child)
 
     def left(self, peer: Incarnation, reason: str, *, said_goodbye: bool) -> None:
         """A peer is gone for good; one that was let out already is passed over."""
@@ -48,8 +65,11 @@ class Membership:
         cluster = self._workers.clusters.get(peer)
         if cluster is not None:
             self._cluster_left(cluster, reason, said_goodbye=said_goodbye)
+            self._drop_objects(peer)
         else:
             self._client_left(self._clients.clients[peer], reason)
+
+    def _drop_objects(self, peer: Incarnation) -> None:
         for concerned, message in self._objects.lost_peer(peer):
             self._outbox.send(concerned, message)
 
@@ -58,11 +78,17 @@ class Membership:
         if unfinished:
             fields = (("client", f"{client.peer:016x}"), ("tasks", unfinished), ("reason", reason))
             self._outbox.note("info", "a client left unfinished work, which is dropped", *fields)
+        self._drop_client(client)
+
+    def _drop_client(self, client: ClientRecord) -> None:
         for name in list(client.batches):
             self._outcomes.abandon(self._tasks.batches[name])
         self._clients.leave(client.peer)
+        self._drop_objects(client.peer)
 
     def _cluster_left(self, cluster: Cluster, reason: str, *, said_goodbye: bool) -> None:
+        for child in self._clients.children_of(cluster.peer):
+            self.child_left(child)
         unfinished = cluster.load.unfinished
         runs = list(cluster.load.runs.values())
         batches: dict[int, Batch] = {run.serial: self._tasks.batch_of(run) for run in runs}

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from scaler.core.events import Command, CutOff, Note, Publish, Send
 from scaler.core.tasks import SpanEvent
 from scaler.ids import Incarnation, Range, RunId
-from scaler.protocol import CancelRun, Delivered, FromScheduler
+from scaler.protocol import CancelRun, Delivered, FromScheduler, TellChild
 from scaler.protocol.columns import Frame
 from scaler.protocol.options import MAX_RANGES
 from scaler.ranges import joined
@@ -29,11 +29,16 @@ class Outbox:
         self._cancelled: _Gathered = {}
         #: all peers with a link
         self.peers: dict[Incarnation, str] = {}
+        #: the clients inside tasks, and the cluster that each of them is told things through
+        self.children: dict[Incarnation, Incarnation] = {}
 
     def send(self, peer: Incarnation, message: FromScheduler, frames: tuple[Frame, ...] = ()) -> None:
-        """A message for a peer; nothing if it is lost."""
+        """A message for a peer, or for a client inside a task; nothing if it is lost."""
         if peer in self.peers:
             self._commands.append(Send(peer, message, frames))
+        elif (cluster := self.children.get(peer)) is not None:
+            told = TellChild(peer, message)  # type: ignore[arg-type]  # whoever tells a client tells it a client's messages
+            self.send(cluster, told, frames)
 
     def delivered(self, peer: Incarnation, run: RunId, lo: int, hi: int) -> None:
         """A cluster may forget these results."""

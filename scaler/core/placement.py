@@ -130,7 +130,7 @@ class Placement:
                 passed.add(known)
             elif key.needs.alone and not cluster.load.unfinished:
                 return (known, *head)
-            elif best is None or head[0].priority > best[1].priority:
+            elif best is None or _is_before(head[0], best[1]):
                 best = (known, *head)
         return best
 
@@ -146,8 +146,9 @@ class Placement:
         times = self._tasks.by_serial[lane.serial].times
         slots = cluster.slots
         count = free
-        if times.samples:
-            count = int((self._config.lookahead_s * slots - load.work_s()) / times.estimate_s)
+        if times.samples and not times.nests:
+            lookahead_s = self._config.lookahead_s
+            count = int((lookahead_s * slots - load.filled_s(lookahead_s)) / times.estimate_s)
             count = min(count, slots * times.ramp - load.by_times.get(times, 0))
             count = max(min(count, share), free)
         if known.key.resources:
@@ -228,7 +229,7 @@ class Placement:
     def _reserve(self, known: QueueClass, now: float) -> None:
         """Keep one cluster from taking more until it is empty, for a task that must be alone there."""
         everyone = self._workers.clusters.values()
-        clusters = [cluster for cluster in everyone if cluster.slots and cluster.offers(known.key, now)]
+        clusters = [one for one in everyone if one.slots and not one.children and one.offers(known.key, now)]
         if not clusters or any(cluster.is_reserved for cluster in clusters):
             return
         chosen = min(clusters, key=lambda cluster: cluster.load.work_s() / cluster.slots)
@@ -245,3 +246,10 @@ class Placement:
                 cluster.is_reserved = False
                 cluster.load.note()
         self._reserved = [cluster for cluster in self._reserved if cluster.is_reserved]
+
+
+def _is_before(lane: Lane, other: Lane) -> bool:
+    """Whether a lane goes before one of another class, whose turn it was earlier."""
+    if lane.priority != other.priority:
+        return lane.priority > other.priority
+    return lane.owner == other.owner and lane.depth > other.depth

@@ -1,4 +1,7 @@
-"""What waits for a worker, in order: by class, then priority, then in turn by client, then by age, then by index."""
+"""What waits for a worker, in order: by class, then priority, then in turn by client, then by depth, age and index.
+
+What tasks submit takes the turns of the client that submitted the outermost of them, and goes before what that has.
+"""
 
 import heapq
 from bisect import bisect_left, insort
@@ -20,15 +23,19 @@ class ClassKey(NamedTuple):
 
 
 class Lane:
-    """The queued spans of one batch that need the same; `serial` names the batch."""
+    """The queued spans of one batch that need the same; `serial` names the batch, `owner` the client whose turn it is.
 
-    __slots__ = ("_starts", "in_heap", "key", "owner", "priority", "serial", "tasks")
+    `depth` is how many tasks they are nested in: the deepest are served first.
+    """
 
-    def __init__(self, serial: int, owner: Incarnation, priority: int, key: ClassKey) -> None:
+    __slots__ = ("_starts", "depth", "in_heap", "key", "owner", "priority", "serial", "tasks")
+
+    def __init__(self, serial: int, owner: Incarnation, priority: int, key: ClassKey, depth: int = 0) -> None:
         self.serial = serial
         self.owner = owner
         self.priority = priority
         self.key = key
+        self.depth = depth
         #: where the queued spans begin, ascending
         self._starts: list[int] = []
         self.tasks = 0
@@ -59,22 +66,22 @@ class Lane:
 
 
 class _Level:
-    """The lanes of one class and priority: clients in turn, each with its lanes by age."""
+    """The lanes of one class and priority: clients in turn, each with its lanes by depth and age."""
 
     __slots__ = ("clients",)
 
     def __init__(self) -> None:
-        self.clients: OrderedDict[Incarnation, list[tuple[int, int, Lane]]] = OrderedDict()
+        self.clients: OrderedDict[Incarnation, list[tuple[int, int, int, Lane]]] = OrderedDict()
 
     def push(self, lane: Lane, number: int) -> None:
-        heapq.heappush(self.clients.setdefault(lane.owner, []), (lane.serial, number, lane))
+        heapq.heappush(self.clients.setdefault(lane.owner, []), (-lane.depth, lane.serial, number, lane))
 
     def head(self) -> Lane | None:
         """The lane whose turn it is; emptied ones in front of it are dropped."""
         while self.clients:
             owner, lanes = next(iter(self.clients.items()))
             while lanes:
-                lane = lanes[0][2]
+                lane = lanes[0][3]
                 if lane.tasks:
                     return lane
                 lane.in_heap = False

@@ -116,7 +116,7 @@ class Recovery:
         known = last if message.size is None else message.size
         if message.batch.owner != client.peer or message.batch in self._tasks.batches or last > known:
             raise ProtocolError(f"batch {message.batch} cannot be resumed")
-        check_served(message.options)
+        check_served(client, message.options)
         client.names(message.batch)
         batch = self._tasks.open(message.batch, message.function, message.options)
         self._functions.use(message.function)
@@ -170,6 +170,11 @@ class Recovery:
                 self._keep_claim(cluster, held)
             else:
                 self._outbox.send(cluster.peer, Forget(held.run))
+
+    def awaits(self, cluster: Cluster, run: RunId) -> bool:
+        """Whether a cluster has a run whose client has not come back yet."""
+        early = self._early_runs.get(run)
+        return early is not None and early.cluster is cluster
 
     def _keep_claim(self, cluster: Cluster, held: Held) -> None:
         """A claim on a batch whose client is not here: kept, if no other claim on that run is."""

@@ -100,7 +100,7 @@ class Requests:
         name, options = message.batch, message.options
         if name.owner != client.peer or name in self._tasks.batches:
             raise ProtocolError(f"batch {name} is opened twice or by another")
-        check_served(options)
+        check_served(client, options)
         client.names(name)
         batch = self._tasks.open(name, message.function, options)
         self._functions.use(message.function)
@@ -216,11 +216,13 @@ def _split(
     return frames, dependencies
 
 
-def check_served(options: BatchOptions) -> None:
-    """Refuse options that no part of this scheduler honours: better told than ignored."""
-    for name, value in (("parent", options.parent), ("durable", options.durable)):
+def check_served(client: ClientRecord, options: BatchOptions) -> None:
+    """Refuse options that no part of this scheduler honours, or not for this client: better told than ignored."""
+    for name, value in (("durable", options.durable), ("everywhere", options.everywhere and client.parent)):
         if value:
             raise ProtocolError(f"the option {name} is not served by this version")
+    if client.parent is None and (options.parent or options.depth or options.root):
+        raise ProtocolError("only a client inside a task can say what its tasks are nested in")
     for name, amount in options.resources:
         if not LEAST_AMOUNT <= amount <= MOST_AMOUNT:
             raise ProtocolError(f"{amount} of resource {name!r} is nothing to count with")

@@ -276,11 +276,12 @@ class Reports:
             since = before.get(entry)
             if since is None:
                 since = now
-                self._begin(cluster, *entry, now)
+                self.begun(cluster, *entry, now)
             current[entry] = since
         cluster.running = current
 
-    def _begin(self, cluster: Cluster, name: RunId, index: int, now: float) -> None:
+    def begun(self, cluster: Cluster, name: RunId, index: int, now: float) -> None:
+        """A task was seen to run; nothing if it is not this cluster's any more."""
         run = self.run_at(cluster, name)
         if run is None:
             return

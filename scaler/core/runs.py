@@ -66,6 +66,10 @@ class Load:
         """The estimated slot-seconds of what is unfinished."""
         return sum(count * times.estimate_s for times, count in self.by_times.items())
 
+    def filled_s(self, lookahead_s: float) -> float:
+        """What of the lookahead of all slots is taken: a task fills that of one slot at most, however long it runs."""
+        return sum(count * min(times.estimate_s, lookahead_s) for times, count in self.by_times.items())
+
 
 class Run:
     """One sending of [lo, hi) of a batch to a cluster, or what a cluster claims to have of an earlier one."""

@@ -45,6 +45,7 @@ class RunTimes:
         "_counts",
         "_looked_at",
         "estimate_s",
+        "nests",
         "p50_s",
         "p95_s",
         "ramp",
@@ -61,6 +62,8 @@ class RunTimes:
         self.estimate_s = UNKNOWN_S
         #: tasks a slot that may be at a cluster: doubled by each message with results
         self.ramp = 1
+        #: tasks of it have submitted others: none is sent ahead, so that what they wait for is not queued behind them
+        self.nests = False
 
     def observe(self, run_us: Frame) -> None:
         """Take in a column of run times of one message, a few samples of it."""

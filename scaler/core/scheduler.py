@@ -9,6 +9,7 @@ from typing import assert_never
 
 from scaler.core.admission import Admission
 from scaler.core.checks import check_all
+from scaler.core.children import Children
 from scaler.core.clients import ClientManager, ClientRecord
 from scaler.core.config import CoreConfig
 from scaler.core.events import (
@@ -44,6 +45,7 @@ from scaler.ids import Epoch, Incarnation
 from scaler.protocol import (
     AppendTasks,
     CancelTasks,
+    ChildSays,
     ClearClient,
     CloseBatch,
     ClusterReady,
@@ -118,7 +120,8 @@ class SchedulerCore:
         self._reports = reports = Reports(managers, outcomes, flow, unbegun)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
         self._requests = Requests(managers, outcomes, placement, unbegun)
-        self._membership = Membership(managers, outcomes, recovery, everywhere)
+        self._membership = membership = Membership(managers, outcomes, recovery, everywhere)
+        self._children = Children(managers, membership, recovery, reports, everywhere)
         self._admission = Admission(managers)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
@@ -137,6 +140,7 @@ class SchedulerCore:
         check_all(self.managers)
         self._recovery.check()
         self._everywhere.check()
+        self._children.check()
 
     # ---- events
 
@@ -159,6 +163,7 @@ class SchedulerCore:
             case Slept(seconds):
                 self.managers.timers.shift(seconds)
                 self._recovery.shift(seconds)
+                self._children.shift(seconds)
             case WatchersChanged(watched):
                 self._membership.watched(watched=watched)
             case StopAsked(reason):
@@ -225,6 +230,8 @@ class SchedulerCore:
                 reports.retract_answered(cluster, message)
             case Confirmed():
                 reports.confirmed(cluster, message)
+            case ChildSays():
+                self._from_child(cluster, message, frames, now)
             case ClusterReady():
                 self._membership.described(cluster, message, now)
             case Holding():
@@ -241,6 +248,14 @@ class SchedulerCore:
                 self.managers.outbox.note("warning", "a worker died", *fields)
             case _:
                 self._from_any(cluster.peer, message)
+
+    def _from_child(self, cluster: Cluster, message: ChildSays, frames: tuple[Frame, ...], now: float) -> None:
+        child = self._children.speaker(cluster, message, now)
+        if child is not None:
+            try:
+                self._from_client(child, message.message, frames, now)
+            except ProtocolError as error:
+                self._children.broke_rules(child, str(error))
 
     def _from_any(self, peer: Incarnation, message: FromClient | FromCluster) -> None:
         if isinstance(message, Goodbye):
@@ -277,6 +292,9 @@ class SchedulerCore:
 
     def _shut_down(self, client: ClientRecord) -> None:
         outbox = self.managers.outbox
+        if client.parent is not None:
+            outbox.send(client.peer, ShutdownAnswer("a task may not stop the scheduler that has it run"))
+            return
         if self.config.is_protected and client.role != "operator":
             outbox.send(client.peer, ShutdownAnswer(_PROTECTED))
             return
@@ -302,6 +320,7 @@ class SchedulerCore:
         self._placement.place(now)
         self._retraction.balance(now)
         self._flow.tick(now)
+        self._children.look(now)
         self._reports.tell_began(now)
         self._membership.tell_readiness()
         self._admission.tick()

@@ -39,6 +39,8 @@ class Timers:
         self.place_at: float | None = None
         #: when results that were asked for, and that have not come, are waited for no longer
         self.ask_at: float | None = None
+        #: when to see whether what clients inside tasks have submitted begins
+        self.children_at: float | None = None
 
     def back_off(self, due: float, batch: Batch, index: int) -> None:
         """A task waits until then."""
@@ -65,7 +67,8 @@ class Timers:
 
     def next_deadline(self) -> float | None:
         """When the core wants to be called at the latest."""
-        due = [deadline for deadline in (self.release_at, self.place_at, self.ask_at) if deadline is not None]
+        known = (self.release_at, self.place_at, self.ask_at, self.children_at)
+        due = [deadline for deadline in known if deadline is not None]
         if self.backoffs:
             due.append(self.backoffs[0].due)
         if self.began:
@@ -79,3 +82,4 @@ class Timers:
         self.release_at = None if self.release_at is None else self.release_at + seconds
         self.place_at = None if self.place_at is None else self.place_at + seconds
         self.ask_at = None if self.ask_at is None else self.ask_at + seconds
+        self.children_at = None if self.children_at is None else self.children_at + seconds

@@ -49,6 +49,8 @@ class Cluster:
         self.is_alone = False
         #: it is given nothing until it is empty, for a task that must be alone
         self.is_reserved = False
+        #: clients inside tasks of it, which may wait for what is placed there
+        self.children = 0
         #: a `Retract` has not been answered
         self.retracts = 0
         #: the free slots `WorkerManager.free_slots` counts of it
@@ -73,6 +75,12 @@ class Cluster:
             self._functions.clear()
         self._functions.add(function)
         return True
+
+    def has_child(self) -> None:
+        """One more: whatever it was kept empty for cannot be alone there."""
+        self.children += 1
+        self.is_alone = self.is_reserved = False
+        self.load.note()
 
     def lacks(self, function: FunctionId) -> None:
         """It asked for a function again."""
@@ -195,7 +203,7 @@ class WorkerManager:
         return with_room
 
     def _place_in_indexes(self, cluster: Cluster) -> bool:
-        load, slots = cluster.load, cluster.slots
+        load, slots, lookahead_s = cluster.load, cluster.slots, self._config.lookahead_s
         free, work_s = slots - load.unfinished, load.work_s()
         if not load.unfinished:
             cluster.is_alone = cluster.is_reserved = False
@@ -208,7 +216,7 @@ class WorkerManager:
         else:
             self.idle.pop(cluster.peer, None)
         has_room = (
-            (free > 0 or work_s < REFILL_BELOW * self._config.lookahead_s * slots)
+            (free > 0 or load.filled_s(lookahead_s) < REFILL_BELOW * lookahead_s * slots)
             and slots > 0
             and not cluster.is_alone
             and not cluster.is_reserved

@@ -97,28 +97,6 @@ FromClient = (
     | FetchChunks
     | ObjectChunk
 )
-FromCluster = (
-    ClusterReady
-    | SpanResult
-    | Running
-    | Returned
-    | RetractAnswered
-    | Confirmed
-    | Holding
-    | ClusterStatistics
-    | WorkerDied
-    | Output
-    | NeedFunction
-    | Goodbye
-    | ObjectsMade
-    | ObjectsHeld
-    | ObjectsDropped
-    | ReferencesTaken
-    | ReferencesReleased
-    | LocateObject
-    | FetchChunks
-    | ObjectChunk
-)
 ToClient = (
     Results
     | TasksFailed
@@ -140,6 +118,38 @@ ToClient = (
     | FreeObjects
     | ObjectsLost
 )
+
+# These wrap what clients say and hear, which has to be there before.
+from scaler.protocol.child_messages import (  # noqa: E402  # see above
+    ChildLinked,
+    ChildSays,
+    ParkParent,
+    TellChild,
+)
+
+FromCluster = (
+    ClusterReady
+    | SpanResult
+    | Running
+    | Returned
+    | RetractAnswered
+    | Confirmed
+    | Holding
+    | ClusterStatistics
+    | WorkerDied
+    | Output
+    | ChildSays
+    | NeedFunction
+    | Goodbye
+    | ObjectsMade
+    | ObjectsHeld
+    | ObjectsDropped
+    | ReferencesTaken
+    | ReferencesReleased
+    | LocateObject
+    | FetchChunks
+    | ObjectChunk
+)
 ToCluster = (
     RunSpan
     | Retract
@@ -149,6 +159,8 @@ ToCluster = (
     | NeedResults
     | Drain
     | Watched
+    | TellChild
+    | ParkParent
     | DefineFunction
     | Goodbye
     | ObjectLocated
@@ -157,6 +169,7 @@ ToCluster = (
     | FreeObjects
     | ObjectsLost
 )
+ToChild = ToClient | ChildLinked
 ToScheduler = FromClient | FromCluster
 FromScheduler = ToClient | ToCluster
 Message = ToScheduler | FromScheduler
@@ -168,6 +181,8 @@ __all__ = [
     "CancelRun",
     "CancelTasks",
     "Cause",
+    "ChildLinked",
+    "ChildSays",
     "ClearClient",
     "CloseBatch",
     "ClusterReady",
@@ -207,6 +222,7 @@ __all__ = [
     "OpenBatch",
     "Output",
     "OutputPiece",
+    "ParkParent",
     "QueueFull",
     "ReferencesReleased",
     "ReferencesTaken",
@@ -228,6 +244,8 @@ __all__ = [
     "TasksBegan",
     "TasksFailed",
     "TasksWait",
+    "TellChild",
+    "ToChild",
     "ToClient",
     "ToCluster",
     "ToScheduler",

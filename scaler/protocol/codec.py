@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from scaler.errors import ProtocolError
-from scaler.protocol import FromClient, FromCluster, Message, ToClient, ToCluster
+from scaler.protocol import ChildLinked, FromClient, FromCluster, Message, ToChild, ToClient, ToCluster
 from scaler.protocol.columns import Frame
 from scaler.protocol.connection import ConnectionMessage, Heartbeat, Hello, Rejected, ResendFrom
 from scaler.protocol.options import Failure
@@ -29,7 +29,7 @@ BUNDLE_BYTES = 64 << 10
 MAX_BUNDLED = 1024
 #: what is wrong with a message may quote all of it, and goes into logs
 LONGEST_FAULT = 300
-Sendable = Message | ConnectionMessage
+Sendable = Message | ChildLinked | ConnectionMessage
 
 
 class Header(Struct, array_like=True):
@@ -79,6 +79,20 @@ class _ToCluster(Struct, array_like=True):
     frames: tuple[bytes, ...] = ()
 
 
+class _FromChild(Struct, array_like=True):
+    seq: int
+    ack: int
+    message: FromClient
+    frames: tuple[bytes, ...] = ()
+
+
+class _ToChild(Struct, array_like=True):
+    seq: int
+    ack: int
+    message: ToChild
+    frames: tuple[bytes, ...] = ()
+
+
 #: who is speaking, to the layout of what it may say; "greeting" is anybody before its Hello
 DIRECTIONS: dict[str, type[Struct]] = {
     "greeting": _Greeting,
@@ -87,6 +101,8 @@ DIRECTIONS: dict[str, type[Struct]] = {
     "worker": _FromCluster,
     "to-client": _ToClient,
     "to-worker": _ToCluster,
+    "child": _FromChild,
+    "to-child": _ToChild,
 }
 
 #: the types whose sequence number is 0, and no others have that

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import Range, TaskId
+from scaler.ids import Incarnation, Range, TaskId
 from scaler.protocol.connection import Label, Place, Text
 from scaler.resources import NO_RESOURCES
 
@@ -14,6 +14,8 @@ from scaler.resources import NO_RESOURCES
 MAX_RANGES = 1 << 15
 #: More calls than a batch will ever have; the tasks of millions of batches can be counted in 64 bits.
 MAX_INDEX = 1 << 40
+#: Tasks are not nested deeper: a worker is told the depth of its task in 16 bits.
+MAX_DEPTH = (1 << 16) - 1
 MOST_RESOURCES = 64
 #: As `scaler.resources.Resources`, but for how much there may be of it.
 Amounts = Annotated[tuple[tuple[Label, float], ...], Meta(max_length=MOST_RESOURCES)]
@@ -48,7 +50,8 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     `retries` is how often a task runs again after each cause: its worker's death, and an exception that its function
     says may be retried; `parent` is the task that submitted this one from inside a worker; `everywhere` asks for one
     run on every worker; `durable` names the durable work it belongs to ("" for none); `quiet` says that the client
-    wants to see nothing of what its calls print.
+    wants to see nothing of what its calls print. `depth` is how many tasks it is nested in, and `root` the client that
+    submitted the outermost of them (0: the batch's own).
     """
 
     name: Label = ""
@@ -62,11 +65,15 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     everywhere: bool = False
     durable: Label = ""
     quiet: bool = False
+    depth: int = 0
+    root: Incarnation = Incarnation(0)
 
     def __post_init__(self) -> None:
         check_quantity("retries", self.retries)
         check_quantity("retry_delay_s", self.retry_delay_s)
         check_quantity("timeout_s", self.timeout_s or 0)
+        if not 0 <= self.depth <= MAX_DEPTH:
+            raise ValueError(f"depth is {self.depth}")
         for name, amount in self.resources:
             check_quantity(name, amount)
 

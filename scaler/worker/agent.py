@@ -23,16 +23,22 @@ from scaler.protocol import (
     ObjectChunk,
     ObjectLocated,
     ObjectsLost,
+    ParkParent,
     Retract,
     RunSpan,
+    TellChild,
     ToCluster,
     Watched,
 )
 from scaler.protocol.columns import Frame
 from scaler.worker.agent_balance import Balance
+from scaler.worker.agent_children import Children
 from scaler.worker.agent_deaths import Deaths
 from scaler.worker.agent_ending import Ending
 from scaler.worker.agent_events import (
+    ChildClosed,
+    ChildOpened,
+    ChildSaid,
     Command,
     Event,
     Harvested,
@@ -57,6 +63,7 @@ from scaler.worker.agent_greeting import Greeting
 from scaler.worker.agent_harvest import Harvest, Telling
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_output import Telling as OutputTelling
+from scaler.worker.agent_parking import ParkingPlace
 from scaler.worker.agent_pool import AgentConfig, Pool
 from scaler.worker.agent_retracts import Retracts
 from scaler.worker.agent_runs import Runs
@@ -82,6 +89,8 @@ class Agent:
         self._harvest = Harvest(runs, pool)
         self._telling = Telling(pool, outbox)
         self._output = OutputTelling(config.output_lines_per_s, pool, outbox)
+        self._children = Children(pool, outbox)
+        self._parking = ParkingPlace(config, pool, balance, outbox)
         self._stops = Stops(runs, pool, giving, balance, outbox)
         self._retracts = Retracts(runs, pool, outbox)
         self._deaths = Deaths(config, runs, pool, giving, outbox)
@@ -112,6 +121,7 @@ class Agent:
             self._balance,
             self._telling,
             self._stops,
+            self._parking,
             self._statistics,
             self._ending,
             self._output,
@@ -124,6 +134,7 @@ class Agent:
         self._runs.check()
         self._pool.check()
         self._balance.check()
+        self._children.check()
         out = dict.fromkeys(self._runs.by_id, 0)
         for worker in self._pool.workers.values():
             for ticket in worker.tickets.values():
@@ -152,10 +163,13 @@ class Agent:
             case WorkerStarted():
                 self._pool.started(self._pool.workers[event.worker], event.pid, now)
             case WorkerEnded():
+                self._children.ended(self._pool.workers[event.worker])
                 self._deaths.ended(self._pool.workers[event.worker], event, now)
             case StartFailed():
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
                 self._ending.start_failed(event, now)
+            case ChildOpened() | ChildSaid() | ChildClosed():
+                self._hear_child(event)
             case LinkUp():
                 self._linked(event, now)
             case Printed():
@@ -176,9 +190,26 @@ class Agent:
             case _:
                 assert_never(event)
 
+    def _hear_child(self, event: ChildOpened | ChildSaid | ChildClosed) -> None:
+        worker = self._pool.workers.get(event.worker)
+        if worker is None:
+            return
+        match event:
+            case ChildOpened():
+                self._children.opened(worker, event)
+            case ChildSaid():
+                self._children.said(event)
+            case ChildClosed():
+                self._children.closed(worker, event.child)
+            case _:
+                assert_never(event)
+
     def _harvested(self, worker: Worker, event: Harvested, now: float) -> None:
         self._harvest.take_in(worker, event, now)
+        if worker.children:
+            self._children.seen(worker)
         self._balance.seen(worker, now)
+        self._parking.seen(worker, now)
         self._stops.seen(worker, now)
         self._ending.seen(worker, now)
         self._telling.seen(worker)
@@ -193,6 +224,7 @@ class Agent:
             self._outbox.begin_anew()
             self._telling.begin_anew()
             self._greeting.begin_anew()
+            self._children.linked(event.epoch)
 
     def _received(self, message: ToCluster, frames: tuple[Frame, ...], now: float) -> None:
         match message:
@@ -217,6 +249,10 @@ class Agent:
                 self._ending.stop(grace_s, "the scheduler drained it", now)
             case Watched(watched):
                 self._statistics.watched(watched=watched, now=now)
+            case TellChild():
+                self._children.told(message, frames)
+            case ParkParent():
+                self._children.park(message)
             case Goodbye():
                 return  # the link is closed behind it, which is heard as `LinkDown`
             case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
@@ -235,6 +271,7 @@ class Agent:
 
     def _decide(self, now: float) -> list[Command]:
         self._pool.start_missing(now)
+        self._parking.tick(now)
         self._stops.tick(now)
         self._ending.tick(now)
         self._functions.tick(now)

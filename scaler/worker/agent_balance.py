@@ -76,7 +76,8 @@ class Balance:
 
     def _since(self, worker: Worker) -> float:
         """Since when a worker may be held up: the begin of the task it has been in for longest, as far as is known."""
-        busy = [slot.view.since for slot in worker.slots if slot.view.ticket and slot.limited is None]
+        at_work = [slot for slot in worker.slots if slot.view.ticket and not slot.is_parked]
+        busy = [slot.view.since for slot in at_work if slot.limited is None]
         return min(busy, default=max(worker.given_at, worker.looked_at))
 
     def _has_plenty(self, worker: Worker, now: float) -> bool:

@@ -7,7 +7,7 @@ the batch, as everywhere.
 from msgspec import Struct
 
 from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId, TicketId, WorkerId
-from scaler.protocol import BatchOptions, FromCluster, ToCluster
+from scaler.protocol import BatchOptions, FromClient, FromCluster, ToChild, ToCluster
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.worker.source import Source
 
@@ -43,7 +43,8 @@ class SlotView(Struct, frozen=True):
     """What a slot's words say: the ticket and index it runs (ticket 0: idle), since when, on the agent's clock.
 
     `ended_ticket` and `ended_index` tell of the last ticket it left: the index behind the last one it ran of it, which
-    is the ticket's end or where a `Limit` stopped it.
+    is the ticket's end or where a `Limit` stopped it. `waits` numbers the call in which the task waits for others,
+    until it is over; 0 while it does not.
     """
 
     ticket: TicketId
@@ -51,6 +52,7 @@ class SlotView(Struct, frozen=True):
     since: float
     ended_ticket: TicketId
     ended_index: int
+    waits: int = 0
 
 
 class Piece(Struct, frozen=True):
@@ -110,6 +112,32 @@ class StartFailed(Struct, frozen=True):
     in_preload: bool = False
 
 
+class ChildOpened(Struct, frozen=True):
+    """A client inside a task, which is number `index` of a ticket, wants to speak."""
+
+    worker: WorkerId
+    child: Incarnation
+    ticket: TicketId
+    index: int
+
+
+class ChildSaid(Struct, frozen=True):
+    """What it says, having heard of so many links."""
+
+    worker: WorkerId
+    child: Incarnation
+    link: int
+    message: FromClient
+    frames: tuple[Frame, ...] = ()
+
+
+class ChildClosed(Struct, frozen=True):
+    """A client inside a task says nothing any more, or nothing that could be understood."""
+
+    worker: WorkerId
+    child: Incarnation
+
+
 class StopAsked(Struct, frozen=True):
     """The process was told to end: running tasks may finish for `grace_s`; a second one means now."""
 
@@ -148,6 +176,9 @@ Event = (
     | WorkerEnded
     | Printed
     | StartFailed
+    | ChildOpened
+    | ChildSaid
+    | ChildClosed
     | StopAsked
     | Measured
     | MemoryPassed
@@ -167,12 +198,14 @@ class Say(Struct, frozen=True):
 class StartWorker(Struct, frozen=True):
     """Fork a worker, to be called `name` ("" for its number); answered by `WorkerStarted` or `StartFailed`.
 
-    `devices` are the GPUs it is to see, as CUDA takes them; None leaves that as it is. Tickets may follow at once.
+    `devices` are the GPUs it is to see, as CUDA takes them; None leaves that as it is. Tickets may follow at once. One
+    that `is_spare` has a single slot.
     """
 
     worker: WorkerId
     name: str = ""
     devices: str | None = None
+    is_spare: bool = False
 
 
 class KillWorker(Struct, frozen=True):
@@ -265,6 +298,31 @@ class Interrupt(Struct, frozen=True):
     index: int
 
 
+class Answer(Struct, frozen=True):
+    """Tell a slot what becomes of the wait with this number: its slot is given to others, or it is to raise."""
+
+    worker: WorkerId
+    slot: int
+    waits: int
+    granted: bool
+
+
+class Tell(Struct, frozen=True):
+    """Say something to a client inside a task."""
+
+    worker: WorkerId
+    child: Incarnation
+    message: ToChild
+    frames: tuple[Frame, ...] = ()
+
+
+class CloseChild(Struct, frozen=True):
+    """A client inside a task is heard no more, and told nothing: its task is over."""
+
+    worker: WorkerId
+    child: Incarnation
+
+
 class Dump(Struct, frozen=True):
     """Have a worker write down where the task in a slot is; told by a later `Harvested`."""
 
@@ -306,6 +364,9 @@ Command = (
     | Look
     | Interrupt
     | Dump
+    | Answer
+    | Tell
+    | CloseChild
     | Measure
     | Note
     | End

@@ -74,16 +74,22 @@ class Giving:
         return self._fitting.next_deadline()
 
     def _next(self, now: float) -> Run | None:
-        """The run to be served next. One whose tasks would not end in time is the scheduler's again."""
+        """The run to be served next. One whose tasks would not end in time is the scheduler's again.
+
+        So is one whose tasks may wait for others, where too many do already: what they wait for comes in its place.
+        """
         while self._queue.tasks:
             run = self._queue.head()
-            if self._ends_in_time(run, now):
+            if self._ends_in_time(run, now) and not self._is_crowded_out(run):
                 return run
             self._runs.return_queued(run)
         return None
 
     def _ends_in_time(self, run: Run, now: float) -> bool:
         return self.ends_at is None or not run.times.samples or now + run.times.p95_s <= self.ends_at
+
+    def _is_crowded_out(self, run: Run) -> bool:
+        return run.times.nests and self._pool.is_crowded(run.options.depth)
 
     def _next_pair(self, now: float) -> tuple[Run, Worker] | None:
         """The next run that some worker can begin tasks of, and that worker."""
@@ -96,7 +102,7 @@ class Giving:
         blocked: dict[tuple[float, Code], Run] = {}
         for run in self._queue.in_order():
             kind = run.gpus, run.code
-            if kind not in blocked and self._ends_in_time(run, now):
+            if kind not in blocked and self._ends_in_time(run, now) and not self._is_crowded_out(run):
                 worker = self._fitting.find(run, now)
                 if worker is not None:
                     return run, worker
@@ -119,6 +125,8 @@ class Giving:
     def _look_ahead(self, now: float) -> None:
         """Deal out shares of the queue, one worker after another, until all have enough or nothing is left."""
         room = self._pool.room
+        if room < 0:
+            return
         able = [worker for worker in self._pool.hungry.values() if room or not worker.free]
         hungry = [(worker, moving) for worker in able if (moving := worker.moving(now))]
         while hungry:

@@ -9,7 +9,7 @@ from scaler.ids import WorkerId
 from scaler.resources import NO_RESOURCES, Resources
 from scaler.worker.agent_events import KillWorker, Look, RetireWorker, StartWorker, TakeBack
 from scaler.worker.agent_outbox import Outbox
-from scaler.worker.agent_work import ALIVE, LOOKAHEAD_NS, Phase, Seat, Worker
+from scaler.worker.agent_work import ALIVE, LOOKAHEAD_NS, NOTHING_COUNTED, Counted, Phase, Seat, Worker
 
 #: a worker that ends so soon after its start without having run anything was started in vain
 VAIN_S = 1.0
@@ -34,6 +34,7 @@ class AgentConfig:
     death_timeout_s: float = 300.0
     ends_at: float | None = None
     worker_names: tuple[str, ...] = ()
+    max_parked: int = 64
     max_tasks_per_worker: int | None = None
     memory_limit_bytes: int | None = None
     devices: tuple[str, ...] = ()
@@ -62,11 +63,15 @@ class Pool:
         self._config = config
         self._outbox = outbox
         self.workers: dict[WorkerId, Worker] = {}
-        #: slots there are for tasks that run, and how many workers have work for
+        #: slots there are for tasks that run, how many of them workers have work for, and tasks that are parked beside
         self._nominal = config.workers * config.threads
         self._occupied = 0
-        #: seats that are offered: all and only those with `is_up`
+        self.parked = 0
+        #: seats that are offered: all and only those with `is_up`; those of spares apart
         self.ready = 0
+        self._spares_up = 0
+        #: spares that were asked for and are not to end
+        self.spares = 0
         #: all and only workers with a slot that has no ticket: one that has run something came to the front, since what
         #: it needs is in the caches still, one that has not to the end
         self.idle: OrderedDict[WorkerId, Worker] = OrderedDict()
@@ -82,6 +87,7 @@ class Pool:
         self._next = 0
         names = config.worker_names + ("",) * max(0, config.workers - len(config.worker_names))
         shares = _shares(config.devices, config.workers)
+        #: those there always are, and those of spares that have not ended
         self.seats = [Seat(name, share) for name, share in zip(names[: config.workers], shares, strict=True)]
         #: all and only seats that need another worker, and when they are to get one
         self._vacant = deque(self.seats)
@@ -93,13 +99,25 @@ class Pool:
 
     @property
     def slots(self) -> int:
-        """How many tasks can run at once."""
-        return self.ready * self._config.threads
+        """How many tasks can be in slots at once: so many can run, the others wait for tasks and do not."""
+        up = self.ready * self._config.threads + self._spares_up - self.parked
+        return min(max(up, 0), self._nominal) + self.parked
 
     @property
     def room(self) -> int:
-        """How many more tasks can begin now, however many workers there are; never below zero."""
+        """How many more tasks can begin now, however many workers there are.
+
+        Below zero while more run than there are slots, since tasks that were parked have gone on.
+        """
         return self._nominal - self._occupied
+
+    def is_crowded(self, depth: int) -> bool:
+        """Whether no task of this depth that may wait for others is to begin: room is kept for what those wait for.
+
+        Each level of nesting may use half of what the levels above it leave. If nothing runs, one may begin.
+        """
+        most = self._config.max_parked
+        return self.parked > 0 and self._occupied > 0 and self.parked + self._occupied >= most - (most >> depth + 1)
 
     def busy(self) -> Iterator[Worker]:
         """The workers that have tickets."""
@@ -113,9 +131,13 @@ class Pool:
     # ---- lives
 
     def start_missing(self, now: float) -> None:
-        """Have workers started for the seats that need one, if their time has come."""
+        """Have workers started for the seats that need one, and spares for parked tasks, if their time has come."""
         while self._vacant and self.may_replace(now):
             self._start(self._vacant.popleft(), now)
+        while self.spares < self.parked and self.may_replace(now):
+            seat = Seat("", (), is_spare=True)
+            self.seats.append(seat)
+            self._start(seat, now)
 
     def may_replace(self, now: float) -> bool:
         """Whether a worker may be started now."""
@@ -125,18 +147,21 @@ class Pool:
         """Have another worker started in the seat of one that has no tickets; it may be given some already."""
         worker.most = worker.done
         self._tend(worker.seat)
-        self._vacant.remove(worker.seat)
+        if not worker.seat.is_spare:
+            self._vacant.remove(worker.seat)
         return self._start(worker.seat, now)
 
     def _start(self, seat: Seat, now: float) -> Worker:
         config = self._config
         most = config.max_tasks_per_worker or _ENDLESS
-        worker = Worker(WorkerId(self._next), seat, config.threads, config.place, now, most)
+        threads = 1 if seat.is_spare else config.threads
+        worker = Worker(WorkerId(self._next), seat, threads, config.place, now, most)
         self._next += 1
+        self.spares += seat.is_spare
         self.workers[worker.id] = worker
         seat.members.append(worker)
         devices = ",".join(seat.devices) if config.devices else None
-        self._outbox.order(StartWorker(worker.id, seat.name, devices))
+        self._outbox.order(StartWorker(worker.id, seat.name, devices, seat.is_spare))
         return worker
 
     def started(self, worker: Worker, pid: int, now: float) -> None:
@@ -161,6 +186,8 @@ class Pool:
         del self.workers[worker.id]
         seat.members.remove(worker)
         self._see_whether_up(seat)
+        if seat.is_spare and not seat.members:
+            self.seats.remove(seat)
         self._to_take_back.pop(worker.id, None)
         self._to_look.pop(worker.id, None)
         self.asked_back.pop(worker.id, None)
@@ -174,7 +201,8 @@ class Pool:
 
     def next_start(self) -> float | None:
         """When workers are to be started."""
-        return self._start_at if self._vacant and not self.is_closed else None
+        is_due = self._vacant or self.spares < self.parked
+        return self._start_at if is_due and not self.is_closed else None
 
     def kill(self, worker: Worker) -> None:
         """End a worker and whatever it runs."""
@@ -188,6 +216,7 @@ class Pool:
         self._outbox.order(RetireWorker(worker.id))
 
     def _leave(self, worker: Worker, phase: Phase) -> None:
+        self.spares -= worker.seat.is_spare and worker.phase in ALIVE
         worker.phase = phase
         if phase is Phase.KILLED:
             self._see_whether_up(worker.seat)
@@ -198,7 +227,10 @@ class Pool:
             self._set_up(seat, is_up=False)
 
     def _set_up(self, seat: Seat, *, is_up: bool) -> None:
-        self.ready += is_up - seat.is_up
+        if seat.is_spare:
+            self._spares_up += is_up - seat.is_up
+        else:
+            self.ready += is_up - seat.is_up
         seat.is_up = is_up
 
     def _tend(self, seat: Seat) -> None:
@@ -222,10 +254,14 @@ class Pool:
             self._tend(worker.seat)
 
     def _count(self, worker: Worker) -> None:
-        """Keep the sum over all workers true."""
-        now = min(len(worker.tickets), worker.threads) if worker.phase in ALIVE else 0
-        self._occupied += now - worker.counted
-        worker.counted = now
+        """Keep the sums over all workers true."""
+        before, now = worker.counted, NOTHING_COUNTED
+        if worker.phase in ALIVE:
+            now = Counted(min(len(worker.tickets), worker.threads) - worker.parked, worker.parked)
+        if now != before:
+            worker.counted = now
+            self._occupied += now.occupied - before.occupied
+            self.parked += now.parked - before.parked
 
     def _index(self, worker: Worker) -> None:
         name = worker.id
@@ -245,6 +281,12 @@ class Pool:
             self.backed_up[name] = worker
         else:
             self.backed_up.pop(name, None)
+
+    def idle_spares(self) -> list[Worker]:
+        """Spares that have nothing to do."""
+        return [
+            worker for worker in self.idle.values() if worker.seat.is_spare and not (worker.tickets or worker.calls)
+        ]
 
     # ---- what they are asked
 
@@ -285,6 +327,7 @@ class Pool:
             )
             assert all(ticket.next < ticket.hi for ticket in worker.tickets.values())
             assert not worker.is_alone or len(worker.tickets) == 1
+            assert worker.parked == sum(slot.is_parked for slot in worker.slots)
             assert worker.budget >= 0
             assert not (is_ready and worker.is_spent and not worker.calls)
             is_busy = worker.tickets or worker.calls
@@ -298,10 +341,12 @@ class Pool:
         assert not self._to_look
 
     def _check_seats(self) -> None:
-        assert self.ready == sum(seat.is_up for seat in self.seats)
-        assert self.room >= 0
+        assert self.ready == sum(seat.is_up and not seat.is_spare for seat in self.seats)
+        assert self._spares_up == sum(seat.is_up and seat.is_spare for seat in self.seats)
         alive = [worker for worker in self.workers.values() if worker.phase in ALIVE]
-        assert self._occupied == sum(min(len(worker.tickets), worker.threads) for worker in alive)
+        assert self.spares == sum(worker.seat.is_spare for worker in alive)
+        assert self.parked == sum(worker.parked for worker in alive)
+        assert self._occupied + self.parked == sum(min(len(worker.tickets), worker.threads) for worker in alive)
         assert sorted(self.workers) == sorted(member.id for seat in self.seats for member in seat.members)
         for seat in self.seats:
             assert not seat.is_up or any(member.phase is not Phase.KILLED for member in seat.members)

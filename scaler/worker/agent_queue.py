@@ -1,4 +1,7 @@
-"""The order in which a cluster serves its runs: by priority, then clients in turn, then by age."""
+"""The order in which a cluster serves its runs: by priority, then clients in turn, then by depth and age.
+
+What tasks submit takes the turns of the client that submitted the outermost of them, and goes before what that has.
+"""
 
 from bisect import insort
 from collections import OrderedDict
@@ -8,6 +11,8 @@ from scaler.ids import Incarnation, RunId
 from scaler.worker.agent_work import Run
 
 _Lane = OrderedDict[RunId, Run]
+#: the runs of one client by how many tasks they are nested in, oldest first
+_Lanes = dict[int, _Lane]
 
 
 class RunQueue:
@@ -18,12 +23,14 @@ class RunQueue:
         self.tasks = 0
         #: priorities that have runs, negated, so that the most urgent is first
         self._order: list[int] = []
-        #: the clients of each, the one whose turn it is first; and the runs of each of those, oldest first
-        self._levels: dict[int, OrderedDict[Incarnation, _Lane]] = {}
+        #: the clients of each, the one whose turn it is first; and the runs of each of those
+        self._levels: dict[int, OrderedDict[Incarnation, _Lanes]] = {}
 
     def __contains__(self, run: Run) -> bool:
         level = self._levels.get(run.options.priority)
-        return level is not None and run.batch.owner in level and run.id in level[run.batch.owner]
+        lanes = None if level is None else level.get(run.root)
+        lane = None if lanes is None else lanes.get(run.options.depth)
+        return lane is not None and run.id in lane
 
     def added(self, run: Run, count: int, *, at_front: bool) -> None:
         """So many tasks of a run came to wait; a run that is new here goes before or behind those of its client."""
@@ -33,9 +40,12 @@ class RunQueue:
         if level is None:
             level = self._levels[priority] = OrderedDict()
             insort(self._order, -priority)
-        lane = level.get(run.batch.owner)
+        lanes = level.get(run.root)
+        if lanes is None:
+            lanes = level[run.root] = {}
+        lane = lanes.get(run.options.depth)
         if lane is None:
-            lane = level[run.batch.owner] = OrderedDict()
+            lane = lanes[run.options.depth] = OrderedDict()
         if run.id not in lane:
             lane[run.id] = run
             lane.move_to_end(run.id, last=not at_front)
@@ -45,12 +55,15 @@ class RunQueue:
         self.tasks -= count
         if run.queued:
             return
-        priority, owner = run.options.priority, run.batch.owner
+        priority, depth = run.options.priority, run.options.depth
         level = self._levels[priority]
-        lane = level[owner]
-        del lane[run.id]
-        if not lane:
-            del level[owner]
+        lanes = level[run.root]
+        del lanes[depth][run.id]
+        if lanes[depth]:
+            return
+        del lanes[depth]
+        if not lanes:
+            del level[run.root]
             if not level:
                 del self._levels[priority]
                 self._order.remove(-priority)
@@ -58,17 +71,18 @@ class RunQueue:
     def head(self) -> Run:
         """The run to be served next; there is one."""
         level = self._levels[-self._order[0]]
-        lane = next(iter(level.values()))
-        return next(iter(lane.values()))
+        lanes = next(iter(level.values()))
+        return next(iter(lanes[max(lanes)].values()))
 
     def in_order(self) -> Iterator[Run]:
         """All runs in the order in which they are to be served, as it is now."""
         for priority in self._order:
-            for lane in self._levels[-priority].values():
-                yield from lane.values()
+            for lanes in self._levels[-priority].values():
+                for depth in sorted(lanes, reverse=True):
+                    yield from lanes[depth].values()
 
     def pass_turn(self, run: Run) -> None:
         """The client of this run has had its share: others of its priority come first."""
         level = self._levels.get(run.options.priority)
-        if level is not None and run.batch.owner in level:
-            level.move_to_end(run.batch.owner)
+        if level is not None and run.root in level:
+            level.move_to_end(run.root)

@@ -105,7 +105,9 @@ class Stops:
         for slot in worker.slots:
             ticket = worker.runs(slot)
             if ticket is not None and ticket.run.options.timeout_s is not None:
-                self._wake_by(slot.view.since + ticket.run.options.timeout_s)
+                due = slot.times_out_at(ticket.run.options.timeout_s)
+                if due is not None:
+                    self._wake_by(due)
             if slot.halt is not None and (slot.halt.ticket, slot.halt.index) != (slot.view.ticket, slot.view.index):
                 slot.halt = None
 
@@ -154,11 +156,12 @@ class Stops:
         if ticket is None:
             return
         timeout_s = ticket.run.options.timeout_s
+        due = None
         if slot.halt is not None:
             due = slot.halt.kill_at
         elif timeout_s is not None:
-            due = slot.view.since + timeout_s
-        else:
+            due = slot.times_out_at(timeout_s)
+        if due is None:
             return
         if now < due:
             self._wake_by(due)

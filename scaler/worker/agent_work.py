@@ -5,11 +5,12 @@ Every sum over tickets is kept true here, where tickets change.
 
 import enum
 from collections import OrderedDict, deque
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from scaler.core.runtimes import RunTimes
-from scaler.ids import FunctionId, TicketId, WorkerId
+from scaler.ids import FunctionId, Incarnation, TicketId, WorkerId
 from scaler.protocol import RunSpan
 from scaler.protocol.code import NO_CODE, Code
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn, words
@@ -33,7 +34,8 @@ class Run:
 
     __slots__ = (
         "batch", "cancelled", "code", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "inputs",
-        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "said", "stacks", "timed_out", "times",
+        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "root", "said", "stacks", "timed_out",
+        "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes, inputs: Inputs | None = None) -> None:
@@ -41,6 +43,8 @@ class Run:
         self.batch = message.batch
         self.function = message.function
         self.options = message.options
+        #: the client whose turn it is when it is served
+        self.root = message.options.root or message.batch.owner
         #: how many devices a task of it is to see, or which part of one
         self.gpus = dict(message.options.resources).get(GPU, 0.0)
         self.lo = message.lo
@@ -130,15 +134,83 @@ class Halt:
         self.kill_at = kill_at
 
 
+class Parking:
+    """A task that has waited for others: the slot is not its own while it does, nor does its timeout run."""
+
+    __slots__ = ("index", "is_forced", "is_refused", "paused_s", "request", "since", "ticket")
+
+    def __init__(self, ticket: TicketId, index: int) -> None:
+        self.ticket = ticket
+        self.index = index
+        #: the number of the call in which it waits, 0 while it does not
+        self.request = 0
+        #: that call was told to raise
+        self.is_refused = False
+        #: what it has submitted could not begin
+        self.is_forced = False
+        #: since when it is parked; None while it is not
+        self.since: float | None = None
+        #: how long it has been parked before
+        self.paused_s = 0.0
+
+    @property
+    def wants_no_slot(self) -> bool:
+        """Whether it is to be parked."""
+        return self.is_forced or (self.request > 0 and not self.is_refused)
+
+
 class Slot:
     """One slot as it was seen last, and what it was told."""
 
-    __slots__ = ("halt", "limited", "view")
+    __slots__ = ("halt", "limited", "parking", "view")
 
     def __init__(self) -> None:
         self.view = _IDLE
         self.limited: Limited | None = None
         self.halt: Halt | None = None
+        self.parking: Parking | None = None
+
+    @property
+    def is_parked(self) -> bool:
+        """Whether the task in it has given it up for a while."""
+        return self.parking is not None and self.parking.since is not None
+
+    def times_out_at(self, timeout_s: float) -> float | None:
+        """When the task in it will have run for so long; None while it is parked."""
+        if self.parking is None:
+            return self.view.since + timeout_s
+        return None if self.is_parked else self.view.since + timeout_s + self.parking.paused_s
+
+
+class Child:
+    """A client inside a task: task `index` of `ticket`, its parent."""
+
+    __slots__ = ("has_spoken", "index", "is_starving", "name", "ticket", "worker")
+
+    def __init__(self, name: Incarnation, worker: WorkerId, ticket: Ticket, index: int) -> None:
+        self.name = name
+        self.worker = worker
+        self.ticket = ticket
+        self.index = index
+        #: on the present link
+        self.has_spoken = False
+        #: nothing that it has submitted could begin
+        self.is_starving = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether its parent has ended, or is to run elsewhere."""
+        return not self.ticket.next <= self.index < self.ticket.hi
+
+
+class Counted(NamedTuple):
+    """What of a worker is counted in its pool: slots with work that runs, and those with a task that is parked."""
+
+    occupied: int
+    parked: int
+
+
+NOTHING_COUNTED = Counted(0, 0)
 
 
 class Phase(enum.Enum):
@@ -157,9 +229,11 @@ ALIVE = (Phase.STARTING, Phase.READY)
 class Seat:
     """A place for a worker, which one takes after another; the next may come before the one before it has ended."""
 
-    __slots__ = ("devices", "is_up", "members", "name")
+    __slots__ = ("devices", "is_spare", "is_up", "members", "name")
 
-    def __init__(self, name: str, devices: tuple[str, ...]) -> None:
+    def __init__(self, name: str, devices: tuple[str, ...], *, is_spare: bool = False) -> None:
+        #: it is there for the slot of a task that is parked
+        self.is_spare = is_spare
         #: what workers in it are called, if anything
         self.name = name
         #: the devices that the next worker in it is to see
@@ -171,17 +245,19 @@ class Seat:
 
     @property
     def is_vacant(self) -> bool:
-        """Whether another worker is needed in it."""
-        return not any(worker.phase is Phase.KILLED or worker.will_take for worker in self.members)
+        """Whether another worker is needed in it, other than as a spare."""
+        return not self.is_spare and not any(
+            worker.phase is Phase.KILLED or worker.will_take for worker in self.members
+        )
 
 
 class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "calls", "code", "counted", "devices", "done", "excess_bytes", "functions", "given_at",
-        "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "phase", "pid",
-        "place", "seat", "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "calls", "children", "code", "counted", "devices", "done", "excess_bytes", "functions",
+        "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "parked",
+        "phase", "pid", "place", "seat", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerId, seat: Seat, threads: int, place: str, now: float, most: int) -> None:
@@ -194,6 +270,10 @@ class Worker:
         self.place = f"{place}, worker {seat.name or worker}"
         self.phase = Phase.STARTING
         self.slots = [Slot() for _ in range(threads)]
+        #: slots that the tasks in them have given up for a while
+        self.parked = 0
+        #: clients inside its tasks
+        self.children: dict[Incarnation, Child] = {}
         #: given and not finished, in the order given
         self.tickets: OrderedDict[TicketId, Ticket] = OrderedDict()
         #: tasks in them that have no outcome yet
@@ -217,8 +297,8 @@ class Worker:
         #: tasks it may run in its life, and how many of them it has run
         self.most = most
         self.done = 0
-        #: its slots with work, as the pool has counted them
-        self.counted = 0
+        #: what the pool's sums have of it
+        self.counted = NOTHING_COUNTED
         #: what memory it used when it was killed for that; 0 if it was not
         self.excess_bytes = 0
         self.started_at = now
@@ -266,7 +346,11 @@ class Worker:
         """Slots that are not held up in one task."""
         count = 0
         for slot in self.slots:
-            if slot.limited is None and (not slot.view.ticket or now - slot.view.since <= STUCK_S):
+            if (
+                slot.limited is None
+                and not slot.is_parked
+                and (not slot.view.ticket or now - slot.view.since <= STUCK_S)
+            ):
                 count += 1
         return count
 

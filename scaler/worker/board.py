@@ -23,11 +23,14 @@ ENDED = 2  #: the ticket it left last, and the offset behind the last task it ra
 COMMITTED = 3  #: entries finished since the start; written last, so what it counts is there
 PRELOADED = 4  #: 1 once what comes before the first task is done; in the first slot alone
 THREAD = 5  #: the number of its thread, as stacks name it
-PRINTED = 6  #: counts what Python has printed in any slot; in the words of the first slot, written behind the pipe
+WAITS = 6  #: while the task waits for others: a number of its own for each wait; else 0
+OPENED = 7  #: how many lines of clients inside tasks were sent up
 LIMIT = 8  #: ticket and offset from which on nothing may begin
 TARGET = 9  #: what CURRENT has to be for an interrupt to be meant for it
 TAKEN = 10  #: entries the cluster has emptied
 FREED = 11  #: bytes the cluster has emptied
+ANSWER = 12  #: twice the number of the last wait that was heard of, and 1 if the slot is others' meanwhile
+PRINTED = 13  #: counts what Python has printed in any slot; in the words of the first slot, written behind the pipe
 #: two cache lines, so that the two sides do not share one
 _WORDS = 16
 

@@ -12,10 +12,14 @@ from scaler.worker.tidying import Tidying
 
 #: as an address on the command line: whoever starts this process says it on its line, once there is one
 TOLD_LATER = "-"
+#: tasks that may wait for others, if nobody says how many
+_MAX_PARKED = 64
+_MAX_PARKED_A_SLOT = 4
 #: of one cluster; there may be any number of those
 MOST_WORKERS = 10_000
 #: of one worker
 MOST_THREADS = 1024
+MOST_PARKED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +37,7 @@ class WorkerClusterConfig:
     threads: int = 1
     name: str = ""
     worker_names: tuple[str, ...] = ()
+    max_parked: int | None = None
     tags: tuple[str, ...] = ()
     resources: Resources = NO_RESOURCES
     heartbeat_interval_s: float = 2.0
@@ -52,6 +57,11 @@ class WorkerClusterConfig:
     echo: bool = True
     task_timeout_s: float | None = None
     tidying: Tidying | None = None
+
+    @property
+    def parked_at_most(self) -> int:
+        """How many tasks may wait for others: some for each that can run, for tasks nest."""
+        return self.max_parked or max(_MAX_PARKED, _MAX_PARKED_A_SLOT * self.workers * self.threads)
 
 
 def visible_devices(resources: Resources, environment: Mapping[str, str]) -> tuple[str, ...]:

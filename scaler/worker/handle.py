@@ -4,9 +4,12 @@ import contextlib
 import os
 import signal
 
-from scaler.ids import TicketId, WorkerId
+from scaler.ids import Incarnation, TicketId, WorkerId
+from scaler.payload.nested import Standing
 from scaler.protocol.columns import WORD_BYTES, Frame, ResultColumn, frames_of
 from scaler.worker.agent_events import (
+    Answer,
+    ChildOpened,
     Define,
     Drop,
     Dump,
@@ -21,22 +24,26 @@ from scaler.worker.agent_events import (
     WorkerEnded,
 )
 from scaler.worker.board import (
+    ANSWER,
     BEGUN_AT,
     CURRENT,
     ENDED,
     LIMIT,
+    OPENED,
     PRELOADED,
     PRINTED,
     TARGET,
     THREAD,
+    WAITS,
     Board,
     make_board_file,
     parts,
     word,
 )
-from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
+from scaler.worker.line import ChildLine, ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 from scaler.worker.looks import Looks
 from scaler.worker.output import STDERR, STDOUT, WHOLE_BYTES, Marks
+from scaler.worker.pair import PairEnd
 from scaler.worker.ring import Entries, RingReader
 from scaler.worker.source import Source
 from scaler.worker.stacks import Stacks
@@ -67,6 +74,10 @@ class WorkerHandle:
         self._readers = [RingReader(slot) for slot in self._board.slots]
         self._tickets = Tickets(threads)
         self._large: dict[int, bytes] = {}
+        #: lines of clients inside tasks that were sent up, how many in all, and those that are heard
+        self._lines: list[ChildLine] = []
+        self._lines_had = 0
+        self.children: dict[Incarnation, PairEnd] = {}
         self._views: tuple[SlotView, ...] = ()
         self.is_news = False
         self.poke = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -112,9 +123,14 @@ class WorkerHandle:
 
     def give(self, command: Give, now: float) -> None:
         """Send a ticket down."""
-        name, column = command.options.name, command.column
-        self._tickets.give(command.ticket, column.lo, command.batch, name)
-        self.line.send(*ticket_packet(command.ticket, command.function, command.batch, column, name, command.inputs))
+        options, column = command.options, command.column
+        self._tickets.give(command.ticket, column.lo, command.batch, options.name)
+        root = options.root or command.batch.owner
+        standing = Standing(options.depth, options.priority, root, command.run.epoch)
+        packet = ticket_packet(
+            command.ticket, command.function, command.batch, column, standing, options.name, command.inputs
+        )
+        self.line.send(*packet)
         self.looks.given(now)
 
     def take_back(self) -> TookBack:
@@ -133,6 +149,10 @@ class WorkerHandle:
         offset = command.index - self._tickets.index(command.ticket, 0)
         self._board.slots[command.slot].words[TARGET] = word(command.ticket, offset + 1)
         self._signal(signal.SIGUSR1)
+
+    def answer(self, command: Answer) -> None:
+        """Tell a slot what becomes of its wait."""
+        self._board.slots[command.slot].words[ANSWER] = 2 * command.waits + command.granted
 
     def dump(self, command: Dump) -> None:
         """Have it write down where the task in a slot is."""
@@ -176,6 +196,7 @@ class WorkerHandle:
     def look(self, now: float, *, was_called: bool) -> Harvested:
         """Empty the ring and look at the slots; `is_news` says whether there was anything to be told."""
         self.line.flush()
+        self._take_lines()
         pieces, seen = self._empty_ring()
         views = tuple(self._view(number, tickets) for number, tickets in enumerate(seen))
         stacks = self._stacks.take()
@@ -187,6 +208,8 @@ class WorkerHandle:
     def _is_idle(self) -> bool:
         """Whether nothing will happen before it is given something: whatever it had is done, and harvested."""
         if self.line.is_behind or not self._tickets.are_all_ended():
+            return False
+        if any(end.is_behind for end in self.children.values()):
             return False
         return not any(reader.has_more() for reader in self._readers)
 
@@ -221,18 +244,51 @@ class WorkerHandle:
     def _large_value(self, who: int) -> bytes:
         """A value in a file; the worker sent it ahead of its entry, and other slots may have sent theirs before."""
         while who not in self._large:
-            found = self.line.receive_result()
-            if found is None:
+            if not self._take_one():
                 raise LookupError(f"worker {self.worker} announced a value and sent none")
-            self._large[found[0]] = found[1]
         return self._large.pop(who)
+
+    def _take_one(self) -> bool:
+        """Keep the next that it has sent up; whether there was anything."""
+        found = self.line.receive_result()
+        match found:
+            case None:
+                return False
+            case ChildLine():
+                self._lines_had += 1
+                self._lines.append(found)
+            case (who, value):
+                self._large[who] = value
+        return True
+
+    def _take_lines(self) -> None:
+        """Take in the lines of clients inside its tasks, and give those that are heard what they had no room for."""
+        opened = sum([slot.words[OPENED] for slot in self._board.slots])
+        while self._lines_had < opened and self._take_one():
+            continue
+        for end in self.children.values():
+            end.flush()
+
+    def take_children(self) -> list[ChildOpened]:
+        """Clients inside its tasks that have spoken up since; they are among the `children` from now on."""
+        lines, self._lines = self._lines, []
+        found: list[ChildOpened] = []
+        for line in lines:
+            ticket, offset = parts(line.who)
+            if line.end is None or ticket not in self._tickets:
+                if line.end is not None:
+                    line.end.close()
+                continue
+            self.children[line.child] = PairEnd(line.end)
+            found.append(ChildOpened(self.worker, line.child, ticket, self._tickets.index(ticket, offset)))
+        return found
 
     def _view(self, number: int, harvested: list[TicketId]) -> SlotView:
         words = self._board.slots[number].words
-        current, begun_ns = words[CURRENT], words[BEGUN_AT]
+        current, begun_ns, waits = words[CURRENT], words[BEGUN_AT], words[WAITS]
         at = parts(current - 1) if current else (TicketId(0), 0)
         since = begun_ns / 1e9 if current else 0.0
-        return self._tickets.look(number, harvested, at, since, parts(words[ENDED]))
+        return self._tickets.look(number, harvested, at, since, parts(words[ENDED]), waits if current else 0)
 
     def has_printed(self) -> bool:
         """Whether Python has printed anything since this was asked last: it is in the pipes."""
@@ -278,6 +334,11 @@ class WorkerHandle:
         """Give everything back."""
         self._close_fork_only()
         self.line.close()
+        for child in self.children.values():
+            child.close()
+        for line in self._lines:
+            if line.end is not None:
+                line.end.close()
         self._board.close()
         self._stacks.close()
         for descriptor in (self.poke, *self.outputs.values()):

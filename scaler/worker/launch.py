@@ -86,9 +86,18 @@ class ZygoteProcess:
         """The line to watch."""
         return self._control.fileno()
 
-    def fork(self, worker: WorkerId, name: str, devices: str | None, descriptors: Sequence[int]) -> None:
+    def fork(
+        self,
+        worker: WorkerId,
+        name: str,
+        devices: str | None,
+        address: str,
+        descriptors: Sequence[int],
+        *,
+        is_spare: bool,
+    ) -> None:
         """Order a worker with these descriptors; they have to stay open until it has `Forked` or failed."""
-        order = {"fork": worker, "name": name, "devices": devices}
+        order = {"fork": worker, "name": name, "devices": devices, "address": address, "spare": is_spare}
         self._orders[worker] = json.dumps(order).encode(), tuple(descriptors)
         self._flush()
 

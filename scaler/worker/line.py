@@ -16,7 +16,8 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scaler.ids import BatchId, FunctionId, TicketId
+from scaler.ids import BatchId, FunctionId, Incarnation, TicketId
+from scaler.payload.nested import Standing
 from scaler.protocol.columns import ArgumentColumn, Frame
 
 #: packets up to this size go through the socket; the content of larger ones through a file, whose descriptor goes
@@ -24,14 +25,17 @@ INLINE_BYTES = 48 << 10
 _READ_BYTES = INLINE_BYTES + 4096
 
 TICKET, FUNCTION, DROP = 1, 2, 3
-#: kind, whether the content is in a file, bytes of the name behind the header, ticket, function, batch owner and
-#: number, first index, count, bytes of inputs at the end of the content
-_HEADER = struct.Struct("<BBHI16sQQQIQ")
+#: kind, whether the content is in a file, bytes of the name behind the header, depth, ticket, priority, root, epoch,
+#: function, batch owner and number, first index, count, bytes of inputs at the end of the content
+_HEADER = struct.Struct("<BBHHxxIqQQ16sQQQIQ")
+_PRIORITIES = (-(1 << 63), (1 << 63) - 1)
 #: what announces a large result: ticket and offset
 RESULT = struct.Struct("<Q")
+#: what announces a line of a client inside a task: ticket and offset, and the client's name
+CHILD = struct.Struct("<QQ")
 #: no room in the socket, or too many descriptors, here or on their way through sockets: it passes
-_SHORTAGES = frozenset((errno.EAGAIN, errno.ETOOMANYREFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
-_SHORTAGE_NAP_S = 0.005
+SHORTAGES = frozenset((errno.EAGAIN, errno.ETOOMANYREFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS))
+SHORTAGE_NAP_S = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +51,7 @@ class TicketPacket:
     lo: int
     count: int
     content: Frame
+    standing: Standing
     name: str = ""
     input_bytes: int = 0
 
@@ -66,6 +71,15 @@ class DropPacket:
     function: FunctionId
 
 
+@dataclass(frozen=True, slots=True)
+class ChildLine:
+    """The line of a client inside the task with this word; None where this process could not take it."""
+
+    who: int
+    child: Incarnation
+    end: socket.socket | None
+
+
 Packet = TicketPacket | FunctionPacket | DropPacket
 
 
@@ -79,24 +93,28 @@ def ticket_packet(
     function: FunctionId,
     batch: BatchId,
     column: ArgumentColumn,
+    standing: Standing,
     name: str = "",
     inputs: tuple[Frame, ...] = (),
 ) -> tuple[bytes, Sequence[Frame]]:
-    """The header and content of a ticket."""
+    """The header and content of a ticket; priorities beyond 64 bits are the last ones within."""
+    depth, priority, root, epoch = standing
+    priority = min(max(priority, _PRIORITIES[0]), _PRIORITIES[1])
     text = name.encode()
     size = sum(map(len, inputs)) if inputs else 0
-    header = _HEADER.pack(TICKET, 0, len(text), ticket, function, batch.owner, batch.n, column.lo, column.count, size)
+    who = (batch.owner, batch.n, column.lo, column.count, size)
+    header = _HEADER.pack(TICKET, 0, len(text), depth, ticket, priority, root, epoch, function, *who)
     return header + text, column.frames() + inputs
 
 
 def function_packet(function: FunctionId, frames: Sequence[Frame]) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a function."""
-    return _HEADER.pack(FUNCTION, 0, 0, 0, function, 0, 0, 0, 0, 0), frames
+    return _HEADER.pack(FUNCTION, 0, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), frames
 
 
 def drop_packet(function: FunctionId) -> tuple[bytes, Sequence[Frame]]:
     """The header of an order to forget a function."""
-    return _HEADER.pack(DROP, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
+    return _HEADER.pack(DROP, 0, 0, 0, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
 
 
 def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
@@ -104,15 +122,15 @@ def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
     data, descriptors = receive_with_descriptors(end, _READ_BYTES, 1, flags)
     if not data:
         return None
-    kind, in_file, name_bytes, ticket, function, owner, n, lo, count, inputs = _HEADER.unpack_from(data)
+    kind, in_file, name_bytes, depth, ticket, priority, root, epoch, function, *who, inputs = _HEADER.unpack_from(data)
     content_at = _HEADER.size + name_bytes
     content: Frame = memoryview(data)[content_at:]
     if in_file:
         content = map_file(descriptors[0])
     if kind == TICKET:
-        name = data[_HEADER.size : content_at].decode()
-        batch = BatchId(owner, n)
-        return TicketPacket(TicketId(ticket), FunctionId(function), batch, lo, count, content, name, inputs)
+        standing, (owner, n, lo, count) = Standing(depth, priority, root, epoch), who
+        batch, name = BatchId(owner, n), data[_HEADER.size : content_at].decode()
+        return TicketPacket(TicketId(ticket), FunctionId(function), batch, lo, count, content, standing, name, inputs)
     if kind == FUNCTION:
         return FunctionPacket(FunctionId(function), content)
     return DropPacket(FunctionId(function))
@@ -204,9 +222,9 @@ class ClusterEnd:
             if sum(map(len, frames)) <= INLINE_BYTES:
                 self._socket.sendmsg([header, *frames])
             else:
-                _send_in_file(self._socket, [header[:1] + b"\x01" + header[2:]], frames)
+                send_in_file(self._socket, [header[:1] + b"\x01" + header[2:]], frames)
         except OSError as error:
-            if error.errno not in _SHORTAGES:
+            if error.errno not in SHORTAGES:
                 raise
             return False
         return True
@@ -228,7 +246,7 @@ class ClusterEnd:
                 case DropPacket():
                     continue
         for header, frames in self._outbox:
-            kind, _, _, ticket, *_ = _HEADER.unpack_from(header)
+            kind, _, _, _, ticket, *_ = _HEADER.unpack_from(header)
             if kind == TICKET:
                 unread.append(TicketId(ticket))
             elif kind == FUNCTION:
@@ -243,14 +261,18 @@ class ClusterEnd:
         except BlockingIOError:
             return None
 
-    def receive_result(self) -> tuple[int, bytes] | None:
-        """A large result the worker sent up: its word and bytes; None if there is none."""
+    def receive_result(self) -> "tuple[int, bytes] | ChildLine | None":
+        """A large result the worker sent up: its word and bytes; or the line of a client; None if there is neither."""
         try:
-            data, descriptors = receive_with_descriptors(self._socket, RESULT.size, 1)
+            data, descriptors = receive_with_descriptors(self._socket, CHILD.size, 1)
         except BlockingIOError:
             return None
         if not data:
             return None
+        if len(data) == CHILD.size:
+            who, child = CHILD.unpack(data)
+            end = socket.socket(fileno=descriptors[0]) if descriptors else None  # none are left here
+            return ChildLine(who, Incarnation(child), end)
         (who,) = RESULT.unpack(data)
         return who, read_file(descriptors[0])
 
@@ -269,14 +291,26 @@ def send_result(end: socket.socket, who: int, value: bytes) -> None:
     """The worker's side of `ClusterEnd.receive_result`; waits while there is no room."""
     while True:
         try:
-            return _send_in_file(end, [RESULT.pack(who)], [value])
+            return send_in_file(end, [RESULT.pack(who)], [value])
         except OSError as error:
-            if error.errno not in _SHORTAGES:
+            if error.errno not in SHORTAGES:
                 raise
-            time.sleep(_SHORTAGE_NAP_S)
+            time.sleep(SHORTAGE_NAP_S)
 
 
-def _send_in_file(end: socket.socket, parts: Sequence[Frame], content: Sequence[Frame]) -> None:
+def send_child(end: socket.socket, who: int, child: Incarnation, line: socket.socket) -> None:
+    """The worker's side of `ClusterEnd.receive_result` for the line of a client; waits while there is no room."""
+    while True:
+        try:
+            return send_with_descriptors(end, [CHILD.pack(who, child)], [line.fileno()])
+        except OSError as error:
+            if error.errno not in SHORTAGES:
+                raise
+            time.sleep(SHORTAGE_NAP_S)
+
+
+def send_in_file(end: socket.socket, parts: Sequence[Frame], content: Sequence[Frame]) -> None:
+    """Send one packet, and with it a file that has the content."""
     descriptor = write_file(content)
     try:
         send_with_descriptors(end, parts, [descriptor])

@@ -138,6 +138,7 @@ class Loop:
         told += self._workers.take_events()
         own, self._own = self._own, []
         self._tell_agent([*own, *told], now)
+        self._workers.listen(listens=self._link.room_bytes > 0)
 
     def _took_notice(self, now: float) -> tuple[list[link.DialledEvent], list[agent.Event]]:
         """What is to be told to both if this process stood still."""
@@ -249,7 +250,7 @@ class Loop:
         self._agent_due = self._agent.next_deadline()
         due = _first(self._link_due, self._agent_due, self._workers.next_look(), self._stop_by, self._tell_alone_at)
         now = self._clock()
-        if self._own or (self._dialer is not None and self._dialer.pending()):
+        if self._own or self._workers.has_news or (self._dialer is not None and self._dialer.pending()):
             due = now
         self._due = due
         self._poller.wait(None if due is None else max(0.0, due - now))

@@ -16,6 +16,7 @@ import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scaler.payload import nested
 from scaler.payload.importing import find_code_in
 from scaler.worker.board import PRELOADED, PRINTED, Board
 from scaler.worker.facts import WorkerFacts
@@ -34,7 +35,10 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"
 
 @dataclass(frozen=True, slots=True)
 class WorkerSetup:
-    """What a worker is told when it is forked; from `line` to `stacks` it is descriptors."""
+    """What a worker is told when it is forked; from `line` to `stacks` it is descriptors.
+
+    `address` is where its scheduler is.
+    """
 
     facts: WorkerFacts
     place: str
@@ -46,11 +50,14 @@ class WorkerSetup:
     stderr: int
     stacks: int
     parent: int
+    address: str = ""
 
 
 def run_worker(setup: WorkerSetup) -> None:
     """The whole life of a worker, in the process just forked; returns when its line ends."""
     _settle_in(setup)
+    nested.settle(setup.address)
+    os.register_at_fork(after_in_child=nested.leave)
     line = socket.socket(fileno=setup.line)
     board = Board(setup.board, setup.facts.threads)
     os.close(setup.board)

@@ -31,8 +31,8 @@ from scaler.worker.loop import Loop
 from scaler.worker.poller import Poller, Signals
 from scaler.worker.workers import Workers
 
-#: what a worker takes of this process while it starts, and what everything else may take
-WORKER_DESCRIPTORS = 10
+#: what a worker takes of this process while it starts, or with a client inside its task; what everything else may take
+WORKER_DESCRIPTORS = 11
 OWN_DESCRIPTORS = 64
 #: of what tasks print, so many lines a second go to their clients; and where nobody else shows it
 OUTPUT_LINES_PER_S = 200.0
@@ -51,10 +51,10 @@ def run(config: WorkerClusterConfig) -> int:
         opened.callback(signals.close)
         poller = Poller()
         opened.callback(poller.close)
-        require_descriptors(config.workers, raise_descriptor_limit())
+        spares = require_descriptors(config.workers, raise_descriptor_limit())
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
-        agent_config = _agent_config(config, name)
+        agent_config = _agent_config(config, name, spares)
         facts = _zygote_facts(config, agent_config.place, environment)
         workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes)
         opened.callback(workers.close)
@@ -69,6 +69,7 @@ def run(config: WorkerClusterConfig) -> int:
             "ClusterProcess: starting %d workers, heartbeat_interval_seconds=%g, address=%s, name=%s, threads=%d",
             config.workers, config.heartbeat_interval_s, address, name, config.threads,
         )  # fmt: skip
+        workers.address = str(address)
         workers.open()
         dialing = Dialing(address, key)
         opened.callback(dialing.close)
@@ -130,14 +131,15 @@ def _has_ended(descriptor: int) -> bool:
         return True
 
 
-def require_descriptors(workers: int, limit: int) -> None:
-    """Refuse to start more workers than this process can hold."""
+def require_descriptors(workers: int, limit: int) -> int:
+    """Refuse to start more workers than this process can hold; how many more it can."""
     most = max(0, limit - OWN_DESCRIPTORS) // WORKER_DESCRIPTORS
     if workers > most:
         raise ConfigurationError(
             f"{workers} workers are too many: each takes {WORKER_DESCRIPTORS} descriptors and 'ulimit -n' allows "
             f"{limit}, enough for {most}; raise its hard limit, or start several worker clusters"
         )
+    return most - workers
 
 
 def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
@@ -181,7 +183,7 @@ def _link_config(
     )
 
 
-def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
+def _agent_config(config: WorkerClusterConfig, name: str, spares: int) -> AgentConfig:
     left_s = None if config.ends_at_unix_s is None else config.ends_at_unix_s - time.time()
     return AgentConfig(
         name=name,
@@ -195,6 +197,7 @@ def _agent_config(config: WorkerClusterConfig, name: str) -> AgentConfig:
         death_timeout_s=config.death_timeout_s,
         ends_at=None if left_s is None else time.monotonic() + left_s,
         worker_names=config.worker_names,
+        max_parked=min(config.parked_at_most, spares),
         max_tasks_per_worker=config.max_tasks_per_worker,
         memory_limit_bytes=config.memory_limit_bytes,
         devices=config.devices,

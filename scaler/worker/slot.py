@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler.errors import TaskExceptionNotSerializableError
+from scaler.payload import nested
 from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable
 from scaler.payload.exceptions import dump_exception
@@ -19,6 +20,7 @@ from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE, words
 from scaler.protocol.inputs import Inputs
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard, parts
 from scaler.worker.inbox import Inbox
+from scaler.worker.inside import Inside
 from scaler.worker.line import TicketPacket, send_result
 from scaler.worker.ring import RingWriter
 from scaler.worker.source import Source
@@ -51,12 +53,15 @@ class Slot:
         self.thread = 0
         #: what it does when it has had nothing to do for a while
         self.tidying: Tidying | None = None
+        #: what the task can ask of us
+        self._asked = Inside(board, line, self._point_out)
         os.register_at_fork(after_in_child=self._ring.abandon)
 
     def run(self) -> None:
         """Until the line ends."""
         self._words[THREAD] = self.thread = threading.get_ident()
         inbox, ring = self._inbox, self._ring
+        nested.occupy(self._asked)
         while True:
             try:
                 ticket = inbox.next_now()
@@ -86,6 +91,7 @@ class Slot:
 
     def _run_ticket(self, ticket: TicketPacket) -> None:
         board_words, first = self._words, ticket.ticket << 32
+        self._asked.begin(ticket)
         # The first task is blamed for what loading the function does to the process.
         board_words[BEGUN_AT] = begun = time.monotonic_ns()
         board_words[CURRENT] = first + 1
@@ -99,6 +105,8 @@ class Slot:
             else:
                 end = self._run_calls(loaded, (), ticket, begun)
             self._running = None
+        if self._asked.ends:  # of a task that was loaded, and not begun
+            self._asked.end_task()
         board_words[ENDED] = end
         board_words[CURRENT] = 0
 
@@ -118,15 +126,14 @@ class Slot:
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
-        clock, base, start = time.monotonic_ns, offsets[0], 0
+        clock, ends, base, start = time.monotonic_ns, self._asked.ends, offsets[0], 0
         first = who = ticket.ticket << 32
         for end in offsets[1:]:
             board_words[CURRENT] = who + 1
             if first <= board_words[LIMIT] <= who:
                 return who
             board_words[BEGUN_AT] = begun = now
-            call = _UNREAD
-            stop = end - base
+            call, stop = _UNREAD, end - base
             try:
                 try:
                     inside[0] = True
@@ -141,6 +148,8 @@ class Slot:
             except Interrupted as error:  # it came while another error was taken in
                 status, result = self._describe(error, (), ticket, who - first, call)
             call = value = None
+            if ends:
+                self._asked.end_task()
             start = stop
             now = clock()
             commit(who, status, result, (now - begun) // 1000, now)

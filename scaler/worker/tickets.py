@@ -49,6 +49,9 @@ class Tickets:
         """How many are remembered."""
         return len(self._given)
 
+    def __contains__(self, ticket: TicketId) -> bool:
+        return ticket in self._given
+
     def give(self, ticket: TicketId, first: int, batch: BatchId = _NO_BATCH, name: str = "") -> None:
         """A ticket whose calls are those of a batch from index `first` on is on its way; `name` is the function's."""
         self._count += 1
@@ -75,10 +78,11 @@ class Tickets:
         current: tuple[TicketId, int],
         since: float,
         ended: tuple[TicketId, int],
+        waits: int = 0,
     ) -> SlotView:
         """A slot's words in the agent's terms, read just after its ring was emptied of results of these tickets.
 
-        `current` is (0, 0) while the slot is idle.
+        `current` is (0, 0) while the slot is idle, `waits` the number of the wait that its task is in.
         """
         known = self._slots[slot]
         if ended != known.ended:
@@ -87,7 +91,7 @@ class Tickets:
         index = self.index(ticket, offset) if ticket else 0
         self._move_on(known, [*known.named, *harvested])
         known.named = [one for one in (ended[0], ticket) if one in self._given]
-        return SlotView(ticket, index, since, ended[0], known.ended_index)
+        return SlotView(ticket, index, since, ended[0], known.ended_index, waits)
 
     def _move_on(self, known: _SlotTickets, seen: Iterable[TicketId]) -> None:
         """All results of these but the latest of them have been harvested."""

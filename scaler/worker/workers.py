@@ -4,22 +4,33 @@ The shell owns the waiting: it is told which descriptors to watch through `Watch
 something is there. Nothing here blocks, and nothing here decides about tasks.
 """
 
+import contextlib
 import logging
 import math
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol, assert_never
 
-from scaler.ids import WorkerId
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation, WorkerId
+from scaler.protocol import ToChild
+from scaler.protocol.codec import Decoder, pack
+from scaler.protocol.columns import Frame
 from scaler.resources import bytes_text
 from scaler.worker.agent_events import (
+    Answer,
+    ChildClosed,
+    ChildSaid,
+    CloseChild,
     Define,
     Drop,
     DropCode,
     Dump,
     Event,
     Give,
+    Harvested,
     Interrupt,
     KeepCode,
     KillWorker,
@@ -32,6 +43,7 @@ from scaler.worker.agent_events import (
     StartFailed,
     StartWorker,
     TakeBack,
+    Tell,
     WorkerStarted,
 )
 from scaler.worker.code_folder import CodeFolder
@@ -55,6 +67,9 @@ WorkerCommand = (
     | TakeBack
     | Limit
     | Interrupt
+    | Answer
+    | Tell
+    | CloseChild
     | Dump
     | Look
     | Measure
@@ -65,6 +80,8 @@ TOGETHER_S = 0.001
 _MOST_READS = 64
 #: while our own output has no room, what is printed stays in the pipes for so long
 _NO_ROOM_S = 0.05
+#: so many messages of one client inside a task are taken in before others have their turn
+_CHILD_MESSAGES = 100
 
 log = logging.getLogger("scaler.worker")
 
@@ -79,6 +96,16 @@ class Watch(Protocol):
     def forget(self, descriptor: int) -> None:
         """Watch it no more."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """A message to a client inside a task, as it is packed: this way nothing is acknowledged."""
+
+    message: ToChild
+    frames: tuple[Frame, ...]
+    seq: int = 1
+    ack: int = 0
 
 
 class Workers:
@@ -98,6 +125,11 @@ class Workers:
         self._zygote: ZygoteProcess | None = None
         self._usage = Usage()
         self._code = CodeFolder(facts.workers.code_folder)
+        self._decoder = Decoder("child")
+        #: whether what clients inside tasks say is taken in: else it waits where it is
+        self._listens = True
+        #: where the scheduler is, for workers that start from now on
+        self.address = ""
         self._memory = MemoryWatch(memory_limit_bytes, clock) if memory_limit_bytes else None
         self._echo = Echo()
         #: output of workers that is not read until then, since our own has no room
@@ -116,6 +148,11 @@ class Workers:
         """What has happened, in order."""
         events, self._events = self._events, []
         return events
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something has happened that was not told."""
+        return bool(self._events)
 
     # ---- what the agent asks for
 
@@ -137,13 +174,17 @@ class Workers:
             case TakeBack():
                 return handle.take_back()
             case Look():
-                harvested = handle.look(self._clock(), was_called=True)
-                self._note_look(handle)
-                return harvested
+                return self._looked(handle, was_called=True)
             case Limit():
                 handle.limit(command)
             case Interrupt():
                 handle.interrupt(command)
+            case Answer():
+                handle.answer(command)
+            case Tell():
+                self._tell(handle, command)
+            case CloseChild():
+                self._close_child(handle, command.child)
             case Dump():
                 handle.dump(command)
             case Define():
@@ -172,7 +213,7 @@ class Workers:
         worker = command.worker
         try:
             self.open()
-            handle = WorkerHandle(worker, self._facts.workers.threads)
+            handle = WorkerHandle(worker, 1 if command.is_spare else self._facts.workers.threads)
         except OSError as error:
             return StartFailed(worker, f"the system does not allow it: {error}")
         self._handles[worker] = handle
@@ -180,7 +221,9 @@ class Workers:
         for stream in handle.outputs:
             self._watch_output(handle, stream)
         assert self._zygote is not None
-        self._zygote.fork(worker, command.name, command.devices, handle.to_fork)
+        self._zygote.fork(
+            worker, command.name, command.devices, self.address, handle.to_fork, is_spare=command.is_spare
+        )
         return None
 
     def _kill(self, handle: WorkerHandle) -> StartFailed | None:
@@ -194,6 +237,60 @@ class Workers:
         used = self._usage.of([os.getpid(), *self._by_pid])
         cpu_percent, rss_bytes = used.pop(os.getpid())
         return Measured(cpu_percent, rss_bytes, tuple((self._by_pid[pid].worker, pid, *used[pid]) for pid in used))
+
+    # ---- clients inside their tasks
+
+    def listen(self, *, listens: bool) -> None:
+        """Take in what clients inside tasks say, or not, while there is no room where it goes."""
+        if listens is self._listens:
+            return
+        self._listens = listens
+        for handle in self._handles.values():
+            for child, end in handle.children.items():
+                if listens:
+                    self._hear(handle, child)
+                else:
+                    self._watch.forget(end.fileno())
+
+    def _hear(self, handle: WorkerHandle, child: Incarnation) -> None:
+        self._watch.watch(handle.children[child].fileno(), lambda: self._heard(handle, child))
+
+    def _heard(self, handle: WorkerHandle, child: Incarnation) -> None:
+        end = handle.children[child]
+        with contextlib.suppress(BlockingIOError):
+            for _ in range(_CHILD_MESSAGES):
+                frames = end.receive()
+                if frames is None:
+                    return self._lose_child(handle, child)
+                try:
+                    headers = self._decoder.decode(frames)
+                except ProtocolError as error:
+                    log.warning("a client inside a task of worker %d said what is no message: %s", handle.worker, error)
+                    return self._lose_child(handle, child)
+                for header in headers:
+                    said = ChildSaid(handle.worker, child, header.ack, header.message, header.frames)
+                    self._events.append(said)
+        return None
+
+    def _lose_child(self, handle: WorkerHandle, child: Incarnation) -> None:
+        self._close_child(handle, child)
+        self._events.append(ChildClosed(handle.worker, child))
+
+    def _close_child(self, handle: WorkerHandle, child: Incarnation) -> None:
+        end = handle.children.pop(child, None)
+        if end is not None:
+            self._watch.forget(end.fileno())
+            end.close()
+
+    def _tell(self, handle: WorkerHandle, command: Tell) -> None:
+        end = handle.children.get(command.child)
+        if end is None:
+            return
+        for frames in pack([_Told(command.message, command.frames)]):
+            end.send(frames)
+        if end.is_behind:
+            handle.looks.given(self._clock())
+            self._note_look(handle)
 
     # ---- what they do
 
@@ -209,13 +306,21 @@ class Workers:
             self._events.append(WorkerStarted(handle.worker, handle.pid))
 
     def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
-        harvested = handle.look(self._clock(), was_called=was_called)
-        self._note_look(handle)
+        harvested = self._looked(handle, was_called=was_called)
         if handle.has_printed():  # before its result, which may be the last that its client waits for
             for stream in handle.outputs:
                 self._forward(handle, stream)
         if handle.is_news:
             self._events.append(harvested)
+
+    def _looked(self, handle: WorkerHandle, *, was_called: bool) -> Harvested:
+        harvested = handle.look(self._clock(), was_called=was_called)
+        self._note_look(handle)
+        for opened in handle.take_children():
+            self._events.append(opened)
+            if self._listens:
+                self._hear(handle, opened.child)
+        return harvested
 
     def _note_look(self, handle: WorkerHandle) -> None:
         due = handle.looks.due
@@ -326,6 +431,8 @@ class Workers:
             self._watch.forget(descriptor)
             self._held.pop((handle, stream), None)
         self._watch.forget(handle.poke)
+        for end in handle.children.values():
+            self._watch.forget(end.fileno())
         handle.close()
         del self._handles[handle.worker]
 

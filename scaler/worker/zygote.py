@@ -14,8 +14,10 @@ import select
 import signal
 import socket
 import sys
+from dataclasses import replace
 from typing import Any
 
+import scaler
 from scaler.worker.code_folder import CodeFolder
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.facts import WorkerFacts
@@ -82,8 +84,12 @@ class Zygote:
         worker = int(order["fork"])
         line, board, poke, stdout, stderr, stacks = descriptors
         place = f"{self._facts.place}, worker {order['name'] or worker}"
+        facts, address = self._facts, str(order["address"])
+        if order["spare"]:  # somebody nests tasks here: each worker loads what that takes, or we do for all of them
+            scaler.Client  # noqa: B018  # loaded by being asked for
+            facts = replace(facts, threads=1)
         setup = WorkerSetup(
-            self._facts, place, order["devices"], line, board, poke, stdout, stderr, stacks, os.getpid()
+            facts, place, order["devices"], line, board, poke, stdout, stderr, stacks, os.getpid(), address
         )
         try:
             pid = os.fork()

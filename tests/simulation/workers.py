@@ -93,6 +93,8 @@ class Slot:
     #: counts what began, so that an end is not mistaken for another's
     number: int = 0
     finished: list["Finished"] = field(default_factory=list)
+    #: the number of the wait that the task is in
+    waits: int = 0
     #: bytes ever written, and ever harvested
     written: int = 0
     base: int = 0
@@ -178,11 +180,12 @@ class SimWorkers:
                 return [self._take_back(self.workers[worker])]
             case agent.Limit(worker, slot, ticket, index):
                 self.workers[worker].slots[slot].limit = (ticket, index)
-            case agent.StartWorker(worker, _, devices):
+            case agent.StartWorker(worker, _, devices, is_spare):
                 self._pids += 1
                 seen = tuple(devices.split(",")) if devices else ()
-                starting = self.workers[worker] = SimWorker(worker, self._pids, self._slots, seen)
-                self._clock.after(START_S, lambda: self._start(starting))
+                slots = 1 if is_spare else self._slots
+                self.workers[worker] = SimWorker(worker, self._pids, slots, seen)
+                self._clock.after(START_S, lambda starting=self.workers[worker]: self._start(starting))
             case agent.KillWorker(worker):
                 if self.workers[worker].is_up:  # one that has not started is killed when it has
                     self.workers[worker].killed = True
@@ -307,6 +310,7 @@ class SimWorkers:
         finished.data.append(data)
         slot.index += 1
         slot.number += 1
+        slot.waits = 0
 
     def _interrupt(self, worker: SimWorker, slot: int, ticket: TicketId, index: int) -> None:
         aimed_at = worker.slots[slot]
@@ -318,6 +322,11 @@ class SimWorkers:
         if worker.alive and slot.number == number:
             self._calls.is_interrupted(slot.call, worker.worker)
             self._go_on(worker, slot, RAISED, b"interrupted")
+
+    def wait(self, worker: SimWorker, slot: Slot) -> None:
+        """The task in a slot begins to wait for others, or goes on."""
+        slot.waits = 0 if slot.waits else slot.number + 1
+        self._ask_harvest(worker, POKE_S)
 
     # ---- ends
 
@@ -408,7 +417,7 @@ def _view(slot: Slot) -> agent.SlotView:
     ended, limit = slot.ended
     if slot.ticket is None:
         return agent.SlotView(TicketId(0), 0, 0.0, ended, limit)
-    return agent.SlotView(slot.ticket.ticket, slot.index, slot.since, ended, limit)
+    return agent.SlotView(slot.ticket.ticket, slot.index, slot.since, ended, limit, slot.waits)
 
 
 def _take_pieces(slot: Slot) -> list[agent.Piece]:

@@ -78,6 +78,7 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         "address": ["h:1"],
         "workers": ["2"],
         "threads": ["3"],
+        "max_parked": ["9"],
         "tags": ["a"],
         "resources": ["gpu=1"],
         "name": ["n"],
@@ -102,6 +103,7 @@ def test_every_setting_of_a_worker_cluster_reaches_its_record():
         address="tcp://h:1",
         workers=2,
         threads=3,
+        max_parked=9,
         name="n",
         worker_names=("x", "y"),
         tags=("a",),
@@ -186,6 +188,11 @@ def test_what_is_off_is_none():
 
 def test_a_worker_cluster_has_as_many_workers_as_it_may_use_cpus():
     assert worker({"address": ["h:1"]}).workers == default_workers()
+
+
+@pytest.mark.parametrize(("typed", "parked"), [({}, 64), ({"workers": ["64"]}, 256), ({"max_parked": ["3"]}, 3)])
+def test_more_tasks_may_wait_where_more_can_run(typed: dict[str, list[str]], parked: int):
+    assert worker({"address": ["h:1"], **typed}).parked_at_most == parked
 
 
 def test_names_alone_say_how_many_workers_there_are():

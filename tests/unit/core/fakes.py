@@ -1,18 +1,19 @@
-"""Clients and clusters that do by chance what real ones may do, and a world that passes on what is said."""
+"""Clients and clusters that do by chance what real ones may do, clients inside tasks of theirs among them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from random import Random
 
-from scaler.core.config import CoreConfig
-from scaler.core.events import AwaitRoom, Command, CutOff, Event, PeerJoined, PeerLost, Received, RoomFound, Send, Slept
+import msgspec
+
+from scaler.core.events import AwaitRoom, Event, PeerJoined, Received, RoomFound, Send
 from scaler.core.flow import size_of
-from scaler.core.scheduler import SchedulerCore
-from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId
+from scaler.ids import BatchId, FunctionId, Incarnation, RunId
 from scaler.protocol import (
     BatchOptions,
     CancelRun,
+    ChildSays,
     ClearClient,
     DefineFunction,
     Delivered,
@@ -29,6 +30,7 @@ from scaler.protocol import (
     ReturnReason,
     RunSpan,
     TasksFailed,
+    TellChild,
 )
 from scaler.ranges import RangeSet, joined
 from tests.unit.core.examples import (
@@ -36,7 +38,6 @@ from tests.unit.core.examples import (
     DIED,
     FINE,
     MISTAKE,
-    NAMES,
     TRY_AGAIN,
     F,
     G,
@@ -82,9 +83,10 @@ class FakeBatch:
 class FakeClient:
     """Resolves each call once, and expects of one scheduler to hear of it once."""
 
-    def __init__(self, peer: Incarnation, chance: Random) -> None:
+    def __init__(self, peer: Incarnation, chance: Random, depth: int = 0) -> None:
         self.peer = peer
         self.chance = chance
+        self.depth = depth
         self.batches: dict[BatchId, FakeBatch] = {}
         self.is_linked = False
         self.resolved = 0
@@ -126,7 +128,10 @@ class FakeClient:
 
     def _open(self) -> list[Event]:
         name = BatchId(self.peer, next(self._numbers))
-        batch = FakeBatch(name, self.chance.choice(OPTIONS), self.chance.choice((F, G)))
+        options = self.chance.choice(OPTIONS)
+        if self.depth:
+            options = msgspec.structs.replace(options, depth=self.depth, everywhere=False)
+        batch = FakeBatch(name, options, self.chance.choice((F, G)))
         self.batches[name] = batch
         return [opens(name, batch.options, batch.function), *self._append(batch, self.chance.choice((1, 8)))]
 
@@ -201,6 +206,61 @@ class FakeClient:
         return [Received(self.peer, ClearClient())]
 
 
+class Nest:
+    """The clients inside tasks of one cluster: they go with their tasks, whatever they wait for."""
+
+    def __init__(self, peer: Incarnation, chance: Random) -> None:
+        self._peer = peer
+        self._chance = chance
+        self._children: dict[Incarnation, tuple[FakeClient, RunId, int]] = {}
+        self._numbers = count(peer * 1000)
+        #: nothing more is submitted
+        self.is_quiet = False
+
+    def _pass_on(self, child: Incarnation, said: Iterable[Event]) -> list[Event]:
+        _, run, index = self._children[child]
+        passed_on: list[Event] = []
+        for event in said:
+            if isinstance(event, Received):
+                message = ChildSays(child, run, index, event.message)  # type: ignore[arg-type]  # of a client
+                passed_on.append(Received(self._peer, message, event.frames))
+        return passed_on
+
+    def act(self, running: Sequence[tuple[RunId, int]]) -> list[Event]:
+        """A task that runs may make itself a client; those that are there do something."""
+        if running and not self.is_quiet and len(self._children) < 3 and self._chance.random() < 0.2:
+            name = Incarnation(next(self._numbers))
+            self._children[name] = (FakeClient(name, self._chance, depth=1), *self._chance.choice(running))
+        said: list[Event] = []
+        for name, (child, _, _) in self._children.items():
+            said += self._pass_on(name, [*([] if self.is_quiet else child.act()), *child.acknowledge()])
+        return said
+
+    def hear(self, message: TellChild) -> list[Event]:
+        if message.child not in self._children:
+            return []
+        assert not isinstance(message.message, Goodbye) or "broke" not in message.message.reason
+        if isinstance(message.message, Goodbye):  # it closes its line, which its cluster tells
+            said = self._pass_on(message.child, [Received(message.child, message.message)])
+            del self._children[message.child]
+            return said
+        child = self._children[message.child][0]
+        child.reads()  # the room is that of the cluster's link
+        return self._pass_on(message.child, child.hear(Send(message.child, message.message, (b"",))))
+
+    def join(self) -> list[Event]:
+        return [event for name, (child, *_) in self._children.items() for event in self._pass_on(name, child.join())]
+
+    def keep(self, runs: "dict[RunId, FakeRun]") -> list[Event]:
+        """Say goodbye for those whose tasks run no more."""
+        said: list[Event] = []
+        for name, (_, run, index) in list(self._children.items()):
+            if run not in runs or index not in runs[run].running:
+                said += self._pass_on(name, [Received(name, Goodbye("its task has ended"))])
+                del self._children[name]
+        return said
+
+
 @dataclass
 class FakeRun:
     name: RunId
@@ -224,10 +284,14 @@ class FakeCluster:
         self.functions: set[FunctionId] = set()
         self.inbox: list[FromScheduler] = []
         self.slots = self.chance.choice((1, 2, 4))
+        self.nest = Nest(peer, chance)
+        #: the room that is awaited on its link
+        self.awaited: int | None = None
 
     def join(self) -> list[Event]:
         """Come, or come back with all that is still here; results that were not delivered follow."""
         self.is_linked = True
+        self.awaited = None
         self.inbox.clear()
         said = [
             PeerJoined(self.peer, "worker"),
@@ -241,7 +305,8 @@ class FakeCluster:
             ]
             said.append(holds(self.peer, *told))
             said += [self._result(run, lo, hi) for run in runs for lo, hi in joined(_ones(run.finished))]
-        return said
+        self.nest.keep(self.runs)
+        return [*said, *self.nest.join()]
 
     def _in_slots(self) -> tuple[tuple[RunId, int], ...]:
         return tuple((run.name, index) for run in self.runs.values() for index in run.running)
@@ -263,10 +328,15 @@ class FakeCluster:
                     run.queued.remove(lo, min(hi, lo + room))
         if self.chance.random() < 0.5:
             said.append(begins(self.peer, *self._in_slots()))
+        said += self.nest.act(self._in_slots())
+        if self.awaited is not None and self.chance.random() < 0.5:
+            said.append(RoomFound(self.peer, self.awaited))
+            self.awaited = None
         for run in list(self.runs.values()):
             said += self._finish_some(run)
         if self.chance.random() < 0.05:
             said += self._give_back()
+        said += self.nest.keep(self.runs)
         for name in list(self.runs):
             self._settle(name)
         return said
@@ -319,6 +389,8 @@ class FakeCluster:
                 return [self._result(run, *part) for lo, hi in parts for part in kept.within(lo, hi) if run]
             case Forget(name):
                 self.runs.pop(name, None)
+            case TellChild():
+                return self.nest.hear(message)
         return []
 
     def _stop(self, name: RunId, parts: tuple[tuple[int, int], ...]) -> list[Event]:
@@ -341,109 +413,3 @@ class FakeCluster:
 
 def _ones(indices: Iterable[int]) -> list[tuple[int, int]]:
     return [(index, index + 1) for index in indices]
-
-
-class World:
-    """One scheduler after another, and peers that come, go and come back."""
-
-    def __init__(self, seed: int) -> None:
-        self.chance = chance = Random(seed)
-        self.now = 0.0
-        self.epoch = 0
-        self.early_bytes = chance.choice((0, 5_000, 1 << 20))
-        self.events: list[Event] = []
-        self.clients = [FakeClient(Incarnation(peer), chance) for peer in (1, 2)]
-        self.clusters = [
-            FakeCluster(peer, chance, chance.choice((None, None, 30.0)) if peer != min(NAMES) else None)
-            for peer in NAMES
-        ]
-        self.commands: list[Command] = []
-        #: peers of a test that may break the rules
-        self.strangers: set[Incarnation] = set()
-        self._start()
-
-    def _start(self) -> None:
-        self.epoch += 1
-        self.core = SchedulerCore(
-            CoreConfig(recovery_s=0.3, recovery_max_s=0.5, early_bytes=self.early_bytes, window_bytes=WINDOW_BYTES),
-            Epoch(self.epoch),
-        )
-        self.events.clear()
-        for peer in (*self.clients, *self.clusters):
-            peer.is_linked = False
-
-    def turn(self) -> None:
-        """Let the core handle what has come up and pass on what it says."""
-        self.now += self.chance.choice((0.0, 0.001, 0.02, 0.15))
-        events, self.events = self.events, []
-        self.commands = self.core.handle(events, self.now)
-        self.core.check()
-        heard = {peer.peer: peer for peer in (*self.clients, *self.clusters)}
-        for command in self.commands:
-            assert not isinstance(command, CutOff) or command.peer in self.strangers, command
-            if isinstance(command, Send | AwaitRoom) and command.peer not in self.strangers:
-                peer = heard[command.peer]
-                if isinstance(peer, FakeClient):
-                    self.events += peer.hear(command)
-                elif isinstance(command, Send) and peer.is_linked:
-                    peer.inbox.append(command.message)
-        self.events += [event for one in self.clients if one.is_linked for event in one.finds_room()]
-
-    def act(self, *, faults: bool = True) -> None:
-        """Whatever may happen; `faults` are the loss of peers and of the scheduler itself."""
-        chance = self.chance
-        for peer in (*self.clients, *self.clusters):
-            if not peer.is_linked:
-                if chance.random() < 0.2:
-                    self.events += peer.join()
-            elif faults and chance.random() < 0.01:
-                self._lose(peer)
-            elif chance.random() < 0.7:
-                self.events += peer.act()
-            if isinstance(peer, FakeClient) and peer.is_linked and chance.random() < 0.3:
-                self.events += peer.reads()
-        for one in self.clients:
-            if one.is_linked and chance.random() < 0.5:
-                self.events += one.acknowledge()
-        if chance.random() < 0.01:
-            self.events.append(Slept(0.2))
-        if faults and chance.random() < 0.01:
-            self._start()
-
-    def _lose(self, peer: FakeClient | FakeCluster) -> None:
-        peer.is_linked = False
-        if isinstance(peer, FakeCluster) and self.chance.random() < 0.3:
-            self.events.append(Received(peer.peer, Goodbye("it was told to")))
-            peer.runs.clear()
-            peer.functions.clear()
-        self.events.append(PeerLost(peer.peer, "cut"))
-        if isinstance(peer, FakeCluster) and self.chance.random() < 0.5:
-            peer.runs.clear()
-            peer.functions.clear()
-
-    def calm(self) -> None:
-        """From now on all goes well: every call is answered, and nothing is left over."""
-        for one in self.clients:
-            for batch in one.batches.values():
-                if not batch.is_closed:
-                    batch.is_closed = True
-                    self.events += [closes(batch.name, batch.size)] if one.is_linked else []
-        for _ in range(400):
-            for peer in (*self.clients, *self.clusters):
-                if not peer.is_linked:
-                    self.events += peer.join()
-                elif isinstance(peer, FakeCluster):
-                    self.events += peer.act()
-                else:
-                    self.events += [*peer.acknowledge(), *peer.reads()]
-            self.turn()
-            if self._is_done():
-                return
-        raise AssertionError([(one.peer, one.batches) for one in self.clients])
-
-    def _is_done(self) -> bool:
-        return (
-            not any(one.batches for one in self.clients)
-            and not self.core.managers.tasks.by_serial
-            and not any(one.runs for one in self.clusters)
-        )

@@ -24,7 +24,7 @@ from tests.unit.core.examples import (
     outcomes,
     values,
 )
-from tests.unit.core.fakes import World
+from tests.unit.core.world import World
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -1,5 +1,7 @@
 """Which cluster is given which tasks, and how many."""
 
+from array import array
+
 import pytest
 
 from scaler.core.config import CoreConfig
@@ -14,6 +16,7 @@ from tests.unit.core.examples import (
     A,
     B,
     Checked,
+    G,
     X,
     Y,
     Z,
@@ -238,3 +241,13 @@ def test_all_arguments_that_are_missing_in_a_row_are_asked_for_at_once(anew: Che
     assert anew.handle([], now=3.0) == [need_tasks(A, 0, size)]
     assert given(anew.handle([appends(A, 0, 1)], now=3.0)) == [(X, A, 0, 1)]
     assert states(anew) == [(0, 1, "assigned"), (1, size, "waiting")]
+
+
+def test_a_task_that_runs_for_long_fills_its_own_slot_and_no_other(core: Checked):
+    knows(core, 5_000_000)
+    for _ in range(20):
+        core.managers.tasks.run_times.of(G, None).observe(array("I", [1000]).tobytes())
+    core.handle(maps(A, 1))
+    assert given(core.handle(maps(B, 1000, function=G))) == [(X, B, 0, 156)]
+    assert given(core.handle([finishes(X, run_id(2), values(0, 20, 1000))])) == []
+    assert given(core.handle([finishes(X, run_id(2), values(20, 100, 1000))])) == [(X, B, 156, 256)]

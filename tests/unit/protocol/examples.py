@@ -7,6 +7,8 @@ from scaler.protocol import (
     CancelRun,
     CancelTasks,
     Cause,
+    ChildLinked,
+    ChildSays,
     ClearClient,
     CloseBatch,
     ClusterReady,
@@ -42,6 +44,7 @@ from scaler.protocol import (
     OpenBatch,
     Output,
     OutputPiece,
+    ParkParent,
     QueueFull,
     ReferencesReleased,
     ReferencesTaken,
@@ -63,6 +66,7 @@ from scaler.protocol import (
     TasksBegan,
     TasksFailed,
     TasksWait,
+    TellChild,
     Versions,
     Watched,
     WorkerDied,
@@ -90,6 +94,8 @@ OPTIONS = BatchOptions(
     everywhere=True,
     durable="nightly",
     quiet=True,
+    depth=3,
+    root=OWNER,
 )
 FAILURE = Failure(Cause.DIED, "it died", "host/1", -9, "last words", "a stack", 3)
 
@@ -150,6 +156,7 @@ FROM_CLUSTER: list[Sendable] = [
     ClusterStatistics(99.5, 2**30, 4, 2, ((0, 77, 50.0, 2**20),)),
     WorkerDied(3, -11, "last words"),
     OUTPUT,
+    ChildSays(OWNER, RUN, 3, OpenBatch(BATCH, FUNCTION, OPTIONS)),
 ]
 TO_CLIENT: list[Sendable] = [
     *ANY,
@@ -180,6 +187,8 @@ TO_CLUSTER: list[Sendable] = [
     Drain(30.0),
     Watched(watched=True),
     DefineFunction(FUNCTION, 1000),
+    TellChild(OWNER, Results(BATCH, 0, 4, 100, "host/1", 2)),
+    ParkParent(OWNER, parked=True),
 ]
 BY_DIRECTION: dict[str, list[Sendable]] = {
     "greeting": CONNECTION[:1],
@@ -188,6 +197,8 @@ BY_DIRECTION: dict[str, list[Sendable]] = {
     "worker": [*CONNECTION[:3], *FROM_CLUSTER],
     "to-client": [*CONNECTION, *TO_CLIENT],
     "to-worker": [*CONNECTION, *TO_CLUSTER],
+    "child": FROM_CLIENT,
+    "to-child": [*TO_CLIENT, ChildLinked(Epoch(2**63 + 5), 2)],
 }
 EVERY: list[Sendable] = list(
     {type(message): message for messages in BY_DIRECTION.values() for message in messages}.values()

@@ -15,6 +15,7 @@ from scaler.ids import ObjectId, Range, RunId
 from scaler.protocol import (
     BatchOptions,
     Cause,
+    ChildLinked,
     ClearClient,
     CloseBatch,
     ClusterReady,
@@ -76,7 +77,7 @@ def as_lists(value: typing.Any) -> typing.Any:
 
 
 def test_there_is_an_example_of_every_message() -> None:
-    assert {type(message) for message in EVERY} == {*typing.get_args(Message), *UNSEQUENCED}
+    assert {type(message) for message in EVERY} == {*typing.get_args(Message), ChildLinked, *UNSEQUENCED}
 
 
 @pytest.mark.parametrize(("direction", "message"), PAIRS, ids=lambda value: getattr(type(value), "__name__", ""))

@@ -13,6 +13,7 @@ from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, RunId, Wo
 from scaler.protocol import (
     BatchOptions,
     CancelRun,
+    ChildSays,
     ClusterReady,
     Confirmed,
     DefineFunction,
@@ -23,6 +24,8 @@ from scaler.protocol import (
     Goodbye,
     Holding,
     NeedFunction,
+    ParkParent,
+    Resumed,
     Retract,
     RetractAnswered,
     Returned,
@@ -38,7 +41,7 @@ from scaler.resources import resources_from
 from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.clock import Clock, Wake
-from tests.simulation.workers import SimWorkers
+from tests.simulation.workers import SimWorker, SimWorkers, Slot
 
 PATIENCE_S = 3600.0
 #: how long tasks take, in seconds
@@ -60,7 +63,10 @@ class History:
         most = self.chance.choice([None, None, 1, 7, 100])
         workers = self.chance.choice([1, 2, 3, 5])
         self.devices = self.chance.choice([(), (), ("0", "1"), ("0", "1", "2", "3")])
-        config = AgentConfig("here", "host", 1, workers, threads, max_tasks_per_worker=most, devices=self.devices)
+        config = AgentConfig(
+            "here", "host", 1, workers, threads,
+            max_tasks_per_worker=most, devices=self.devices, max_parked=self.chance.choice([1, 64]),
+        )  # fmt: skip
         self.agent = Agent(config, Incarnation(7))
         self.workers = SimWorkers(self.clock, threads, self, self.step)
         self.wake = Wake(self.clock, self.step)
@@ -86,6 +92,9 @@ class History:
         self.mix = self.chance.choice(MIXES)
         self.deadly = self.chance.choice([0.0, 0.0, 0.002, 0.02])
         self.kinds: dict[bytes, float] = {}
+        #: clients inside tasks: how many there were, and those that have spoken and were not said goodbye for
+        self.children = 0
+        self.speaking: set[Incarnation] = set()
         #: what calls ask for, and what those that run have of each device
         self.gpus: dict[bytes, float] = {}
         self.used: Counter[str] = Counter()
@@ -184,6 +193,10 @@ class History:
                 frames = (with_code(self.codes.get(function, ()), b"code") if of is None else b"archive",)
                 if self.chance.random() < 0.9:
                     self.clock.after(0.001, lambda: self.say(DefineFunction(function, 4), frames))
+            case ChildSays(child, _, _, Goodbye()):
+                self.speaking.remove(child)
+            case ChildSays(child):
+                self.speaking.add(child)
             case Holding(runs):
                 assert all(held.queued or held.running or held.finished for held in runs)
             case ClusterReady() | Running() | Goodbye() | WorkerDied():
@@ -275,6 +288,34 @@ class History:
             worker = self.chance.choice(list(self.workers.workers))
             self.workers.kill(worker, -9)
 
+    def some_task(self) -> tuple[SimWorker, Slot] | None:
+        found = [
+            (worker, slot)
+            for worker in self.workers.workers.values()
+            for slot in worker.slots
+            if worker.alive and slot.ticket is not None
+        ]
+        return self.chance.choice(found) if found else None
+
+    def wait(self) -> None:
+        if found := self.some_task():
+            self.workers.wait(*found)
+
+    def nest(self) -> None:
+        """A client inside a task speaks up."""
+        if found := self.some_task():
+            worker, slot = found
+            assert slot.ticket is not None
+            self.children += 1
+            child = Incarnation(self.children)
+            opened = agent.ChildOpened(worker.worker, child, slot.ticket.ticket, slot.index)
+            self.step([opened, agent.ChildSaid(worker.worker, child, 1, Resumed())])
+
+    def starve(self) -> None:
+        """What such a client has submitted cannot begin, or is all done."""
+        if self.speaking:
+            self.say(ParkParent(self.chance.choice(sorted(self.speaking)), self.chance.random() < 0.5))
+
     def link_up(self) -> None:
         self.is_linked = True
         self.step([agent.LinkUp(Epoch(self.epoch), resumed=False)])
@@ -293,7 +334,8 @@ def play(seed: int, finish: Callable[[History], None]) -> History:
     history.link_up()
     weights = [
         (History.submit, 10), (History.deliver, 5), (History.retract, 3), (History.cancel, 2), (History.forget, 1),
-        (History.kill, 1), (History.cut, 1), (History.call_everywhere, 1),
+        (History.kill, 1), (History.cut, 1), (History.call_everywhere, 1), (History.wait, 4), (History.nest, 2),
+        (History.starve, 1),
     ]  # fmt: skip
     actions = [action for action, weight in weights for _ in range(weight)]
     for _ in range(history.chance.randint(5, 60)):
@@ -315,6 +357,8 @@ def until_all_is_done(history: History) -> None:
     history.deliver()
     assert not history.agent._runs.by_id
     assert history.agent.next_deadline() is None
+    assert not history.speaking
+    assert history.agent._pool.slots == history.agent._pool.room
 
 
 def until_drained(history: History) -> None:
@@ -325,6 +369,7 @@ def until_drained(history: History) -> None:
     assert history.clock.run(until, lambda: history.has_ended)
     assert not any(history.open.values())
     assert not history.workers.workers
+    assert not history.speaking
     assert isinstance(history.log[-2][1].message, Goodbye)
 
 

@@ -4,13 +4,15 @@ from collections.abc import Iterator
 import pytest
 
 from scaler.errors import DeserializeObjectError
-from scaler.ids import BatchId, FunctionId, Incarnation, TicketId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, TicketId
 from scaler.payload.calls import single_column
 from scaler.payload.functions import pickle_function
+from scaler.payload.nested import Standing
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 
 BATCH = BatchId(Incarnation(1), 1)
+STANDING = Standing(0, 0, Incarnation(1), Epoch(9))
 LENGTH = pickle_function(len)
 OTHER = pickle_function(sorted)
 
@@ -25,7 +27,7 @@ class Line:
         self.inbox = Inbox(self.end)
 
     def give(self, ticket: int, function: FunctionId) -> None:
-        self.cluster.send(*ticket_packet(TicketId(ticket), function, BATCH, single_column(0, b"")))
+        self.cluster.send(*ticket_packet(TicketId(ticket), function, BATCH, single_column(0, b""), STANDING))
 
     def next(self) -> int | None:
         packet = self.inbox.next_now()

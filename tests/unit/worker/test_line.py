@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from scaler.ids import BatchId, FunctionId, Incarnation, TicketId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, TicketId
 from scaler.payload.calls import joined_column, single_column
+from scaler.payload.nested import Standing
 from scaler.protocol.columns import MAX_FRAME_BYTES
 from scaler.worker.line import (
     INLINE_BYTES,
@@ -25,6 +26,7 @@ from scaler.worker.line import (
 
 BATCH = BatchId(Incarnation(2**64 - 1), 5)
 FUNCTION = FunctionId(b"sixteen bytes id")
+STANDING = Standing(2**16 - 1, -(2**63), Incarnation(2**64 - 1), Epoch(2**64 - 1))
 
 
 class Line:
@@ -40,7 +42,7 @@ class Line:
 
     def give(self, ticket: int, size: int = 10) -> None:
         column = single_column(7, b"c" * size)
-        self.cluster.send(*ticket_packet(TicketId(ticket), FUNCTION, BATCH, column))
+        self.cluster.send(*ticket_packet(TicketId(ticket), FUNCTION, BATCH, column, STANDING))
 
 
 @pytest.fixture
@@ -59,18 +61,18 @@ def count_descriptors() -> int:
 def test_a_ticket_carries_the_name_of_its_tasks(line: Line, size: int):
     column = single_column(7, b"c" * size)
     name = "ß" * 256
-    line.cluster.send(*ticket_packet(TicketId(3), FUNCTION, BATCH, column, name))
-    assert line.read() == TicketPacket(TicketId(3), FUNCTION, BATCH, 7, 1, b"".join(column.frames()), name)
+    line.cluster.send(*ticket_packet(TicketId(3), FUNCTION, BATCH, column, STANDING, name))
+    assert line.read() == TicketPacket(TicketId(3), FUNCTION, BATCH, 7, 1, b"".join(column.frames()), STANDING, name)
 
 
 def test_packets_arrive_whole_and_in_order(line: Line):
     line.cluster.send(*function_packet(FUNCTION, (b"first ", b"second")))
     column = joined_column(40, [b"a", b"bc"])
-    line.cluster.send(*ticket_packet(TicketId(2**32 - 1), FUNCTION, BATCH, column))
+    line.cluster.send(*ticket_packet(TicketId(2**32 - 1), FUNCTION, BATCH, column, STANDING))
     line.cluster.send(*drop_packet(FUNCTION))
     assert [line.read() for _ in range(3)] == [
         FunctionPacket(FUNCTION, b"first second"),
-        TicketPacket(TicketId(2**32 - 1), FUNCTION, BATCH, 40, 2, b"".join(column.frames())),
+        TicketPacket(TicketId(2**32 - 1), FUNCTION, BATCH, 40, 2, b"".join(column.frames()), STANDING),
         DropPacket(FUNCTION),
     ]
 
@@ -78,9 +80,9 @@ def test_packets_arrive_whole_and_in_order(line: Line):
 @pytest.mark.parametrize("value", [b"value", bytes(MAX_FRAME_BYTES)])
 def test_the_inputs_of_calls_lie_behind_them(line: Line, value: bytes):
     column, inputs = joined_column(40, [b"a", b"bc"]), (value, b"more")
-    line.cluster.send(*ticket_packet(TicketId(1), FUNCTION, BATCH, column, inputs=inputs))
+    line.cluster.send(*ticket_packet(TicketId(1), FUNCTION, BATCH, column, STANDING, inputs=inputs))
     content = b"".join((*column.frames(), *inputs))
-    assert line.read() == TicketPacket(TicketId(1), FUNCTION, BATCH, 40, 2, content, input_bytes=len(value) + 4)
+    assert line.read() == TicketPacket(TicketId(1), FUNCTION, BATCH, 40, 2, content, STANDING, "", len(value) + 4)
 
 
 def test_a_packet_too_large_for_the_socket_goes_through_a_file_that_is_gone_afterwards(line: Line):
