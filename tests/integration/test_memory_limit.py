@@ -76,7 +76,7 @@ def test_the_task_that_passes_it_fails_with_limit_and_peak_and_the_next_one_star
     others = [client.submit(timed, place.path("others"), number, 0.02) for number in range(50)]
     futures = [submit(client, hog, 5e9, 10e6, place.path("hog"), 0.02) for _ in range(1)]
     with pytest.raises(
-        MemoryLimitError, match=r"here, worker \d passed its memory limit of 300 MB, with \d+ MB"
+        MemoryLimitError, match=r"\(here\), worker \d passed its memory limit of 300 MB, with \d+ MB"
     ) as caught:
         futures[0].result()
     ended_at = time.monotonic()
