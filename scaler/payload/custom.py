@@ -13,6 +13,7 @@ import cloudpickle
 
 from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.payload.functions import function_name
+from scaler.payload.inputs import itself
 
 
 class Serializer(Protocol):
@@ -72,13 +73,27 @@ class Carrier:
         """A function that takes and returns what `value` makes."""
         return Carried(self._key, self._pickled, _made(self._key, function), function_name(function))
 
-    def value(self, value: Any) -> "Sealed | Future[Any]":
+    def value(self, value: Any) -> "Sealed | _Standing":
         """A value in the serializer's bytes; `SerializationError` if it makes none. A future stands for its result."""
-        return value if isinstance(value, Future) else Sealed(self._key, _made(self._key, value))
+        return _Standing(self, value) if isinstance(value, Future) else Sealed(self._key, _made(self._key, value))
 
-    def values(self, values: tuple[Any, ...]) -> "tuple[Sealed | Future[Any], ...]":
+    def values(self, values: tuple[Any, ...]) -> "tuple[Sealed | _Standing, ...]":
         """As `value`, for the arguments of a call."""
         return tuple(map(self.value, values))
+
+
+class _Standing:
+    """A future that is an argument; a result of it that was opened here has to be sealed anew."""
+
+    def __init__(self, carrier: Carrier, future: "Future[Any]") -> None:
+        self._carrier = carrier
+        self._future = future
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        made = self._future.__reduce__()
+        if not isinstance(made, str) and made[0] is itself:
+            return itself, self._carrier.values(made[1])
+        return made
 
 
 class Carried:

@@ -69,7 +69,7 @@ def stand_in(future: Any) -> tuple[Any, ...]:  # Any: as above
 def stand_in_for_value(value: Any) -> tuple[Any, ...]:  # Any: as above
     """The same for one whose value is."""
     _found()
-    return _itself, (value,)
+    return itself, (value,)
 
 
 def stand_in_for_pickled(data: bytes) -> tuple[Any, ...]:
@@ -110,5 +110,6 @@ def _input(position: int) -> Any:  # Any: as above
     return _here.input(position)
 
 
-def _itself(value: Any) -> Any:  # Any: as above
+def itself(value: Any) -> Any:  # Any: as above
+    """What a value that lies in the bytes of a call is opened by."""
     return value

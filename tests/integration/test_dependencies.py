@@ -211,6 +211,8 @@ with Client(address=address) as client:
     level = [client.submit(sum_of, runs, first, number) for number in range(64)]
     while len(level) > 1:
         level = [client.submit(sum_of, runs, one, other) for one, other in zip(level[::2], level[1::2])]
+    while "has not been sent" in level[0].explain():
+        pass
     print("submitted", flush=True)
     print("total", level[0].result(), flush=True)
 """

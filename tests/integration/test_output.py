@@ -163,7 +163,7 @@ def test_what_comes_too_fast_is_counted_for_the_client_and_kept_in_full(place: P
 @pytest.mark.usefixtures("place")
 def test_a_worker_that_dies_has_said_what_it_said(terminal: Terminal):
     with SchedulerClusterCombo(1) as combo, Client(combo) as client:
-        error = client.submit(die, "before").exception()
+        error = client.submit(die, "before", retries=0).exception()
     assert isinstance(error, WorkerDiedError)
     assert "last words" in str(error)
     assert told(terminal.out) == [("die-0", "before")]

@@ -74,7 +74,58 @@ def test_it_is_positional_as_scaler_has_it_and_pickled_once_per_client(cluster: 
         assert client.map(str, ["marked", "plain"]) == ["opened marked", "plain"]
         assert client.submit(len, [1, 2]).result() == 2
     assert mine.pickled == 1
-    assert mine.serialized == [str, "marked", "plain", len, [1, 2]]
+    assert mine.serialized == [str, "marked", "plain", [1, 2], len]
+
+
+class Handle:
+    """What no pickler but `Handles` takes."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError("not this way")
+
+
+class Handles(Packed):
+    """Takes a `Handle`, too."""
+
+    @staticmethod
+    def serialize(obj: Any) -> bytes:
+        return Packed.serialize(("handle", obj.number) if isinstance(obj, Handle) else obj)
+
+    @staticmethod
+    def deserialize(payload: bytes) -> Any:
+        value = Packed.deserialize(payload)
+        return Handle(value[1]) if isinstance(value, tuple) and value[:1] == ("handle",) else value
+
+
+def raised(handle: Handle, by: int = 1) -> Handle:
+    return Handle(handle.number + by)
+
+
+def test_futures_among_arguments_stand_for_what_it_made(cluster: SchedulerClusterCombo):
+    with Client(cluster, serializer=Handles) as client:
+        first = client.submit(raised, Handle(1))
+        second = client.submit(raised, first, by=client.submit(abs, -2))
+        assert second.result().number == 4
+        third = client.submit(raised, second)  # which was opened here
+        assert [one.number for one in client.map(raised, [third, second, Handle(7)])] == [6, 5, 8]
+        assert client.submit(sum, [client.submit(abs, -1), client.submit(abs, -2)]).result() == 3
+
+
+def test_all_ways_to_call_go_through_it(cluster: SchedulerClusterCombo):
+    with Client(cluster, serializer=Handles) as client:
+        handles = [Handle(number) for number in range(20)]
+        expected = list(range(1, 21))
+        assert [one.number for one in client.imap(raised, handles)] == expected
+        assert [one.number for one in client.map_async(raised, handles).get()] == expected
+        with client.executor() as executor:
+            assert [one.number for one in executor.map(raised, handles)] == expected
+        client.run_on_workers(lambda: iter(()))  # what it returns need not be sent
+        failed = client.submit(raised, Handle(1), by="one", retry_on=ValueError, retries=1)  # type: ignore[arg-type]  # the mistake
+        assert isinstance(failed.exception(), TypeError)
+        assert isinstance(client.retry(failed)[0].exception(), TypeError)
 
 
 def test_another_client_of_the_same_workers_is_not_touched(cluster: SchedulerClusterCombo):
