@@ -9,10 +9,9 @@ import os
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
-from types import TracebackType
 from typing import Any, Self, Unpack
 
-from scaler.client import dask_graphs, finding, maps, waiting
+from scaler.client import finding, getting, maps, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
 from scaler.client.config import ClientConfig, client_config
@@ -21,7 +20,6 @@ from scaler.client.everywhere import run_on_workers
 from scaler.client.executor import ClientExecutor
 from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
-from scaler.client.graphs import submit_graph
 from scaler.client.io_thread import IoThread, living
 from scaler.client.map_future import MapFuture
 from scaler.client.mapping import calls_of, starred_calls_of
@@ -108,6 +106,9 @@ class Client(Executor):
         self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self._io = IoThread(self._config, way_to_scheduler(self._config, self._incarnation))
         self._batches = Batches(self._io, self._incarnation, carrier, quiet=not stream_output, ship_code=ship_code)
+        self._connect()
+
+    def _connect(self) -> None:
         weakref.finalize(self, self._io.abandon).atexit = False  # by then `_leave_all` has seen to it
         try:
             self._io.connect()
@@ -210,31 +211,26 @@ class Client(Executor):
         work = Work(fn, starred_calls_of(call_shape(fn), iterable), given, progress, expected((iterable,)))
         return maps.run(self._batches, work, return_exceptions=return_exceptions)
 
-    def get(self, graph: Any, keys: Any, block: bool = True) -> Any:  # noqa: FBT001, FBT002  # positional in the API users bring along
+    def get(
+        self,
+        graph: Any,
+        keys: Any,
+        block: bool = True,  # noqa: FBT001, FBT002  # positional in the API users bring along
+        **options: Unpack[TaskOptions],
+    ) -> Any:
         """The values of the keys of a graph, as a dict in the order of the keys; with `block` False, their futures.
 
         A graph maps keys to data or to `(callable, argument, …)`, where an argument that is a key stands for its value
         and any other for itself. Only what the keys need is run. A cycle or an unknown key is a `GraphError` before
         anything runs. For a graph of dask's, keys may be in lists, and the values are returned in the same lists.
         """
-        if dask_graphs.is_dask(graph, keys):
-            futures = dask_graphs.submit_keys(self._submit_positional, graph, keys)
-            return dask_graphs.results(futures) if block else futures
-        found = submit_graph(self._submit_positional, graph, keys)
-        if not block:
-            return {
-                key: value if isinstance(value, ScalerFuture) else self.submit(_itself, value)
-                for key, value in found.items()
-            }
-        return {key: value.result() if isinstance(value, ScalerFuture) else value for key, value in found.items()}
+        return getting.get(self._batches, graph, keys, options, block=block)
 
-    def compute(self, *collections: Any, optimize_graph: bool = True) -> ScalerFuture | list[ScalerFuture]:
+    def compute(
+        self, *collections: Any, optimize_graph: bool = True, **options: Unpack[TaskOptions]
+    ) -> ScalerFuture | list[ScalerFuture]:
         """Compute dask collections; the future of the result of one, or a list of them for several."""
-        futures = dask_graphs.submit_collections(self._submit_positional, collections, optimize_graph=optimize_graph)
-        return futures[0] if len(futures) == 1 else futures
-
-    def _submit_positional(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> ScalerFuture:
-        return self.submit(fn, *args)
+        return getting.compute(self._batches, collections, options, optimize_graph=optimize_graph)
 
     def map_async(
         self,
@@ -385,23 +381,13 @@ class Client(Executor):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.disconnect()
 
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         import asyncio  # noqa: PLC0415  # it takes its time; whose loop runs has it
 
         await asyncio.to_thread(self.disconnect)
@@ -418,10 +404,6 @@ class Client(Executor):
     def __reduce__(self) -> tuple[Any, ...]:
         epoch = self._io.epoch if self._face is None else 0
         return _reconnect, (type(self), self._profiling, self._config.elsewhere(), epoch, self._serializer)
-
-
-def _itself(value: Any) -> Any:  # Any: data of a graph
-    return value
 
 
 def _reconnect(

@@ -371,3 +371,23 @@ Command = (
     | Note
     | End
 )
+#: what is done to workers and their zygote
+WorkerCommand = (
+    StartWorker
+    | KillWorker
+    | RetireWorker
+    | Define
+    | Drop
+    | KeepCode
+    | DropCode
+    | Give
+    | TakeBack
+    | Limit
+    | Interrupt
+    | Answer
+    | Tell
+    | CloseChild
+    | Dump
+    | Look
+    | Measure
+)

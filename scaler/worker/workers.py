@@ -44,6 +44,7 @@ from scaler.worker.agent_events import (
     StartWorker,
     TakeBack,
     Tell,
+    WorkerCommand,
     WorkerStarted,
 )
 from scaler.worker.code_folder import CodeFolder
@@ -55,25 +56,6 @@ from scaler.worker.memory import MemoryWatch
 from scaler.worker.output import STDERR, Echo
 from scaler.worker.usage import Usage
 
-WorkerCommand = (
-    StartWorker
-    | KillWorker
-    | RetireWorker
-    | Define
-    | Drop
-    | KeepCode
-    | DropCode
-    | Give
-    | TakeBack
-    | Limit
-    | Interrupt
-    | Answer
-    | Tell
-    | CloseChild
-    | Dump
-    | Look
-    | Measure
-)
 #: looks that are due so soon are done with those that are due now
 TOGETHER_S = 0.001
 #: of what a worker prints, so many pieces are read at once at most: it, or what it left behind, may go on writing

@@ -18,11 +18,12 @@ from scaler.worker.agent_events import (
     Give,
     Harvested,
     StartWorker,
+    WorkerCommand,
     WorkerStarted,
 )
 from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.poller import Poller
-from scaler.worker.workers import WorkerCommand, Workers
+from scaler.worker.workers import Workers
 
 PATIENCE_S = 20.0
 RUN = RunId(Epoch(1), 1)
