@@ -30,8 +30,10 @@ class ExitCode(IntEnum):
     )
     BAD_INPUT = (
         2,
-        "An option, variable, file, address or key cannot be used, and nothing was started; or no worker could do its "
-        "`--preload`.",
+        (
+            "An option, variable, file, address or key cannot be used, and nothing was started; or no worker could do "
+            "its `--preload`."
+        ),
     )
     NOT_AUTHORIZED = 3, "The scheduler does not know the key of this worker cluster."
     OTHER_VERSION = 4, "The scheduler has another version of Python or of the protocol."
