@@ -82,7 +82,8 @@ def test_two_that_wait_for_room_wait_once_and_share_it(full: Checked):
     assert full.handle(finish(0, 4, SECOND)) == told(0, 4, D), "one waits for room already"
     assert full.handle(finish(4, 6, SECOND)) == []
     assert full.handle([RoomFound(X, WINDOW)]) == [*asks(4, 6), *asks(4, 6, SECOND)]
-    assert full.handle(finish(4, 5, SECOND)) == [*told(4, 5, D), FULL], "of a share less than half of all is left at once"
+    told_again = [*told(4, 5, D), FULL]  # less than half of all is left of its share at once
+    assert full.handle(finish(4, 5, SECOND)) == told_again
 
 
 def test_who_is_gone_is_in_nobodys_way(full: Checked):
