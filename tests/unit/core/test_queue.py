@@ -7,8 +7,8 @@ PLAIN = ClassKey(None, (), NO_NEEDS)
 TAGGED = ClassKey("gpu", (), NO_NEEDS)
 
 
-def lane(serial: int, owner: Incarnation = ALICE, priority: int = 0, key: ClassKey = PLAIN) -> Lane:
-    return Lane(serial, owner, priority, key)
+def lane(serial: int, owner: Incarnation = ALICE, priority: int = 0, key: ClassKey = PLAIN, depth: int = 0) -> Lane:
+    return Lane(serial, owner, priority, key, depth)
 
 
 def served(queue: Queue, key: ClassKey = PLAIN) -> list[int]:
@@ -55,6 +55,20 @@ def test_clients_take_turns_however_old_their_batches():
         queue.put(new, index, 1)
     assert queue.classes[PLAIN].head() == (old, 2)
     assert served(queue) == [1, 2, 1, 2]
+
+
+def test_of_one_client_the_deepest_is_served_first_and_others_keep_their_turns():
+    queue = Queue()
+    for one in (lane(1), lane(2, depth=1), lane(3, depth=2), lane(4, BOB), lane(5, BOB), lane(6, depth=1)):
+        queue.put(one, 0, 1)
+    assert served(queue) == [3, 4, 2, 5, 6, 1]
+
+
+def test_a_higher_priority_is_served_before_what_is_deeper():
+    queue = Queue()
+    queue.put(lane(1, depth=3), 0, 1)
+    queue.put(lane(2, priority=1), 0, 1)
+    assert served(queue) == [2, 1]
 
 
 def test_a_class_that_is_empty_is_swept_away_and_comes_back():
