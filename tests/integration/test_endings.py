@@ -165,8 +165,8 @@ def test_more_workers_than_descriptors_allow_are_refused_in_one_line(place: Plac
         *(str(limit), str(Path(sys.executable).with_name("scaler_worker")), "-n", str(workers), "ipc://here"),
     )
     assert command.wait(STOP_S) == 2
-    assert command.err.startswith(f"scaler_worker: {workers} workers are too many: each takes 10 descriptors and ")
-    assert f"'ulimit -n' allows {limit}, enough for {(limit - 64) // 10}" in command.err
+    assert command.err.startswith(f"scaler_worker: {workers} workers are too many: each takes 11 descriptors and ")
+    assert f"'ulimit -n' allows {limit}, enough for {(limit - 64) // 11}" in command.err
     assert len(command.err.splitlines()) == 1
 
 

@@ -24,7 +24,7 @@ from tests.integration.security_root import NOBODY, needs_second_user
 AS_NOBODY = """
 import json, os, socket, sys
 import encodings.ascii, encodings.idna, linecache, platformdirs, traceback, zmq
-import scaler.client.client
+import fcntl, scaler.client.client, scaler.client.way, scaler.net.keys, scaler.net.zmq_dialer
 from scaler import Client
 
 user, home, tcp, ipc, *files = sys.argv[1:]
