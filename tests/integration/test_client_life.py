@@ -83,11 +83,16 @@ def test_whatever_would_wait_in_a_callback_says_so_and_the_client_goes_on(cluste
         assert client.map(abs, [-1]) == [1]
 
 
+def exit_later(code: int) -> None:
+    time.sleep(0.5)  # until then whoever waits for it is there
+    sys.exit(code)
+
+
 def test_a_callback_that_exits_leaves_the_client_usable(
     cluster: SchedulerClusterCombo, caplog: pytest.LogCaptureFixture
 ):
     with Client(address=cluster) as client:
-        future = client.submit(sys.exit, 3)
+        future = client.submit(exit_later, 3)
         future.add_done_callback(lambda done: done.result())
         with suppress(SystemExit):
             future.result()

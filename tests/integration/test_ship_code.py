@@ -124,22 +124,6 @@ def test_a_module_that_is_loaded_anew_is_sent_anew(place: Place):
     assert run(place, text) == ""
 
 
-def test_two_clients_with_different_content_share_a_worker(place: Place, address: str, monkeypatch: pytest.MonkeyPatch):
-    cluster(place, address, 1, monkeypatch)
-    scripts = []
-    for version in (1, 2):
-        folder = f"v{version}"
-        write(
-            place, f"{folder}/helper.py", f"import time\ndef version(_):\n    time.sleep(0.002)\n    return {version}"
-        )
-        text = (
-            f"from scaler import Client\nimport helper\nprint(set(Client({address!r}).map(helper.version, range(300))))"
-        )
-        scripts.append(place.start("python", str(write(place, f"{folder}/main.py", text))))
-    assert [command.wait() for command in scripts] == [0, 0]
-    assert [command.out for command in scripts] == ["{1}\n", "{2}\n"]
-
-
 @pytest.mark.usefixtures("elsewhere")
 def test_code_is_sent_once_for_each_content(place: Place):
     write(place, "helper.py", "def double(x): return 2 * x\n" + "# " + 500_000 * "x")
