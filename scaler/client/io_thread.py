@@ -12,6 +12,7 @@ import weakref
 from collections import deque
 
 from scaler.client import waker
+from scaler.client.code import archive, with_archives
 from scaler.client.config import ClientConfig
 from scaler.client.failures import Failing, Failures
 from scaler.client.futures import ScalerFuture
@@ -30,7 +31,6 @@ from scaler.ledger.events import (
     ClearAsked,
     Command,
     ExplainAsked,
-    FunctionPickled,
     Learned,
     Leaving,
     LinkDown,
@@ -45,8 +45,6 @@ from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
-from scaler.payload.functions import split_frames
-from scaler.payload.shipping import shipping
 from scaler.protocol import Explanation, NeedFunction, Output
 from scaler.protocol.codec import Decoder, pack
 
@@ -259,7 +257,7 @@ class IoThread:
         if self._dialer is not None:
             for event in self._dialer.receive(DRAIN):
                 arrivals += self._link_events(event)
-        ledger_events: list[LedgerEvent] = taken(self._posted)
+        ledger_events: list[LedgerEvent] = list(with_archives(taken(self._posted)))
         going = True
         if arrivals or (self._link_due is not None and self._link_due <= time.monotonic()):
             going = self._perform_link(self._link.handle(arrivals, time.monotonic()), ledger_events)
@@ -386,18 +384,12 @@ class IoThread:
                 case Began(batch, ranges):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.began(ranges)
-                case Learned(NeedFunction() as wanted):
-                    self._supply(wanted)
+                case Learned(NeedFunction() as wanted):  # the ledger has let go of it
+                    if (found := archive(wanted.function)) is not None:
+                        self._posted.extend((found, Received(wanted)))
                 case Learned(message):
                     self.news.learn(message, time.monotonic())
         return said
-
-    def _supply(self, wanted: NeedFunction) -> None:
-        """A cluster wants code that a function came with: it has left with none yet, or the ledger has let go of it."""
-        data = shipping.archive(wanted.function)
-        if data is not None:
-            self._posted.append(FunctionPickled(wanted.function, tuple(split_frames(data))))
-            self._posted.append(Received(wanted))
 
     def _abort_sinks(self) -> None:
         for batch in list(self._sinks):

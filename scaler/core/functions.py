@@ -1,8 +1,9 @@
 """The functions batches name, and code that came with them: opaque bytes, kept while named and a while longer."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from scaler.ids import FunctionId, Incarnation
+from scaler.protocol.code import archives_of
 from scaler.protocol.columns import Frame
 
 #: Functions that no batch names, however small.
@@ -14,17 +15,21 @@ _MOST_ASKED = 10_000
 class _Function:
     """One function: who names it, and its bytes if they are here."""
 
-    __slots__ = ("frames", "size_bytes", "users")
+    __slots__ = ("archives", "frames", "holders", "size_bytes", "users")
 
     def __init__(self) -> None:
         self.frames: tuple[Frame, ...] | None = None
         self.size_bytes = 0
         #: batches that name it
         self.users = 0
+        #: functions with users that came with it
+        self.holders = 0
+        #: what it came with
+        self.archives: list[FunctionId] = []
 
 
 class FunctionTable:
-    """Every function some batch names, and the ones used lately."""
+    """Every function some batch names, what these came with, and the ones used lately."""
 
     def __init__(self, idle_bytes: int) -> None:
         self._limit_bytes = idle_bytes
@@ -32,7 +37,7 @@ class FunctionTable:
         self._functions: dict[FunctionId, _Function] = {}
         #: clusters that asked for bytes while they were not here, what was asked for longest ago first
         self._asking: OrderedDict[FunctionId, dict[Incarnation, None]] = OrderedDict()
-        #: all and only functions no batch names, the one unused longest first
+        #: all and only functions without users and holders, the one unused longest first
         self._idle: OrderedDict[FunctionId, None] = OrderedDict()
 
     def __len__(self) -> int:
@@ -51,28 +56,52 @@ class FunctionTable:
         if record.frames is None:
             record.frames = frames
             record.size_bytes = sum(len(frame) for frame in frames)
-            if not record.users:
+            record.archives = archives_of(frames)
+            if function in self._idle:
                 self._idle_bytes += record.size_bytes
                 self._trim()
+            elif record.users:
+                self._hold(record)
         return list(self._asking.pop(function, ()))
 
     def use(self, function: FunctionId) -> None:
         """One more batch names it."""
         record = self._record(function)
-        if not record.users:
-            del self._idle[function]
-            self._idle_bytes -= record.size_bytes
+        self._wake(function, record)
         record.users += 1
+        if record.users == 1:
+            self._hold(record)
 
     def release(self, function: FunctionId) -> None:
         """One batch fewer names it; the last one leaves it to the idle ones."""
         record = self._functions[function]
         record.users -= 1
-        if not record.users:
-            self._asking.pop(function, None)
+        if record.users:
+            return
+        self._asking.pop(function, None)
+        for archive in record.archives:
+            held = self._functions[archive]
+            held.holders -= 1
+            self._rest(archive, held)
+        self._rest(function, record)
+        self._trim()
+
+    def _hold(self, record: _Function) -> None:
+        """What a function came with stays as long as it has users; what that came with is no matter."""
+        for archive in record.archives:
+            held = self._record(archive)
+            self._wake(archive, held)
+            held.holders += 1
+
+    def _wake(self, function: FunctionId, record: _Function) -> None:
+        if not record.users and not record.holders:
+            del self._idle[function]
+            self._idle_bytes -= record.size_bytes
+
+    def _rest(self, function: FunctionId, record: _Function) -> None:
+        if not record.users and not record.holders:
             self._idle[function] = None
             self._idle_bytes += record.size_bytes
-            self._trim()
 
     def _trim(self) -> None:
         # the newest stays whatever its size: it was sent for the batch that comes next
@@ -92,6 +121,9 @@ class FunctionTable:
             self._asking.popitem(last=False)
 
     def check(self) -> None:
-        """Idle are those without users, and their bytes are counted."""
-        assert set(self._idle) == {function for function, record in self._functions.items() if not record.users}
+        """Idle are those that nobody needs, and their bytes are counted; what came with others is held by these."""
+        needed = {name for name, record in self._functions.items() if record.users or record.holders}
+        assert set(self._idle) == self._functions.keys() - needed
+        held = Counter(archive for record in self._functions.values() if record.users for archive in record.archives)
+        assert {name: record.holders for name, record in self._functions.items() if record.holders} == held
         assert self._idle_bytes == sum(self._functions[function].size_bytes for function in self._idle)

@@ -1,8 +1,9 @@
 """The functions a ledger may be asked for: those its batches use, and some that none uses now."""
 
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from scaler.ids import FunctionId
+from scaler.protocol.code import archives_of
 from scaler.protocol.columns import Frame
 
 #: functions no batch uses are kept while there are at most so many, of at most so many bytes
@@ -11,10 +12,12 @@ IDLE_BYTES = 64 << 20
 
 
 class _Function:
-    __slots__ = ("frames", "is_defined", "size_bytes", "uses")
+    __slots__ = ("archives", "frames", "is_defined", "size_bytes", "uses")
 
-    def __init__(self, frames: tuple[Frame, ...]) -> None:
+    def __init__(self, frames: tuple[Frame, ...], archives: list[FunctionId]) -> None:
         self.frames = frames
+        #: what it came with, as far as that is here too
+        self.archives = archives
         self.size_bytes = sum(map(len, frames))
         self.uses = 0
         #: whether the present scheduler was told
@@ -34,12 +37,15 @@ class FunctionShelf:
         return function in self._functions
 
     def learn(self, function: FunctionId, frames: tuple[Frame, ...]) -> None:
-        """Keep a function for the batch that follows; one that is known is kept as it is."""
+        """Keep a function for the batch that follows, once what it came with is here; one that is known stays."""
         if function in self._functions:
             if function in self._idle:
                 self._idle.move_to_end(function)
             return
-        known = self._functions[function] = _Function(frames)
+        archives = [name for name in archives_of(frames) if name in self._functions]
+        for name in archives:
+            self.use(name)
+        known = self._functions[function] = _Function(frames, archives)
         self._put_aside(function, known)
 
     def use(self, function: FunctionId) -> None:
@@ -64,11 +70,15 @@ class FunctionShelf:
         """The bytes of one that is known."""
         return self._functions[function].frames
 
-    def define(self, function: FunctionId) -> tuple[tuple[Frame, ...], int]:
-        """Its frames and their size, to be sent now."""
-        known = self._functions[function]
-        known.is_defined = True
-        return known.frames, known.size_bytes
+    def define(self, function: FunctionId) -> list[tuple[FunctionId, tuple[Frame, ...], int]]:
+        """What is to be sent now: what it came with, if that was not, and itself; all with frames and their size."""
+        new = [name for name in self._functions[function].archives if not self.is_defined(name)]
+        said = []
+        for name in (*new, function):
+            known = self._functions[name]
+            known.is_defined = True
+            said.append((name, known.frames, known.size_bytes))
+        return said
 
     def nobody_knows(self) -> None:
         """The present scheduler is a new one."""
@@ -77,7 +87,8 @@ class FunctionShelf:
 
     def check(self, uses: dict[FunctionId, int]) -> None:
         """Raise unless these are the uses, and what is idle has none."""
-        assert {name: known.uses for name, known in self._functions.items() if known.uses} == uses
+        used = Counter(name for known in self._functions.values() for name in known.archives) + Counter(uses)
+        assert {name: known.uses for name, known in self._functions.items() if known.uses} == used
         assert set(self._idle) == {name for name, known in self._functions.items() if not known.uses}
         assert self._idle_bytes == sum(known.size_bytes for known in self._idle.values())
 
@@ -88,3 +99,5 @@ class FunctionShelf:
             name, oldest = self._idle.popitem(last=False)
             self._idle_bytes -= oldest.size_bytes
             del self._functions[name]
+            for archive in oldest.archives:
+                self.leave(archive)

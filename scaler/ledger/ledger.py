@@ -345,8 +345,7 @@ class Ledger:
             self._settle(known)
 
     def _define(self, function: FunctionId) -> list[Command]:
-        frames, size_bytes = self._functions.define(function)
-        return [Say(DefineFunction(function, size_bytes), frames)]
+        return [Say(DefineFunction(name, size), frames) for name, frames, size in self._functions.define(function)]
 
     # ---- a scheduler that knows nothing of us
 

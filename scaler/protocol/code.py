@@ -56,6 +56,11 @@ def split_code(data: Frame) -> tuple[Code, Frame]:
     return tuple((name, FunctionId(archive)) for name, archive in roots), memoryview(data)[end:]
 
 
+def archives_of(frames: Sequence[Frame]) -> list[FunctionId]:
+    """The archives that the code before a function in these frames names."""
+    return [archive for name, archive in code_of(frames) if name != WHOSE]
+
+
 def code_of(frames: Sequence[Frame]) -> Code:
     """The code that stands before a function in these frames; it is all in the first one."""
     return split_code(frames[0])[0] if frames else NO_CODE

@@ -1,5 +1,6 @@
 """Modules of the client's own reach workers that lack them, by content: what has changed is never run as it was."""
 
+import signal
 import textwrap
 from pathlib import Path
 
@@ -129,14 +130,15 @@ def test_code_is_sent_once_for_each_content(place: Place):
     write(place, "helper.py", "def double(x): return 2 * x\n" + "# " + 500_000 * "x")
     text = """
     import helper
-    from scaler.client.io_thread import IoThread
-    supplied, supply = [], IoThread._supply
-    def counted(self, wanted):
-        supplied.append(wanted.function)
-        supply(self, wanted)
-    IoThread._supply = counted
+    from scaler.ledger.functions import FunctionShelf
+    said, define = [], FunctionShelf.define
+    def counted(self, function):
+        found = define(self, function)
+        said.extend(size for _, _, size in found if size > 400_000)
+        return found
+    FunctionShelf.define = counted
     print(sum(client.gather([client.submit(lambda n=n: helper.double(n)) for n in range(300)])))
-    print(len(supplied))
+    print(len(said))
     """
     assert run(place, text) == f"{sum(2 * n for n in range(300))}\n1\n"
 
@@ -197,6 +199,28 @@ def test_what_was_kept_of_it_is_private_and_gone_with_the_cluster(
         else:
             command.kill()
         wait_until(lambda: not kept(), "it is gone")
+
+
+def test_code_is_at_the_scheduler_when_its_client_stands_still(
+    place: Place, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    write(place, "helper.py", "def note(path):\n    with open(path, 'a') as file: file.write('ran\\n')")
+    text = f"""
+    import helper
+    future = client.submit(helper.note, {place.path("runs")!r})
+    while "has not been sent" in future.explain():
+        pass
+    print("submitted", flush=True)
+    future.result()
+    """
+    head = f"from scaler import Client\nclient = Client({address!r})\n"
+    command = place.start("python", str(write(place, "main.py", head + textwrap.dedent(text))))
+    command.wait_for("submitted")
+    command.send(signal.SIGSTOP)
+    cluster(place, address, 1, monkeypatch)
+    wait_until(lambda: place.lines("runs"), "it runs")
+    command.send(signal.SIGCONT)
+    assert command.wait() == 0, command.err
 
 
 def test_code_is_there_again_for_workers_in_place_of_dead_ones_and_for_new_clusters(

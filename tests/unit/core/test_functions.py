@@ -1,8 +1,11 @@
+from itertools import pairwise
+
 import pytest
 
 from scaler.core import functions
 from scaler.core.functions import FunctionTable
 from scaler.ids import FunctionId
+from scaler.protocol.code import with_code
 from tests.unit.core.examples import F, G, X, Y
 
 H = FunctionId(b"h" * 16)
@@ -85,3 +88,61 @@ def test_a_function_is_idle_only_when_the_last_batch_lets_it_go(table: FunctionT
     table.check()
     table.define(H, (b"z",))
     assert table.frames(F) is None
+
+
+OTHER = FunctionId(b"o" * 16)
+
+
+def coming_with(*archives: FunctionId) -> tuple[bytes]:
+    """A function that came with these."""
+    return (with_code(tuple((f"m{n}", archive) for n, archive in enumerate(archives)), b"x" * 90),)
+
+
+def test_what_a_function_came_with_stays_as_long_as_a_batch_names_it():
+    table = FunctionTable(idle_bytes=300)
+    table.define(G, (b"y" * 90,))
+    table.define(F, coming_with(G, H))
+    table.use(F)
+    table.use(F)
+    table.check()
+    table.define(H, (b"z" * 90,))
+    table.define(OTHER, (b"o" * 400,))
+    table.release(F)
+    assert None not in (table.frames(F), table.frames(G), table.frames(H))
+    table.release(F)
+    table.check()
+    assert table.frames(OTHER) is None
+
+
+def test_what_came_with_a_function_that_was_named_first_stays_too():
+    table = FunctionTable(idle_bytes=200)
+    table.use(F)
+    table.define(G, (b"y" * 90,))
+    table.define(F, coming_with(G))
+    table.check()
+    table.define(H, (b"z" * 200,))
+    assert table.frames(G) is not None
+
+
+def test_a_chain_of_such_functions_is_followed_no_further(table: FunctionTable):
+    names = [FunctionId(number.to_bytes(16, "big")) for number in range(3000)]
+    for name, after in pairwise(names):
+        table.define(name, coming_with(after))
+        table.use(name)
+    table.check()
+    for name in names[:-1]:
+        table.release(name)
+    table.check()
+
+
+def test_what_came_with_a_function_may_be_named_by_a_batch_itself():
+    table = FunctionTable(idle_bytes=200)
+    table.define(G, (b"y",))
+    table.define(F, coming_with(G, G))
+    table.use(F)
+    table.use(G)
+    table.release(F)
+    table.check()
+    assert table.frames(G) is not None
+    table.release(G)
+    table.check()

@@ -82,8 +82,8 @@ def mapped(lo: int, hi: int, batch: BatchId = A, function: FunctionId = F) -> li
     return [*opened(batch, function), TasksAppended(batch, arguments(lo, hi)), BatchClosed(batch)]
 
 
-def define(function: FunctionId = F) -> Say:
-    return Say(DefineFunction(function, 4), (b"code",))
+def define(function: FunctionId = F, data: bytes = b"code") -> Say:
+    return Say(DefineFunction(function, len(data)), (data,))
 
 
 def open_batch(batch: BatchId = A, function: FunctionId = F) -> Say:

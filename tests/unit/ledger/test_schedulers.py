@@ -16,6 +16,7 @@ from scaler.protocol import (
     NeedTasks,
     Resume,
 )
+from scaler.protocol.code import with_code
 from tests.unit.ledger.examples import (
     OPTIONS,
     RESUMED,
@@ -139,3 +140,32 @@ def test_a_function_in_use_is_never_dropped(ledger: Watched):
     others = [FunctionId(number.to_bytes(16, "big")) for number in range(3 * IDLE_FUNCTIONS)]
     ledger.handle([FunctionPickled(function, (b"x",)) for function in others])
     assert ledger.handle([Received(NeedFunction(F))]) == [define()]
+
+
+# ---- what functions came with
+
+CAME_WITH = (with_code((("mine", G),), b"code"),)
+
+
+def came_with(function: FunctionId = F) -> FunctionPickled:
+    return FunctionPickled(function, CAME_WITH)
+
+
+def test_what_functions_came_with_goes_before_them_once_to_each_scheduler(ledger: Watched):
+    archive, other = FunctionPickled(G, (b"archive",)), FunctionId(b"h" * 16)
+    said = ledger.handle([archive, came_with(), *mapped(0, 1)[1:]])
+    assert said[:2] == [define(G, b"archive"), define(F, CAME_WITH[0])]
+    said = ledger.handle([archive, came_with(other), *mapped(0, 1, B, other)[1:]])
+    assert said[0] == define(other, CAME_WITH[0])
+    ledger.handle([LinkDown(), UP_ANEW])
+    assert ledger.handle([Received(NeedFunction(other))]) == [define(G, b"archive"), define(other, CAME_WITH[0])]
+    assert ledger.handle([Received(NeedFunction(F))]) == [define(F, CAME_WITH[0])]
+
+
+def test_what_functions_came_with_is_kept_as_long_as_they_are(ledger: Watched):
+    ledger.handle([FunctionPickled(G, (b"archive",)), came_with(), *opened(A)[1:]])
+    others = [FunctionId(number.to_bytes(16, "big")) for number in range(3 * IDLE_FUNCTIONS)]
+    ledger.handle([FunctionPickled(function, (b"x",)) for function in others])
+    assert ledger.handle([Received(NeedFunction(G))]) == [define(G, b"archive")]
+    ledger.handle([BatchClosed(A), *[FunctionPickled(function, (b"x",)) for function in others]])
+    assert ledger.handle([Received(NeedFunction(G))]) == [Learned(NeedFunction(G))]
