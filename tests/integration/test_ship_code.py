@@ -246,3 +246,19 @@ def test_code_is_there_again_for_workers_in_place_of_dead_ones_and_for_new_clust
     Path("go").touch()
     assert command.wait() == 0, command.err
     assert command.out == "2 WorkerDiedError\n4\n6\n"
+
+
+def test_two_clients_with_different_content_share_a_worker(place: Place, address: str, monkeypatch: pytest.MonkeyPatch):
+    cluster(place, address, 1, monkeypatch)
+    scripts = []
+    for version in (1, 2):
+        folder = f"v{version}"
+        write(
+            place, f"{folder}/helper.py", f"import time\ndef version(_):\n    time.sleep(0.002)\n    return {version}"
+        )
+        text = (
+            f"from scaler import Client\nimport helper\nprint(set(Client({address!r}).map(helper.version, range(300))))"
+        )
+        scripts.append(place.start("python", str(write(place, f"{folder}/main.py", text))))
+    assert [command.wait() for command in scripts] == [0, 0]
+    assert [command.out for command in scripts] == ["{1}\n", "{2}\n"]
