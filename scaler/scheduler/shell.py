@@ -11,6 +11,7 @@ import logging
 import os
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from scaler.core.config import CoreConfig
 from scaler.core.events import Event, StopAsked
@@ -116,10 +117,12 @@ class Shell:
         self._own: list[Event] = []
         self._keep_house_at = 0.0
         self._stopping_since: float | None = None
+        self._defect: BaseException | None = None
 
     def serve(self) -> None:
         """Run until stopped; raises `SupersededError` if another scheduler took over."""
         loop = self._loop
+        loop.set_exception_handler(self._on_defect)
         for descriptor in (*self._listener.filenos(), *self._publisher.filenos()):
             loop.add_reader(descriptor, self._turn)
         loop.add_reader(self._signals.fileno(), self._hear_signals)
@@ -129,8 +132,18 @@ class Shell:
         gc.freeze()
         loop.call_soon(self._turn)
         loop.run_forever()
+        if self._defect is not None:
+            raise self._defect
         if self._exchange.is_superseded:
             raise SupersededError(self._exchange.stopped)
+
+    def _on_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Events were lost in the midst of a turn: the next scheduler is told them again, this one never would be."""
+        if "exception" not in context:
+            loop.default_exception_handler(context)
+            return
+        self._defect = context["exception"]
+        loop.stop()
 
     def _greet_parent(self, descriptor: int) -> None:
         os.set_inheritable(descriptor, False)

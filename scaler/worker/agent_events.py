@@ -349,28 +349,6 @@ class End(Struct, frozen=True):
     reason: str
 
 
-Command = (
-    Say
-    | StartWorker
-    | KillWorker
-    | RetireWorker
-    | Define
-    | Drop
-    | KeepCode
-    | DropCode
-    | Give
-    | TakeBack
-    | Limit
-    | Look
-    | Interrupt
-    | Dump
-    | Answer
-    | Tell
-    | CloseChild
-    | Measure
-    | Note
-    | End
-)
 #: what is done to workers and their zygote
 WorkerCommand = (
     StartWorker
@@ -383,11 +361,12 @@ WorkerCommand = (
     | Give
     | TakeBack
     | Limit
+    | Look
     | Interrupt
+    | Dump
     | Answer
     | Tell
     | CloseChild
-    | Dump
-    | Look
     | Measure
 )
+Command = WorkerCommand | Say | Note | End

@@ -1,9 +1,10 @@
 """Where the tasks of a worker are, as its process writes it down into a file on a signal, whatever it is doing."""
 
+import itertools
 import os
 import re
 
-#: of a deep stack so much is told
+#: of a deep stack so much is told, innermost calls before others
 MOST_CHARACTERS = 8000
 #: the first frame that is not of a task, but of the worker itself
 _OURS = re.compile(r'^  File ".*scaler/worker/slot\.py", line \d+ in _run_(calls|ticket)$', re.MULTILINE)
@@ -56,4 +57,12 @@ def stack_of(thread: int, text: str) -> str:
     frames = _OURS.split(section)[0].splitlines()
     if not frames or (len(frames) == len(section.splitlines()) and frames[-1] != _DOTS):
         return ""
-    return "\n".join(["it was in (most recent call last):", *reversed(frames)])[:MOST_CHARACTERS]
+    innermost = _at_most(MOST_CHARACTERS, frames)
+    return "\n".join(["it was in (most recent call last):", *reversed(innermost)])
+
+
+def _at_most(characters: int, frames: list[str]) -> list[str]:
+    """As many of these frames, innermost first, as have no more characters, with dots for the others."""
+    lengths = itertools.accumulate(len(frame) + 1 for frame in frames)
+    count = sum(length <= characters for length in lengths)
+    return frames if count == len(frames) else [*frames[:count], _DOTS]

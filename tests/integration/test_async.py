@@ -12,6 +12,7 @@ import pytest
 from scaler import Client, SchedulerClusterCombo
 from scaler.errors import ClientQuitException
 from tests.integration.processes import own_place, wait_until
+from tests.integration.workloads import reciprocal, same, slept
 
 
 @pytest.fixture(scope="module")
@@ -24,19 +25,6 @@ def cluster() -> Iterator[SchedulerClusterCombo]:
 def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
     with Client(cluster) as client:
         yield client
-
-
-def same(value: Any) -> Any:
-    return value
-
-
-def slept(seconds: float) -> float:
-    time.sleep(seconds)
-    return seconds
-
-
-def reciprocal(number: int) -> float:
-    return 1 / number
 
 
 @contextlib.asynccontextmanager

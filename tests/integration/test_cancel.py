@@ -2,7 +2,6 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
@@ -13,17 +12,6 @@ from tests.integration.processes import SLOT_BACK_S, STOP_S, Place, is_alive, wa
 from tests.integration.workloads import append, mark, short, stay
 
 WAYS = ["asleep", "busy", "heedless", "in C with the GIL"]
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 def begun(place: Place, name: str, count: int) -> list[list[str]]:

@@ -24,6 +24,7 @@ import scaler
 from scaler import Client, SchedulerClusterCombo
 from scaler.errors import ClientQuitException, DeserializeObjectError, SerializationError, TaskError
 from tests.integration.processes import own_place, wait_until
+from tests.integration.workloads import reciprocal, same
 
 MIB = 1 << 20
 Pair = namedtuple("Pair", "left right")  # noqa: PYI024  # what users have
@@ -39,14 +40,6 @@ def cluster() -> Iterator[SchedulerClusterCombo]:
 def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
     with Client(address=cluster) as client:
         yield client
-
-
-def same(value: Any) -> Any:
-    return value
-
-
-def reciprocal(number: int) -> float:
-    return 1 / number
 
 
 @pytest.fixture

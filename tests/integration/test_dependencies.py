@@ -14,7 +14,7 @@ import pytest
 from scaler import Client
 from scaler.errors import WorkerDiedError
 from tests.integration.processes import Place, wait_until
-from tests.integration.workloads import end_by_signal, sum_of, timed, wait_for
+from tests.integration.workloads import end_by_signal, same, sum_of, timed, wait_for
 
 LARGE = 5_000_000
 
@@ -43,10 +43,6 @@ def square(number: int) -> int:
 
 def fail(number: int) -> int:
     raise TroubleError("no", number)
-
-
-def same(value: Any) -> Any:
-    return value
 
 
 def runs(place: Place) -> Counter[int]:

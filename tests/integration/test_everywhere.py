@@ -5,7 +5,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -15,17 +14,6 @@ from scaler import Client
 from scaler.errors import ClientQuitException, UnknownTagError, WorkerDiedError
 from tests.integration.processes import SLOT_BACK_S, Place, wait_until
 from tests.integration.workloads import append, call_once, mark, stay
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 def workers_of(client: Client, count: int, place: Place) -> set[str]:

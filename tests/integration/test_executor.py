@@ -19,7 +19,7 @@ from tqdm import tqdm
 from scaler import Client, SchedulerClusterCombo
 from scaler.errors import TaskTimeoutError
 from tests.integration.processes import Place, own_place, wait_until
-from tests.integration.workloads import append
+from tests.integration.workloads import append, same
 
 SLOTS = 2
 
@@ -40,14 +40,6 @@ def cluster(place: Place) -> Iterator[SchedulerClusterCombo]:  # noqa: ARG001  #
 def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
     with Client(cluster) as client:
         yield client
-
-
-def same(value: Any) -> Any:
-    return value
-
-
-def reciprocal(number: int) -> float:
-    return 1 / number
 
 
 def options(**given: Any) -> dict[str, Any]:

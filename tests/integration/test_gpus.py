@@ -3,7 +3,6 @@
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 
@@ -19,12 +18,6 @@ DEVICES = ["3", "GPU-5", "7", "9"]
 def address(place: Place, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", ",".join(DEVICES))
     return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 def use(path: str, part: float, seconds: float) -> list[str]:

@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -14,18 +13,6 @@ from scaler import Client, ProfilingInfo
 from scaler.errors import DisconnectedError
 from tests.integration.processes import Place, wait_until
 from tests.integration.workloads import append, fail_until, mark, stay, work
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
-
 
 # ---- failed and retry
 

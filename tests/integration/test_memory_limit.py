@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,17 +19,6 @@ from tests.integration.workloads import append, timed
 NEXT_S = 3.0
 #: however fast a task is, it gets no further than this beyond its limit
 OVERSHOOT = 600e6
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 def hog(size_bytes: float, step_bytes: float, path: str = "", pause_s: float = 0.0) -> int:

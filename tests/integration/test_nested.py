@@ -2,7 +2,6 @@
 
 import os
 import signal
-from collections.abc import Iterator
 
 import pytest
 
@@ -30,17 +29,6 @@ from tests.integration.processes import STOP_S, Place, is_alive, wait_gone, wait
 
 #: what the acceptance list allows
 DONE_S = 5.0
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 def test_fib_through_a_client_that_is_passed_on(place: Place, address: str, client: Client):

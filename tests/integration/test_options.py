@@ -5,7 +5,6 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
 from itertools import pairwise
 
 import pytest
@@ -14,17 +13,6 @@ from scaler import Client
 from scaler.errors import ProcessorDiedError, TaskTimeoutError, UnknownTagError, WorkerDiedError
 from tests.integration.processes import Place, wait_until
 from tests.integration.workloads import append, die, fail_until, mark, overlapping, poison, work
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 def where() -> int:

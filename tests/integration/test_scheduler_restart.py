@@ -7,7 +7,25 @@ import pytest
 from scaler import Client
 from scaler.errors import ClientQuitException, DisconnectedError
 from tests.integration.processes import Place, wait_until
-from tests.integration.workloads import timed
+from tests.integration.workloads import append, timed
+
+#: a scheduler that meets a defect of ours as soon as a file is there
+DEFECTIVE = """
+import os, sys
+from scaler.cli.main import scheduler_main
+from scaler.core.scheduler import SchedulerCore
+
+file = sys.argv.pop()
+handle = SchedulerCore.handle
+
+def broken(core, events, now):
+    if os.path.exists(file):
+        raise ZeroDivisionError("a defect")
+    return handle(core, events, now)
+
+SchedulerCore.handle = broken
+scheduler_main()
+"""
 
 
 def runs(place: Place) -> Counter[int]:
@@ -27,6 +45,24 @@ def test_no_future_fails_and_nothing_runs_twice_when_a_new_scheduler_takes_the_p
         assert client.gather(early + late) == list(range(200))
         assert client.map(abs, [-1]) == [1]
     assert runs(place) == Counter(range(200))
+
+
+@pytest.mark.parametrize("event_loop", ["builtin", "uvloop"])
+def test_a_defect_ends_the_scheduler_and_all_goes_on_with_the_next(place: Place, event_loop: str):
+    address = f"ipc://{place.folder}/address"
+    scheduler = place.script(DEFECTIVE, address, "--event-loop", event_loop, place.path("defect"))
+    scheduler.wait_for("listening on ")
+    place.cluster(address, 2)
+    with Client(address=address) as client:
+        futures = [client.submit(timed, place.path("runs"), number, 0.02) for number in range(100)]
+        wait_until(lambda: len(place.lines("runs")) > 20, "all are at work")
+        append(place.path("defect"), "now")
+        assert scheduler.wait() == 1
+        place.scheduler(address)
+        assert client.gather(futures) == list(range(100))
+    assert scheduler.err.startswith("Traceback")
+    assert scheduler.err.endswith("\nZeroDivisionError: a defect\n")
+    assert runs(place) == Counter(range(100))
 
 
 def test_a_map_outlives_two_schedulers(place: Place):

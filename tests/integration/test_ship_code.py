@@ -10,11 +10,6 @@ from tests.integration.processes import Command, Place, wait_until
 
 
 @pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
 def elsewhere(place: Place, address: str, monkeypatch: pytest.MonkeyPatch) -> Command:
     """A cluster of two workers that has nothing of what the client has."""
     return cluster(place, address, 2, monkeypatch)

@@ -17,6 +17,7 @@ import scaler
 from scaler import Client, SchedulerClusterCombo
 from scaler.errors import TaskTimeoutError
 from tests.integration.processes import Place, own_place, wait_until
+from tests.integration.workloads import reciprocal, same, slept
 
 #: what a million elements may leave behind, in each process: about 8 bytes of each would be too much
 FLAT_BYTES = 8 << 20
@@ -34,19 +35,6 @@ def cluster() -> Iterator[SchedulerClusterCombo]:
 def client(cluster: SchedulerClusterCombo) -> Iterator[Client]:
     with Client(cluster) as client:
         yield client
-
-
-def same(value: Any) -> Any:
-    return value
-
-
-def slept(seconds: float) -> float:
-    time.sleep(seconds)
-    return seconds
-
-
-def reciprocal(number: int) -> float:
-    return 1 / number
 
 
 STREAMS = ["imap", "imap_unordered"]

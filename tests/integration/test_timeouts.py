@@ -1,7 +1,6 @@
 """Timeouts on real processes: soon after the limit, whatever a task does, and of that task alone."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,17 +11,6 @@ from tests.integration.workloads import mark, stay
 
 #: how much later than its limit a task may end
 LATE_S = 0.5
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 @pytest.mark.parametrize("how", ["asleep", "busy", "heedless", "in C with the GIL"])
@@ -46,7 +34,8 @@ def test_timeout_ends_a_task_whatever_it_does(place: Place, address: str, client
 def test_timeout_of_many_tasks_on_64_workers_is_told_of_each_in_time(
     place: Place, address: str, client: Client, count: int
 ):
-    place.cluster(address, 64)
+    # loading the module of a function is a part of the attempt: it is not to be here
+    place.cluster(address, 64, "--preload", "tests.integration.workloads:same(0)")
     client.map(abs, range(1000))
     ended: dict[int, float] = {}
     # more that compute at once than there are processors would say something of these alone
@@ -56,9 +45,8 @@ def test_timeout_of_many_tasks_on_64_workers_is_told_of_each_in_time(
         future.add_done_callback(lambda _, number=number: ended.setdefault(number, time.monotonic()))
     assert {type(future.exception(100)) for future in futures} == {TaskTimeoutError}
     begun = {int(number): float(at) for number, at, _ in map(str.split, place.lines("runs"))}
-    # a new worker loads this module first, which is a part of the attempt
     late = sorted(ended[number] - begun[number] - 1.0 for number in range(count))
-    assert late[0] >= -LATE_S
+    assert late[0] >= -0.1
     assert late[count * 99 // 100] <= LATE_S
     assert len(place.lines("runs")) == count
     assert client.map(abs, range(1000)) == list(range(1000))

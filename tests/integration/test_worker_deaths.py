@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -20,17 +20,6 @@ from tests.integration.workloads import (
     spawn,
     work,
 )
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 def test_a_worker_killed_amid_its_span_costs_the_running_task_and_no_other(place: Place, address: str, client: Client):

@@ -4,7 +4,6 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,17 +13,6 @@ from scaler import Client
 from tests.integration.processes import STOP_S, Place, wait_until
 from tests.integration.submitting import submit
 from tests.integration.workloads import LONG_S, timed
-
-
-@pytest.fixture
-def address(place: Place) -> str:
-    return place.scheduler()[1]
-
-
-@pytest.fixture
-def client(address: str) -> Iterator[Client]:
-    with Client(address=address) as client:
-        yield client
 
 
 def module(place: Place, name: str, text: str) -> None:

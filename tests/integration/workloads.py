@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 LONG_S = 1000.0
 
@@ -163,3 +164,19 @@ def wait_for(path: str, value: int) -> int:
     while not Path(path).exists():
         time.sleep(0.01)
     return value
+
+
+def same(value: Any) -> Any:
+    """What it was given."""
+    return value
+
+
+def slept(seconds: float) -> float:
+    """The time it took, spent asleep."""
+    time.sleep(seconds)
+    return seconds
+
+
+def reciprocal(number: int) -> float:
+    """Fails for zero."""
+    return 1 / number

@@ -39,8 +39,11 @@ def test_of_a_very_deep_stack_the_innermost_calls_are_shown():
     deep = "Thread 0x00007f0000000001 (most recent call first):\n" + 100 * '  File "a.py", line 1 in f\n' + "  ...\n"
     shown = stack_of(FIRST, deep)
     assert shown.startswith('it was in (most recent call last):\n  ...\n  File "a.py", line 1 in f')
-    longer = deep.replace("a.py", "a" * 1000)
-    assert len(stack_of(FIRST, longer)) == MOST_CHARACTERS
+    longer = deep.replace("a.py", "a" * 200).replace("line 1 in", "line 2 in", 1)
+    lines = stack_of(FIRST, longer).splitlines()
+    assert lines[1] == "  ..."
+    assert lines[-1].endswith("line 2 in f")
+    assert MOST_CHARACTERS - 250 < sum(len(line) + 1 for line in lines[2:]) <= MOST_CHARACTERS
 
 
 def test_what_was_not_asked_for_is_not_told_and_what_was_once():
