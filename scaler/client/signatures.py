@@ -8,16 +8,19 @@ from collections.abc import Callable
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from scaler.payload.functions import function_name
+
 UNBOUNDED = 1 << 62
 
 
 class CallShape:
     """How many positional arguments a function takes, and its whole signature for the other calls."""
 
-    __slots__ = ("_signature", "least", "most", "names")
+    __slots__ = ("_label", "_signature", "least", "most", "names")
 
-    def __init__(self, signature: inspect.Signature | None) -> None:
+    def __init__(self, signature: inspect.Signature | None, label: str) -> None:
         self._signature = signature
+        self._label = label
         #: what its parameters are called that a keyword can reach
         self.names = frozenset(
             parameter.name
@@ -32,7 +35,10 @@ class CallShape:
         if not kwargs and self.least <= len(args) <= self.most:
             return
         if self._signature is not None:
-            self._signature.bind(*args, **kwargs)
+            try:
+                self._signature.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self._label}(): {error}") from None
 
 
 def _positional_range(signature: inspect.Signature) -> tuple[int, int]:
@@ -61,9 +67,9 @@ def call_shape(function: Callable[..., Any]) -> CallShape:
     if not callable(function):
         raise TypeError(f"{function!r} is not callable")
     try:
-        shape = CallShape(inspect.signature(function))
+        shape = CallShape(inspect.signature(function), function_name(function))
     except (ValueError, TypeError):
-        shape = CallShape(None)
+        shape = CallShape(None, "")
     try:
         _shapes[function] = shape
     except TypeError:

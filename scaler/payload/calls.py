@@ -125,11 +125,15 @@ class _Gathering:
     def pickle(self, calls: Iterable[Call]) -> list[bytes]:
         """The next calls in bytes, and note which futures are in them."""
         pickled = []
-        with self._found as found:
-            for index, call in enumerate(calls, self._lo + len(self._calls)):
-                pickled.append(pickle_call(call))
-                if futures := found.take():
-                    self._futures[index] = futures
+        index = self._lo + len(self._calls)
+        try:
+            with self._found as found:
+                for index, call in enumerate(calls, index):  # noqa: B020  # where it stops is told
+                    pickled.append(pickle_call(call))
+                    if futures := found.take():
+                        self._futures[index] = futures
+        except SerializationError as error:
+            raise SerializationError(f"element {index}: {error}") from error.__cause__
         return pickled
 
     def with_futures(self, column: ArgumentColumn) -> tuple[ArgumentColumn, Futures]:

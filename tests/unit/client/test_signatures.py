@@ -105,7 +105,7 @@ def test_calls_that_fit_pass(function: Callable[..., Any], args: tuple[Any, ...]
 def test_calls_that_do_not_fit_are_type_errors_in_pythons_words(
     function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], text: str
 ):
-    with pytest.raises(TypeError, match=text):
+    with pytest.raises(TypeError, match=rf"{function.__name__}\(\): .*{text}"):
         call_shape(function).check(args, kwargs)
 
 

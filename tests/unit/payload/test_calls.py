@@ -260,6 +260,12 @@ def test_pickling_within_pickling_is_safe():
     assert load_call(pickle_call((Nested(), [3])))[0] == (([1, 2],), [3])
 
 
+def test_of_many_calls_the_one_that_cannot_be_pickled_is_named():
+    drawn = columns([(number, None if number < 40 else threading.Lock()) for number in range(100)], 7)
+    with pytest.raises(SerializationError, match=r"^element 47: the call cannot be sent: argument 1: cannot pickle"):
+        list(drawn)
+
+
 def test_threads_pickle_side_by_side():
     wrong = []
 
