@@ -6,6 +6,7 @@ and the object is but a face of it.
 """
 
 import os
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -160,6 +161,7 @@ class Side:
 
 
 _heard = Heard()
+_making = threading.Lock()
 
 
 class Face:
@@ -176,12 +178,17 @@ class Face:
         task = self._task()
         side = task.belongings.get(self)
         if side is None:
-            made = Side(self._config, self._carrier, task)
-            side = task.belongings.setdefault(self, made)  # another thread's, perhaps
-            if side is made:
-                task.at_end(lambda: made.io.leave(_OVER))
-                made.io.start()
+            with _making:  # threads of one task may come at once
+                side = task.belongings.get(self)
+                if side is None:
+                    side = task.belongings[self] = self._begin(task)
         assert isinstance(side, Side)
+        return side
+
+    def _begin(self, task: Task) -> Side:
+        side = Side(self._config, self._carrier, task)
+        task.at_end(lambda: side.io.leave(_OVER))
+        side.io.start()
         return side
 
     def _task(self) -> Task:

@@ -4,11 +4,16 @@ import weakref
 from typing import Protocol
 
 from scaler.client.futures import ScalerFuture
-from scaler.ids import TaskId
+from scaler.ids import BatchId, TaskId
 
 
 class Failing(Protocol):
     """Many tasks whose futures are made when asked for."""
+
+    @property
+    def batch(self) -> BatchId:
+        """The batch they are."""
+        ...
 
     def failures(self) -> list[int]:
         """Those that failed."""
@@ -25,8 +30,8 @@ class Failures:
     def __init__(self) -> None:
         self._futures: weakref.WeakValueDictionary[TaskId, ScalerFuture] = weakref.WeakValueDictionary()
         #: maps with failures, and those of their tasks that were submitted anew
-        self._maps: weakref.WeakSet[Failing] = weakref.WeakSet()
-        self._anew: set[TaskId] = set()
+        self._maps: weakref.WeakValueDictionary[BatchId, Failing] = weakref.WeakValueDictionary()
+        self._anew: weakref.WeakKeyDictionary[Failing, set[int]] = weakref.WeakKeyDictionary()
 
     def add(self, future: ScalerFuture) -> None:
         """This one has failed."""
@@ -34,16 +39,20 @@ class Failures:
 
     def add_map(self, tasks: Failing) -> None:
         """Some of these have failed."""
-        self._maps.add(tasks)
+        self._maps[tasks.batch] = tasks
 
     def remove(self, future: ScalerFuture) -> None:
         """Its task has been submitted anew."""
-        if self._futures.pop(future.task, None) is None:
-            self._anew.add(future.task)
+        tasks = self._maps.get(future.task.batch)
+        if self._futures.pop(future.task, None) is None and tasks is not None:
+            self._anew.setdefault(tasks, set()).add(future.task.index)
 
     def all(self) -> list[ScalerFuture]:
         """Those that are held, in the order in which they were submitted."""
         # the references are copied in one step, while another thread may add some
         found = [future for reference in self._futures.valuerefs() if (future := reference()) is not None]
-        found += [tasks.future(index) for tasks in list(self._maps) for index in tasks.failures()]
-        return sorted((future for future in found if future.task not in self._anew), key=lambda future: future.task)
+        for reference in self._maps.valuerefs():
+            if (tasks := reference()) is not None:
+                anew = self._anew.get(tasks, set())
+                found += [tasks.future(index) for index in tasks.failures() if index not in anew]
+        return sorted(found, key=lambda future: future.task)

@@ -2,7 +2,7 @@
 
 import concurrent.futures
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import DoneAndNotDoneFutures
 from typing import Any
 
@@ -40,7 +40,14 @@ def gather(futures: Any, *, return_exceptions: bool = False) -> Any:  # Any: one
             return future.gathered(return_exceptions=return_exceptions)
         if not future.done():
             require_may_wait("gather")
-        return (future.exception() if return_exceptions else None) or future.result()
+        if return_exceptions:
+            try:
+                error = future.exception()
+            except CancelledError as cancelled:
+                error = cancelled
+            if error is not None:
+                return error
+        return future.result()
 
     return _rebuilt(nested, outcome)
 

@@ -1,6 +1,6 @@
 """How tasks end, or come back to the queue, with all that follows: who is told, who may forget, who is beaten."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from scaler.core.batches import Batch
 from scaler.core.dependents import Dependents
@@ -52,23 +52,30 @@ class Outcomes:
     def cancelled(self, batch: Batch, lo: int, hi: int, trigger: Trigger) -> None:
         """[lo, hi) of one span is off; its client hears it now, and an orphan is gone."""
         self._tasks.advance(batch, lo, hi, trigger)
-        if batch.is_orphan:
+        self._tell_cancelled(batch, ((lo, hi),))
+
+    def _tell_cancelled(self, batch: Batch, ranges: Sequence[tuple[int, int]]) -> None:
+        if not batch.is_orphan:
+            self.tell_failed(batch, ranges, _CANCELLED)
+            return
+        for lo, hi in ranges:
             self._tasks.drop(batch, lo, hi)
-        else:
-            self.tell_failed(batch, ((lo, hi),), _CANCELLED)
 
     def cancel(self, batch: Batch, lo: int, hi: int) -> None:
         """Nobody wants [lo, hi) any more: what is at a cluster is stopped there, the rest ends now."""
         self.beat_rivals(batch, lo, hi, None)
+        off: list[tuple[int, int]] = []
         for span in batch.spans.within(lo, hi):
-            if span.state is State.KEPT and span.run is not None:
-                self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
-                self.cancelled(batch, span.lo, span.hi, Trigger.CANCEL)
-            elif span.state in AT_REST:
-                self.cancelled(batch, span.lo, span.hi, Trigger.CANCEL)
+            if span.state in AT_REST or span.state is State.KEPT:
+                if span.run is not None:
+                    self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
+                self._tasks.advance(batch, span.lo, span.hi, Trigger.CANCEL)
+                off.append((span.lo, span.hi))
             elif span.run is not None and span.state not in ENDED and span.state is not State.CANCELLING:
                 self._tasks.advance(batch, span.lo, span.hi, Trigger.CANCEL)
                 self._outbox.cancel(span.run.peer, span.run.id, span.lo, span.hi)
+        if off:
+            self._tell_cancelled(batch, off)
 
     def abandon(self, batch: Batch) -> None:
         """The client of a batch is lost or has dropped it: everything of it ends, and what is done is forgotten."""

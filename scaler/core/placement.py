@@ -111,6 +111,8 @@ class Placement:
 
         Its part is of the slots that may take that class at all; one that is the only one may take everything.
         """
+        if known.tasks <= cluster.free:
+            return known.tasks
         slots = self._offered.get(known)
         if slots is None:
             offering = (other.slots for other in self._workers.clusters.values() if other.offers(known.key, now))

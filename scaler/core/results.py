@@ -274,25 +274,24 @@ class Reports:
         current: dict[tuple[RunId, int], float] = {}
         for entry in running:
             since = before.get(entry)
-            if since is None:
-                since = now
-                self.begun(cluster, *entry, now)
-            current[entry] = since
+            if since is not None or self.begun(cluster, *entry, now):
+                current[entry] = now if since is None else since
         cluster.running = current
 
-    def begun(self, cluster: Cluster, name: RunId, index: int, now: float) -> None:
-        """A task was seen to run; nothing if it is not this cluster's any more."""
+    def begun(self, cluster: Cluster, name: RunId, index: int, now: float) -> bool:
+        """A task was seen to run; False if it is not this cluster's: not any more, or not yet after a restart."""
         run = self.run_at(cluster, name)
         if run is None:
-            return
+            return False
         batch = self._tasks.batch_of(run)
         span = batch.spans.at(index)
         if span is None or span.run is not run or span.state not in LIVE:
-            return
+            return False
         if span.state is not State.RUNNING:
             self._tasks.advance(batch, index, index + 1, Trigger.BEGIN)
         if not batch.is_orphan:
             self._timers.began.append(Began(now + BEGAN_AFTER_S, name, index))
+        return True
 
     def tell_began(self, now: float) -> None:
         """Tell clients of the tasks that have been running for a while."""

@@ -78,6 +78,7 @@ class Retraction:
             and other.offers(key, now)
             and (not key.resources or other.fitting(key.resources) > 0)
             and not other.is_alone
+            and not other.is_reserved
             for other in others
         )
 

@@ -245,7 +245,7 @@ class SchedulerCore:
                     self.managers.outbox.send(owner, message, frames)
             case WorkerDied():
                 fields = (("cluster", cluster.name), ("worker", message.worker), ("exit_code", message.exit_code))
-                self.managers.outbox.note("warning", "a worker died", *fields)
+                self.managers.outbox.note("warning", "a worker died", *fields, ("reason", message.text))
             case _:
                 self._from_any(cluster.peer, message)
 

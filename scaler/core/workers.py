@@ -207,7 +207,7 @@ class WorkerManager:
         free, work_s = slots - load.unfinished, load.work_s()
         if not load.unfinished:
             cluster.is_alone = cluster.is_reserved = False
-        counted_free = max(free, 0)
+        counted_free = 0 if cluster.is_reserved else max(free, 0)
         self.free_slots += counted_free - cluster.counted_free
         cluster.counted_free = counted_free
         if free > 0:
@@ -248,7 +248,8 @@ class WorkerManager:
     def check(self) -> None:
         """Every index against what it is an index of."""
         assert self.slots == sum(cluster.slots for cluster in self.clusters.values())
-        assert self.free_slots == sum(max(cluster.free, 0) for cluster in self.clusters.values())
+        unreserved = (cluster for cluster in self.clusters.values() if not cluster.is_reserved)
+        assert self.free_slots == sum(max(cluster.free, 0) for cluster in unreserved)
         assert not self.changed
         for peer, cluster in self.clusters.items():
             assert peer == cluster.peer == cluster.load.peer

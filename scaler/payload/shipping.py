@@ -156,6 +156,7 @@ class Shipping:
             known = self._roots.get((name, place))
             if known is None or known.files != files:
                 known = self._roots[name, place] = self._made(name, files)
+                self._let_go_of_old()
         except OSError:  # it is changing just now, or has gone
             return None
         return known
@@ -169,10 +170,17 @@ class Shipping:
         data = archive(files)
         key = archive_id(data)
         self._archives[key] = data
-        while len(self._archives) > 1 and sum(map(len, self._archives.values())) > _KEPT_BYTES:
-            self._archives.popitem(last=False)
         sources = (Path(file.path).read_bytes() for file in files if file.name.endswith(".py"))
         return _Root(files, key, frozenset(name for source in sources for name in _names(source)))
+
+    def _let_go_of_old(self) -> None:
+        """Keep the archives of what files are now; of what they were before as much as there is room for."""
+        present = {root.archive for root in self._roots.values()}
+        excess = sum(map(len, self._archives.values())) - _KEPT_BYTES
+        for name in [name for name in self._archives if name not in present]:
+            if excess <= 0:
+                return
+            excess -= len(self._archives.pop(name))
 
 
 def is_ours(place: Path, folders: Iterable[Path]) -> bool:

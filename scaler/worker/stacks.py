@@ -1,5 +1,6 @@
 """Where the tasks of a worker are, as its process writes it down into a file on a signal, whatever it is doing."""
 
+import fcntl
 import itertools
 import os
 import re
@@ -17,8 +18,8 @@ class Stacks:
 
     def __init__(self) -> None:
         self._file = os.memfd_create("scaler-stacks", os.MFD_CLOEXEC)
-        #: up to there it was read
-        self._read = 0
+        # whoever writes does so at its end, which is its beginning again once it was read
+        fcntl.fcntl(self._file, fcntl.F_SETFL, os.O_APPEND)
         #: the threads of slots, in the order in which they were asked for
         self._wanted: list[tuple[int, int]] = []
 
@@ -35,10 +36,10 @@ class Stacks:
         if not self._wanted:
             return ()
         size = os.fstat(self._file).st_size
-        text = os.pread(self._file, size - self._read, self._read).decode(errors="replace")
+        text = os.pread(self._file, size, 0).decode(errors="replace")
         stacks = tuple((slot, stack) for slot, thread in self._wanted if (stack := stack_of(thread, text)))
         if stacks:
-            self._read = size
+            os.ftruncate(self._file, 0)
             self._wanted.clear()
         return stacks
 

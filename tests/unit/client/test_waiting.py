@@ -38,12 +38,22 @@ def test_gather_finds_what_is_no_future_before_it_waits():
         gather([*futures(...), {"deep": ["down"]}])
 
 
-def test_gather_of_a_cancelled_future_raises_in_either_way():
-    cancelled = futures(...)
-    cancelled[0].cancel()
-    for return_exceptions in (False, True):
-        with pytest.raises(CancelledError):
-            gather(cancelled, return_exceptions=return_exceptions)
+def test_gather_of_a_cancelled_future_raises_or_gives_that_it_was():
+    cancelled = futures(1, ...)
+    cancelled[1].cancel()
+    with pytest.raises(CancelledError):
+        gather(cancelled)
+    one, off = gather(cancelled, return_exceptions=True)
+    assert (one, type(off)) == (1, CancelledError)
+
+
+def test_gather_gives_an_exception_that_is_nothing_to_itself_in_its_place_too():
+    class Empty(Exception):  # noqa: N818  # it has no length
+        def __len__(self) -> int:
+            return 0
+
+    [found] = gather(futures(Empty()), return_exceptions=True)
+    assert isinstance(found, Empty)
 
 
 def test_as_completed_gives_futures_as_they_finish():

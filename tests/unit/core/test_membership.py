@@ -107,7 +107,7 @@ def test_what_a_cluster_tells_of_itself_is_kept_for_those_who_watch(core: Checke
 
 
 def test_a_worker_that_died_is_a_line_in_the_log(core: Checked):
-    fields = (("cluster", "x"), ("worker", 3), ("exit_code", -9))
+    fields = (("cluster", "x"), ("worker", 3), ("exit_code", -9), ("reason", "killed"))
     assert core.handle([Received(X, WorkerDied(3, -9, "killed"))]) == [Note("warning", "a worker died", fields)]
 
 

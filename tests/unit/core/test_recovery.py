@@ -25,6 +25,8 @@ from tests.unit.core.examples import (
     Z,
     answers,
     appends,
+    began_for,
+    begins,
     cancel_at,
     client,
     closes,
@@ -206,6 +208,16 @@ def test_a_claim_waits_for_its_client_with_all_that_is_said_of_it(anew: Checked)
         results_for(A, values(2, 3)),
     ]
     assert states(anew) == [(0, 1, "waiting"), (1, 2, "assigned"), (2, 4, "done")]
+
+
+def test_what_was_said_to_run_before_its_client_came_has_begun_when_it_is_said_again(anew: Checked):
+    anew.handle([holds(X, held(A, OLD, queued=((0, 1),)))], now=0.1)
+    anew.handle([begins(X, (OLD, 0))], now=0.2)
+    anew.handle([resumes(A, 1, (0, 1)), Received(ALICE, Resumed())], now=0.3)
+    assert states(anew) == [(0, 1, "assigned")]
+    anew.handle([begins(X, (OLD, 0))], now=0.4)
+    assert states(anew) == [(0, 1, "running")]
+    assert began_for(A, (0, 1)) in anew.handle([], now=1.0)
 
 
 def test_a_claim_whose_client_does_not_come_is_kept_until_its_absence_is_believed(anew: Checked):

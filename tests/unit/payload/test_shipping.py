@@ -180,6 +180,21 @@ def test_the_oldest_archives_go_when_there_are_too_many_bytes(
     assert ours.archive(dict(ours.code())["mine"]) is not None
 
 
+def test_an_archive_of_what_has_not_changed_is_kept_however_much_else_changes(
+    project: Path, ours: Shipping, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(shipping, "_KEPT_BYTES", 1000)
+    write(project, "steady.py", "x = 1" + " " * 60)
+    importlib.import_module("steady")
+    write(project, "mine.py", "x = 0")
+    importlib.import_module("mine")
+    for number in range(5):
+        write(project, "mine.py", f"x = {number}" + " " * 400 * number)
+        assert names(ours) == ["mine", "steady"]
+        code = dict(ours.code())
+        assert None not in [ours.archive(code[name]) for name in ("mine", "steady")]
+
+
 # ---- functions
 
 

@@ -59,5 +59,6 @@ def test_what_was_not_asked_for_is_not_told_and_what_was_once():
         assert stacks.take() == ()
         os.write(stacks.fileno(), DUMP.encode())
         assert stacks.take() == ((0, SAID),)
+        assert os.fstat(stacks.fileno()).st_size == 0
     finally:
         stacks.close()
