@@ -216,6 +216,8 @@ class Client(Executor):
         graph: Any,
         keys: Any,
         block: bool = True,  # noqa: FBT001, FBT002  # positional in the API users bring along
+        capabilities: Capabilities | None = None,
+        reserialize: bool = False,  # noqa: ARG002, FBT001, FBT002  # Scaler's: functions are always sent as they are now
         **options: Unpack[TaskOptions],
     ) -> Any:
         """The values of the keys of a graph, as a dict in the order of the keys; with `block` False, their futures.
@@ -224,7 +226,7 @@ class Client(Executor):
         and any other for itself. Only what the keys need is run. A cycle or an unknown key is a `GraphError` before
         anything runs. For a graph of dask's, keys may be in lists, and the values are returned in the same lists.
         """
-        return getting.get(self._batches, graph, keys, options, block=block)
+        return getting.get(self._batches, graph, keys, with_capabilities(options, capabilities), block=block)
 
     def compute(
         self, *collections: Any, optimize_graph: bool = True, **options: Unpack[TaskOptions]
