@@ -37,7 +37,7 @@ print(f"2 workers: mean {mean:.1e} in {seconds:.1f} s", flush=True)
 if len(sys.argv) == 1:
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     print(
-        f"  {used.ru_utime + used.ru_stime:.1f} s of a processor in all, no process above {used.ru_maxrss / 1000:.0f} MB"
+        f"  {used.ru_utime + used.ru_stime:.1f} s of a processor in all, no process over {used.ru_maxrss / 1000:.0f} MB"
     )
 
 alone = np.random.default_rng(5)

@@ -136,7 +136,7 @@ def test_the_mean_of_200_million_points_is_there_sooner_on_two_workers_than_by_n
     mean, seconds = printed.numbers(r"^2 workers: mean (\S+) in ([\d.]+) s")
     alone, alone_s = printed.numbers(r"^NumPy alone: mean (\S+) in ([\d.]+) s")
     assert mean == pytest.approx(alone, abs=2e-6)
-    used_s, largest = printed.numbers(r"^  ([\d.]+) s of a processor in all, no process above (\d+) MB$")
+    used_s, largest = printed.numbers(r"^  ([\d.]+) s of a processor in all, no process over (\d+) MB$")
     assert largest < 500  # of the 4,800 that the numbers take
     alone_used_s = printed.number(r"^  ([\d.]+) s of a processor$")
     is_busy = alone_used_s < 0.9 * alone_s
