@@ -5,7 +5,13 @@ Incarnations and epochs are the only random ones; a shell draws them once when i
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple, NewType
+from typing import Annotated, NamedTuple, NewType
+
+from msgspec import Meta
+
+#: What is on no wire below 0: a decoder refuses it before anybody counts with it. Beyond 64 bits there is nothing.
+NATURAL = Meta(ge=0)
+Natural = Annotated[int, NATURAL]
 
 #: 64 random bits that name one life of a process: a client, a worker cluster or a scheduler.
 Incarnation = NewType("Incarnation", int)
@@ -35,15 +41,15 @@ TicketId = NewType("TicketId", int)
 class BatchId(NamedTuple):
     """One function, one set of options, n calls: the n-th batch of one client."""
 
-    owner: Incarnation
-    n: int
+    owner: Annotated[Incarnation, NATURAL]
+    n: Natural
 
 
 class TaskId(NamedTuple):
     """One call: an index of a batch."""
 
     batch: BatchId
-    index: int  # type: ignore[assignment]  # a tuple has a method of this name
+    index: Natural  # type: ignore[assignment]  # a tuple has a method of this name
 
     def __str__(self) -> str:
         return f"{self.batch.owner:016x}-{self.batch.n}-{self.index}"
@@ -52,15 +58,15 @@ class TaskId(NamedTuple):
 class ObjectId(NamedTuple):
     """One immutable value: the n-th object of its owner."""
 
-    owner: Incarnation
-    n: int
+    owner: Annotated[Incarnation, NATURAL]
+    n: Natural
 
 
 class RunId(NamedTuple):
     """One sending of a span to a cluster: the n-th of one scheduler."""
 
-    epoch: Epoch
-    n: int
+    epoch: Annotated[Epoch, NATURAL]
+    n: Natural
 
 
 class Range(NamedTuple):

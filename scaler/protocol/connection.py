@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import Incarnation
+from scaler.ids import NATURAL, Incarnation, Natural
 
 PROTOCOL_VERSION = 1
 
@@ -21,9 +21,9 @@ Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 class Versions(Struct, frozen=True, array_like=True):
     """What both sides must agree on: `protocol`, `python_minor`, `pickle`; `build` and `python` are only shown."""
 
-    protocol: int
+    protocol: Natural
     python_minor: Label
-    pickle: int
+    pickle: Natural
     python: Label = ""
     build: Label = ""
 
@@ -37,10 +37,10 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
     """
 
     role: Label
-    incarnation: Incarnation
-    peer: Incarnation
-    received: int
-    generation: int
+    incarnation: Annotated[Incarnation, NATURAL]
+    peer: Annotated[Incarnation, NATURAL]
+    received: Natural
+    generation: Natural
     versions: Versions
     name: Label = ""
     resumed: bool = False
@@ -52,14 +52,14 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag=1):
     Any role, both ways; the scheduler answers one with one, whose `silence_s` is how long it lets that role be silent.
     """
 
-    sent: int = 0
+    sent: Natural = 0
     silence_s: float | None = None
 
 
 class ResendFrom(Struct, frozen=True, array_like=True, tag=2):
     """The receiver misses messages from `seq` on; the sender sends them again. Any role, both ways."""
 
-    seq: int
+    seq: Natural
 
 
 class Rejected(Struct, frozen=True, array_like=True, tag=3):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import Incarnation
+from scaler.ids import NATURAL, Incarnation, Natural
 from scaler.protocol.connection import Label, Place
 from scaler.protocol.options import check_quantity
 
@@ -15,8 +15,8 @@ MAX_PIECES = 256
 class OutputPiece(Struct, frozen=True, array_like=True):
     """Whose a frame of an `Output` is: the call `index` of batch `n`, what its function is called, and where it ran."""
 
-    n: int
-    index: int
+    n: Natural
+    index: Natural
     name: Label
     place: Place
     is_error: bool
@@ -29,9 +29,9 @@ class Output(Struct, frozen=True, array_like=True, tag=110):
     and nobody keeps it. `dropped` lines were left out since the message before.
     """
 
-    owner: Incarnation
+    owner: Annotated[Incarnation, NATURAL]
     pieces: Annotated[tuple[OutputPiece, ...], Meta(max_length=MAX_PIECES)]
-    dropped: int = 0
+    dropped: Natural = 0
 
     def __post_init__(self) -> None:
         check_quantity("dropped", self.dropped)

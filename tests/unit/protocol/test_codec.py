@@ -1,6 +1,7 @@
 """The codec: whole messages survive it, whatever else arrives is one `ProtocolError`."""
 
 import contextlib
+import copy
 import random
 import typing
 
@@ -274,6 +275,48 @@ def test_as_many_ranges_as_allowed_fit_a_header() -> None:
     ranges = tuple(Range(2**32 - 2 * i - 2, 2**32 - 2 * i - 1) for i in range(MAX_RANGES))
     message = Taken(BATCH, ranges)
     assert read("client", encode(1, 0, message)).message == message
+
+
+#: all else that is a whole number is a name, a count or a place in a row
+MAY_BE_NEGATIVE = {"priority", "exit_code"}
+
+
+def test_a_priority_and_an_exit_code_may_be_below_zero() -> None:
+    assert is_read("client", 1, opened(priority=-1))
+    assert is_read("worker", 1, WorkerDied(1, -9, "killed"))
+
+
+def below_zero(struct: msgspec.Struct) -> typing.Iterator[tuple[str, msgspec.Struct]]:
+    """The same message once for each whole number in it, which is -1 there, and what that number is called."""
+    for name in struct.__struct_fields__:
+        for named, value in numbers_below_zero(name, getattr(struct, name)):
+            changed = copy.copy(struct)
+            msgspec.structs.force_setattr(changed, name, value)
+            yield named, changed
+
+
+def numbers_below_zero(name: str, value: object) -> typing.Iterator[tuple[str, object]]:
+    if type(value) is int:
+        yield name, -1
+    elif isinstance(value, msgspec.Struct):
+        yield from below_zero(value)
+    elif isinstance(value, tuple):
+        for at, item in enumerate(value):
+            for named, changed in numbers_below_zero(name, item):
+                yield named, (*value[:at], changed, *value[at + 1 :])
+
+
+@pytest.mark.parametrize(("direction", "message"), PAIRS, ids=lambda value: getattr(type(value), "__name__", ""))
+def test_no_name_and_no_count_of_a_message_is_below_zero(direction: str, message: Sendable) -> None:
+    accepted = [name for name, changed in below_zero(message) if is_read(direction, seq_of(message), changed)]
+    assert set(accepted) <= MAY_BE_NEGATIVE
+
+
+def is_read(direction: str, seq: int, message: msgspec.Struct) -> bool:
+    try:
+        return bool(read(direction, encode(seq, 3, typing.cast("Sendable", message))))
+    except ProtocolError:
+        return False
 
 
 BOUNDED: list[tuple[str, int, typing.Callable[[int], Sendable]]] = [
