@@ -14,7 +14,6 @@ from scaler.core.membership import Membership
 from scaler.core.recovery import Recovery
 from scaler.core.results import Reports
 from scaler.core.workers import Cluster
-from scaler.errors import ProtocolError
 from scaler.ids import Incarnation
 from scaler.protocol import AppendTasks, ChildSays, Goodbye, ParkParent, TellChild
 from scaler.protocol.connection import LONGEST_TEXT
@@ -68,7 +67,8 @@ class Children:
         child = self._clients.clients.get(message.child)
         is_other = child is not None and (child.parent is None or child.parent.cluster != cluster.peer)
         if is_other or message.child in self._outbox.peers:
-            raise ProtocolError(f"client {message.child:016x} is not inside a task of this cluster")
+            self._refuse_name(cluster, message)
+            return None
         if isinstance(message.message, Goodbye):
             if child is not None:
                 self._membership.child_left(child)
@@ -78,6 +78,13 @@ class Children:
         if isinstance(message.message, AppendTasks):
             self._look_soon(child, now)
         return child
+
+    def _refuse_name(self, cluster: Cluster, message: ChildSays) -> None:
+        """A child has the name of another: a task chooses it, so that it is no fault of its cluster."""
+        if not isinstance(message.message, Goodbye):
+            fields = (("cluster", cluster.name), ("child", f"{message.child:016x}"))
+            self._outbox.note("warning", "a client inside a task has the name of another", *fields)
+            self._dismiss(cluster.peer, message.child, "another peer, or a client inside another task, has this name")
 
     def _join(self, cluster: Cluster, message: ChildSays, now: float) -> ClientRecord | None:
         name = message.run

@@ -29,9 +29,12 @@ class Membership:
         self._is_ready = False
 
     def joined(self, peer: Incarnation, role: str, name: str, now: float) -> None:
-        """A new link stands."""
-        if peer in self._outbox.children:  # whoever took a name that is another's
-            self.child_left(self._clients.clients[peer])
+        """A new link stands; one whose name a child has is ended, for whoever has seen a child's tasks knows it."""
+        if peer in self._outbox.children:
+            fields = (("peer", f"{peer:016x}"), ("role", role))
+            self._outbox.note("warning", "a peer has the name of a client inside a task", *fields)
+            self._outbox.cut_off(peer, "a client inside a task has this name")
+            return
         self._outbox.peers[peer] = role
         self._recovery.joined(now)
         if role == "worker":

@@ -38,7 +38,6 @@ from tests.unit.core.examples import (
     client,
     cluster,
     confirms,
-    cut_off,
     defines,
     finishes,
     function_for,
@@ -175,21 +174,41 @@ def test_a_child_of_a_run_that_is_not_its_clusters_is_told_so(parent: Checked):
     assert parent.handle([says(Resumed(), run=run_id(9), peer=Y)]) == answer
 
 
+TAKEN = "another peer, or a client inside another task, has this name"
+
+
 @pytest.mark.parametrize("taken", [ALICE, X, Y])
-def test_a_cluster_that_speaks_for_anybody_else_is_let_out(parent: Checked, taken: Incarnation):
+def test_a_child_under_the_name_of_anybody_else_is_dismissed_and_its_cluster_stays(parent: Checked, taken: Incarnation):
     parent.handle(cluster(Y))
-    assert cut_off(parent.handle([says(Resumed(), child=taken)])) == [X]
+    fields = (("cluster", "x"), ("child", f"{taken:016x}"))
+    assert parent.handle([says(Resumed(), child=taken)]) == [
+        Note("warning", "a client inside a task has the name of another", fields),
+        Send(X, TellChild(taken, Goodbye(TAKEN))),
+    ]
+    assert list(parent.managers.workers.clusters) == [X, Y]
 
 
-def test_a_cluster_that_speaks_for_the_child_of_another_is_let_out(family: Checked):
+def test_a_child_under_the_name_of_another_clusters_is_dismissed_and_that_one_works_on(family: Checked):
     family.handle(cluster(Y))
-    assert cut_off(family.handle([says(Resumed(), peer=Y)])) == [Y]
+    assert said(family.handle([says(Resumed(), peer=Y)])) == [Send(Y, TellChild(CHILD, Goodbye(TAKEN)))]
+    assert family.handle([finishes(X, run_id(2), values(0, 1))]) == [tell(results_for(C, values(0, 1)))]
 
 
-def test_a_client_that_comes_under_the_name_of_a_child_takes_it_over(family: Checked):
-    commands = family.handle([PeerJoined(CHILD, "client")])
-    assert commands[-1] == cancel_at(X, run_id(2), (0, 1))
-    assert family.managers.clients.clients[CHILD].parent is None
+def test_the_goodbye_for_a_child_that_was_dismissed_is_not_anybody_elses(family: Checked):
+    family.handle(cluster(Y))
+    assert family.handle([says(Goodbye(""), peer=Y), says(Goodbye(""), child=BOB)]) == []
+    assert list(family.managers.clients.clients) == [ALICE, BOB, CHILD]
+
+
+@pytest.mark.parametrize("role", ["client", "operator", "worker"])
+def test_a_peer_that_comes_under_the_name_of_a_child_is_refused(family: Checked, role: str):
+    reason = "a client inside a task has this name"
+    assert family.handle([PeerJoined(CHILD, role), Received(CHILD, Resumed())]) == [
+        Note("warning", "a peer has the name of a client inside a task", (("peer", f"{CHILD:016x}"), ("role", role))),
+        CutOff(CHILD, reason),
+    ]
+    assert family.handle([PeerLost(CHILD, "gone")]) == []
+    assert states(family, C) == [(0, 1, "assigned"), (1, 2, "queued")]
 
 
 def test_a_child_that_breaks_the_rules_is_let_out_alone(family: Checked):
