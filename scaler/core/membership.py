@@ -4,6 +4,7 @@ from scaler.core.batches import Batch
 from scaler.core.clients import ClientManager, ClientRecord, Parent
 from scaler.core.everywhere import Everywhere
 from scaler.core.managers import Managers
+from scaler.core.nesting import Nesting
 from scaler.core.outcomes import Outcomes
 from scaler.core.recovery import Recovery
 from scaler.core.workers import Cluster
@@ -49,12 +50,12 @@ class Membership:
         self._outbox.send(peer, KnownTags(self._workers.known_tags))
         self._outbox.send(peer, WorkersReady(self._is_ready))
 
-    def child_joined(self, child: Incarnation, parent: Parent) -> ClientRecord:
+    def child_joined(self, child: Incarnation, parent: Parent, nesting: Nesting) -> ClientRecord:
         """A client inside a task spoke for the first time."""
         self._workers.clusters[parent.cluster].has_child()
         self._outbox.children[child] = parent.cluster
         self._greet(child)
-        return self._clients.join(child, "child", "", parent)
+        return self._clients.join_child(child, parent, nesting)
 
     def child_left(self, child: ClientRecord) -> None:
         """Its task is over, or it wants nothing more: what it has submitted is dropped."""

@@ -18,7 +18,7 @@ from scaler.protocol import (
     TellChild,
     WorkersReady,
 )
-from tests.unit.core.children import CHILD, NESTED, OTHER, RUN, C, says, tell, through
+from tests.unit.core.children import CHILD, DEEPER, NESTED, OTHER, RUN, C, says, tell, through
 from tests.unit.core.examples import (
     ALICE,
     BOB,
@@ -115,12 +115,38 @@ def test_what_a_child_submits_takes_the_turns_of_the_client_at_the_root(core: Ch
 
 
 def test_the_deepest_go_first(core: Checked):
-    deeper = BatchOptions(name="f", parent=TaskId(C, 0), depth=2, root=ALICE)
     grandchild = BatchId(OTHER, 1)
-    core.handle(maps(A, 2))
-    core.handle([*through(maps(C, 1, NESTED)), *through(maps(grandchild, 1, deeper), OTHER)])
-    done = core.handle([finishes(X, RUN, values(1, 2))])
-    assert said(done)[-1] == span_for(X, run_id(2), grandchild, 0, 1, deeper)
+    core.handle(maps(A, 1))
+    core.handle(through(maps(C, 2, NESTED)))
+    core.handle(through(maps(grandchild, 1, DEEPER), OTHER, run_id(2)))
+    done = core.handle([finishes(X, RUN, values(0, 1))])
+    assert said(done)[-1] == span_for(X, run_id(3), grandchild, 0, 1, DEEPER)
+
+
+FORGED = [
+    BatchOptions(name="f"),
+    msgspec.structs.replace(NESTED, root=BOB),
+    msgspec.structs.replace(NESTED, root=Incarnation(0)),
+    msgspec.structs.replace(NESTED, depth=2),
+    msgspec.structs.replace(NESTED, parent=TaskId(A, 1)),
+    msgspec.structs.replace(NESTED, parent=None),
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_child_that_says_its_tasks_are_nested_elsewhere_is_let_out(parent: Checked, forged: BatchOptions):
+    reason = "the tasks of a client inside a task are not nested in what it says"
+    for event in (opens(C, forged), resumes(C, 1, (0, 1), options=forged)):
+        answer = said(parent.handle([says(event.message)]))
+        assert answer == [*greeting(), Send(X, TellChild(CHILD, Goodbye(reason)))]
+
+
+def test_a_call_on_every_worker_is_what_its_children_are_nested_in(core: Checked):
+    core.handle(maps(A, 1, BatchOptions(name="f", everywhere=True)))
+    forged = msgspec.structs.replace(NESTED, root=BOB)
+    answer = said(core.handle([says(opens(C, forged).message)]))
+    assert isinstance(answer[-1].message, TellChild)
+    assert isinstance(answer[-1].message.message, Goodbye)
 
 
 def test_a_task_whose_child_speaks_has_begun(core: Checked):
@@ -295,6 +321,19 @@ def test_what_nobody_has_of_a_child_that_came_back_is_asked_of_it():
     assert core.handle(through([defines()], run=OLD), now=5.0) == [tell(need_tasks(C, 0, 1))]
     placed = core.handle(through([appends(C, 0, 1)], run=OLD), now=5.0)
     assert placed == [function_for(X), span_for(X, run_id(1), C, 0, 1, NESTED)]
+
+
+def test_a_child_whose_parent_is_not_known_again_yet_takes_no_turns_but_its_own():
+    core = Checked()
+    core.handle([client(ALICE), client(BOB), *cluster(X, 1), holds(X, held(A, OLD, running=(0,)))])
+    for n, root in enumerate((BOB, ALICE), 1):
+        options = msgspec.structs.replace(DEEPER, parent=TaskId(A, 0), root=root)
+        core.handle(through([opens(BatchId(CHILD, n), options)], run=OLD))
+        assert core.managers.tasks.batches[BatchId(CHILD, n)].options == msgspec.structs.replace(options, root=0)
+    elsewhere = msgspec.structs.replace(NESTED, parent=TaskId(A, 1))
+    answer = said(core.handle(through([opens(BatchId(CHILD, 3), elsewhere)], run=OLD)))
+    assert isinstance(answer[-1].message, TellChild)
+    assert isinstance(answer[-1].message.message, Goodbye)
 
 
 # ---- parents that wait with something else
