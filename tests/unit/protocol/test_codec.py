@@ -36,6 +36,7 @@ from scaler.protocol import (
     SpanResult,
     Taken,
     TasksFailed,
+    Watched,
     WorkerDied,
 )
 from scaler.protocol.codec import (
@@ -43,6 +44,7 @@ from scaler.protocol.codec import (
     DIRECTIONS,
     INLINE_BYTES,
     MAX_BUNDLED,
+    MAX_CALL_FRAMES,
     MAX_FRAMES,
     MAX_HEADER_BYTES,
     UNSEQUENCED,
@@ -55,7 +57,9 @@ from scaler.protocol.codec import (
     encode_failure,
     pack,
 )
+from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES
 from scaler.protocol.connection import LONGEST_TEXT
+from scaler.protocol.inputs import MAX_INPUTS
 from scaler.protocol.options import MAX_INDEX, MAX_RANGES
 from tests.unit.protocol.examples import BATCH, BY_DIRECTION, EVERY, FAILURE, FUNCTION, OBJECT, RUN, TASK, VERSIONS
 
@@ -151,6 +155,21 @@ def test_too_many_frames_are_a_protocol_error() -> None:
     assert read("client", frame, MAX_FRAMES).message == ClearClient()
     with pytest.raises(ProtocolError):
         read("client", frame, MAX_FRAMES + 1)
+
+
+def test_a_cluster_takes_a_call_and_its_inputs_together() -> None:
+    frame = encode(1, 0, Watched(watched=True))
+    assert read("to-worker", frame, MAX_CALL_FRAMES).message == Watched(watched=True)
+    with pytest.raises(ProtocolError):
+        read("to-worker", frame, MAX_CALL_FRAMES + 1)
+
+
+def test_the_largest_values_fit_a_message_with_all_that_goes_with_them() -> None:
+    value = MAX_VALUE_BYTES // MAX_FRAME_BYTES
+    dependencies = 8 * (1 + 3 * MAX_INPUTS) // MAX_FRAME_BYTES + 1
+    assert 1 + value + dependencies <= MAX_FRAMES  # a call
+    assert 4 + value <= MAX_FRAMES  # a result
+    assert 1 + value + value + 1 <= MAX_CALL_FRAMES  # a call with the values that it needs
 
 
 class Packet(typing.NamedTuple):
