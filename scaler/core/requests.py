@@ -89,9 +89,9 @@ class Requests:
             self._pass_on(cluster, DefineFunction(function, sum(len(frame) for frame in frames)), frames)
             return
         named = function if of is None else of
-        owner = next((batch.owner for batch in self._tasks.batches.values() if batch.function == named), None)
-        if owner is not None:
-            self._functions.ask(function, cluster.peer)
+        owners = dict.fromkeys(batch.owner for batch in self._tasks.batches.values() if batch.function == named)
+        if owners:
+            owner = self._functions.ask(function, cluster.peer, list(owners))
             self._outbox.send(owner, NeedFunction(function))
 
     # ---- batches
