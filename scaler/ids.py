@@ -1,6 +1,7 @@
 """The names of things: plain values, made without chance, that sort and hash alike in every process.
 
-Incarnations and epochs are the only random ones; a shell draws them once when its process starts.
+Incarnations and epochs are the only random ones; a shell draws them once when its process starts, an incarnation as
+the secret behind it.
 """
 
 import hashlib
@@ -16,11 +17,19 @@ Natural = Annotated[int, NATURAL]
 #: 64 random bits that name one life of a process: a client, a worker cluster or a scheduler.
 Incarnation = NewType("Incarnation", int)
 
+#: of the secret behind the incarnation of a client or a worker cluster, which `incarnation_of` makes of it
+SECRET_BYTES = 32
+
 #: The incarnation of a scheduler. Runs are named by it, so that a run of an earlier scheduler is never mistaken.
 Epoch = NewType("Epoch", int)
 
 #: BLAKE2b-128 of the pickled bytes of a function: 16 bytes.
 FunctionId = NewType("FunctionId", bytes)
+
+
+def incarnation_of(secret: bytes) -> Incarnation:
+    """The name of a life whose process has drawn these bytes: everybody sees the name, and it alone can show them."""
+    return Incarnation(int.from_bytes(hashlib.blake2b(secret, digest_size=8).digest()))
 
 
 def function_id(frames: Iterable[bytes | memoryview]) -> FunctionId:

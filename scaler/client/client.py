@@ -31,7 +31,7 @@ from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
 from scaler.client.way import way_to_scheduler
 from scaler.errors import SchedulerError
-from scaler.ids import Incarnation
+from scaler.ids import SECRET_BYTES, incarnation_of
 from scaler.ledger.events import ShutdownAsked
 from scaler.payload import nested
 from scaler.payload.custom import Carrier, Serializer
@@ -103,8 +103,9 @@ class Client(Executor):
         if nested.is_home(self._config.address, 0):
             self._face = Face(self._config, carrier)
             return
-        self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
-        self._io = IoThread(self._config, way_to_scheduler(self._config, self._incarnation))
+        secret = os.urandom(SECRET_BYTES)
+        self._incarnation = incarnation_of(secret)
+        self._io = IoThread(self._config, way_to_scheduler(self._config, secret))
         self._batches = Batches(self._io, self._incarnation, carrier, quiet=not stream_output, ship_code=ship_code)
         self._connect()
 

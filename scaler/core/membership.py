@@ -10,7 +10,7 @@ from scaler.core.recovery import Recovery
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation
-from scaler.protocol import ClusterReady, KnownTags, ToClient, Watched, WorkersReady
+from scaler.protocol import ClusterReady, Goodbye, KnownTags, ToClient, Watched, WorkersReady
 
 
 class Membership:
@@ -30,12 +30,13 @@ class Membership:
         self._is_ready = False
 
     def joined(self, peer: Incarnation, role: str, name: str, now: float) -> None:
-        """A new link stands; one whose name a child has is ended, for whoever has seen a child's tasks knows it."""
-        if peer in self._outbox.children:
-            fields = (("peer", f"{peer:016x}"), ("role", role))
-            self._outbox.note("warning", "a peer has the name of a client inside a task", *fields)
-            self._outbox.cut_off(peer, "a client inside a task has this name")
-            return
+        """A new link stands; it has shown that its name is its own, so that a child which has taken it is let out."""
+        cluster = self._outbox.children.get(peer)
+        if cluster is not None:
+            fields = (("cluster", self._workers.clusters[cluster].name), ("child", f"{peer:016x}"))
+            self._outbox.note("warning", "a client inside a task has the name of another", *fields)
+            self._outbox.send(peer, Goodbye("another peer has this name"))
+            self.child_left(self._clients.clients[peer])
         self._outbox.peers[peer] = role
         self._recovery.joined(now)
         if role == "worker":

@@ -156,7 +156,7 @@ class SchedulerCore:
                 self._flow.found(peer, room_bytes, now)
             case PeerJoined(peer, role, name):
                 self._membership.joined(peer, role, name, now)
-                if role != "worker" and peer in self.managers.outbox.peers:
+                if role != "worker":
                     self._admission.joined(peer)
             case PeerLost(peer, reason):
                 self._membership.left(peer, reason, said_goodbye=False)

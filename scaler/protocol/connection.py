@@ -33,7 +33,8 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
 
     `peer` is the incarnation it believes to be talking to (0: any) and `received` the last sequence number it has had
     from that one; `generation` is the highest of any scheduler it has met. The scheduler answers with a Hello of its
-    own; `resumed` is true there if the link between the two incarnations goes on, false if it begins anew.
+    own; `resumed` is true there if the link between the two incarnations goes on, false if it begins anew. `secret` is
+    what a dialling peer's incarnation is made of, which shows that it is its own; nobody else is told.
     """
 
     role: Label
@@ -44,6 +45,7 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
     versions: Versions
     name: Label = ""
     resumed: bool = False
+    secret: Annotated[bytes, Meta(max_length=LONGEST_LABEL)] = b""
 
 
 class Heartbeat(Struct, frozen=True, array_like=True, tag=1):

@@ -8,7 +8,7 @@ import pytest
 
 from scaler import Client
 from scaler.errors import VersionMismatchError
-from scaler.ids import Incarnation
+from scaler.ids import Incarnation, incarnation_of
 from scaler.net.addresses import parse_address
 from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected
@@ -67,7 +67,7 @@ def greet(address: str, versions: Versions) -> list[ToClient | Rejected | Hello]
     dialing = Dialing(parse_address(address, os.environ), load_key("client", None, os.environ))
     dialer = dialing.dial()
     try:
-        return answers(dialer, Hello("client", Incarnation(7), Incarnation(0), 0, 0, versions))
+        return answers(dialer, Hello("client", incarnation_of(b"7"), Incarnation(0), 0, 0, versions, secret=b"7"))
     finally:
         dialer.close()
         dialing.close()

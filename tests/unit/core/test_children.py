@@ -226,15 +226,18 @@ def test_the_goodbye_for_a_child_that_was_dismissed_is_not_anybody_elses(family:
     assert list(family.managers.clients.clients) == [ALICE, BOB, CHILD]
 
 
-@pytest.mark.parametrize("role", ["client", "operator", "worker"])
-def test_a_peer_that_comes_under_the_name_of_a_child_is_refused(family: Checked, role: str):
-    reason = "a client inside a task has this name"
-    assert family.handle([PeerJoined(CHILD, role), Received(CHILD, Resumed())]) == [
-        Note("warning", "a peer has the name of a client inside a task", (("peer", f"{CHILD:016x}"), ("role", role))),
-        CutOff(CHILD, reason),
+def test_a_peer_has_its_name_back_from_a_child_that_has_taken_it(family: Checked):
+    commands = family.handle([PeerJoined(CHILD, "client")])
+    assert commands == [
+        Note(
+            "warning", "a client inside a task has the name of another", (("cluster", "x"), ("child", f"{CHILD:016x}"))
+        ),
+        Send(X, TellChild(CHILD, Goodbye("another peer has this name"))),
+        *(Send(CHILD, message) for message in GREETING),
+        cancel_at(X, run_id(2), (0, 1)),
     ]
-    assert family.handle([PeerLost(CHILD, "gone")]) == []
-    assert states(family, C) == [(0, 1, "assigned"), (1, 2, "queued")]
+    assert family.managers.clients.clients[CHILD].parent is None
+    assert said(family.handle([says(Resumed())])) == [Send(X, TellChild(CHILD, Goodbye(TAKEN)))]
 
 
 def test_a_child_that_breaks_the_rules_is_let_out_alone(family: Checked):
