@@ -153,7 +153,7 @@ MAX_QUEUED_TASKS: Setting[int | None] = Setting(
     "max_queued_tasks",
     kinds.LIMIT,
     None,
-    "While so many tasks wait for workers here clients keep theirs; what is on its way still comes.",
+    "A client of which so many tasks wait for workers here keeps its others; what is on its way still comes.",
     "no limit",
     spellings=("--max-queued-tasks", "--max-number-of-tasks-waiting", "-mt"),
 )

@@ -6,7 +6,7 @@ Classes may be as many as tasks: those that differ only in how much they want ar
 
 import heapq
 from bisect import bisect_left, insort
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
@@ -107,12 +107,14 @@ class _Level:
 class QueueClass:
     """All queued tasks that need the same of a cluster."""
 
-    __slots__ = ("_levels", "_priorities", "filed", "key", "kind", "nested_of", "tasks", "turn")
+    __slots__ = ("_levels", "_priorities", "filed", "is_aside", "key", "kind", "nested_of", "tasks", "turn")
 
     def __init__(self, key: ClassKey, kind: "QueueKind") -> None:
         self.key = key
         self.kind = kind
         self.tasks = 0
+        #: it is in `Queue.aside`
+        self.is_aside = False
         #: the priority under which its kind has it, not below that of its head
         self.filed = 0
         #: counts turns: the lower, the longer ago it was served
@@ -142,6 +144,14 @@ class QueueClass:
                 return lane, len(level.clients)
             del self._levels[priority], self._priorities[0]
         return None
+
+    def tasks_of(self) -> "Counter[Incarnation]":
+        """How many tasks of each client are in it, without those that tasks have submitted."""
+        counted = Counter[Incarnation]()
+        for level in self._levels.values():
+            for owner, lanes in level.clients.items():
+                counted[owner] += sum(lane.tasks for *_, lane in lanes if not lane.depth)
+        return +counted
 
     def pass_turn(self, lane: Lane) -> None:
         """The client of this lane has had its turn."""
@@ -222,6 +232,9 @@ class Queue:
         #: how many tasks wait for a worker, and how many of them in `aside`
         self.tasks = 0
         self.tasks_aside = 0
+        #: how many of either each client has, without those that tasks have submitted
+        self.waiting = Counter[Incarnation]()
+        self.waiting_aside = Counter[Incarnation]()
         #: classes that had lanes of what tasks have submitted, by the client whose turn that is
         self._nested: dict[Incarnation, dict[ClassKey, QueueClass]] = {}
         #: classes that had no task left at some time since they were swept
@@ -231,13 +244,13 @@ class Queue:
 
     def put(self, lane: Lane, lo: int, count: int) -> None:
         """A span of a lane is queued."""
-        known = self.classes.get(lane.key)
+        known = self.classes.get(lane.key) or self.aside.get(lane.key)
         if known is None:
-            known = self.aside.get(lane.key)
-            if known is None:
-                known = self._new_class(lane)
-            else:
-                self.tasks_aside += count
+            known = self._new_class(lane)
+        if known.is_aside:
+            self.tasks_aside += count
+        if not lane.depth:
+            (self.waiting_aside if known.is_aside else self.waiting)[lane.owner] += count
         lane.put(lo, count)
         known.tasks += count
         self.tasks += count
@@ -247,7 +260,7 @@ class Queue:
             if lane.depth:
                 known.nested_of[lane.owner] = None
                 self._nested.setdefault(lane.owner, {})[lane.key] = known
-            if lane.key in self.classes:
+            if not known.is_aside:
                 self.woken[lane.key] = known
                 if lane.priority > known.filed:
                     self._file(known, lane.priority)
@@ -290,16 +303,17 @@ class Queue:
     def nested(self, owner: Incarnation) -> list[QueueClass]:
         """Classes that may have tasks of this client which others of its tasks have submitted."""
         found = self._nested.get(owner)
-        return [known for key, known in found.items() if key in self.classes] if found else []
+        return [known for known in found.values() if not known.is_aside] if found else []
 
     def take(self, lane: Lane, lo: int, count: int) -> None:
         """A span of a lane is queued no longer, or not as this one."""
         lane.take(lo, count)
         self.tasks -= count
-        known = self.classes.get(lane.key)
-        if known is None:
-            known = self.aside[lane.key]
+        known = self.classes.get(lane.key) or self.aside[lane.key]
+        if known.is_aside:
             self.tasks_aside -= count
+        if not lane.depth:
+            _take_off(self.waiting_aside if known.is_aside else self.waiting, lane.owner, count)
         known.tasks -= count
         if not known.tasks:
             self._emptied[lane.key] = known
@@ -310,10 +324,10 @@ class Queue:
             if not known.tasks:
                 # its lanes are asked so that each knows it is in no heap any more
                 known.head()
-                if key in self.classes:
-                    self._leave(known)
-                else:
+                if known.is_aside:
                     del self.aside[key]
+                else:
+                    self._leave(known)
                 for owner in known.nested_of:
                     nested = self._nested[owner]
                     del nested[key]
@@ -339,13 +353,21 @@ class Queue:
         known = self.classes[key]
         self._leave(known)
         self.aside[key] = known
+        known.is_aside = True
         self.tasks_aside += known.tasks
+        for owner, count in known.tasks_of().items():
+            _take_off(self.waiting, owner, count)
+            self.waiting_aside[owner] += count
 
     def bring_back(self, is_offered: Callable[[ClassKey], bool]) -> None:
         """Let turns look again at what may be taken now."""
         for key in [key for key in self.aside if is_offered(key)]:
             known = self.aside.pop(key)
             self.tasks_aside -= known.tasks
+            known.is_aside = False
+            for owner, count in known.tasks_of().items():
+                _take_off(self.waiting_aside, owner, count)
+                self.waiting[owner] += count
             head = known.head()
             self._come_in(known, head[0].priority if head is not None else 0)
 
@@ -353,7 +375,10 @@ class Queue:
         """Every index of classes holds all and only what it is an index of."""
         assert not self.classes.keys() & self.aside.keys()
         assert self.tasks == sum(known.tasks for known in (*self.classes.values(), *self.aside.values()))
+        assert all(known.is_aside is (key in self.aside) for key, known in (self.classes | self.aside).items())
         assert self.tasks_aside == sum(known.tasks for known in self.aside.values())
+        for classes, waiting in ((self.classes, self.waiting), (self.aside, self.waiting_aside)):
+            assert dict(waiting) == dict(sum((known.tasks_of() for known in classes.values()), Counter()))
         assert self.woken.items() <= self.classes.items()
         ordered = [known for kind in self.kinds.values() for known in kind.in_order()]
         assert {id(known) for known in ordered} == {id(known) for known in self.classes.values()}
@@ -367,8 +392,16 @@ class Queue:
             assert kind.least() == tuple(min(of_one_name) for of_one_name in amounts)
         for known in (*self.classes.values(), *self.aside.values()):
             head = known.head()
-            assert head is None or known.filed >= head[0].priority or known.key in self.aside
+            assert head is None or known.filed >= head[0].priority or known.is_aside
             assert all(self._nested[owner][known.key] is known for owner in known.nested_of)
         assert sum(map(len, self._nested.values())) == sum(
             len(known.nested_of) for known in (*self.classes.values(), *self.aside.values())
         )
+
+
+def _take_off(counted: "Counter[Incarnation]", owner: Incarnation, count: int) -> None:
+    left = counted[owner] - count
+    if left:
+        counted[owner] = left
+    else:
+        del counted[owner]
