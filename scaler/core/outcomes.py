@@ -28,7 +28,7 @@ class Outcomes:
         self._clients = managers.clients
         self._functions = managers.functions
         self._outbox = managers.outbox
-        self.dependents = Dependents(managers.tasks, managers.outbox, flow.send, self.ready, self.tell_failed)
+        self.dependents = Dependents(managers.tasks, managers.outbox, flow.send, self.ready)
 
     # ---- ends
 

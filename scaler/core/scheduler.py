@@ -315,7 +315,7 @@ class SchedulerCore:
         managers = self.managers
         self._recovery.release(now)
         self._end_backoffs(now)
-        self._outcomes.dependents.tell()
+        managers.timers.again_at = None if self._outcomes.dependents.tell() else now
         self._everywhere.tick()
         self._placement.place(now)
         self._retraction.balance(now)
