@@ -8,11 +8,15 @@ import heapq
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from scaler.core.spans import Needs
 from scaler.ids import Incarnation
 from scaler.resources import Resources
+
+_Key = TypeVar("_Key")
+#: Tasks are counted for so many batches together.
+BATCHES_TOGETHER = 64
 
 
 class ClassKey(NamedTuple):
@@ -232,6 +236,8 @@ class Queue:
         #: how many tasks wait for a worker, and how many of them in `aside`
         self.tasks = 0
         self.tasks_aside = 0
+        #: how many wait of each priority, by age: of so many batches together that were opened one after the other
+        self._by_age: dict[int, dict[int, int]] = {}
         #: how many of either each client has, without those that tasks have submitted
         self.waiting = Counter[Incarnation]()
         self.waiting_aside = Counter[Incarnation]()
@@ -252,6 +258,7 @@ class Queue:
         if not lane.depth:
             (self.waiting_aside if known.is_aside else self.waiting)[lane.owner] += count
         lane.put(lo, count)
+        _add(self._by_age.setdefault(lane.priority, {}), lane.serial // BATCHES_TOGETHER, count)
         known.tasks += count
         self.tasks += count
         if not lane.in_heap:
@@ -309,6 +316,10 @@ class Queue:
         """A span of a lane is queued no longer, or not as this one."""
         lane.take(lo, count)
         self.tasks -= count
+        by_age = self._by_age[lane.priority]
+        _take_off(by_age, lane.serial // BATCHES_TOGETHER, count)
+        if not by_age:
+            del self._by_age[lane.priority]
         known = self.classes.get(lane.key) or self.aside[lane.key]
         if known.is_aside:
             self.tasks_aside -= count
@@ -342,6 +353,12 @@ class Queue:
         known.kind.remove(known)
         if known.kind.is_empty:
             del self.kinds[known.kind.key]
+
+    def ahead(self, priority: int, serial: int) -> int:
+        """How many tasks are more urgent, or as urgent and of batches opened before those counted with this one."""
+        ahead = sum(sum(by_age.values()) for other, by_age in self._by_age.items() if other > priority)
+        as_urgent = self._by_age.get(priority, {})
+        return ahead + sum(count for age, count in as_urgent.items() if age < serial // BATCHES_TOGETHER)
 
     @property
     def is_dry(self) -> bool:
@@ -377,6 +394,8 @@ class Queue:
         assert self.tasks == sum(known.tasks for known in (*self.classes.values(), *self.aside.values()))
         assert all(known.is_aside is (key in self.aside) for key, known in (self.classes | self.aside).items())
         assert self.tasks_aside == sum(known.tasks for known in self.aside.values())
+        assert sum(sum(by_age.values()) for by_age in self._by_age.values()) == self.tasks
+        assert all(all(by_age.values()) and by_age for by_age in self._by_age.values())
         for classes, waiting in ((self.classes, self.waiting), (self.aside, self.waiting_aside)):
             assert dict(waiting) == dict(sum((known.tasks_of() for known in classes.values()), Counter()))
         assert self.woken.items() <= self.classes.items()
@@ -399,9 +418,13 @@ class Queue:
         )
 
 
-def _take_off(counted: "Counter[Incarnation]", owner: Incarnation, count: int) -> None:
-    left = counted[owner] - count
+def _add(counted: dict[_Key, int], key: _Key, count: int) -> None:
+    counted[key] = counted.get(key, 0) + count
+
+
+def _take_off(counted: dict[_Key, int], key: _Key, count: int) -> None:
+    left = counted.get(key, 0) - count
     if left:
-        counted[owner] = left
+        counted[key] = left
     else:
-        del counted[owner]
+        counted.pop(key, None)

@@ -7,7 +7,7 @@ that does not fit what was said before, is the peer's fault and raises `Protocol
 from scaler.core.batches import Batch
 from scaler.core.chunks import check_offsets
 from scaler.core.clients import ClientRecord
-from scaler.core.explanation import explanation, nobody_offers
+from scaler.core.explanation import nobody_offers
 from scaler.core.managers import Managers
 from scaler.core.needs import Outcome
 from scaler.core.outcomes import Outcomes
@@ -24,8 +24,6 @@ from scaler.protocol import (
     Cause,
     CloseBatch,
     DefineFunction,
-    ExplainTask,
-    Explanation,
     Failure,
     InputKnown,
     NeedFunction,
@@ -195,12 +193,6 @@ class Requests:
             self._outcomes.abandon(self._tasks.batches[name])
         for concerned, message in self._objects.cleared(client.peer):
             self._outbox.send(concerned, message)
-
-    def explain(self, client: ClientRecord, message: ExplainTask, now: float) -> None:
-        """Say where a task stands."""
-        batch = self._tasks.batches.get(message.task.batch) if message.task.batch.owner == client.peer else None
-        text = explanation(self._tasks, self._workers, batch, message.task.index, now)
-        self._outbox.send(client.peer, Explanation(message.task, text))
 
 
 def _split(
