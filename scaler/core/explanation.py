@@ -25,7 +25,7 @@ _WAITS = {
     Wait.FUNCTION: "its function is on the way from its client",
     Wait.BACKOFF: "it failed and waits before its next attempt",
     Wait.INPUTS: "it waits for {count} tasks among its arguments",
-    Wait.WORKERS: "every worker runs it once",
+    Wait.WORKERS: "every worker runs it once, or will when earlier such calls of its client have ended",
 }
 _STANDS = {
     State.HELD: "the scheduler was restarted and waits for a cluster that may have it",

@@ -211,6 +211,9 @@ class Placement:
         if column is None:
             self._ask_arguments(batch, span)
             return
+        if batch.options.everywhere and not self._everywhere.has_room(batch):
+            self._everywhere.park(batch, span.lo, span.hi)
+            return
         if batch.options.everywhere:
             self._everywhere.begin(batch, column.slice(lo, lo + 1), frames, now)
             return
