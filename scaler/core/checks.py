@@ -8,7 +8,7 @@ from scaler.core.lifecycle import ENDED, LIVE, State
 from scaler.core.managers import Managers
 from scaler.core.runs import Run
 from scaler.core.spans import Span, Wait
-from scaler.ids import RunId
+from scaler.ids import Incarnation, RunId
 
 
 def check_all(managers: Managers) -> None:
@@ -74,6 +74,11 @@ def _check_runs(managers: Managers) -> None:
         assert cluster.load is run.load, name
         assert run.load.runs[name] is run, name
         assert (name in run.load.live) == (run.unfinished > 0), name
+    kept = Counter[Incarnation]()
+    for run in known.values():
+        assert run.result_bytes == 0 or run.held > run.unfinished, run.id
+        kept[managers.tasks.batch_of(run).owner] += run.result_bytes
+    assert managers.tasks.result_bytes == +kept
     for cluster in managers.workers.clusters.values():
         load = cluster.load
         assert load.unfinished == sum(run.unfinished for run in load.live.values()) == sum(load.by_times.values())

@@ -26,5 +26,7 @@ class CoreConfig:
     #: bytes of results kept after a restart for clients that have not come back; clusters keep the rest, and are asked
     #: for it then. Four link windows of 16 MiB: enough for a quick return, little for a host
     early_bytes: int = 64 << 20
+    #: while clusters keep so much of outcomes that a client has not taken, nothing more of it is placed
+    untaken_bytes: int = 256 << 20
     #: bytes of functions that no batch names, kept for the next one
     idle_function_bytes: int = 64 << 20

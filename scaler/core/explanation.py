@@ -23,6 +23,7 @@ MOST_WAITING = 10_000
 _WAITS = {
     Wait.ARGUMENTS: "its arguments are asked for again after a restart of the scheduler",
     Wait.FUNCTION: "its function is on the way from its client",
+    Wait.ROOM: "its client has not taken what ended before: as much of that as may waits at the clusters",
     Wait.BACKOFF: "it failed and waits before its next attempt",
     Wait.INPUTS: "it waits for {count} tasks among its arguments",
     Wait.WORKERS: "every worker runs it once, or will when earlier such calls of its client have ended",

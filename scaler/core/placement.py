@@ -12,7 +12,7 @@ from scaler.core.queue import Lane, QueueClass, QueueKind
 from scaler.core.spans import Span, Wait
 from scaler.core.turns import Turns
 from scaler.core.workers import Cluster
-from scaler.ids import FunctionId
+from scaler.ids import FunctionId, Incarnation
 from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
 from scaler.protocol.columns import Frame
 
@@ -35,6 +35,8 @@ class Placement:
         self._outcomes = outcomes
         #: batches with tasks that wait for their function, by serial
         self._without_function: dict[int, Batch] = {}
+        #: batches with tasks that wait for their client to take results, by client and serial
+        self._without_room: dict[Incarnation, dict[int, Batch]] = {}
         #: all clusters with `is_reserved`, and some that had it
         self._reserved: list[Cluster] = []
         #: slots that may take a class, of those asked for in this turn
@@ -43,6 +45,8 @@ class Placement:
     def place(self, now: float) -> None:
         """Give out what can be given out now; afterwards no cluster with room could take the head of any class."""
         self._end_reservations(now)
+        if self._without_room:
+            self._look_for_room()
         changed = self._workers.refresh()
         queue = self._queue
         if self._timers.place_at is not None and self._timers.place_at <= now:
@@ -201,6 +205,10 @@ class Placement:
         span = batch.spans.at(lane.first)
         if span is None or span.state is not State.QUEUED:
             raise IndexError(f"the lane of batch {batch.id} is not what is queued")
+        if self._tasks.result_bytes.get(batch.owner, 0) >= self._config.untaken_bytes:
+            self._tasks.advance(batch, span.lo, span.hi, Trigger.UNREADY, wait=Wait.ROOM)
+            self._without_room.setdefault(batch.owner, {})[batch.serial] = batch
+            return
         frames = self._functions.frames(batch.function)
         if frames is None:
             self._ask_function(batch, span)
@@ -253,6 +261,16 @@ class Placement:
                 for span in batch.spans.within(0, batch.appended):
                     if span.wait is Wait.FUNCTION:
                         self._outcomes.ready(batch, span.lo, span.hi)
+
+    def _look_for_room(self) -> None:
+        """Queue what waited for clients that have taken half of what may wait for them, or of those that are gone."""
+        for owner, batches in list(self._without_room.items()):
+            if self._tasks.result_bytes.get(owner, 0) <= self._config.untaken_bytes // 2:
+                del self._without_room[owner]
+                for batch in batches.values():
+                    for span in batch.spans.within(0, batch.appended):
+                        if span.wait is Wait.ROOM:
+                            self._outcomes.ready(batch, span.lo, span.hi)
 
     def _reserve(self, known: QueueClass, now: float) -> None:
         """Keep one cluster from taking more until it is empty, for a task that must be alone there."""

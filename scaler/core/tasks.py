@@ -13,7 +13,7 @@ from scaler.core.queue import Queue
 from scaler.core.runs import Load, Run
 from scaler.core.runtimes import RunTimeTable
 from scaler.core.spans import Counts, Span, Wait
-from scaler.ids import BatchId, Epoch, FunctionId, RunId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 
@@ -38,6 +38,8 @@ class TaskManager:
         self.runs: dict[RunId, Run] = {}
         self.queue = Queue()
         self.inputs = InputManager()
+        #: about what clusters keep of outcomes that the client has not taken, by client
+        self.result_bytes: dict[Incarnation, int] = {}
         #: tasks in each state
         self.tasks_in: dict[State, int] = dict.fromkeys(State, 0)
         #: tasks moved by each (from, trigger), since the start
@@ -123,6 +125,23 @@ class TaskManager:
                 del self.runs[run.id]
             run.load.runs.pop(run.id, None)
 
+    def keeps_results(self, batch: Batch, run: Run, size_bytes: int) -> None:
+        """Tasks of a run have ended with so many bytes, which its cluster keeps until they are taken."""
+        if not batch.is_orphan:
+            run.result_bytes += size_bytes
+            self.result_bytes[batch.owner] = self.result_bytes.get(batch.owner, 0) + size_bytes
+
+    def _let_go_of_results(self, batch: Batch, run: Run, count: int) -> None:
+        """A cluster need not keep the outcomes of so many tasks of a run: a part of what all of them take."""
+        if run.result_bytes:
+            size_bytes = run.result_bytes * count // (run.held - run.unfinished)
+            run.result_bytes -= size_bytes
+            left = self.result_bytes[batch.owner] - size_bytes
+            if left:
+                self.result_bytes[batch.owner] = left
+            else:
+                del self.result_bytes[batch.owner]
+
     # ---- moves
 
     def advance(
@@ -176,6 +195,7 @@ class TaskManager:
         batch.gone += hi - lo
         self.tasks_in[old.state] -= hi - lo
         if old.run is not None:
+            self._let_go_of_results(batch, old.run, hi - lo)
             old.run.held -= hi - lo
             self.settle_run(old.run)
         if self.watched is not None:
@@ -186,6 +206,7 @@ class TaskManager:
         old = batch.spans.at(lo)
         if old is None or hi > old.hi or old.state not in ENDED or old.run is None:
             raise IndexError(f"[{lo}, {hi}) of batch {batch.id} has no run to part with")
+        self._let_go_of_results(batch, old.run, hi - lo)
         old.run.held -= hi - lo
         batch.spans.move(old, Span(lo, hi, old.state, None, old.counts))
         self.settle_run(old.run)
@@ -219,5 +240,7 @@ class TaskManager:
             if after is not None:
                 after.held += count
             if before is not None:
+                if not was_live:
+                    self._let_go_of_results(batch, before, count)
                 before.held -= count
                 self.settle_run(before)
