@@ -157,6 +157,14 @@ MAX_QUEUED_TASKS: Setting[int | None] = Setting(
     "no limit",
     spellings=("--max-queued-tasks", "--max-number-of-tasks-waiting", "-mt"),
 )
+SCHEDULER_MEMORY_LIMIT: Setting[int | None] = Setting(
+    "memory_limit",
+    kinds.SCHEDULER_MEMORY,
+    None,
+    "While arguments, functions and inputs take so much here, the clients with the most keep their new tasks.",
+    "no limit",
+    variable="SCALER_SCHEDULER_MEMORY_LIMIT",
+)
 EVENT_LOOP = Setting(
     "event_loop",
     kinds.EVENT_LOOP,
@@ -293,6 +301,7 @@ SCHEDULER: Table = (
     CLIENT_TIMEOUT,
     WORKER_TIMEOUT,
     MAX_QUEUED_TASKS,
+    SCHEDULER_MEMORY_LIMIT,
     EVENT_LOOP,
     *SHARED,
 )

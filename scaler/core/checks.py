@@ -16,6 +16,7 @@ def check_all(managers: Managers) -> None:
     _check_batches(managers)
     _check_runs(managers)
     _check_queue(managers)
+    _check_holdings(managers)
     managers.workers.check()
     managers.functions.check()
     managers.tasks.inputs.check(managers.tasks.by_serial)
@@ -39,6 +40,22 @@ def _check_batches(managers: Managers) -> None:
             counted[span.state] += span.hi - span.lo
     assert {state: count for state, count in tasks.tasks_in.items() if count} == dict(counted)
     assert all(not batch.is_orphan for batch in tasks.batches.values())
+
+
+def _check_holdings(managers: Managers) -> None:
+    batches = managers.tasks.by_serial.values()
+    assert managers.tasks.holdings.keys() == {batch.root for batch in batches}
+    for root, holding in managers.tasks.holdings.items():
+        own = [batch for batch in batches if batch.root == root]
+        assert all(batch.holding is holding for batch in own), root
+        assert holding.batches == len(own), root
+        assert holding.functions == Counter(batch.function for batch in own), root
+        assert holding.argument_bytes == sum(batch.store.held_bytes() for batch in own), root
+        needed = {one.task: one for batch in own for needs in batch.needs.values() for one in needs.inputs}
+        known = [
+            one.outcome.size_bytes for one in needed.values() if one.holding is holding and one.outcome is not None
+        ]
+        assert holding.input_bytes == sum(known), root
 
 
 def _check_spans(batch: Batch) -> None:

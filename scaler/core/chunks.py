@@ -8,8 +8,9 @@ from array import array
 from bisect import bisect_right
 from operator import attrgetter
 
+from scaler.core.holdings import Holding
 from scaler.errors import ProtocolError
-from scaler.protocol.columns import MAX_FRAME_BYTES, ArgumentColumn, words
+from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ArgumentColumn, words
 
 #: A chunk below this is laid together with its neighbours.
 SMALL_BYTES = 4096
@@ -33,6 +34,11 @@ class _Chunk:
 
     def size_bytes(self) -> int:
         return len(self._bytes) if self._column is None else sum(len(frame) for frame in self._column.data)
+
+    @property
+    def held_bytes(self) -> int:
+        """What it takes, with the places of its calls."""
+        return self.size_bytes() + WORD_BYTES * (self.hi - self.lo)
 
     def is_open(self) -> bool:
         """Whether it is small enough to grow."""
@@ -67,6 +73,11 @@ class _Chunk:
         return self._column
 
 
+def _size(column: ArgumentColumn) -> int:
+    """What the chunk of a column takes more with it."""
+    return sum(map(len, column.data)) + WORD_BYTES * column.count
+
+
 def check_offsets(column: ArgumentColumn) -> None:
     """Raise `ProtocolError` where calls run backwards: a client's columns are looked at once, here, for all behind."""
     if column.count > 1 and (offsets := words(column.offsets).tolist()) != sorted(offsets):
@@ -79,11 +90,13 @@ _start = attrgetter("lo")
 class ChunkStore:
     """The argument columns of one batch, each kept until all of its tasks have ended."""
 
-    __slots__ = ("_chunks",)
+    __slots__ = ("_chunks", "_holding")
 
-    def __init__(self) -> None:
+    def __init__(self, holding: Holding | None = None) -> None:
         #: sorted, disjoint; each has live calls
         self._chunks: list[_Chunk] = []
+        #: what is kept is counted there
+        self._holding = Holding() if holding is None else holding
 
     def _find(self, index: int) -> int:
         """The position of the chunk that holds an index, or -1."""
@@ -96,6 +109,7 @@ class ChunkStore:
         if any(len(frame) > MAX_FRAME_BYTES for frame in column.data):
             raise ProtocolError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
         chunks = self._chunks
+        self._holding.argument_bytes += _size(column)
         position = bisect_right(chunks, column.lo, key=_start)
         if position and len(column.data) == 1 and len(column.data[0]) < SMALL_BYTES:
             before = chunks[position - 1]
@@ -143,6 +157,7 @@ class ChunkStore:
                 emptied = emptied or not chunk.live
             end += 1
         if emptied:
+            self._holding.argument_bytes -= sum(chunk.held_bytes for chunk in chunks[position:end] if not chunk.live)
             chunks[position:end] = [chunk for chunk in chunks[position:end] if chunk.live]
 
     def retain(self, lo: int, hi: int) -> None:
@@ -153,3 +168,7 @@ class ChunkStore:
     def live(self) -> list[tuple[int, int, int]]:
         """Of each chunk its range and how many of its tasks have not ended."""
         return [(chunk.lo, chunk.hi, chunk.live) for chunk in self._chunks]
+
+    def held_bytes(self) -> int:
+        """What all of it takes, counted anew."""
+        return sum(chunk.held_bytes for chunk in self._chunks)

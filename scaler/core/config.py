@@ -15,8 +15,10 @@ class CoreConfig:
     client_timeout_s: float = 60.0
     #: clients may not stop the scheduler
     is_protected: bool = False
-    #: while so many tasks wait clients keep theirs; None for no limit
+    #: a client of which so many tasks wait keeps its others; None for no limit
     max_queued_tasks: int | None = None
+    #: while arguments, functions and inputs take so much, the clients with the most keep their tasks; None for no limit
+    memory_limit_bytes: int | None = None
     #: how much work a cluster is given ahead of time
     lookahead_s: float = 0.15
     #: argument bytes at one cluster, not yet finished; below the link's window

@@ -106,7 +106,8 @@ class Dependents:
         """Move those who need a task, which ended so."""
         if ended.outcome is not None:
             return
-        ended.outcome = outcome = self._named(outcome, ended.task)
+        outcome = self._named(outcome, ended.task)
+        self._tasks.inputs.learned(ended, outcome)
         users: dict[int, list[int]] = {}
         for serial, index in ended.users:
             users.setdefault(serial, []).append(index)

@@ -39,6 +39,9 @@ from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX
 from scaler.ranges import members_within
 from scaler.resources import MOST_AMOUNT, unknown_tag
 
+#: So many of a client may be open at a time: about a gigabyte of them, empty.
+MOST_BATCHES = 1_000_000
+
 
 class Requests:
     """Takes in what clients say of their batches."""
@@ -99,6 +102,8 @@ class Requests:
         if name.owner != client.peer or name in self._tasks.batches:
             raise ProtocolError(f"batch {name} is opened twice or by another")
         check_served(client, options)
+        if len(client.batches) >= MOST_BATCHES:
+            raise ProtocolError(f"a client has more than {MOST_BATCHES:,} batches")
         client.names(name)
         batch = self._tasks.open(name, message.function, options)
         self._functions.use(message.function)

@@ -7,6 +7,7 @@ every move in `advance`.
 from collections.abc import Iterable
 
 from scaler.core.batches import Batch
+from scaler.core.holdings import Holding
 from scaler.core.inputs import InputManager
 from scaler.core.lifecycle import AT_REST, ENDED, LIVE, OVER, State, Trigger, target
 from scaler.core.queue import Queue
@@ -38,6 +39,8 @@ class TaskManager:
         self.runs: dict[RunId, Run] = {}
         self.queue = Queue()
         self.inputs = InputManager()
+        #: what is here of each client that has a batch
+        self.holdings: dict[Incarnation, Holding] = {}
         #: about what clusters keep of outcomes that the client has not taken, by client
         self.result_bytes: dict[Incarnation, int] = {}
         #: tasks in each state
@@ -53,7 +56,13 @@ class TaskManager:
         """A new batch, without calls."""
         self._serial += 1
         times = self.run_times.of(function, options.tag)
-        record = Batch(batch, self._serial, function, options, times)
+        root = options.root or batch.owner
+        holding = self.holdings.get(root)
+        if holding is None:
+            holding = self.holdings[root] = Holding()
+        holding.batches += 1
+        holding.functions[function] += 1
+        record = Batch(batch, self._serial, function, options, times, holding)
         self.batches[batch] = self.by_serial[self._serial] = record
         return record
 
@@ -91,6 +100,13 @@ class TaskManager:
 
     def forget(self, batch: Batch) -> None:
         """Drop the record of a batch that is over."""
+        holding = batch.holding
+        holding.batches -= 1
+        holding.functions[batch.function] -= 1
+        if not holding.functions[batch.function]:
+            del holding.functions[batch.function]
+        if not holding.batches:
+            del self.holdings[batch.root]
         del self.by_serial[batch.serial]
         if not batch.is_orphan:
             del self.batches[batch.id]

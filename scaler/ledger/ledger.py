@@ -387,10 +387,12 @@ class Ledger:
         return said
 
     def _answer(self) -> list[Command]:
-        """What the scheduler has asked for is said even while new tasks are held back."""
+        """What the scheduler has asked for is said even while new tasks are held back, and what lets it forget."""
         said: list[Command] = []
         for batch in list(self._talking.values()):
             while batch.wanted_again:
+                self._talk_of(batch, said)
+            if batch.announced and batch.must_close and batch.sent == batch.appended:
                 self._talk_of(batch, said)
             self._settle(batch)
         return said
