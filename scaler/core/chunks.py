@@ -21,9 +21,11 @@ JOINED_BYTES = 64 * 1024
 class _Chunk:
     """Consecutive calls: a column, or one that still grows."""
 
-    __slots__ = ("_bytes", "_column", "_ends", "hi", "live", "lo")
+    __slots__ = ("_bytes", "_column", "_ends", "held_bytes", "hi", "live", "lo")
 
-    def __init__(self, column: ArgumentColumn) -> None:
+    def __init__(self, column: ArgumentColumn, held_bytes: int) -> None:
+        #: what it takes, with the places of its calls
+        self.held_bytes = held_bytes
         self.lo = column.lo
         self.hi = column.hi
         #: calls in it whose task has not ended
@@ -35,17 +37,13 @@ class _Chunk:
     def size_bytes(self) -> int:
         return len(self._bytes) if self._column is None else sum(len(frame) for frame in self._column.data)
 
-    @property
-    def held_bytes(self) -> int:
-        """What it takes, with the places of its calls."""
-        return self.size_bytes() + WORD_BYTES * (self.hi - self.lo)
-
     def is_open(self) -> bool:
         """Whether it is small enough to grow."""
         return self.size_bytes() < (SMALL_BYTES if self._column is not None else JOINED_BYTES)
 
-    def join(self, column: ArgumentColumn) -> None:
+    def join(self, column: ArgumentColumn, held_bytes: int) -> None:
         """Lay the calls that follow behind these."""
+        self.held_bytes += held_bytes
         if self._column is not None:
             first, self._column = self._column, None
             self._ends.append(0)
@@ -71,11 +69,6 @@ class _Chunk:
             self._bytes = bytearray()
             self._ends = array("Q")
         return self._column
-
-
-def _size(column: ArgumentColumn) -> int:
-    """What the chunk of a column takes more with it."""
-    return sum(map(len, column.data)) + WORD_BYTES * column.count
 
 
 def check_offsets(column: ArgumentColumn) -> None:
@@ -106,17 +99,21 @@ class ChunkStore:
 
     def add(self, column: ArgumentColumn) -> None:
         """Keep the calls of a column; none of them is there yet."""
-        if any(len(frame) > MAX_FRAME_BYTES for frame in column.data):
-            raise ProtocolError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
+        held_bytes = WORD_BYTES * column.count
+        for frame in column.data:
+            size_bytes = len(frame)
+            if size_bytes > MAX_FRAME_BYTES:
+                raise ProtocolError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
+            held_bytes += size_bytes
+        self._holding.argument_bytes += held_bytes
         chunks = self._chunks
-        self._holding.argument_bytes += _size(column)
         position = bisect_right(chunks, column.lo, key=_start)
         if position and len(column.data) == 1 and len(column.data[0]) < SMALL_BYTES:
             before = chunks[position - 1]
             if before.hi == column.lo and before.is_open():
-                before.join(column)
+                before.join(column, held_bytes)
                 return
-        chunks.insert(position, _Chunk(column))
+        chunks.insert(position, _Chunk(column, held_bytes))
 
     def missing(self, lo: int, hi: int) -> list[tuple[int, int]]:
         """The parts of [lo, hi) whose calls are not here."""
@@ -150,14 +147,15 @@ class ChunkStore:
         chunks = self._chunks
         position = max(bisect_right(chunks, lo, key=_start) - 1, 0)
         end = position
-        emptied = False
+        freed_bytes = 0
         while end < len(chunks) and (chunk := chunks[end]).lo < hi:
             if chunk.hi > lo:
                 chunk.live -= min(hi, chunk.hi) - max(lo, chunk.lo)
-                emptied = emptied or not chunk.live
+                if not chunk.live:
+                    freed_bytes += chunk.held_bytes
             end += 1
-        if emptied:
-            self._holding.argument_bytes -= sum(chunk.held_bytes for chunk in chunks[position:end] if not chunk.live)
+        if freed_bytes:
+            self._holding.argument_bytes -= freed_bytes
             chunks[position:end] = [chunk for chunk in chunks[position:end] if chunk.live]
 
     def retain(self, lo: int, hi: int) -> None:
@@ -171,4 +169,4 @@ class ChunkStore:
 
     def held_bytes(self) -> int:
         """What all of it takes, counted anew."""
-        return sum(chunk.held_bytes for chunk in self._chunks)
+        return sum(chunk.size_bytes() + WORD_BYTES * (chunk.hi - chunk.lo) for chunk in self._chunks)

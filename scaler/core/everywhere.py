@@ -157,6 +157,9 @@ class Everywhere:
         """End what all have answered and there is room for now; stop what nobody waits for any more; begin others."""
         if self._answered:
             self._end_answered()
+        if not self._clients:
+            self._outcomes.called_off.clear()
+            return
         called_off, self._outcomes.called_off = self._outcomes.called_off, []
         for batch, lo, hi in called_off:
             self._call_off(batch, lo, hi)

@@ -67,6 +67,8 @@ class Explanations:
 
     def tell(self, now: float) -> bool:
         """Answer some, of each client in turn; False if another turn goes on."""
+        if not self._asked:
+            return True
         for _ in range(MOST_IN_A_TURN):
             if not self._asked:
                 break

@@ -87,6 +87,9 @@ class Placement:
     def _fill_all(self, changed: list[Cluster], now: float) -> None:
         """Fill every cluster with room, the longest idle first; one that has not changed takes but what was woken."""
         everything = list(self._queue.kinds.values())
+        if len(everything) == 1:
+            self._fill_each(self._everyone(), everything, now)
+            return
         woken = list({id(known.kind): known.kind for known in self._queue.woken.values()}.values())
         if len(woken) == len(everything):
             self._fill_each(self._everyone(), everything, now)

@@ -245,6 +245,8 @@ class Queue:
         self._nested: dict[Incarnation, dict[ClassKey, QueueClass]] = {}
         #: classes that had no task left at some time since they were swept
         self._emptied: dict[ClassKey, QueueClass] = {}
+        #: the class swept last: tasks that come one by one are often of that
+        self._last: QueueClass | None = None
         self._pushes = 0
         self._turns = 0
 
@@ -273,8 +275,11 @@ class Queue:
                     self._file(known, lane.priority)
 
     def _new_class(self, lane: Lane) -> QueueClass:
-        name = lane.key.kind
-        known = QueueClass(lane.key, self.kinds.get(name) or QueueKind(name))
+        known = self._last
+        if known is None or known.key != lane.key:
+            name = lane.key.kind
+            known = QueueClass(lane.key, self.kinds.get(name) or QueueKind(name))
+        self._last = None
         self._come_in(known, lane.priority)
         return known
 
@@ -339,11 +344,13 @@ class Queue:
                     del self.aside[key]
                 else:
                     self._leave(known)
+                    self._last = known
                 for owner in known.nested_of:
                     nested = self._nested[owner]
                     del nested[key]
                     if not nested:
                         del self._nested[owner]
+                known.nested_of.clear()
         self._emptied.clear()
 
     def _leave(self, known: QueueClass) -> None:
