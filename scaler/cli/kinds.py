@@ -21,6 +21,7 @@ _MOST_TASKS = 1 << 40
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b?", re.IGNORECASE)
 #: half of it is what a worker takes by itself
 _LEAST_WORKER_BYTES = 64_000_000
+_LEAST_SCHEDULER_BYTES = 1_000_000
 _NO = frozenset(("0", "false", "no", "off"))
 
 
@@ -117,6 +118,13 @@ def _moment(text: str) -> float:
         return datetime.datetime.fromisoformat(text.strip()).timestamp()
 
 
+def _scheduler_memory(text: str) -> int:
+    size_bytes = _size(text)
+    if size_bytes < _LEAST_SCHEDULER_BYTES:
+        raise ValueError(text)
+    return size_bytes
+
+
 def _worker_memory(text: str) -> int:
     size_bytes = _size(text)
     if size_bytes < _LEAST_WORKER_BYTES:
@@ -181,6 +189,7 @@ MOMENT = Kind(
     _moment,
     (int, float, str, datetime.datetime),
 )
+SCHEDULER_MEMORY = Kind("a size from 1M, such as 500M, 2G or 2Gi", "SIZE", _scheduler_memory)
 WORKER_MEMORY = Kind("a size from 64M, such as 500M, 2G or 2Gi", "SIZE", _worker_memory)
 PRELOAD = Kind("module:function or module:function('a', k=1)", "CALL", _preload)
 LEVEL = _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

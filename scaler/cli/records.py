@@ -39,6 +39,7 @@ def scheduler_config(found: Resolved, environment: Mapping[str, str], parent_fd:
         worker_timeout_s=found[settings.WORKER_TIMEOUT],
         event_loop=found[settings.EVENT_LOOP],
         max_queued_tasks=found[settings.MAX_QUEUED_TASKS],
+        memory_limit_bytes=found[settings.SCHEDULER_MEMORY_LIMIT],
         parent_fd=parent_fd,
     )
 

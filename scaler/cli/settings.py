@@ -153,9 +153,17 @@ MAX_QUEUED_TASKS: Setting[int | None] = Setting(
     "max_queued_tasks",
     kinds.LIMIT,
     None,
-    "While so many tasks wait for workers here clients keep theirs; what is on its way still comes.",
+    "A client of which so many tasks wait for workers here keeps its others; what is on its way still comes.",
     "no limit",
     spellings=("--max-queued-tasks", "--max-number-of-tasks-waiting", "-mt"),
+)
+SCHEDULER_MEMORY_LIMIT: Setting[int | None] = Setting(
+    "memory_limit",
+    kinds.SCHEDULER_MEMORY,
+    None,
+    "While arguments, functions and inputs take so much here, the clients with the most keep their new tasks.",
+    "no limit",
+    variable="SCALER_SCHEDULER_MEMORY_LIMIT",
 )
 EVENT_LOOP = Setting(
     "event_loop",
@@ -293,6 +301,7 @@ SCHEDULER: Table = (
     CLIENT_TIMEOUT,
     WORKER_TIMEOUT,
     MAX_QUEUED_TASKS,
+    SCHEDULER_MEMORY_LIMIT,
     EVENT_LOOP,
     *SHARED,
 )

@@ -1,6 +1,7 @@
 """A batch: one function, one set of options, its calls as chunks, its tasks as spans."""
 
 from scaler.core.chunks import ChunkStore
+from scaler.core.holdings import Holding
 from scaler.core.lifecycle import ENDED
 from scaler.core.needs import Input, Needed
 from scaler.core.queue import ClassKey, Lane
@@ -22,6 +23,7 @@ class Batch:
         "asked_back",
         "function",
         "gone",
+        "holding",
         "id",
         "is_closed",
         "is_orphan",
@@ -38,7 +40,13 @@ class Batch:
     )
 
     def __init__(
-        self, batch: BatchId, serial: int, function: FunctionId, options: BatchOptions, times: RunTimes
+        self,
+        batch: BatchId,
+        serial: int,
+        function: FunctionId,
+        options: BatchOptions,
+        times: RunTimes,
+        holding: Holding | None = None,
     ) -> None:
         self.id = batch
         #: counts batches as they were opened: their age, and their name after the client is lost
@@ -47,7 +55,9 @@ class Batch:
         self.options = options
         self.times = times
         self.spans = SpanMap()
-        self.store = ChunkStore()
+        #: what is here of its client
+        self.holding = Holding() if holding is None else holding
+        self.store = ChunkStore(self.holding)
         #: indices below are known; those of them in no span are gone
         self.appended = 0
         self.gone = 0
@@ -73,6 +83,11 @@ class Batch:
     def owner(self) -> Incarnation:
         """The client whose it is."""
         return self.id.owner
+
+    @property
+    def root(self) -> Incarnation:
+        """The client that has submitted it, or the outermost of the tasks it is nested in."""
+        return self.options.root or self.id.owner
 
     @property
     def is_over(self) -> bool:
@@ -102,7 +117,7 @@ class Batch:
     def _new_lane(self, needs: Needs) -> Lane:
         options = self.options
         key = ClassKey(options.tag, options.resources, needs)
-        return Lane(self.serial, options.root or self.owner, options.priority, key, options.depth)
+        return Lane(self.serial, self.root, options.priority, key, options.depth)
 
     def lanes(self) -> list[Lane]:
         """Every lane it has or had."""

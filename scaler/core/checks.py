@@ -8,7 +8,7 @@ from scaler.core.lifecycle import ENDED, LIVE, State
 from scaler.core.managers import Managers
 from scaler.core.runs import Run
 from scaler.core.spans import Span, Wait
-from scaler.ids import RunId
+from scaler.ids import Incarnation, RunId
 
 
 def check_all(managers: Managers) -> None:
@@ -16,6 +16,7 @@ def check_all(managers: Managers) -> None:
     _check_batches(managers)
     _check_runs(managers)
     _check_queue(managers)
+    _check_holdings(managers)
     managers.workers.check()
     managers.functions.check()
     managers.tasks.inputs.check(managers.tasks.by_serial)
@@ -39,6 +40,22 @@ def _check_batches(managers: Managers) -> None:
             counted[span.state] += span.hi - span.lo
     assert {state: count for state, count in tasks.tasks_in.items() if count} == dict(counted)
     assert all(not batch.is_orphan for batch in tasks.batches.values())
+
+
+def _check_holdings(managers: Managers) -> None:
+    batches = managers.tasks.by_serial.values()
+    assert managers.tasks.holdings.keys() == {batch.root for batch in batches}
+    for root, holding in managers.tasks.holdings.items():
+        own = [batch for batch in batches if batch.root == root]
+        assert all(batch.holding is holding for batch in own), root
+        assert holding.batches == len(own), root
+        assert holding.functions == Counter(batch.function for batch in own), root
+        assert holding.argument_bytes == sum(batch.store.held_bytes() for batch in own), root
+        needed = {one.task: one for batch in own for needs in batch.needs.values() for one in needs.inputs}
+        known = [
+            one.outcome.size_bytes for one in needed.values() if one.holding is holding and one.outcome is not None
+        ]
+        assert holding.input_bytes == sum(known), root
 
 
 def _check_spans(batch: Batch) -> None:
@@ -74,6 +91,11 @@ def _check_runs(managers: Managers) -> None:
         assert cluster.load is run.load, name
         assert run.load.runs[name] is run, name
         assert (name in run.load.live) == (run.unfinished > 0), name
+    kept = Counter[Incarnation]()
+    for run in known.values():
+        assert run.result_bytes == 0 or run.held > run.unfinished, run.id
+        kept[managers.tasks.batch_of(run).owner] += run.result_bytes
+    assert managers.tasks.result_bytes == +kept
     for cluster in managers.workers.clusters.values():
         load = cluster.load
         assert load.unfinished == sum(run.unfinished for run in load.live.values()) == sum(load.by_times.values())
@@ -93,9 +115,8 @@ def _check_queue(managers: Managers) -> None:
             assert lane.in_heap or not lane.tasks, batch.id
     queue = managers.tasks.queue
     assert queue.tasks == managers.tasks.tasks_in[State.QUEUED]
-    assert queue.tasks == sum(known.tasks for known in (*queue.classes.values(), *queue.aside.values()))
+    queue.check()
     for key, known in queue.aside.items():
         assert known.tasks, key
-        assert key not in queue.classes, key
         # allocations run out: what one offers that has no end counts
         assert not managers.workers.is_offered(key, math.inf), key

@@ -8,8 +8,9 @@ from array import array
 from bisect import bisect_right
 from operator import attrgetter
 
+from scaler.core.holdings import Holding
 from scaler.errors import ProtocolError
-from scaler.protocol.columns import MAX_FRAME_BYTES, ArgumentColumn, words
+from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ArgumentColumn, words
 
 #: A chunk below this is laid together with its neighbours.
 SMALL_BYTES = 4096
@@ -20,9 +21,11 @@ JOINED_BYTES = 64 * 1024
 class _Chunk:
     """Consecutive calls: a column, or one that still grows."""
 
-    __slots__ = ("_bytes", "_column", "_ends", "hi", "live", "lo")
+    __slots__ = ("_bytes", "_column", "_ends", "held_bytes", "hi", "live", "lo")
 
-    def __init__(self, column: ArgumentColumn) -> None:
+    def __init__(self, column: ArgumentColumn, held_bytes: int) -> None:
+        #: what it takes, with the places of its calls
+        self.held_bytes = held_bytes
         self.lo = column.lo
         self.hi = column.hi
         #: calls in it whose task has not ended
@@ -38,8 +41,9 @@ class _Chunk:
         """Whether it is small enough to grow."""
         return self.size_bytes() < (SMALL_BYTES if self._column is not None else JOINED_BYTES)
 
-    def join(self, column: ArgumentColumn) -> None:
+    def join(self, column: ArgumentColumn, held_bytes: int) -> None:
         """Lay the calls that follow behind these."""
+        self.held_bytes += held_bytes
         if self._column is not None:
             first, self._column = self._column, None
             self._ends.append(0)
@@ -79,11 +83,13 @@ _start = attrgetter("lo")
 class ChunkStore:
     """The argument columns of one batch, each kept until all of its tasks have ended."""
 
-    __slots__ = ("_chunks",)
+    __slots__ = ("_chunks", "_holding")
 
-    def __init__(self) -> None:
+    def __init__(self, holding: Holding | None = None) -> None:
         #: sorted, disjoint; each has live calls
         self._chunks: list[_Chunk] = []
+        #: what is kept is counted there
+        self._holding = Holding() if holding is None else holding
 
     def _find(self, index: int) -> int:
         """The position of the chunk that holds an index, or -1."""
@@ -93,16 +99,21 @@ class ChunkStore:
 
     def add(self, column: ArgumentColumn) -> None:
         """Keep the calls of a column; none of them is there yet."""
-        if any(len(frame) > MAX_FRAME_BYTES for frame in column.data):
-            raise ProtocolError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
+        held_bytes = WORD_BYTES * column.count
+        for frame in column.data:
+            size_bytes = len(frame)
+            if size_bytes > MAX_FRAME_BYTES:
+                raise ProtocolError(f"a frame of more than {MAX_FRAME_BYTES} bytes")
+            held_bytes += size_bytes
+        self._holding.argument_bytes += held_bytes
         chunks = self._chunks
         position = bisect_right(chunks, column.lo, key=_start)
         if position and len(column.data) == 1 and len(column.data[0]) < SMALL_BYTES:
             before = chunks[position - 1]
             if before.hi == column.lo and before.is_open():
-                before.join(column)
+                before.join(column, held_bytes)
                 return
-        chunks.insert(position, _Chunk(column))
+        chunks.insert(position, _Chunk(column, held_bytes))
 
     def missing(self, lo: int, hi: int) -> list[tuple[int, int]]:
         """The parts of [lo, hi) whose calls are not here."""
@@ -136,13 +147,15 @@ class ChunkStore:
         chunks = self._chunks
         position = max(bisect_right(chunks, lo, key=_start) - 1, 0)
         end = position
-        emptied = False
+        freed_bytes = 0
         while end < len(chunks) and (chunk := chunks[end]).lo < hi:
             if chunk.hi > lo:
                 chunk.live -= min(hi, chunk.hi) - max(lo, chunk.lo)
-                emptied = emptied or not chunk.live
+                if not chunk.live:
+                    freed_bytes += chunk.held_bytes
             end += 1
-        if emptied:
+        if freed_bytes:
+            self._holding.argument_bytes -= freed_bytes
             chunks[position:end] = [chunk for chunk in chunks[position:end] if chunk.live]
 
     def retain(self, lo: int, hi: int) -> None:
@@ -153,3 +166,7 @@ class ChunkStore:
     def live(self) -> list[tuple[int, int, int]]:
         """Of each chunk its range and how many of its tasks have not ended."""
         return [(chunk.lo, chunk.hi, chunk.live) for chunk in self._chunks]
+
+    def held_bytes(self) -> int:
+        """What all of it takes, counted anew."""
+        return sum(chunk.size_bytes() + WORD_BYTES * (chunk.hi - chunk.lo) for chunk in self._chunks)

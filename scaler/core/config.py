@@ -15,8 +15,10 @@ class CoreConfig:
     client_timeout_s: float = 60.0
     #: clients may not stop the scheduler
     is_protected: bool = False
-    #: while so many tasks wait clients keep theirs; None for no limit
+    #: a client of which so many tasks wait keeps its others; None for no limit
     max_queued_tasks: int | None = None
+    #: while arguments, functions and inputs take so much, the clients with the most keep their tasks; None for no limit
+    memory_limit_bytes: int | None = None
     #: how much work a cluster is given ahead of time
     lookahead_s: float = 0.15
     #: argument bytes at one cluster, not yet finished; below the link's window
@@ -26,5 +28,7 @@ class CoreConfig:
     #: bytes of results kept after a restart for clients that have not come back; clusters keep the rest, and are asked
     #: for it then. Four link windows of 16 MiB: enough for a quick return, little for a host
     early_bytes: int = 64 << 20
+    #: while clusters keep so much of outcomes that a client has not taken, nothing more of it is placed
+    untaken_bytes: int = 256 << 20
     #: bytes of functions that no batch names, kept for the next one
     idle_function_bytes: int = 64 << 20

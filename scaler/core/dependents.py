@@ -12,22 +12,25 @@ from msgspec.structs import replace
 from scaler.core.batches import Batch
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.needs import Input, Outcome
-from scaler.core.outbox import Outbox
+from scaler.core.outbox import Outbox, cut
 from scaler.core.spans import Wait
 from scaler.core.tasks import TaskManager
 from scaler.ids import Range, TaskId
-from scaler.protocol import Failure, NeedInputs, Results
+from scaler.protocol import Failure, NeedInputs, Results, TasksFailed
 from scaler.protocol.codec import decode_failure, encode_failure
 from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 from scaler.protocol.options import MAX_RANGES
-from scaler.ranges import joined_indices, members_within
+from scaler.ranges import joined, joined_indices, members_within
+
+#: so many ranges of tasks fail in one turn, and those of one input: chains may be long, and others wait meanwhile
+MOST_IN_A_TURN = 1000
 
 
 class Dependents:
     """Moves tasks as those they need end.
 
-    `send` sends results to their client, `ready` queues a range of tasks, `tell_failed` tells of failed ranges.
+    `send` sends results to their client, `ready` queues a range of tasks.
     """
 
     def __init__(
@@ -36,15 +39,17 @@ class Dependents:
         outbox: Outbox,
         send: Callable[[Results, tuple[Frame, ...]], None],
         ready: Callable[[Batch, int, int], None],
-        tell_failed: Callable[[Batch, Iterable[tuple[int, int]], Failure], None],
     ) -> None:
         self._tasks = tasks
         self._outbox = outbox
         self._send = send
         self._ready = ready
-        self._tell_failed = tell_failed
-        #: inputs that ended so in this turn, and whose users have not been told
+        #: inputs that ended so, and whose users have not been told
         self._ended: deque[tuple[Input, Outcome]] = deque()
+        #: what has failed in this turn and its client has not been told, by batch and error
+        self._failed: dict[tuple[int, int], tuple[Batch, Outcome, list[Range]]] = {}
+        #: the lengths of all these lists
+        self._ranges_failed = 0
 
     # ---- who needs what
 
@@ -90,21 +95,27 @@ class Dependents:
             for index in members_within(batch.wanted, lo, hi):
                 self._ended.append((batch.wanted[index], outcome))
 
-    def tell(self) -> None:
-        """Move all who needed what has ended in this turn, and those who needed these in turn: chains may be long."""
-        while self._ended:
-            ended, outcome = self._ended.popleft()
-            if ended.outcome is not None:
-                continue
-            ended.outcome = outcome = self._named(outcome, ended.task)
-            users: dict[int, list[int]] = {}
-            for serial, index in ended.users:
-                users.setdefault(serial, []).append(index)
-            for serial, indices in users.items():
-                batch = self._tasks.by_serial[serial]
-                for index in indices:
-                    batch.needs[index].learn(outcome)
-                self._look_at(batch, indices)
+    def tell(self) -> bool:
+        """Move those who needed what has ended, and those who needed these in turn; False if another turn goes on."""
+        while self._ended and self._ranges_failed < MOST_IN_A_TURN:
+            self._pass_on(*self._ended.popleft())
+        self._tell_gathered()
+        return not self._ended
+
+    def _pass_on(self, ended: Input, outcome: Outcome) -> None:
+        """Move those who need a task, which ended so."""
+        if ended.outcome is not None:
+            return
+        outcome = self._named(outcome, ended.task)
+        self._tasks.inputs.learned(ended, outcome)
+        users: dict[int, list[int]] = {}
+        for serial, index in ended.users:
+            users.setdefault(serial, []).append(index)
+        for serial, indices in users.items():
+            batch = self._tasks.by_serial[serial]
+            for index in indices:
+                batch.needs[index].learn(outcome)
+            self._look_at(batch, indices)
 
     def _named(self, outcome: Outcome, task: TaskId) -> Outcome:
         """An outcome that may be passed on: a failure says of which task it is."""
@@ -142,9 +153,26 @@ class Dependents:
         for lo, hi in ranges:
             for span in batch.spans.within(lo, hi):
                 self._tasks.advance(batch, span.lo, span.hi, Trigger.DEP_FAILED)
-        if outcome.status == FAILED:
-            self._tell_failed(batch, ranges, decode_failure(b"".join(outcome.data)))
-            return
+            for index in members_within(batch.wanted, lo, hi):
+                self._ended.append((batch.wanted[index], outcome))
+        gathered = self._failed.setdefault((batch.serial, id(outcome)), (batch, outcome, []))
+        gathered[2].extend(ranges)
+        self._ranges_failed += len(ranges)
+
+    def _tell_gathered(self) -> None:
+        """Tell clients of all that has failed in this turn: each error once for all of a batch that it ended."""
+        failed, self._failed = self._failed, {}
+        self._ranges_failed = 0
+        for batch, outcome, parts in failed.values():
+            ranges = joined(parts)
+            if outcome.status == FAILED:
+                failure = decode_failure(b"".join(outcome.data))
+                for part in cut(ranges):
+                    self._outbox.send(batch.owner, TasksFailed(batch.id, part, failure))
+            else:
+                self._tell_raised(batch, ranges, outcome)
+
+    def _tell_raised(self, batch: Batch, ranges: tuple[Range, ...], outcome: Outcome) -> None:
         longest = max(hi - lo for lo, hi in ranges)
         most = max(1, min(longest, MAX_FRAME_BYTES // max(1, outcome.size_bytes)))
         column = outcome.column(most)  # all that is told shares its bytes
@@ -153,5 +181,3 @@ class Dependents:
                 last = min(hi, first + most)
                 answer = Results(batch.id, first, last, 0, attempts=outcome.attempts)
                 self._send(answer, column.slice(0, last - first).frames())
-            for index in members_within(batch.wanted, lo, hi):
-                self._ended.append((batch.wanted[index], outcome))

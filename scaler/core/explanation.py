@@ -1,18 +1,32 @@
-"""Why a task does not run yet, in one line for a person."""
+"""Why a task does not run yet, in one line for a person.
+
+Where that is to be counted only so many are told in a turn: whoever asks for thousands waits for them, and nobody else.
+"""
+
+from collections import OrderedDict
 
 from scaler.core.batches import Batch
+from scaler.core.clients import ClientRecord
 from scaler.core.lifecycle import State
-from scaler.core.queue import ClassKey
+from scaler.core.managers import Managers
+from scaler.core.queue import BATCHES_TOGETHER, ClassKey
 from scaler.core.spans import Span, Wait
 from scaler.core.tasks import TaskManager
 from scaler.core.workers import WorkerManager
+from scaler.ids import Incarnation, TaskId
+from scaler.protocol import Explanation
+
+#: So many are counted for in a turn, and so many of one client wait for that.
+MOST_IN_A_TURN = 10
+MOST_WAITING = 10_000
 
 _WAITS = {
     Wait.ARGUMENTS: "its arguments are asked for again after a restart of the scheduler",
     Wait.FUNCTION: "its function is on the way from its client",
+    Wait.ROOM: "its client has not taken what ended before: as much of that as may waits at the clusters",
     Wait.BACKOFF: "it failed and waits before its next attempt",
     Wait.INPUTS: "it waits for {count} tasks among its arguments",
-    Wait.WORKERS: "every worker runs it once",
+    Wait.WORKERS: "every worker runs it once, or will when earlier such calls of its client have ended",
 }
 _STANDS = {
     State.HELD: "the scheduler was restarted and waits for a cluster that may have it",
@@ -25,6 +39,50 @@ _STANDS = {
     State.FAILED: "it failed; the failure is on the way",
     State.CANCELLED: "it is cancelled",
 }
+
+
+class Explanations:
+    """Answers clients that ask where their tasks stand."""
+
+    def __init__(self, managers: Managers) -> None:
+        self._tasks = managers.tasks
+        self._workers = managers.workers
+        self._clients = managers.clients
+        self._outbox = managers.outbox
+        #: tasks that are asked about, by who asks, in turn
+        self._asked: OrderedDict[Incarnation, OrderedDict[TaskId, None]] = OrderedDict()
+
+    def ask(self, client: ClientRecord, task: TaskId, now: float) -> None:
+        """A client wants to know: what has to be counted is told at the end of the turn, or of one that follows."""
+        batch = self._tasks.batches.get(task.batch) if task.batch.owner == client.peer else None
+        span = batch.spans.at(task.index) if batch is not None else None
+        asked = self._asked.get(client.peer, ())
+        if span is None or span.state is not State.QUEUED:
+            self._tell(client.peer, task, now)
+        elif len(asked) < MOST_WAITING or task in asked:
+            self._asked.setdefault(client.peer, OrderedDict())[task] = None
+        else:
+            text = f"it is queued; what is ahead of it is not counted for more than {MOST_WAITING:,} tasks at a time"
+            self._outbox.send(client.peer, Explanation(task, text))
+
+    def tell(self, now: float) -> bool:
+        """Answer some, of each client in turn; False if another turn goes on."""
+        if not self._asked:
+            return True
+        for _ in range(MOST_IN_A_TURN):
+            if not self._asked:
+                break
+            peer, asked = self._asked.popitem(last=False)
+            task, _nothing = asked.popitem(last=False)
+            if peer in self._clients.clients:
+                self._tell(peer, task, now)
+                if asked:
+                    self._asked[peer] = asked
+        return not self._asked
+
+    def _tell(self, peer: Incarnation, task: TaskId, now: float) -> None:
+        batch = self._tasks.batches.get(task.batch) if task.batch.owner == peer else None
+        self._outbox.send(peer, Explanation(task, explanation(self._tasks, self._workers, batch, task.index, now)))
 
 
 def explanation(tasks: TaskManager, workers: WorkerManager, batch: Batch | None, index: int, now: float) -> str:
@@ -61,10 +119,11 @@ def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span
 
 def _ahead(tasks: TaskManager, batch: Batch, index: int) -> int:
     """How many queued tasks are more urgent, or as urgent and older; clients of one priority take turns besides."""
-    ahead = 0
-    for other in tasks.by_serial.values():
-        is_before = (-other.options.priority, other.serial) < (-batch.options.priority, batch.serial)
-        if is_before:
+    priority, serial = batch.options.priority, batch.serial
+    ahead = tasks.queue.ahead(priority, serial)
+    for number in range(serial - serial % BATCHES_TOGETHER, serial):
+        other = tasks.by_serial.get(number)
+        if other is not None and other.options.priority == priority:
             ahead += sum(lane.tasks for lane in other.lanes())
     queued = (span for span in batch.spans.within(0, index) if span.state is State.QUEUED)
     return ahead + sum(span.hi - span.lo for span in queued)

@@ -44,6 +44,8 @@ class FunctionTable:
 
     def __init__(self, idle_bytes: int) -> None:
         self._limit_bytes = idle_bytes
+        #: of all that are here
+        self.size_bytes = 0
         self._idle_bytes = 0
         self._functions: dict[FunctionId, _Function] = {}
         #: what was asked for while it was not here, longest ago first
@@ -67,6 +69,7 @@ class FunctionTable:
         if record.frames is None:
             record.frames = frames
             record.size_bytes = sum(len(frame) for frame in frames)
+            self.size_bytes += record.size_bytes
             record.archives = archives_of(frames)
             if function in self._idle:
                 self._idle_bytes += record.size_bytes
@@ -119,12 +122,19 @@ class FunctionTable:
         # the newest stays whatever its size: it was sent for the batch that comes next
         while len(self._idle) > 1 and (self._idle_bytes > self._limit_bytes or len(self._idle) > _IDLE_FUNCTIONS):
             function, _ = self._idle.popitem(last=False)
-            self._idle_bytes -= self._functions.pop(function).size_bytes
+            size_bytes = self._functions.pop(function).size_bytes
+            self._idle_bytes -= size_bytes
+            self.size_bytes -= size_bytes
 
     def frames(self, function: FunctionId) -> tuple[Frame, ...] | None:
         """Its bytes, if they are here."""
         record = self._functions.get(function)
         return None if record is None else record.frames
+
+    def bytes_of(self, function: FunctionId) -> int:
+        """How many bytes of it are here, without what it came with."""
+        record = self._functions.get(function)
+        return 0 if record is None else record.size_bytes
 
     def ask(self, function: FunctionId, peer: Incarnation, owners: Sequence[Incarnation]) -> Incarnation:
         """A cluster wants bytes that are not here: it gets them when they are. It asks again if that takes too long.
@@ -146,4 +156,5 @@ class FunctionTable:
         assert set(self._idle) == self._functions.keys() - needed
         held = Counter(archive for record in self._functions.values() if record.users for archive in record.archives)
         assert {name: record.holders for name, record in self._functions.items() if record.holders} == held
+        assert self.size_bytes == sum(record.size_bytes for record in self._functions.values())
         assert self._idle_bytes == sum(self._functions[function].size_bytes for function in self._idle)

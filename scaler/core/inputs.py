@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from scaler.core.batches import Batch
 from scaler.core.lifecycle import ENDED, OVER, State
-from scaler.core.needs import Input, Needed
+from scaler.core.needs import Input, Needed, Outcome
 from scaler.ids import BatchId, TaskId
 from scaler.protocol.columns import WORD_BYTES, Frame
 from scaler.protocol.inputs import input_frames
@@ -40,19 +40,27 @@ class InputManager:
             known = self._by_task.get(task)
             if known is None:
                 of = batches.get(task.batch)
-                known = self._by_task[task] = Input(task, {} if of is None else of.wanted)
+                known = self._by_task[task] = Input(task, {} if of is None else of.wanted, batch.holding)
                 if of is None or not _is_coming(of, task.index):
                     yield task
             known.users[batch.serial, index] = None
             inputs.append(known)
         batch.needs[index] = Needed(inputs)
 
+    def learned(self, known: Input, outcome: Outcome) -> None:
+        """What became of a task that others need, or needed."""
+        known.outcome = outcome
+        if known.users:
+            known.holding.input_bytes += outcome.size_bytes
+
     def release(self, batch: Batch, lo: int, hi: int) -> None:
         """Tasks [lo, hi) have ended, or will without running again: what they needed may go."""
         for index in members_within(batch.needs, lo, hi):
             for known in batch.needs.pop(index).inputs:
                 known.users.pop((batch.serial, index), None)
-                if not known.users:
+                if not known.users and known.task in self._by_task:
+                    if known.outcome is not None:
+                        known.holding.input_bytes -= known.outcome.size_bytes
                     self._by_task.pop(known.task, None)
                     known.noted_in.pop(known.task.index, None)
 

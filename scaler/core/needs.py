@@ -3,6 +3,7 @@
 from array import array
 from typing import NamedTuple
 
+from scaler.core.holdings import Holding
 from scaler.ids import TaskId
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, MAX_VALUE_BYTES, VALUE, Frame, ResultColumn
@@ -48,10 +49,12 @@ _TOO_LARGE = Outcome(FAILED, (encode_failure(Failure(Cause.REFUSED, _TOO_MUCH, a
 class Input:
     """A task that others need."""
 
-    __slots__ = ("noted_in", "outcome", "task", "users")
+    __slots__ = ("holding", "noted_in", "outcome", "task", "users")
 
-    def __init__(self, task: TaskId, noted_in: "dict[int, Input]") -> None:
+    def __init__(self, task: TaskId, noted_in: "dict[int, Input]", holding: Holding | None = None) -> None:
         self.task = task
+        #: where its value is counted while somebody needs it
+        self.holding = Holding() if holding is None else holding
         self.outcome: Outcome | None = None
         #: who needs it and has not ended, as (batch serial, index)
         self.users: dict[tuple[int, int], None] = {}

@@ -28,7 +28,9 @@ class Outcomes:
         self._clients = managers.clients
         self._functions = managers.functions
         self._outbox = managers.outbox
-        self.dependents = Dependents(managers.tasks, managers.outbox, flow.send, self.ready, self.tell_failed)
+        #: what was called off in this turn of calls that every worker makes
+        self.called_off: list[tuple[Batch, int, int]] = []
+        self.dependents = Dependents(managers.tasks, managers.outbox, flow.send, self.ready)
 
     # ---- ends
 
@@ -64,6 +66,8 @@ class Outcomes:
     def cancel(self, batch: Batch, lo: int, hi: int) -> None:
         """Nobody wants [lo, hi) any more: what is at a cluster is stopped there, the rest ends now."""
         self.beat_rivals(batch, lo, hi, None)
+        if batch.options.everywhere:
+            self.called_off.append((batch, lo, hi))
         off: list[tuple[int, int]] = []
         for span in batch.spans.within(lo, hi):
             if span.state in AT_REST or span.state is State.KEPT:

@@ -8,12 +8,16 @@ from scaler.core.inputs import sendable
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
-from scaler.core.queue import Lane, QueueClass
+from scaler.core.queue import Lane, QueueClass, QueueKind
 from scaler.core.spans import Span, Wait
+from scaler.core.turns import Turns
 from scaler.core.workers import Cluster
-from scaler.ids import FunctionId
+from scaler.ids import FunctionId, Incarnation
 from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
 from scaler.protocol.columns import Frame
+
+#: So many classes may be looked at in vain for a cluster that has no idle slot.
+MOST_IN_VAIN = 64
 
 
 class Placement:
@@ -31,6 +35,8 @@ class Placement:
         self._outcomes = outcomes
         #: batches with tasks that wait for their function, by serial
         self._without_function: dict[int, Batch] = {}
+        #: batches with tasks that wait for their client to take results, by client and serial
+        self._without_room: dict[Incarnation, dict[int, Batch]] = {}
         #: all clusters with `is_reserved`, and some that had it
         self._reserved: list[Cluster] = []
         #: slots that may take a class, of those asked for in this turn
@@ -39,29 +45,27 @@ class Placement:
     def place(self, now: float) -> None:
         """Give out what can be given out now; afterwards no cluster with room could take the head of any class."""
         self._end_reservations(now)
+        if self._without_room:
+            self._look_for_room()
         changed = self._workers.refresh()
-        classes = self._queue.classes
+        queue = self._queue
         if self._timers.place_at is not None and self._timers.place_at <= now:
             self._timers.place_at = None
-            for known in classes.values():
-                known.is_starved = False
+            queue.woken.update(queue.classes)
         self._sort_out(now)
-        if not classes:
+        if not queue.classes:
             return
-        if all(known.is_starved for known in classes.values()):
-            candidates: Iterable[Cluster] = changed
-        else:
-            candidates = self._everyone()
         self._offered.clear()
-        for cluster in candidates:
-            if self._queue.is_dry:
-                break
-            self._fill(cluster, now)
-        self._queue.sweep()
-        for known in classes.values():
-            known.is_starved = True
-            if known.key.needs.alone:
-                self._reserve(known, now)
+        if queue.woken:
+            self._fill_all(changed, now)
+        else:
+            self._fill_each(changed, list(queue.kinds.values()), now)
+        queue.sweep()
+        queue.woken.clear()
+        for kind in list(queue.kinds.values()):
+            if kind.key.needs.alone:
+                for known in kind.in_order():
+                    self._reserve(known, now)
         self._workers.refresh()
 
     def _sort_out(self, now: float) -> None:
@@ -74,12 +78,31 @@ class Placement:
         anew = workers.offering_anew
         if anew and queue.aside:
             queue.bring_back(lambda key: any(cluster.offers(key, now) for cluster in anew))
-        asked = [key for key, known in queue.classes.items() if workers.has_offered_more or not known.is_starved]
-        for key in asked:
+        for key in list(queue.classes if workers.has_offered_more else queue.woken):
             if not workers.is_offered(key, now):
                 queue.set_aside(key)
         anew.clear()
         workers.has_offered_more = False
+
+    def _fill_all(self, changed: list[Cluster], now: float) -> None:
+        """Fill every cluster with room, the longest idle first; one that has not changed takes but what was woken."""
+        everything = list(self._queue.kinds.values())
+        if len(everything) == 1:
+            self._fill_each(self._everyone(), everything, now)
+            return
+        woken = list({id(known.kind): known.kind for known in self._queue.woken.values()}.values())
+        if len(woken) == len(everything):
+            self._fill_each(self._everyone(), everything, now)
+            return
+        has_changed = {cluster.peer for cluster in changed}
+        for cluster in self._everyone():
+            self._fill_each((cluster,), everything if cluster.peer in has_changed else woken, now)
+
+    def _fill_each(self, clusters: Iterable[Cluster], kinds: list[QueueKind], now: float) -> None:
+        for cluster in clusters:
+            if self._queue.is_dry:
+                break
+            self._fill(cluster, kinds, now)
 
     def _everyone(self) -> Iterator[Cluster]:
         """Every cluster with room, the longest idle first."""
@@ -87,14 +110,15 @@ class Placement:
         yield from (cluster for peer, cluster in idle.items() if peer in self._workers.with_room)
         yield from (cluster for peer, cluster in self._workers.with_room.items() if peer not in idle)
 
-    def _fill(self, cluster: Cluster, now: float) -> None:
+    def _fill(self, cluster: Cluster, kinds: list[QueueKind], now: float) -> None:
         """Give one cluster as much as it has room for, the most urgent class first."""
-        passed: set[QueueClass] = set()
+        if len(self._queue.classes) == 1:
+            self._fill_with_one(cluster, next(iter(self._queue.classes.values())), now)
+            return
+        turns = Turns(self._queue, cluster, kinds, now)
         shares: dict[QueueClass, int] = {}
-        while not cluster.is_alone:
-            best = self._best(cluster, passed, now)
-            if best is None:
-                return
+        in_vain = 0
+        while not cluster.is_alone and (best := turns.next()) is not None:
             known, lane, sharers = best
             if known not in shares:
                 shares[known] = self._share(cluster, known, now)
@@ -103,8 +127,30 @@ class Placement:
                 before = known.tasks
                 self._give(cluster, known, lane, -(-count // sharers), now)
                 shares[known] -= before - known.tasks
-            else:
-                passed.add(known)
+                if known.tasks:
+                    turns.again(known)
+                else:
+                    self._queue.sweep()  # so that its kind knows what is the least of the others
+            elif cluster.free <= 0:
+                in_vain += 1
+                if in_vain == MOST_IN_VAIN:
+                    break  # none of its slots is idle: there is time for the others when one is
+
+    def _fill_with_one(self, cluster: Cluster, known: QueueClass, now: float) -> None:
+        """The same where all that waits is of one class: most of the time."""
+        share: int | None = None
+        while not cluster.is_alone and (head := self._queue.head(known)) is not None:
+            if share is None:
+                if not cluster.offers(known.key, now):
+                    return
+                share = self._share(cluster, known, now)
+            lane, sharers = head
+            count = self._allowance(cluster, known, lane, share, now)
+            if count <= 0:
+                return
+            before = known.tasks
+            self._give(cluster, known, lane, -(-count // sharers), now)
+            share -= before - known.tasks
 
     def _share(self, cluster: Cluster, known: QueueClass, now: float) -> int:
         """What one cluster may take of a class in one turn: half of its part by slots, so that shares shrink.
@@ -120,21 +166,6 @@ class Placement:
         if cluster.slots == slots:
             return known.tasks
         return -(-known.tasks * cluster.slots // (2 * slots))
-
-    def _best(self, cluster: Cluster, passed: set[QueueClass], now: float) -> tuple[QueueClass, Lane, int] | None:
-        """The class to serve next at a cluster, the lane whose turn it is, and how many clients share that turn."""
-        best: tuple[QueueClass, Lane, int] | None = None
-        for key, known in self._queue.classes.items():
-            if known in passed or not known.tasks:
-                continue
-            head = known.head()
-            if head is None or not cluster.offers(key, now):
-                passed.add(known)
-            elif key.needs.alone and not cluster.load.unfinished:
-                return (known, *head)
-            elif best is None or _is_before(head[0], best[1]):
-                best = (known, *head)
-        return best
 
     # ---- how many
 
@@ -177,6 +208,10 @@ class Placement:
         span = batch.spans.at(lane.first)
         if span is None or span.state is not State.QUEUED:
             raise IndexError(f"the lane of batch {batch.id} is not what is queued")
+        if self._tasks.result_bytes.get(batch.owner, 0) >= self._config.untaken_bytes:
+            self._tasks.advance(batch, span.lo, span.hi, Trigger.UNREADY, wait=Wait.ROOM)
+            self._without_room.setdefault(batch.owner, {})[batch.serial] = batch
+            return
         frames = self._functions.frames(batch.function)
         if frames is None:
             self._ask_function(batch, span)
@@ -186,6 +221,9 @@ class Placement:
         column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
         if column is None:
             self._ask_arguments(batch, span)
+            return
+        if batch.options.everywhere and not self._everywhere.has_room(batch):
+            self._everywhere.park(batch, span.lo, span.hi)
             return
         if batch.options.everywhere:
             self._everywhere.begin(batch, column.slice(lo, lo + 1), frames, now)
@@ -203,8 +241,7 @@ class Placement:
         message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options, len(inputs))
         self._outbox.send(cluster.peer, message, column.frames() + inputs)
         cluster.is_alone = known.key.needs.alone
-        known.pass_turn(lane)
-        self._queue.classes.move_to_end(known.key)
+        self._queue.pass_turn(known, lane)
 
     def _ask_arguments(self, batch: Batch, span: Span) -> None:
         """Ask for all that is missing in a row: its client sends as fast as it is taken, as it did the first time."""
@@ -228,6 +265,16 @@ class Placement:
                     if span.wait is Wait.FUNCTION:
                         self._outcomes.ready(batch, span.lo, span.hi)
 
+    def _look_for_room(self) -> None:
+        """Queue what waited for clients that have taken half of what may wait for them, or of those that are gone."""
+        for owner, batches in list(self._without_room.items()):
+            if self._tasks.result_bytes.get(owner, 0) <= self._config.untaken_bytes // 2:
+                del self._without_room[owner]
+                for batch in batches.values():
+                    for span in batch.spans.within(0, batch.appended):
+                        if span.wait is Wait.ROOM:
+                            self._outcomes.ready(batch, span.lo, span.hi)
+
     def _reserve(self, known: QueueClass, now: float) -> None:
         """Keep one cluster from taking more until it is empty, for a task that must be alone there."""
         everyone = self._workers.clusters.values()
@@ -243,15 +290,9 @@ class Placement:
     def _end_reservations(self, now: float) -> None:
         """Let clusters take more whose reservation has been used, or whose task found its place elsewhere."""
         for cluster in self._reserved:
-            waiting = (key for key, known in self._queue.classes.items() if known.tasks and key.needs.alone)
+            alone = (kind for kind in self._queue.kinds.values() if kind.key.needs.alone)
+            waiting = (known.key for kind in alone for known in kind.in_order() if known.tasks)
             if not any(cluster.offers(key, now) for key in waiting):
                 cluster.is_reserved = False
                 cluster.load.note()
         self._reserved = [cluster for cluster in self._reserved if cluster.is_reserved]
-
-
-def _is_before(lane: Lane, other: Lane) -> bool:
-    """Whether a lane goes before one of another class, whose turn it was earlier."""
-    if lane.priority != other.priority:
-        return lane.priority > other.priority
-    return lane.owner == other.owner and lane.depth > other.depth

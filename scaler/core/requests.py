@@ -7,7 +7,7 @@ that does not fit what was said before, is the peer's fault and raises `Protocol
 from scaler.core.batches import Batch
 from scaler.core.chunks import check_offsets
 from scaler.core.clients import ClientRecord
-from scaler.core.explanation import explanation, nobody_offers
+from scaler.core.explanation import nobody_offers
 from scaler.core.managers import Managers
 from scaler.core.needs import Outcome
 from scaler.core.nesting import nested
@@ -25,8 +25,6 @@ from scaler.protocol import (
     Cause,
     CloseBatch,
     DefineFunction,
-    ExplainTask,
-    Explanation,
     Failure,
     InputKnown,
     NeedFunction,
@@ -41,6 +39,9 @@ from scaler.protocol.inputs import Dependencies, read_dependencies, split_off
 from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX
 from scaler.ranges import members_within
 from scaler.resources import MOST_AMOUNT, unknown_tag
+
+#: So many of a client may be open at a time: about a gigabyte of them, empty.
+MOST_BATCHES = 1_000_000
 
 
 class Requests:
@@ -102,6 +103,8 @@ class Requests:
         if name.owner != client.peer or name in self._tasks.batches:
             raise ProtocolError(f"batch {name} is opened twice or by another")
         options = served(client, options)
+        if len(client.batches) >= MOST_BATCHES:
+            raise ProtocolError(f"a client has more than {MOST_BATCHES:,} batches")
         client.names(name)
         batch = self._tasks.open(name, message.function, options)
         self._functions.use(message.function)
@@ -196,12 +199,6 @@ class Requests:
             self._outcomes.abandon(self._tasks.batches[name])
         for concerned, message in self._objects.cleared(client.peer):
             self._outbox.send(concerned, message)
-
-    def explain(self, client: ClientRecord, message: ExplainTask, now: float) -> None:
-        """Say where a task stands."""
-        batch = self._tasks.batches.get(message.task.batch) if message.task.batch.owner == client.peer else None
-        text = explanation(self._tasks, self._workers, batch, message.task.index, now)
-        self._outbox.send(client.peer, Explanation(message.task, text))
 
 
 def _split(

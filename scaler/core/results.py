@@ -77,7 +77,7 @@ def back_off_s(delay_s: float, again: int, task: TaskId) -> float:
 class _Piece:
     """A part of a result message that is wanted, being dealt with."""
 
-    __slots__ = ("batch", "cluster", "column", "forward", "has_room", "is_kept", "run")
+    __slots__ = ("batch", "cluster", "column", "ended", "forward", "has_room", "is_kept", "run")
 
     def __init__(self, cluster: Cluster, run: Run, batch: Batch, column: ResultColumn, *, has_room: bool) -> None:
         self.cluster = cluster
@@ -87,6 +87,8 @@ class _Piece:
         #: whether it may be sent on; else what has ended stays at its cluster
         self.has_room = has_room
         self.is_kept = False
+        #: how many tasks have ended with it
+        self.ended = 0
         #: (lo, hi, attempts) to send on, ascending
         self.forward: list[tuple[int, int, int]] = []
 
@@ -133,6 +135,8 @@ class Reports:
             has_room = self._flow.has_room(batch, run, message, frames, now)
             piece = _Piece(cluster, run, batch, column, has_room=has_room)
             self._take_in(piece, now)
+            if piece.ended:
+                self._tasks.keeps_results(batch, run, column.size_bytes * piece.ended // column.count)
             for first, last, attempts in piece.forward:
                 part = column.slice(first, last)
                 answer = Results(batch.id, first, last, part.base, message.place, attempts, cluster.host)
@@ -186,6 +190,8 @@ class Reports:
 
     def _end_for_good(self, piece: _Piece, span: Span, lo: int, hi: int, trigger: Trigger) -> None:
         """[lo, hi) of a span has its outcome: it goes on, or, where there is no room, stays at the cluster."""
+        if span.state is not State.KEPT:
+            piece.ended += hi - lo
         if piece.has_room:
             self._tasks.advance(piece.batch, lo, hi, trigger, run=piece.run)
             piece.send_on(lo, hi, span.counts.began + 1)

@@ -4,7 +4,7 @@ from itertools import islice
 
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
-from scaler.core.queue import ClassKey
+from scaler.core.queue import ClassKey, QueueKind
 from scaler.core.runs import Run
 from scaler.core.spans import NO_NEEDS
 from scaler.core.workers import Cluster
@@ -47,9 +47,12 @@ class Retraction:
 
     def _is_work_queued(self, now: float) -> bool:
         """Whether idle slots have something to come; what none of them may take is no reason to stay idle."""
+        others = list(islice(self._workers.idle.values(), _LOOKED_AT))
         return any(
-            known.tasks and not key.needs.alone and self._is_wanted(None, key, now)
-            for key, known in self._tasks.queue.classes.items()
+            other.may_take(kind, now) and not other.is_alone and not other.is_reserved and _has_taker(other, kind)
+            for kind in self._tasks.queue.kinds.values()
+            if not kind.key.needs.alone
+            for other in others
         )
 
     def _retract(self, cluster: Cluster, wanted: int, now: float) -> int:
@@ -87,3 +90,8 @@ class Retraction:
         cluster.retracts += 1
         self._tasks.advance(self._tasks.batch_of(run), lo, hi, Trigger.RETRACT)
         self._outbox.send(cluster.peer, Retract(run.id, lo, hi))
+
+
+def _has_taker(cluster: Cluster, kind: QueueKind) -> bool:
+    """Whether a cluster with enough for the least of each can hold a task of one of these classes."""
+    return len(kind.key.names) < 2 or any(cluster.fits(known.key.resources) for known in kind.in_order())

@@ -82,6 +82,7 @@ class Run:
         "id",
         "lo",
         "load",
+        "result_bytes",
         "serial",
         "size_bytes",
         "unfinished",
@@ -100,6 +101,8 @@ class Run:
         self.unfinished = 0
         #: argument bytes of those
         self.size_bytes = 0
+        #: about what the outcomes take that its cluster keeps of the others
+        self.result_bytes = 0
         #: what its cluster also has, begun or finished, while the span stands elsewhere: the first result wins
         self.claims = RangeSet()
 

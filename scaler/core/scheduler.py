@@ -25,6 +25,7 @@ from scaler.core.events import (
     WatchersChanged,
 )
 from scaler.core.everywhere import Everywhere
+from scaler.core.explanation import Explanations
 from scaler.core.flow import Flow
 from scaler.core.functions import FunctionTable
 from scaler.core.managers import Managers
@@ -122,6 +123,7 @@ class SchedulerCore:
         self._requests = Requests(managers, outcomes, placement, unbegun)
         self._membership = membership = Membership(managers, outcomes, recovery, everywhere)
         self._children = Children(managers, membership, recovery, reports, everywhere)
+        self._explanations = Explanations(managers)
         self._admission = Admission(managers)
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
@@ -209,7 +211,7 @@ class SchedulerCore:
             case ShutdownScheduler():
                 self._shut_down(client)
             case ExplainTask():
-                requests.explain(client, message, now)
+                self._explanations.ask(client, message.task, now)
             case _:
                 self._from_any(client.peer, message)
 
@@ -315,7 +317,7 @@ class SchedulerCore:
         managers = self.managers
         self._recovery.release(now)
         self._end_backoffs(now)
-        self._outcomes.dependents.tell()
+        is_all_told = self._outcomes.dependents.tell()
         self._everywhere.tick()
         self._placement.place(now)
         self._retraction.balance(now)
@@ -324,6 +326,8 @@ class SchedulerCore:
         self._reports.tell_began(now)
         self._membership.tell_readiness()
         self._admission.tick()
+        is_all_told &= self._explanations.tell(now)
+        managers.timers.again_at = None if is_all_told else now
         if managers.tasks.watched:
             managers.outbox.publish(managers.tasks.watched)
             managers.tasks.watched = []

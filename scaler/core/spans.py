@@ -63,6 +63,7 @@ class Wait(enum.Enum):
 
     NOTHING = ""  #: it is not in WAITING
     ARGUMENTS = "arguments"  #: its client was asked for them
+    ROOM = "room"  #: its client has not taken results for a while
     FUNCTION = "function"  #: its client was asked for it
     BACKOFF = "backoff"  #: the pause before its next attempt
     INPUTS = "inputs"  #: tasks and objects it depends on

@@ -7,13 +7,14 @@ every move in `advance`.
 from collections.abc import Iterable
 
 from scaler.core.batches import Batch
+from scaler.core.holdings import Holding
 from scaler.core.inputs import InputManager
 from scaler.core.lifecycle import AT_REST, ENDED, LIVE, OVER, State, Trigger, target
 from scaler.core.queue import Queue
 from scaler.core.runs import Load, Run
 from scaler.core.runtimes import RunTimeTable
 from scaler.core.spans import Counts, Span, Wait
-from scaler.ids import BatchId, Epoch, FunctionId, RunId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 
@@ -38,6 +39,10 @@ class TaskManager:
         self.runs: dict[RunId, Run] = {}
         self.queue = Queue()
         self.inputs = InputManager()
+        #: what is here of each client that has a batch
+        self.holdings: dict[Incarnation, Holding] = {}
+        #: about what clusters keep of outcomes that the client has not taken, by client
+        self.result_bytes: dict[Incarnation, int] = {}
         #: tasks in each state
         self.tasks_in: dict[State, int] = dict.fromkeys(State, 0)
         #: tasks moved by each (from, trigger), since the start
@@ -51,7 +56,13 @@ class TaskManager:
         """A new batch, without calls."""
         self._serial += 1
         times = self.run_times.of(function, options.tag)
-        record = Batch(batch, self._serial, function, options, times)
+        root = options.root or batch.owner
+        holding = self.holdings.get(root)
+        if holding is None:
+            holding = self.holdings[root] = Holding()
+        holding.batches += 1
+        holding.functions[function] += 1
+        record = Batch(batch, self._serial, function, options, times, holding)
         self.batches[batch] = self.by_serial[self._serial] = record
         return record
 
@@ -89,6 +100,13 @@ class TaskManager:
 
     def forget(self, batch: Batch) -> None:
         """Drop the record of a batch that is over."""
+        holding = batch.holding
+        holding.batches -= 1
+        holding.functions[batch.function] -= 1
+        if not holding.functions[batch.function]:
+            del holding.functions[batch.function]
+        if not holding.batches:
+            del self.holdings[batch.root]
         del self.by_serial[batch.serial]
         if not batch.is_orphan:
             del self.batches[batch.id]
@@ -122,6 +140,23 @@ class TaskManager:
             if self.runs.get(run.id) is run:
                 del self.runs[run.id]
             run.load.runs.pop(run.id, None)
+
+    def keeps_results(self, batch: Batch, run: Run, size_bytes: int) -> None:
+        """Tasks of a run have ended with so many bytes, which its cluster keeps until they are taken."""
+        if not batch.is_orphan:
+            run.result_bytes += size_bytes
+            self.result_bytes[batch.owner] = self.result_bytes.get(batch.owner, 0) + size_bytes
+
+    def _let_go_of_results(self, batch: Batch, run: Run, count: int) -> None:
+        """A cluster need not keep the outcomes of so many tasks of a run: a part of what all of them take."""
+        if run.result_bytes:
+            size_bytes = run.result_bytes * count // (run.held - run.unfinished)
+            run.result_bytes -= size_bytes
+            left = self.result_bytes[batch.owner] - size_bytes
+            if left:
+                self.result_bytes[batch.owner] = left
+            else:
+                del self.result_bytes[batch.owner]
 
     # ---- moves
 
@@ -176,6 +211,7 @@ class TaskManager:
         batch.gone += hi - lo
         self.tasks_in[old.state] -= hi - lo
         if old.run is not None:
+            self._let_go_of_results(batch, old.run, hi - lo)
             old.run.held -= hi - lo
             self.settle_run(old.run)
         if self.watched is not None:
@@ -186,6 +222,7 @@ class TaskManager:
         old = batch.spans.at(lo)
         if old is None or hi > old.hi or old.state not in ENDED or old.run is None:
             raise IndexError(f"[{lo}, {hi}) of batch {batch.id} has no run to part with")
+        self._let_go_of_results(batch, old.run, hi - lo)
         old.run.held -= hi - lo
         batch.spans.move(old, Span(lo, hi, old.state, None, old.counts))
         self.settle_run(old.run)
@@ -219,5 +256,7 @@ class TaskManager:
             if after is not None:
                 after.held += count
             if before is not None:
+                if not was_live:
+                    self._let_go_of_results(batch, before, count)
                 before.held -= count
                 self.settle_run(before)

@@ -41,6 +41,8 @@ class Timers:
         self.ask_at: float | None = None
         #: when to see whether what clients inside tasks have submitted begins
         self.children_at: float | None = None
+        #: when to go on with what was too much for one turn
+        self.again_at: float | None = None
 
     def back_off(self, due: float, batch: Batch, index: int) -> None:
         """A task waits until then."""
@@ -67,7 +69,7 @@ class Timers:
 
     def next_deadline(self) -> float | None:
         """When the core wants to be called at the latest."""
-        known = (self.release_at, self.place_at, self.ask_at, self.children_at)
+        known = (self.release_at, self.place_at, self.ask_at, self.children_at, self.again_at)
         due = [deadline for deadline in known if deadline is not None]
         if self.backoffs:
             due.append(self.backoffs[0].due)

@@ -6,7 +6,7 @@ It knows work as loads. A cluster whose load changed is looked at once before a 
 from collections import OrderedDict
 
 from scaler.core.config import CoreConfig
-from scaler.core.queue import ClassKey, Lane
+from scaler.core.queue import ClassKey, Lane, QueueKind
 from scaler.core.runs import Load
 from scaler.errors import ProtocolError
 from scaler.ids import FunctionId, Incarnation, RunId
@@ -20,6 +20,8 @@ REFILL_BELOW = 0.75
 WALLTIME_FACTOR = 1.2
 #: Function names remembered per cluster; forgetting them costs a second sending.
 _FUNCTIONS_REMEMBERED = 10_000
+#: sums of fractions miss whole numbers by a little
+_ROUNDING = 1e-9
 #: all known tags go to clients in one header
 MOST_TAG_BYTES = 256 << 10
 
@@ -94,12 +96,28 @@ class Cluster:
             return False
         return self.ends_at is None or self.ends_at - now > WALLTIME_FACTOR * key.needs.least_s
 
+    def may_take(self, kind: QueueKind, now: float) -> bool:
+        """Whether it may have room for a task of one of these classes; False only where it has none for any."""
+        key = kind.key
+        if key.tag is not None and key.tag not in self.tags:
+            return False
+        if key.names and not self.fits(kind.least()):
+            return False
+        return self.ends_at is None or self.ends_at - now > WALLTIME_FACTOR * key.needs.least_s
+
+    def fits(self, resources: Resources) -> bool:
+        """Whether it can hold one more task with these resources."""
+        used = self.load.resources
+        for name, amount in resources:
+            if (self.resources.get(name, 0.0) - used.get(name, 0.0)) / amount + _ROUNDING < 1:
+                return False
+        return True
+
     def fitting(self, resources: Resources) -> int:
         """How many more tasks with these resources it can hold."""
         used = self.load.resources
         room = min((self.resources.get(name, 0.0) - used.get(name, 0.0)) / amount for name, amount in resources)
-        # sums of fractions miss whole numbers by a little
-        return int(min(room + 1e-9, MAX_INDEX))
+        return int(min(room + _ROUNDING, MAX_INDEX))
 
     def bars(self, lane: Lane, now: float) -> bool:
         """Whether others are to be offered tasks of a lane first; what ran out is forgotten."""

@@ -85,8 +85,9 @@ class Ledger:
 
     def __init__(self) -> None:
         self._linked = False
-        #: the scheduler has as many tasks as it may
+        #: the scheduler has as much of ours as it may, and by which limit
         self._is_held = False
+        self._held_by = ""
         self._batches: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
         #: all and only batches with `has_more_to_say`, in the order of their turns
         self._talking: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
@@ -252,6 +253,8 @@ class Ledger:
         known = self._batches.get(task.batch)
         if not self._linked:
             return [Learned(Explanation(task, "the scheduler cannot be reached at the moment"))]
+        if known is not None and task.index >= known.sent and self._is_held:
+            return [Learned(Explanation(task, f"it has not been sent: {self._held_by}"))]
         if known is not None and task.index >= known.sent:
             return [Learned(Explanation(task, "it has not been sent: what was submitted before it goes first"))]
         self._requests.ask(ExplainTask(task))
@@ -303,8 +306,8 @@ class Ledger:
                 return self._define(function) if function in self._functions else [Learned(message)]
             case Output():
                 return []  # shown as it comes
-            case QueueFull(full):
-                self._is_held = full
+            case QueueFull(full, why):
+                self._is_held, self._held_by = full, why
                 return []
             case ShutdownAnswer() | Explanation():
                 self._requests.answered(message)
@@ -384,10 +387,12 @@ class Ledger:
         return said
 
     def _answer(self) -> list[Command]:
-        """What the scheduler has asked for is said even while new tasks are held back."""
+        """What the scheduler has asked for is said even while new tasks are held back, and what lets it forget."""
         said: list[Command] = []
         for batch in list(self._talking.values()):
             while batch.wanted_again:
+                self._talk_of(batch, said)
+            if batch.announced and batch.must_close and batch.sent == batch.appended:
                 self._talk_of(batch, said)
             self._settle(batch)
         return said

@@ -211,9 +211,13 @@ class TasksBegan(Struct, frozen=True, array_like=True, tag=35):
 
 
 class QueueFull(Struct, frozen=True, array_like=True, tag=111):
-    """Whether so many tasks wait that clients are to keep theirs. Scheduler to client, whenever it changes."""
+    """Whether a client is to keep its tasks, as so much of it is here already, and by which limit.
+
+    Scheduler to client, whenever it changes.
+    """
 
     full: bool
+    why: Text = ""
 
 
 class ShutdownAnswer(Struct, frozen=True, array_like=True, tag=36):

@@ -27,4 +27,5 @@ class SchedulerConfig:
     worker_timeout_s: float = 60.0
     event_loop: str = "builtin"
     max_queued_tasks: int | None = None
+    memory_limit_bytes: int | None = None
     parent_fd: int | None = None

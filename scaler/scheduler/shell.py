@@ -107,6 +107,7 @@ class Shell:
                 is_protected=config.is_protected,
                 client_timeout_s=config.client_timeout_s,
                 max_queued_tasks=config.max_queued_tasks,
+                memory_limit_bytes=config.memory_limit_bytes,
                 window_bytes=WINDOW_BYTES,
             ),
             epoch,

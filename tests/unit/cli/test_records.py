@@ -52,6 +52,7 @@ def test_every_setting_of_the_scheduler_reaches_its_record():
         "worker_timeout": ["4"],
         "event_loop": ["uvloop"],
         "max_queued_tasks": ["9"],
+        "memory_limit": ["2M"],
         "key_file": ["/keys"],
         "insecure": True,
         "insecure_off_loopback": True,
@@ -69,6 +70,7 @@ def test_every_setting_of_the_scheduler_reaches_its_record():
         worker_timeout_s=4.0,
         event_loop="uvloop",
         max_queued_tasks=9,
+        memory_limit_bytes=2_000_000,
         parent_fd=7,
     )
 
@@ -182,6 +184,8 @@ def test_what_is_off_is_none():
     config = worker({"address": ["h:1"], "task_timeout": ["0"], "garbage_collect_interval": ["0"]})
     assert (config.task_timeout_s, config.tidying) == (None, None)
     assert scheduler({"max_queued_tasks": ["-1"]}).max_queued_tasks is None
+    with pytest.raises(ConfigurationError, match="1M"):
+        scheduler({"memory_limit": ["999k"]})
     with pytest.raises(ConfigurationError, match=r"--max-queued-tasks: expected a whole number from 1, or -1 for no"):
         scheduler({"max_queued_tasks": ["0"]})
 

@@ -3,6 +3,7 @@
 import pytest
 from msgspec.structs import replace
 
+from scaler.core.dependents import MOST_IN_A_TURN
 from scaler.core.events import AwaitRoom, PeerLost, Received
 from scaler.core.needs import Input
 from scaler.ids import BatchId
@@ -22,6 +23,7 @@ from tests.unit.core.examples import (
     A3,
     ALICE,
     BOB,
+    DIED,
     EARLIER,
     MISTAKE,
     OLD,
@@ -32,9 +34,11 @@ from tests.unit.core.examples import (
     Z,
     appends,
     begins,
+    cancels,
     client,
     cluster,
     defines,
+    delivered_at,
     failure_for,
     finishes,
     function_for,
@@ -218,14 +222,29 @@ def test_arguments_that_come_twice_change_nothing(resumed: Checked):
 # ---- many
 
 
-def test_a_chain_of_ten_thousand_fails_at_once(core: Checked):
-    count = 10_000
-    core.handle(
-        [defines(), opens(A), appends(A, 0, count, {index: (task(A, index - 1),) for index in range(1, count)})]
-    )
-    commands = core.handle([finishes(X, run_id(1), outcomes(0, [MISTAKE]))])
-    assert len(commands) == count
+@pytest.mark.parametrize("ended", [MISTAKE, DIED])
+def test_of_a_long_chain_some_fail_in_a_turn_and_the_rest_at_once_in_those_that_follow(
+    core: Checked, ended: tuple[int, bytes]
+):
+    count = 10 * MOST_IN_A_TURN + 1
+    needs = {index: (task(A, index - 1),) for index in range(1, count)}
+    core.handle([defines(), opens(A), appends(A, 0, count, needs)])
+    turns = [core.handle([finishes(X, run_id(1), outcomes(0, [ended]))])]
+    while core.next_deadline() == 0.0:
+        turns.append(core.handle([]))
+    # each tells once of all that it has moved
+    assert [len(commands) for commands in turns] == [2] + [1] * 9
     assert states(core) == [(0, 1, "failed"), (1, count, "failed")]
+    assert is_clean(core)
+
+
+def test_what_is_let_go_between_two_such_turns_fails_nobody(core: Checked):
+    count = 2 * MOST_IN_A_TURN
+    needs = {index: (task(A, index - 1),) for index in range(1, count)}
+    core.handle([defines(), opens(A), appends(A, 0, count, needs)])
+    core.handle([finishes(X, run_id(1), outcomes(0, [MISTAKE])), cancels(A, (MOST_IN_A_TURN + 10, count))])
+    assert said(core.handle([PeerLost(ALICE, "cut")])) == [delivered_at(X, run_id(1), (0, 1))]
+    assert core.next_deadline() is None
     assert is_clean(core)
 
 

@@ -1,8 +1,9 @@
 import pytest
 
-from scaler.core.events import Received, Send
-from scaler.core.explanation import explanation
+from scaler.core.events import Command, Event, PeerLost, Received, Send
+from scaler.core.explanation import MOST_IN_A_TURN, MOST_WAITING, explanation
 from scaler.core.lifecycle import Trigger
+from scaler.core.scheduler import SchedulerCore
 from scaler.core.spans import Counts
 from scaler.ids import BatchId, TaskId
 from scaler.protocol import BatchOptions, ExplainTask, Explanation
@@ -33,6 +34,7 @@ from tests.unit.core.examples import (
     said,
     values,
 )
+from tests.unit.core.work import calls_of
 
 DEMANDING = BatchOptions(tag="gpu", resources=(("licence", 1.0), ("memory", 0.5)))
 
@@ -115,3 +117,47 @@ def test_inputs_are_waited_for(core: Checked):
     managers = core.managers
     text = explanation(managers.tasks, managers.workers, managers.tasks.batches[A], 2, now=0.0)
     assert text == "it waits for 2 tasks among its arguments"
+
+
+def asks(*tasks: TaskId) -> list[Event]:
+    return [Received(task.batch.owner, ExplainTask(task)) for task in tasks]
+
+
+def told(commands: list[Command]) -> list[TaskId]:
+    return [one.message.task for one in commands if isinstance(one, Send) and isinstance(one.message, Explanation)]
+
+
+def test_what_an_answer_takes_does_not_grow_with_the_batches_there_are(core: Checked):
+    core.handle(cluster(Y, slots=0))
+    spent = []
+    for n in range(1000):
+        core.handle(maps(BatchId(ALICE, 10 + n), 1))
+        if n in (100, 999):
+            spent.append(calls_of(core, asks(TaskId(BatchId(ALICE, 10 + n), 0))))
+    assert spent[1] < 1.5 * spent[0]
+    assert why(core, 0, BatchId(ALICE, 1009)) == "997 tasks ahead"
+
+
+def test_so_many_are_told_in_a_turn_of_each_client_in_turn_and_the_rest_at_once_in_those_that_follow(core: Checked):
+    core.handle([client(BOB), *maps(A, 1000), *maps(B, 2)])
+    many = [TaskId(A, index) for index in range(100, 100 + 2 * MOST_IN_A_TURN)]
+    first = told(core.handle([*asks(*many), *asks(*many), *asks(TaskId(B, 1))]))
+    assert first == [many[0], TaskId(B, 1), *many[1 : MOST_IN_A_TURN - 1]]
+    assert core.next_deadline() == 0.0
+    assert told(core.handle([])) == many[MOST_IN_A_TURN - 1 : 2 * MOST_IN_A_TURN - 1]
+    assert told(core.handle([])) == many[2 * MOST_IN_A_TURN - 1 :]
+    assert core.next_deadline() is None
+
+
+def test_who_leaves_before_an_answer_is_told_nothing(core: Checked):
+    core.handle(maps(A, 1000))
+    core.handle(asks(*(TaskId(A, index) for index in range(100, 200))))
+    assert told(core.handle([PeerLost(ALICE, "cut")])) == []
+    assert core.next_deadline() is None
+
+
+def test_who_asks_of_ever_more_is_told_less(core: Checked):
+    core.handle(maps(A, 20_000))
+    commands = SchedulerCore.handle(core, asks(*(TaskId(A, index) for index in range(2, 3 + MOST_WAITING))), 0.0)
+    text = "it is queued; what is ahead of it is not counted for more than 10,000 tasks at a time"
+    assert said(commands)[0] == Send(ALICE, Explanation(TaskId(A, 2 + MOST_WAITING), text))

@@ -365,3 +365,14 @@ def test_what_a_full_scheduler_asks_for_is_said(ledger: Watched):
 def test_another_scheduler_is_not_full_until_it_says_so(ledger: Watched):
     ledger.handle([FULL, *mapped(0, 3)])
     assert append(0, 3) in ledger.handle([UP_ANEW])
+
+
+def test_what_is_kept_here_is_explained_by_the_limit(ledger: Watched):
+    ledger.handle([Received(QueueFull(full=True, why="1,000 tasks wait")), *mapped(0, 3)])
+    text = "it has not been sent: 1,000 tasks wait"
+    assert ledger.handle([ExplainAsked(TaskId(A, 2))]) == [Learned(Explanation(TaskId(A, 2), text))]
+
+
+def test_a_batch_all_of_which_was_said_is_closed_even_so(ledger: Watched):
+    ledger.handle([*opened(), TasksAppended(A, arguments(0, 3))])
+    assert ledger.handle([FULL, BatchClosed(A)]) == [Say(CloseBatch(A, 3))]
