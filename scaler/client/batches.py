@@ -22,7 +22,7 @@ from scaler.client.posting import NeededTask
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import SubmitSink
 from scaler.errors import ClientQuitException, UnknownTagError
-from scaler.ids import BatchId, Incarnation
+from scaler.ids import BatchId, FunctionId, Incarnation
 from scaler.ledger.events import Again, BatchClosed, BatchOpened, FunctionPickled
 from scaler.payload.calls import pickle_call
 from scaler.payload.custom import Carrier
@@ -61,8 +61,8 @@ class Batches:
         self._parent = parent
         self._count = 0
         #: the batches `submit` appends to, used longest ago first
-        self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
         self._heavy = HeavyFunctions()
+        self._open: OrderedDict[tuple[FunctionId, BatchOptions], SubmitSink] = OrderedDict()
 
     def require_open(self) -> None:
         """Raise if the client has left, or its scheduler is lost."""
@@ -169,31 +169,42 @@ class Batches:
         inputs: tuple[NeededTask, ...],
         kind: type[ScalerFuture],
     ) -> ScalerFuture:
+        key = (function.id, options)
         with self.io.lock:
             self.require_open()
-            sink = self._open_sink(function, options)
-            index, future = sink.add(kind)
-            self.io.post_call(sink.batch, index, call, inputs)
+            sink = self._open.get(key) or SubmitSink(self._next(), self.io, options.name)
+            lo = sink.size
+            try:
+                if key not in self._open:
+                    self._begin(key, sink, function)
+                self._open.move_to_end(key)
+                index, future = sink.add(kind)
+                self.io.post_call(sink.batch, index, call, inputs)
+            except BaseException:  # Ctrl-C may come between any two steps
+                self._retire(key, sink, lo)
+                raise
         if self.io.is_over:  # it may have told the sink so before this future was in it
             sink.abort(self.io.error)
         return future
 
-    def _open_sink(self, function: PickledFunction, options: BatchOptions) -> SubmitSink:
-        key = (function.id, options)
-        sink = self._open.get(key)
-        if sink is None:
-            sink = self._open[key] = SubmitSink(self._next(), self.io, options.name)
-            self.io.remember(sink)
-            self.io.post(
-                FunctionPickled(function.id, function.frames),
-                BatchOpened(sink.batch, function.id, options),
-            )
-            if len(self._open) > OPEN_BATCHES:
-                _, oldest = self._open.popitem(last=False)
-                self.io.post(BatchClosed(oldest.batch))
-                oldest.close()
-        self._open.move_to_end(key)
-        return sink
+    def _begin(self, key: tuple[FunctionId, BatchOptions], sink: SubmitSink, function: PickledFunction) -> None:
+        self._open[key] = sink
+        self.io.remember(sink)
+        self.io.post(
+            FunctionPickled(function.id, function.frames),
+            BatchOpened(sink.batch, function.id, key[1]),
+        )
+        if len(self._open) > OPEN_BATCHES:
+            _, oldest = self._open.popitem(last=False)
+            self.io.post(BatchClosed(oldest.batch))
+            oldest.close()
+
+    def _retire(self, key: tuple[FunctionId, BatchOptions], sink: SubmitSink, lo: int) -> None:
+        """Let nobody append to a batch any more that may lack a call, which is given up: it has index `lo`."""
+        self._open.pop(key, None)
+        self.io.post(BatchClosed(sink.batch))
+        sink.withdraw(lo)
+        sink.close()
 
     def _next(self) -> BatchId:
         """The caller holds the lock."""

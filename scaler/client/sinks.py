@@ -173,7 +173,8 @@ class SubmitSink:
         self.batch = batch
         self._line = line
         self._name = name
-        self._next_index = 0
+        #: so many futures it has had
+        self.size = 0
         self._is_closed = False
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}
@@ -182,10 +183,15 @@ class SubmitSink:
 
     def add(self, kind: type[ScalerFuture] = ScalerFuture) -> tuple[int, ScalerFuture]:
         """The next index and its future, of this kind; the caller holds the client's lock."""
-        index = self._next_index
-        self._next_index = index + 1
+        index = self.size
+        self.size = index + 1
         future = self._futures[index] = kind(self, index)
         return index, future
+
+    def withdraw(self, index: int) -> None:
+        """Give up this future, if there is one, which nobody has."""
+        if index in self._futures:
+            self.unwant(index)
 
     def close(self) -> None:
         """No future will be added."""

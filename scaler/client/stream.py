@@ -168,13 +168,13 @@ class Stream(Iterator[Any]):
         while not self._is_closed and not self._is_over:
             if self._drawing is None and not self._open_drawing():
                 return
-            drawn = self._next_column()
-            if drawn is not None:
-                self._argument_bytes += drawn[0].size_bytes
-                self._draft.append(*drawn)
-                self._take(self._draft.sink.arrived())
-                if self._hand:
-                    return
+            try:
+                self._draw_column()
+            except BaseException:  # also Ctrl-C: what was drawn may not have been sent
+                self.close()
+                raise
+            if self._hand:
+                return
 
     def _open_drawing(self) -> bool:
         """Begin to draw as many as there is room for, if there is any and anything to draw."""
@@ -192,16 +192,15 @@ class Stream(Iterator[Any]):
         self._drawing = columns(islice(self._elements, room), self._draft.size, self._as_calls)
         return True
 
-    def _next_column(self) -> tuple[ArgumentColumn, Futures] | None:
+    def _draw_column(self) -> None:
         assert self._drawing is not None
-        try:
-            drawn = next(self._drawing, None)
-        except BaseException:
-            self.close()
-            raise
+        drawn = next(self._drawing, None)
         if drawn is None:
             self._drawing = None
-        return drawn
+            return
+        self._argument_bytes += drawn[0].size_bytes
+        self._draft.append(*drawn)
+        self._take(self._draft.sink.arrived())
 
     def _most(self) -> int:
         """How many elements may be drawn and not given."""

@@ -15,7 +15,7 @@ from scaler.client.sinks import MapSink
 from scaler.client.stream import Stream, checked_buffersize
 from scaler.errors import ClientQuitException, SerializationError, WorkerDiedError
 from scaler.ids import Range
-from scaler.ledger.events import BatchClosed, TasksAppended, Unwanted
+from scaler.ledger.events import BatchClosed, Event, TasksAppended, Unwanted
 from scaler.protocol import Cause, Failure
 from tests.unit.client.examples import BATCH, Io, drafted, resolved
 
@@ -132,6 +132,19 @@ def test_failures_can_be_given_in_the_place_of_results():
 
 
 # ---- drawing
+
+
+def test_an_interrupt_while_calls_are_sent_ends_the_stream():
+    scene = prompt(range(3000))
+    assert next(scene.stream) == 0
+
+    def interrupted(*_: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(scene.io, "post", interrupted)
+        list(scene.stream)
+    assert list(scene.stream) == []
 
 
 @pytest.mark.parametrize("buffersize", [1, 2, 7, 100])
