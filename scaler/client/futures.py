@@ -20,6 +20,7 @@ from concurrent.futures._base import (
 from typing import Any, Protocol
 
 from scaler.client.facts import Facts, ProfilingInfo
+from scaler.client.raising import not_an_end
 from scaler.client.waits import Waiters, is_io_thread, require_may_wait, wait_by
 from scaler.ids import TaskId
 from scaler.ledger.events import Again, KnownOutcome
@@ -233,15 +234,12 @@ class ScalerFuture(Future[Any]):
         if sealed is None:
             return
         outcome = sealed.open()
+        error = None if outcome.error is None else not_an_end(outcome.error)
         with _CHANGES:
             if self._sealed is not None:
-                if self._is_input or outcome.error is not None:
+                if self._is_input or error is not None:
                     self._kept = self._sealed
-                self._result, self._exception, self._sealed = (
-                    outcome.value,
-                    outcome.error,
-                    None,
-                )
+                self._result, self._exception, self._sealed = outcome.value, error, None
 
     # ---- what is known of it
 

@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from scaler.client.draft import Draft
+from scaler.client.raising import not_an_end
 from scaler.client.sinks import MapSink, Part
 from scaler.client.waits import require_may_wait
 from scaler.errors import ScalerError
@@ -123,7 +124,7 @@ class Stream(Iterator[Any]):
             return outcome
         if self._return_exceptions:
             return outcome.error
-        raise outcome.error
+        raise not_an_end(outcome.error)
 
     def _wait(self) -> bool:
         """Wait until there is something to give; False at the end."""

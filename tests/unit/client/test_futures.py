@@ -322,6 +322,17 @@ def test_a_stop_iteration_does_not_hang_who_awaits_it(future: ScalerFuture):
         asyncio.run(wait())
 
 
+def test_a_stop_iteration_does_not_hang_asyncios_own_future_either(future: ScalerFuture):
+    async def wait() -> None:
+        wrapped = asyncio.wrap_future(future)
+        asyncio.get_running_loop().call_soon(future.settle, Box(error=StopIteration("x")))
+        await asyncio.wait_for(wrapped, 5)
+
+    with pytest.raises(RuntimeError, match="the task raised StopIteration") as caught:
+        asyncio.run(wait())
+    assert repr(caught.value.__cause__) == "StopIteration('x')"
+
+
 def test_the_standard_librarys_wait_knows_every_end():
     pending, good, bad, cancelled = (ScalerFuture(Origin(), index) for index in range(4))
     finisher = threading.Timer(

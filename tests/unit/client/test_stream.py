@@ -125,6 +125,17 @@ def test_a_failure_is_raised_in_its_turn_and_the_stream_goes_on():
     assert list(scene.stream) == [3]
 
 
+@pytest.mark.parametrize("end", [StopIteration, StopAsyncIteration])
+def test_a_task_that_raises_what_ends_loops_does_not_end_the_stream(end: type[Exception]):
+    scene = Scene(range(3))
+    scene.answer(0, 0, end("its own"), 2)
+    assert next(scene.stream) == 0
+    with pytest.raises(RuntimeError, match=f"the task raised {end.__name__}") as caught:
+        next(scene.stream)
+    assert isinstance(caught.value.__cause__, end)
+    assert list(scene.stream) == [2]
+
+
 def test_failures_can_be_given_in_the_place_of_results():
     scene = Scene(range(2), return_exceptions=True)
     scene.answer(0, KeyError("x"), 1)
@@ -141,9 +152,10 @@ def test_an_interrupt_while_calls_are_sent_ends_the_stream():
     def interrupted(*_: Event) -> None:
         raise KeyboardInterrupt
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(scene.io, "post", interrupted)
-        list(scene.stream)
+        with pytest.raises(KeyboardInterrupt):
+            list(scene.stream)
     assert list(scene.stream) == []
 
 
