@@ -3,7 +3,6 @@
 Whatever arrives is settled by that thread; values are unpickled in the thread that asks.
 """
 
-import atexit
 import html
 import os
 import weakref
@@ -14,13 +13,14 @@ from typing import Any, Self, Unpack
 from scaler.client import finding, getting, maps, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
-from scaler.client.config import ClientConfig, client_config
+from scaler.client.config import client_config
 from scaler.client.discarded import warn_of
 from scaler.client.everywhere import run_on_workers
 from scaler.client.executor import ClientExecutor
 from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
-from scaler.client.io_thread import IoThread, living
+from scaler.client.io_thread import IoThread
+from scaler.client.lives import DISCONNECTED, reconnect
 from scaler.client.map_future import MapFuture
 from scaler.client.mapping import calls_of, starred_calls_of
 from scaler.client.maps import Work
@@ -38,7 +38,6 @@ from scaler.payload.custom import Carrier, Serializer
 from scaler.payload.functions import function_name
 from scaler.protocol import ShutdownAnswer
 
-_DISCONNECTED = "the client has been disconnected"
 #: what a client inside a worker has in each task that uses it, and finds there
 _OF_ITS_TASK = {"_incarnation": "incarnation", "_io": "io", "_batches": "batches"}
 
@@ -62,9 +61,6 @@ class Client(Executor):
     Inside a task, `Client()` and any client that was sent there or made for the same scheduler submit through the
     task's own worker: no address, key or connection is needed. What a task has submitted is cancelled when it ends.
     """
-
-    #: dask asks it of whatever it is given for a scheduler; our calls block, their futures can be awaited
-    asynchronous = False
 
     def __init__(
         self,
@@ -229,10 +225,20 @@ class Client(Executor):
         return getting.get(self._batches, graph, keys, with_capabilities(options, capabilities), block=block)
 
     def compute(
-        self, *collections: Any, optimize_graph: bool = True, **options: Unpack[TaskOptions]
-    ) -> ScalerFuture | list[ScalerFuture]:
-        """Compute dask collections; the future of the result of one, or a list of them for several."""
-        return getting.compute(self._batches, collections, options, optimize_graph=optimize_graph)
+        self, *collections: Any, sync: bool = False, optimize_graph: bool = True, **options: Unpack[TaskOptions]
+    ) -> Any:
+        """Compute dask collections; the future of the result of one, or a list of them for several or for a list.
+
+        A dict, or a list in a list, is one collection: its result has the results in its places. What is no collection
+        stands in the list as it is. With `sync` the results themselves are returned.
+        """
+        return getting.compute(self._batches, collections, options, sync=sync, optimize_graph=optimize_graph)
+
+    @property
+    def asynchronous(self) -> bool:
+        """False, which dask asks before it makes a graph for this client; graphs then shuffle without a local disk."""
+        getting.expect_dask_graphs()
+        return False
 
     def map_async(
         self,
@@ -362,7 +368,7 @@ class Client(Executor):
 
     def disconnect(self) -> None:
         """Leave: what is unfinished is given up, and later use raises `ClientQuitException`. May be called twice."""
-        self._io.leave(_DISCONNECTED)
+        self._io.leave(DISCONNECTED)
 
     def clear(self) -> None:
         """Drop all work and objects of this client: futures that are not done are cancelled, running tasks ended."""
@@ -405,43 +411,4 @@ class Client(Executor):
 
     def __reduce__(self) -> tuple[Any, ...]:
         epoch = self._io.epoch if self._face is None else 0
-        return _reconnect, (type(self), self._profiling, self._config.elsewhere(), epoch, self._serializer)
-
-
-def _reconnect(
-    kind: type[Client],
-    profiling: bool,  # noqa: FBT001  # pickled by position
-    config: ClientConfig,
-    epoch: int,
-    serializer: Serializer | None,
-) -> Client:
-    return kind(
-        None if nested.is_home(config.address, epoch) else config.address,
-        profiling,
-        config.timeout_s,
-        config.heartbeat_interval_s,
-        serializer,
-        name=config.name,
-        key_file=config.key_file,
-        insecure=config.insecure,
-        insecure_off_loopback=config.insecure_off_loopback,
-        ship_code=config.ship_code,
-        stream_output=config.stream_output,
-    )
-
-
-@atexit.register
-def _leave_all() -> None:
-    """At the interpreter's end every client leaves, so that nothing hangs and the scheduler knows."""
-    for io in list(living):
-        io.leave(_DISCONNECTED)
-
-
-def _disown() -> None:
-    """In a forked child the sockets belong to the parent: every client says so when used."""
-    for io in list(living):
-        io.disown("this client belongs to the parent of this forked process")
-    living.clear()
-
-
-os.register_at_fork(after_in_child=_disown)
+        return reconnect, (type(self), self._profiling, self._config.elsewhere(), epoch, self._serializer)

@@ -24,12 +24,24 @@ def get(batches: Batches, graph: Any, keys: Any, given: TaskOptions, *, block: b
 
 
 def compute(
-    batches: Batches, collections: tuple[Any, ...], given: TaskOptions, *, optimize_graph: bool
-) -> ScalerFuture | list[ScalerFuture]:
-    """The future of the result of a dask collection, or a list of them for several."""
+    batches: Batches, collections: tuple[Any, ...], given: TaskOptions, *, sync: bool, optimize_graph: bool
+) -> Any:  # Any: see `Client.compute`
+    """The future of the result of a dask collection, or a list of them for several; or these results."""
     submit = functools.partial(_submit, batches, given)
-    futures = dask_graphs.submit_collections(submit, collections, optimize_graph=optimize_graph)
-    return futures[0] if len(futures) == 1 else futures
+    is_one = len(collections) == 1
+    if is_one and isinstance(collections[0], (list, tuple, set, frozenset)):
+        is_one, collections = False, tuple(collections[0])
+    made = dask_graphs.submit_collections(submit, collections, optimize_graph=optimize_graph)
+    if is_one and not isinstance(made[0], ScalerFuture):
+        raise TypeError(f"{type(made[0]).__name__} is no dask collection")
+    if sync:
+        made = [one.result() if isinstance(one, ScalerFuture) else one for one in made]
+    return made[0] if is_one else made
+
+
+def expect_dask_graphs() -> None:
+    """Dask is about to make a graph to be run here."""
+    dask_graphs.shuffle_by_tasks()
 
 
 def _submit(batches: Batches, given: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> ScalerFuture:
