@@ -6,7 +6,7 @@ One lock, the I/O thread's, guards what is open, so that any number of threads m
 import copy
 import functools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,11 +18,12 @@ from scaler.client.io_thread import IoThread
 from scaler.client.mapping import Calls, carried_calls
 from scaler.client.news import tell
 from scaler.client.options import TaskOptions, batch_options, exception_types, nested_options
+from scaler.client.partials import unwrapped
 from scaler.client.posting import NeededTask
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import SubmitSink
 from scaler.errors import ClientQuitException, UnknownTagError
-from scaler.ids import BatchId, FunctionId, Incarnation
+from scaler.ids import BatchId, FunctionId, Incarnation, TaskId
 from scaler.ledger.events import Again, BatchClosed, BatchOpened, FunctionPickled
 from scaler.payload.calls import pickle_call
 from scaler.payload.custom import Carrier
@@ -82,6 +83,7 @@ class Batches:
         """One call, pickled now; its future is of this kind."""
         self.require_open()
         call_shape(fn).check(args, kwargs)
+        fn, args, kwargs = unwrapped(fn, args, kwargs)
         with Found() as found:
             if self._carrier is not None:
                 args = self._carrier.values(args)
@@ -96,12 +98,14 @@ class Batches:
                 tell(hint)
         return future
 
-    def submit_again(self, again: Again) -> ScalerFuture:
-        """A call that failed, as it was."""
+    def submit_again(self, again: Again, anew: Mapping[TaskId, ScalerFuture]) -> ScalerFuture:
+        """A call that failed, as it was, but for those of its inputs that were submitted anew."""
         function = PickledFunction(again.function, again.frames, again.options.name)
-        return self._append(
-            function, again.options, b"".join(again.columns[0].data), again.inputs_of_one(), ScalerFuture
-        )
+        inputs = tuple(anew.get(needed.task, needed) for needed in again.inputs_of_one())
+        for needed in inputs:
+            if isinstance(needed, ScalerFuture):
+                needed.become_input()
+        return self._append(function, again.options, b"".join(again.columns[0].data), inputs, ScalerFuture)
 
     def own(self, futures: tuple[ScalerFuture, ...]) -> tuple[ScalerFuture, ...]:
         """The same futures, found among arguments; `ValueError` if one of them is another client's."""

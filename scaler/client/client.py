@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, Self, Unpack
 
-from scaler.client import finding, getting, maps, waiting
+from scaler.client import finding, getting, maps, retrying, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
 from scaler.client.config import client_config
@@ -24,7 +24,7 @@ from scaler.client.lives import DISCONNECTED, reconnect
 from scaler.client.map_future import MapFuture
 from scaler.client.mapping import calls_of, starred_calls_of
 from scaler.client.maps import Work
-from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, refuse_ambiguous, with_capabilities
+from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, look_at_ambiguous, with_capabilities
 from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
 from scaler.client.stream import Stream
@@ -35,7 +35,6 @@ from scaler.ids import Incarnation
 from scaler.ledger.events import ShutdownAsked
 from scaler.payload import nested
 from scaler.payload.custom import Carrier, Serializer
-from scaler.payload.functions import function_name
 from scaler.protocol import ShutdownAnswer
 
 #: what a client inside a worker has in each task that uses it, and finds there
@@ -147,11 +146,11 @@ class Client(Executor):
         after its worker died, and, counted apart, after it raised one of `retry_on`; the latter not before
         `retry_delay_s` seconds, doubled each time up to 60. `timeout`: seconds one attempt may take from its begin,
         then `TaskTimeoutError`. `name`: what to call it in messages, instead of the function's name.
-        A function with a parameter called like one of these is served by `submit_verbose`.
+        A function with a parameter called like one of these, or that takes all keywords, is served by `submit_verbose`.
         """
         given = given_of(tag, resources, priority, retries, retry_on, retry_delay_s, timeout, name)
         if given:
-            refuse_ambiguous(function_name(fn), call_shape(fn).names, given)
+            look_at_ambiguous(fn, given)
         return self._batches.submit(fn, args, kwargs, given)
 
     def submit_verbose(
@@ -328,15 +327,13 @@ class Client(Executor):
         return self._io.failures.all()
 
     def retry(self, futures: ScalerFuture | Iterable[ScalerFuture]) -> list[ScalerFuture]:
-        """Submit those of these anew that failed, as they were submitted; a new future for each, in order."""
+        """Submit those of these anew that failed, as they were submitted; a new future for each, in order.
+
+        One that failed because a future among its arguments did needs that one to be given, too: else it is a
+        `ValueError`.
+        """
         self._batches.require_open()
-        anew = []
-        for future in waiting.ours(futures, "retry"):
-            again = future.again
-            if again is not None:
-                anew.append(self._batches.submit_again(again))
-                self._io.failures.remove(future)
-        return anew
+        return retrying.retry(self._batches, waiting.ours(futures, "retry"))
 
     def run_on_workers(self, fn: Callable[[], Any], tag: str | None = None) -> None:
         """Call `fn()` once on every worker, or on every worker with a tag, and return when all are done.

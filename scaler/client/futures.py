@@ -137,6 +137,11 @@ class ScalerFuture(Future[Any]):
             return inputs.stand_in_for_value(self._result)
         return inputs.stand_in(self) if data is None else inputs.stand_in_for_pickled(data)
 
+    def become_input(self) -> None:
+        """A call that is sent needs it, and its bytes do not have its value: what becomes of it is kept as it comes."""
+        with _CHANGES:
+            self._is_input = True
+
     def __repr__(self) -> str:
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
 

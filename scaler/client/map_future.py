@@ -8,6 +8,7 @@ from scaler.client.futures import ScalerFuture
 from scaler.client.kept import KeptResults
 from scaler.client.waits import require_may_wait
 from scaler.ids import Range
+from scaler.payload import inputs
 
 
 class Progress(NamedTuple):
@@ -132,4 +133,5 @@ class MapFuture(Sequence[ScalerFuture]):
         return f'<progress value="{done}" max="{max(total, 1)}"></progress> {text}'
 
     def __reduce__(self) -> str | tuple[Any, ...]:  # Any: as the base class declares it
-        raise TypeError("the futures of a map cannot be pickled; pass what get() returns")
+        """Among the arguments of a call it stands for the list of its results; elsewhere it cannot be pickled."""
+        return inputs.stand_in_for_value(list(self))

@@ -1,5 +1,6 @@
 """The batches of `submit`: an interrupt between any two steps leaves none behind that a later call would wait in."""
 
+import functools
 import sys
 import threading
 from collections import deque
@@ -12,11 +13,12 @@ import pytest
 
 from scaler.client import batches, sinks
 from scaler.client.batches import Batches
-from scaler.client.posting import NeededTask, Posted, taken
+from scaler.client.posting import NeededTask, Posted, PostedCall, taken
 from scaler.client.sinks import SubmitSink
 from scaler.ids import BatchId, Incarnation, Range
 from scaler.ledger.events import Event, Unwanted
 from scaler.ledger.ledger import Ledger
+from scaler.payload.calls import load_call
 
 FILES = {batches.__file__, sinks.__file__}
 NAMES = {"_append", "_begin", "add", "__init__", "_next"}
@@ -59,6 +61,9 @@ class Io:
         """How many futures wait."""
         return sum(len(sink._futures) for sink in self.sinks.values())
 
+    def posted_calls(self) -> list[PostedCall]:
+        return [posted for posted in self._posted if isinstance(posted, tuple)]
+
     def unresolved(self) -> int:
         """How many tasks the ledger waits for, once it has heard all; it refuses calls that are not in order."""
         self._ledger.handle(taken(self._posted), 0.0, 0)
@@ -90,6 +95,22 @@ def interrupted(act: Callable[[], object], step: int) -> bool:
     finally:
         sys.settrace(before)
     return False
+
+
+def test_futures_that_a_partial_brings_are_arguments_of_the_call():
+    io = Io()
+    made = Batches(io, Incarnation(1))  # type: ignore[arg-type]  # all that they need of the thread
+    base, other = made.submit(abs, (-3,), {}, {}), made.submit(abs, (-2,), {}, {})
+    made.submit(functools.partial(pow, base), (2,), {}, {})
+    made.submit(functools.partial(dict, a=[(other,)]), (), {"b": {1: base}}, {})
+    assert [futures for *_, futures in io.posted_calls()] == [(), (), (base,), (other, base)]
+
+
+def test_a_partial_without_futures_keeps_its_arguments():
+    io = Io()
+    made = Batches(io, Incarnation(1))  # type: ignore[arg-type]  # as above
+    made.submit(functools.partial(pow, 3), (2,), {}, {})
+    assert [load_call(call) for _, _, call, _ in io.posted_calls()] == [((2,), {})]
 
 
 @pytest.mark.parametrize("before", [0, 2])

@@ -348,5 +348,5 @@ def test_the_standard_librarys_wait_knows_every_end():
 
 
 def test_it_cannot_be_pickled_and_says_what_to_pass_instead(future: ScalerFuture):
-    with pytest.raises(TypeError, match=r"pass its result\(\)"):
+    with pytest.raises(TypeError, match=r"pass what result\(\)"):
         pickle.dumps(future)

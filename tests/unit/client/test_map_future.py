@@ -21,7 +21,8 @@ from scaler.client.waits import become_io_thread
 from scaler.errors import ClientQuitException, WorkerDiedError
 from scaler.ids import FunctionId, Range
 from scaler.ledger.events import Again
-from scaler.payload.calls import joined_column
+from scaler.payload.calls import joined_column, pickle_call
+from scaler.payload.inputs import Found
 from scaler.protocol import BatchOptions, Cause, Failure
 from tests.unit.client.examples import BATCH, Line, resolved
 
@@ -304,8 +305,14 @@ def test_it_tells_how_far_it_is(scene: Scene):
 
 
 def test_it_cannot_be_pickled_and_says_what_to_pass_instead(scene: Scene):
-    with pytest.raises(TypeError, match=r"pass what get\(\) returns"):
+    with pytest.raises(TypeError, match=r"pass what result\(\) or get\(\) returns"):
         pickle.dumps(scene.futures)
+
+
+def test_among_the_arguments_of_a_call_it_is_the_list_of_its_futures(scene: Scene):
+    with Found() as found:
+        pickle_call((scene.futures, scene.futures[0]))
+        assert found.take() == tuple(scene.futures)
 
 
 # ---- what is known of its tasks
