@@ -65,6 +65,11 @@ class Batches:
         self._heavy = HeavyFunctions()
         self._open: OrderedDict[tuple[FunctionId, BatchOptions], SubmitSink] = OrderedDict()
 
+    @property
+    def are_nested(self) -> bool:
+        """Whether they are those of a task."""
+        return self._parent is not None
+
     def require_open(self) -> None:
         """Raise if the client has left, or its scheduler is lost."""
         if self.io.left_because:

@@ -16,7 +16,7 @@ from scaler.client.completions import Completions
 from scaler.client.config import client_config
 from scaler.client.discarded import warn_of
 from scaler.client.everywhere import run_on_workers
-from scaler.client.executor import ClientExecutor
+from scaler.client.executor import ClientExecutor, refuse_words_of_executors
 from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread
@@ -30,7 +30,6 @@ from scaler.client.signatures import call_shape
 from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
 from scaler.client.way import way_to_scheduler
-from scaler.errors import SchedulerError
 from scaler.ids import Incarnation
 from scaler.ledger.events import ShutdownAsked
 from scaler.payload import nested
@@ -176,6 +175,7 @@ class Client(Executor):
         progress: ProgressWish = False,
         capabilities: Capabilities | None = None,
         reserialize: bool = False,  # noqa: ARG002  # Scaler's: functions are always sent as they are now
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> list[Any]:
         """Run `fn` on every element, each a task of its own, and return the results in order.
@@ -199,6 +199,7 @@ class Client(Executor):
         progress: ProgressWish = False,
         capabilities: Capabilities | None = None,
         reserialize: bool = False,  # noqa: ARG002  # Scaler's: functions are always sent as they are now
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> list[Any]:
         """As `map`, where each element is an argument list."""
@@ -243,13 +244,50 @@ class Client(Executor):
         self,
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
         return_exceptions: bool = False,
         progress: ProgressWish = False,
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> MapFuture:
-        """As `map`, but return once all is drawn: a sequence of futures, with `get` for all results."""
+        """As `map`, but return once all is drawn: a sequence of futures, with `get` for all results.
+
+        Once all are done `callback` is called with the results, or `error_callback` with the first failure, in the
+        client's own thread, as callbacks of futures are.
+        """
         work = Work(fn, calls_of(call_shape(fn), iterables), options, progress, expected(iterables))
-        return MapFuture(maps.keep(self._batches, work), return_exceptions=return_exceptions)
+        return maps.promised(self._batches, work, callback, error_callback, return_exceptions=return_exceptions)
+
+    def starmap_async(
+        self,
+        fn: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        *,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        return_exceptions: bool = False,
+        progress: ProgressWish = False,
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
+        **options: Unpack[TaskOptions],
+    ) -> MapFuture:
+        """As `map_async`, where each element is an argument list."""
+        work = Work(fn, starred_calls_of(call_shape(fn), iterable), options, progress, expected((iterable,)))
+        return maps.promised(self._batches, work, callback, error_callback, return_exceptions=return_exceptions)
+
+    def apply_async(
+        self,
+        fn: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> ScalerFuture:
+        """As `submit_verbose`; once it is done a callback is called, as those of `map_async` are."""
+        future = self.submit_verbose(fn, args, kwds, **options)
+        future.call_back(callback, error_callback)
+        return future
 
     def imap(
         self,
@@ -258,6 +296,7 @@ class Client(Executor):
         buffersize: int | None = None,
         return_exceptions: bool = False,
         progress: ProgressWish = False,
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> Stream:
         """As `map`, but an iterator of the results that draws elements only as they are taken: both may be endless.
@@ -276,6 +315,7 @@ class Client(Executor):
         buffersize: int | None = None,
         return_exceptions: bool = False,
         progress: ProgressWish = False,
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> Stream:
         """As `imap`, but the results come as they are there."""
@@ -342,10 +382,6 @@ class Client(Executor):
         that comes later need not call it, one that dies before it has begun is not waited for. What `fn` returns is
         dropped; when it raises, or takes its worker down, the first failure is raised once all are done.
         """
-        if self._face is not None:
-            raise SchedulerError(
-                "run_on_workers would wait for the worker that this task is in: call it outside of tasks"
-            )
         run_on_workers(self._batches, fn, tag)
 
     def wait_for_workers(self, timeout: float | None = None) -> None:
@@ -371,11 +407,12 @@ class Client(Executor):
         """Drop all work and objects of this client: futures that are not done are cancelled, running tasks ended."""
         self._batches.clear()
 
-    def shutdown(self) -> None:  # type: ignore[override]  # Scaler's meaning; `executor()` has the standard's
+    def shutdown(self, *wait: bool, **others: bool) -> None:  # Scaler's meaning; `executor()` has the standard's
         """Stop the scheduler and all its workers; `ValueError` if it is protected, as it is by default.
 
         Afterwards this client is disconnected. What ends an executor alone is the `shutdown` of `executor()`.
         """
+        refuse_words_of_executors(*wait, *others)
         self._batches.require_open()
         answer = self._io.ask(ShutdownAsked())
         if isinstance(answer, ShutdownAnswer) and answer.refused:

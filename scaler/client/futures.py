@@ -5,10 +5,11 @@ made when they are first asked for, and the value stays pickled until then too. 
 and once there is a condition also under that, together with telling who waits. The condition is taken first.
 """
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
     CANCELLED_AND_NOTIFIED,
@@ -17,7 +18,7 @@ from concurrent.futures._base import (
     PENDING,
     RUNNING,
 )
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from scaler.client.facts import Facts, ProfilingInfo
 from scaler.client.raising import not_an_end
@@ -35,6 +36,7 @@ _CHANGES = threading.RLock()  # the handler of a signal may ask for a future too
 os.register_at_fork(before=_CHANGES.acquire, after_in_parent=_CHANGES.release, after_in_child=_CHANGES.release)
 _MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))
 _CANCELLED = KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),))
+T = TypeVar("T")
 _DONE = frozenset((CANCELLED_AND_NOTIFIED, FINISHED))
 
 
@@ -86,6 +88,18 @@ def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]
                 "map returns plain results"
             )
     return futures
+
+
+def call_safely(callback: Callable[[T], object] | None, about: T) -> None:
+    """Call what a user gave, if anything; whatever it raises, even to exit, it does not end the I/O thread."""
+    if callback is None:
+        return
+    try:
+        callback(about)
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_io_thread():
+            raise
+        LOGGER.exception("exception calling callback for %r", about)
 
 
 class ScalerFuture(Future[Any]):
@@ -217,6 +231,45 @@ class ScalerFuture(Future[Any]):
                 del error, self  # breaks the cycle through the traceback
         return self._result
 
+    # ---- the names of `multiprocessing.pool.AsyncResult`
+
+    def get(self, timeout: float | None = None) -> Any:  # Any: as above
+        """The same as `result`."""
+        return self.result(timeout)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is done, at most `timeout` seconds."""
+        with contextlib.suppress(TimeoutError, CancelledError):
+            self.exception(timeout)
+
+    def ready(self) -> bool:
+        """The same as `done`."""
+        return self.done()
+
+    def successful(self) -> bool:
+        """Whether it is done and did not fail; `ValueError` while it is not done."""
+        if not self.done():
+            raise ValueError(f"{self!r} is not ready")
+        return not self.cancelled() and self.exception() is None
+
+    def call_back(
+        self, callback: Callable[[Any], object] | None, error_callback: Callable[[BaseException], object] | None
+    ) -> None:
+        """Once it is done, call the one with its result or the other with its exception."""
+
+        def tell(_: object) -> None:
+            try:
+                result = self.result()
+            except BaseException as error:  # noqa: BLE001  # whatever the task raised
+                call_safely(error_callback, error)
+            else:
+                call_safely(callback, result)
+
+        if callback is not None or error_callback is not None:
+            self.add_done_callback(tell)
+
+    # ----
+
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The exception the task raised, or None; waits as `result` does."""
         if self._state not in _DONE:
@@ -267,14 +320,8 @@ class ScalerFuture(Future[Any]):
         return self._again
 
     def _invoke_callbacks(self) -> None:
-        """As in the base class; whatever a callback raises, even to exit, it does not end the I/O thread."""
         for callback in self._done_callbacks:
-            try:
-                callback(self)
-            except BaseException as error:
-                if not isinstance(error, Exception) and not is_io_thread():
-                    raise
-                LOGGER.exception("exception calling callback for %r", self)
+            call_safely(callback, self)
 
     def outcome(self) -> KnownOutcome | None:
         """What became of the task, as it came, for a call whose bytes do not have it; None while it is not done."""

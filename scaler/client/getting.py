@@ -1,7 +1,7 @@
 """`get` and `compute`: whole graphs and collections, each node a task, with options for all of them."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from scaler.client import dask_graphs
@@ -14,6 +14,8 @@ from scaler.client.options import TaskOptions
 def get(batches: Batches, graph: Any, keys: Any, given: TaskOptions, *, block: bool) -> Any:  # Any: see `Client.get`
     """The values of the keys of a graph, or their futures."""
     submit = functools.partial(_submit, batches, given)
+    if not isinstance(graph, Mapping) and not hasattr(graph, "__dask_graph__"):
+        raise TypeError(f"get takes a graph, which maps keys to data or to calls, not {type(graph).__name__}")
     if dask_graphs.is_dask(graph, keys):
         futures = dask_graphs.submit_keys(submit, graph, keys)
         return dask_graphs.results(futures) if block else futures

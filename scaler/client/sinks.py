@@ -7,7 +7,7 @@ import copy
 import functools
 import time
 from collections.abc import Iterable, Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from scaler.client.facts import Facts, told
@@ -343,9 +343,12 @@ class MapSink:
         while not self._parts.empty():
             yield self._parts.get()
 
-    def wait(self) -> Part:
-        """What comes next, whenever it does."""
-        return taken_from(self._parts, None)
+    def wait(self, timeout_s: float | None = None) -> Part:
+        """What comes next, whenever it does; `TimeoutError` after so many seconds."""
+        try:
+            return taken_from(self._parts, timeout_s)
+        except Empty:
+            raise TimeoutError(f"the next result is not there in time: {self.done} of {self.size} have come") from None
 
     def collect(self) -> tuple[list[Any], list[int]]:
         """Wait for all that is expected: results in order, exceptions among them at the indices listed."""

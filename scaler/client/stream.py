@@ -5,6 +5,7 @@ All is done in the thread that iterates. Elements travel in columns: a stream is
 
 import operator
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -112,9 +113,14 @@ class Stream(Iterator[Any]):
         return self
 
     def __next__(self) -> Any:  # Any: whatever the task returned
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> Any:  # Any: as above
+        """The next result; `TimeoutError` if it is not there after `timeout` seconds, and it may be asked for again."""
+        ends_at = None if timeout is None else time.monotonic() + timeout
         if self._given >= self._draw_at:
             self._draw()
-        if not self._hand and not self._wait():
+        if not self._hand and not self._wait(ends_at):
             self.close()
             error, self._source.error = self._source.error, None
             raise StopIteration if error is None else error
@@ -126,7 +132,7 @@ class Stream(Iterator[Any]):
             return outcome.error
         raise not_an_end(outcome.error)
 
-    def _wait(self) -> bool:
+    def _wait(self, ends_at: float | None) -> bool:
         """Wait until there is something to give; False at the end."""
         sink = self._draft.sink
         self._take(sink.arrived())
@@ -135,7 +141,7 @@ class Stream(Iterator[Any]):
                 return False
             if self._given < self._draft.size:
                 require_may_wait("imap")
-                self._take([sink.wait()])
+                self._take([sink.wait(None if ends_at is None else max(0.0, ends_at - time.monotonic()))])
             elif self._is_closed:
                 return False
             else:

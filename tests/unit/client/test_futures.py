@@ -254,6 +254,26 @@ def test_a_future_that_is_not_ours_any_more_ends_whoever_held_its_lock_and_calls
     assert concurrent.futures.wait([future], 0).not_done == set()
 
 
+def test_it_has_the_names_of_a_pools_results_too(future: ScalerFuture):
+    with pytest.raises(ValueError, match="is not ready"):
+        future.successful()
+    future.wait(0.001)
+    assert not future.ready()
+    told: list[Any] = []
+    future.call_back(told.append, None)
+    future.settle(Box("value"))
+    future.wait()
+    assert (future.get(1), future.ready(), future.successful(), told) == ("value", True, True, ["value"])
+
+
+def test_a_failure_is_told_to_the_error_callback(future: ScalerFuture):
+    told: list[str] = []
+    future.call_back(told.append, lambda error: told.append(repr(error)))
+    future.settle(Box(error=KeyError("x")))
+    future.wait()
+    assert (future.successful(), told) == (False, ["KeyError('x')"])
+
+
 # ---- with the standard library
 
 

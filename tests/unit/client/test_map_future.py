@@ -315,6 +315,31 @@ def test_among_the_arguments_of_a_call_it_is_the_list_of_its_futures(scene: Scen
         assert found.take() == tuple(scene.futures)
 
 
+def test_callbacks_get_the_results_or_the_first_failure():
+    told: list[Any] = []
+    good, bad, late = Scene(2), Scene(2), Scene(1)
+    for scene in (good, bad, late):
+        scene.futures.call_back(told.append, lambda error: told.append(repr(error)))
+    good.answer(0, "a", "b")
+    bad.answer(0, "a", KeyError("b"))
+    assert told == [["a", "b"], "KeyError('b')"]
+    late.futures.cancel()
+    assert told[2:] == ["CancelledError()"]
+
+
+def test_what_a_callback_raises_does_not_end_the_io_thread(caplog: pytest.LogCaptureFixture):
+    scene = Scene(1)
+
+    def fail(_: object) -> None:
+        raise SystemExit
+
+    scene.futures.call_back(fail, None)
+    bringer = threading.Thread(target=lambda: (become_io_thread(), scene.answer(0, "a")))
+    bringer.start()
+    bringer.join()
+    assert "exception calling callback" in caplog.text
+
+
 # ---- what is known of its tasks
 
 

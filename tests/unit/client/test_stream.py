@@ -31,9 +31,9 @@ class Scripted(MapSink):
         super().__init__(BATCH, "f")
         self.script: list[Callable[[], None]] = []
 
-    def wait(self) -> Any:
+    def wait(self, timeout_s: float | None = None) -> Any:
         self.script.pop(0)()
-        return super().wait()
+        return super().wait(timeout_s)
 
 
 class Scene:
@@ -76,9 +76,9 @@ class Prompt(MapSink):
         super().__init__(BATCH, "f")
         self._answer = answer
 
-    def wait(self) -> Any:
+    def wait(self, timeout_s: float | None = None) -> Any:
         self.resolve(resolved(self.done, *(self._answer(index) for index in range(self.done, self.size))))
-        return super().wait()
+        return super().wait(timeout_s)
 
 
 def prompt(elements: Any, buffersize: int | None = None, answer: Callable[[int], Any] = same) -> Scene:
@@ -140,6 +140,19 @@ def test_failures_can_be_given_in_the_place_of_results():
     scene = Scene(range(2), return_exceptions=True)
     scene.answer(0, KeyError("x"), 1)
     assert [repr(outcome) for outcome in scene.stream] == ["KeyError('x')", "1"]
+
+
+def test_a_result_is_waited_for_no_longer_than_asked_and_comes_later():
+    scene = Scene("ab")
+    scene.answer(0, "a")
+    assert scene.stream.next(5) == "a"
+    scene.sink.script.append(lambda: None)
+    with pytest.raises(TimeoutError, match="the next result is not there in time: 1 of 2 have come"):
+        scene.stream.next(0.001)
+    scene.answer(1, "b")
+    assert scene.stream.next() == "b"
+    with pytest.raises(StopIteration):
+        scene.stream.next(0.001)
 
 
 # ---- drawing
