@@ -62,8 +62,8 @@ class Batches:
         self._parent = parent
         self._count = 0
         #: the batches `submit` appends to, used longest ago first
-        self._heavy = HeavyFunctions()
         self._open: OrderedDict[tuple[FunctionId, BatchOptions], SubmitSink] = OrderedDict()
+        self._heavy = HeavyFunctions()
 
     @property
     def are_nested(self) -> bool:

@@ -17,7 +17,7 @@ def unwrapped(
 
     Others stay with the function, whose bytes travel once.
     """
-    if type(fn) is functools.partial and _has_futures((*fn.args, *fn.keywords.values())):
+    if isinstance(fn, functools.partial) and _has_futures((*fn.args, *fn.keywords.values())):
         return fn.func, (*fn.args, *args), {**fn.keywords, **kwargs}
     return fn, args, kwargs
 
