@@ -6,7 +6,7 @@ One lock, the I/O thread's, guards what is open, so that any number of threads m
 import copy
 import functools
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from msgspec.structs import replace
@@ -18,11 +18,12 @@ from scaler.client.io_thread import IoThread
 from scaler.client.mapping import Calls, carried_calls
 from scaler.client.news import tell
 from scaler.client.options import TaskOptions, batch_options, exception_types, nested_options
+from scaler.client.partials import unwrapped
 from scaler.client.posting import NeededTask
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import SubmitSink
 from scaler.errors import ClientQuitException, UnknownTagError
-from scaler.ids import BatchId, Incarnation
+from scaler.ids import BatchId, FunctionId, Incarnation, TaskId
 from scaler.ledger.events import Again, BatchClosed, BatchOpened, FunctionPickled
 from scaler.payload.calls import pickle_call
 from scaler.payload.custom import Carrier
@@ -61,8 +62,13 @@ class Batches:
         self._parent = parent
         self._count = 0
         #: the batches `submit` appends to, used longest ago first
-        self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
+        self._open: OrderedDict[tuple[FunctionId, BatchOptions], SubmitSink] = OrderedDict()
         self._heavy = HeavyFunctions()
+
+    @property
+    def are_nested(self) -> bool:
+        """Whether they are those of a task."""
+        return self._parent is not None
 
     def require_open(self) -> None:
         """Raise if the client has left, or its scheduler is lost."""
@@ -82,6 +88,7 @@ class Batches:
         """One call, pickled now; its future is of this kind."""
         self.require_open()
         call_shape(fn).check(args, kwargs)
+        fn, args, kwargs = unwrapped(fn, args, kwargs)
         with Found() as found:
             if self._carrier is not None:
                 args = self._carrier.values(args)
@@ -96,12 +103,14 @@ class Batches:
                 tell(hint)
         return future
 
-    def submit_again(self, again: Again) -> ScalerFuture:
-        """A call that failed, as it was."""
+    def submit_again(self, again: Again, anew: Mapping[TaskId, ScalerFuture]) -> ScalerFuture:
+        """A call that failed, as it was, but for those of its inputs that were submitted anew."""
         function = PickledFunction(again.function, again.frames, again.options.name)
-        return self._append(
-            function, again.options, b"".join(again.columns[0].data), again.inputs_of_one(), ScalerFuture
-        )
+        inputs = tuple(anew.get(needed.task, needed) for needed in again.inputs_of_one())
+        for needed in inputs:
+            if isinstance(needed, ScalerFuture):
+                needed.become_input()
+        return self._append(function, again.options, b"".join(again.columns[0].data), inputs, ScalerFuture)
 
     def own(self, futures: tuple[ScalerFuture, ...]) -> tuple[ScalerFuture, ...]:
         """The same futures, found among arguments; `ValueError` if one of them is another client's."""
@@ -169,31 +178,42 @@ class Batches:
         inputs: tuple[NeededTask, ...],
         kind: type[ScalerFuture],
     ) -> ScalerFuture:
+        key = (function.id, options)
         with self.io.lock:
             self.require_open()
-            sink = self._open_sink(function, options)
-            index, future = sink.add(kind)
-            self.io.post_call(sink.batch, index, call, inputs)
+            sink = self._open.get(key) or SubmitSink(self._next(), self.io, options.name)
+            lo = sink.size
+            try:
+                if key not in self._open:
+                    self._begin(key, sink, function)
+                self._open.move_to_end(key)
+                index, future = sink.add(kind)
+                self.io.post_call(sink.batch, index, call, inputs)
+            except BaseException:  # Ctrl-C may come between any two steps
+                self._retire(key, sink, lo)
+                raise
         if self.io.is_over:  # it may have told the sink so before this future was in it
             sink.abort(self.io.error)
         return future
 
-    def _open_sink(self, function: PickledFunction, options: BatchOptions) -> SubmitSink:
-        key = (function.id, options)
-        sink = self._open.get(key)
-        if sink is None:
-            sink = self._open[key] = SubmitSink(self._next(), self.io, options.name)
-            self.io.remember(sink)
-            self.io.post(
-                FunctionPickled(function.id, function.frames),
-                BatchOpened(sink.batch, function.id, options),
-            )
-            if len(self._open) > OPEN_BATCHES:
-                _, oldest = self._open.popitem(last=False)
-                self.io.post(BatchClosed(oldest.batch))
-                oldest.close()
-        self._open.move_to_end(key)
-        return sink
+    def _begin(self, key: tuple[FunctionId, BatchOptions], sink: SubmitSink, function: PickledFunction) -> None:
+        self._open[key] = sink
+        self.io.remember(sink)
+        self.io.post(
+            FunctionPickled(function.id, function.frames),
+            BatchOpened(sink.batch, function.id, key[1]),
+        )
+        if len(self._open) > OPEN_BATCHES:
+            _, oldest = self._open.popitem(last=False)
+            self.io.post(BatchClosed(oldest.batch))
+            oldest.close()
+
+    def _retire(self, key: tuple[FunctionId, BatchOptions], sink: SubmitSink, lo: int) -> None:
+        """Let nobody append to a batch any more that may lack a call, which is given up: it has index `lo`."""
+        self._open.pop(key, None)
+        self.io.post(BatchClosed(sink.batch))
+        sink.withdraw(lo)
+        sink.close()
 
     def _next(self) -> BatchId:
         """The caller holds the lock."""

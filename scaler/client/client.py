@@ -3,7 +3,6 @@
 Whatever arrives is settled by that thread; values are unpickled in the thread that asks.
 """
 
-import atexit
 import html
 import os
 import weakref
@@ -11,34 +10,32 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, Self, Unpack
 
-from scaler.client import finding, getting, maps, waiting
+from scaler.client import finding, getting, maps, retrying, waiting
 from scaler.client.batches import Batches
 from scaler.client.completions import Completions
-from scaler.client.config import ClientConfig, client_config
+from scaler.client.config import client_config
 from scaler.client.discarded import warn_of
 from scaler.client.everywhere import run_on_workers
-from scaler.client.executor import ClientExecutor
+from scaler.client.executor import ClientExecutor, refuse_words_of_executors
 from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
-from scaler.client.io_thread import IoThread, living
+from scaler.client.io_thread import IoThread
+from scaler.client.lives import DISCONNECTED, reconnect
 from scaler.client.map_future import MapFuture
 from scaler.client.mapping import calls_of, starred_calls_of
 from scaler.client.maps import Work
-from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, refuse_ambiguous, with_capabilities
+from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, look_at_ambiguous, with_capabilities
 from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
 from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
 from scaler.client.way import way_to_scheduler
-from scaler.errors import SchedulerError
 from scaler.ids import SECRET_BYTES, incarnation_of
 from scaler.ledger.events import ShutdownAsked
 from scaler.payload import nested
 from scaler.payload.custom import Carrier, Serializer
-from scaler.payload.functions import function_name
 from scaler.protocol import ShutdownAnswer
 
-_DISCONNECTED = "the client has been disconnected"
 #: what a client inside a worker has in each task that uses it, and finds there
 _OF_ITS_TASK = {"_incarnation": "incarnation", "_io": "io", "_batches": "batches"}
 
@@ -62,9 +59,6 @@ class Client(Executor):
     Inside a task, `Client()` and any client that was sent there or made for the same scheduler submit through the
     task's own worker: no address, key or connection is needed. What a task has submitted is cancelled when it ends.
     """
-
-    #: dask asks it of whatever it is given for a scheduler; our calls block, their futures can be awaited
-    asynchronous = False
 
     def __init__(
         self,
@@ -152,11 +146,11 @@ class Client(Executor):
         after its worker died, and, counted apart, after it raised one of `retry_on`; the latter not before
         `retry_delay_s` seconds, doubled each time up to 60. `timeout`: seconds one attempt may take from its begin,
         then `TaskTimeoutError`. `name`: what to call it in messages, instead of the function's name.
-        A function with a parameter called like one of these is served by `submit_verbose`.
+        A function with a parameter called like one of these, or that takes all keywords, is served by `submit_verbose`.
         """
         given = given_of(tag, resources, priority, retries, retry_on, retry_delay_s, timeout, name)
         if given:
-            refuse_ambiguous(function_name(fn), call_shape(fn).names, given)
+            look_at_ambiguous(fn, given)
         return self._batches.submit(fn, args, kwargs, given)
 
     def submit_verbose(
@@ -182,6 +176,7 @@ class Client(Executor):
         progress: ProgressWish = False,
         capabilities: Capabilities | None = None,
         reserialize: bool = False,  # noqa: ARG002  # Scaler's: functions are always sent as they are now
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> list[Any]:
         """Run `fn` on every element, each a task of its own, and return the results in order.
@@ -205,6 +200,7 @@ class Client(Executor):
         progress: ProgressWish = False,
         capabilities: Capabilities | None = None,
         reserialize: bool = False,  # noqa: ARG002  # Scaler's: functions are always sent as they are now
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> list[Any]:
         """As `map`, where each element is an argument list."""
@@ -230,22 +226,69 @@ class Client(Executor):
         return getting.get(self._batches, graph, keys, with_capabilities(options, capabilities), block=block)
 
     def compute(
-        self, *collections: Any, optimize_graph: bool = True, **options: Unpack[TaskOptions]
-    ) -> ScalerFuture | list[ScalerFuture]:
-        """Compute dask collections; the future of the result of one, or a list of them for several."""
-        return getting.compute(self._batches, collections, options, optimize_graph=optimize_graph)
+        self, *collections: Any, sync: bool = False, optimize_graph: bool = True, **options: Unpack[TaskOptions]
+    ) -> Any:
+        """Compute dask collections; the future of the result of one, or a list of them for several or for a list.
+
+        A dict, or a list in a list, is one collection: its result has the results in its places. What is no collection
+        stands in the list as it is. With `sync` the results themselves are returned.
+        """
+        return getting.compute(self._batches, collections, options, sync=sync, optimize_graph=optimize_graph)
+
+    @property
+    def asynchronous(self) -> bool:
+        """False, which dask asks before it makes a graph for this client; graphs then shuffle without a local disk."""
+        getting.expect_dask_graphs()
+        return False
 
     def map_async(
         self,
         fn: Callable[..., Any],
         *iterables: Iterable[Any],
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
         return_exceptions: bool = False,
         progress: ProgressWish = False,
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> MapFuture:
-        """As `map`, but return once all is drawn: a sequence of futures, with `get` for all results."""
+        """As `map`, but return once all is drawn: a sequence of futures, with `get` for all results.
+
+        Once all are done `callback` is called with the results, or `error_callback` with the first failure, in the
+        client's own thread, as callbacks of futures are.
+        """
         work = Work(fn, calls_of(call_shape(fn), iterables), options, progress, expected(iterables))
-        return MapFuture(maps.keep(self._batches, work), return_exceptions=return_exceptions)
+        return maps.promised(self._batches, work, callback, error_callback, return_exceptions=return_exceptions)
+
+    def starmap_async(
+        self,
+        fn: Callable[..., Any],
+        iterable: Iterable[Iterable[Any]],
+        *,
+        callback: Callable[[list[Any]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        return_exceptions: bool = False,
+        progress: ProgressWish = False,
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
+        **options: Unpack[TaskOptions],
+    ) -> MapFuture:
+        """As `map_async`, where each element is an argument list."""
+        work = Work(fn, starred_calls_of(call_shape(fn), iterable), options, progress, expected((iterable,)))
+        return maps.promised(self._batches, work, callback, error_callback, return_exceptions=return_exceptions)
+
+    def apply_async(
+        self,
+        fn: Callable[..., Any],
+        args: Iterable[Any] = (),
+        kwds: Mapping[str, Any] | None = None,
+        callback: Callable[[Any], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+        **options: Unpack[TaskOptions],
+    ) -> ScalerFuture:
+        """As `submit_verbose`; once it is done a callback is called, as those of `map_async` are."""
+        future = self.submit_verbose(fn, args, kwds, **options)
+        future.call_back(callback, error_callback)
+        return future
 
     def imap(
         self,
@@ -254,6 +297,7 @@ class Client(Executor):
         buffersize: int | None = None,
         return_exceptions: bool = False,
         progress: ProgressWish = False,
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> Stream:
         """As `map`, but an iterator of the results that draws elements only as they are taken: both may be endless.
@@ -272,6 +316,7 @@ class Client(Executor):
         buffersize: int | None = None,
         return_exceptions: bool = False,
         progress: ProgressWish = False,
+        chunksize: int | None = None,  # noqa: ARG002  # multiprocessing.Pool's: calls always travel together
         **options: Unpack[TaskOptions],
     ) -> Stream:
         """As `imap`, but the results come as they are there."""
@@ -323,15 +368,13 @@ class Client(Executor):
         return self._io.failures.all()
 
     def retry(self, futures: ScalerFuture | Iterable[ScalerFuture]) -> list[ScalerFuture]:
-        """Submit those of these anew that failed, as they were submitted; a new future for each, in order."""
+        """Submit those of these anew that failed, as they were submitted; a new future for each, in order.
+
+        One that failed because a future among its arguments did needs that one to be given, too: else it is a
+        `ValueError`.
+        """
         self._batches.require_open()
-        anew = []
-        for future in waiting.ours(futures, "retry"):
-            again = future.again
-            if again is not None:
-                anew.append(self._batches.submit_again(again))
-                self._io.failures.remove(future)
-        return anew
+        return retrying.retry(self._batches, waiting.ours(futures, "retry"))
 
     def run_on_workers(self, fn: Callable[[], Any], tag: str | None = None) -> None:
         """Call `fn()` once on every worker, or on every worker with a tag, and return when all are done.
@@ -340,10 +383,6 @@ class Client(Executor):
         that comes later need not call it, one that dies before it has begun is not waited for. What `fn` returns is
         dropped; when it raises, or takes its worker down, the first failure is raised once all are done.
         """
-        if self._face is not None:
-            raise SchedulerError(
-                "run_on_workers would wait for the worker that this task is in: call it outside of tasks"
-            )
         run_on_workers(self._batches, fn, tag)
 
     def wait_for_workers(self, timeout: float | None = None) -> None:
@@ -363,17 +402,18 @@ class Client(Executor):
 
     def disconnect(self) -> None:
         """Leave: what is unfinished is given up, and later use raises `ClientQuitException`. May be called twice."""
-        self._io.leave(_DISCONNECTED)
+        self._io.leave(DISCONNECTED)
 
     def clear(self) -> None:
         """Drop all work and objects of this client: futures that are not done are cancelled, running tasks ended."""
         self._batches.clear()
 
-    def shutdown(self) -> None:  # type: ignore[override]  # Scaler's meaning; `executor()` has the standard's
+    def shutdown(self, *wait: bool, **others: bool) -> None:  # Scaler's meaning; `executor()` has the standard's
         """Stop the scheduler and all its workers; `ValueError` if it is protected, as it is by default.
 
         Afterwards this client is disconnected. What ends an executor alone is the `shutdown` of `executor()`.
         """
+        refuse_words_of_executors(*wait, *others)
         self._batches.require_open()
         answer = self._io.ask(ShutdownAsked())
         if isinstance(answer, ShutdownAnswer) and answer.refused:
@@ -406,43 +446,4 @@ class Client(Executor):
 
     def __reduce__(self) -> tuple[Any, ...]:
         epoch = self._io.epoch if self._face is None else 0
-        return _reconnect, (type(self), self._profiling, self._config.elsewhere(), epoch, self._serializer)
-
-
-def _reconnect(
-    kind: type[Client],
-    profiling: bool,  # noqa: FBT001  # pickled by position
-    config: ClientConfig,
-    epoch: int,
-    serializer: Serializer | None,
-) -> Client:
-    return kind(
-        None if nested.is_home(config.address, epoch) else config.address,
-        profiling,
-        config.timeout_s,
-        config.heartbeat_interval_s,
-        serializer,
-        name=config.name,
-        key_file=config.key_file,
-        insecure=config.insecure,
-        insecure_off_loopback=config.insecure_off_loopback,
-        ship_code=config.ship_code,
-        stream_output=config.stream_output,
-    )
-
-
-@atexit.register
-def _leave_all() -> None:
-    """At the interpreter's end every client leaves, so that nothing hangs and the scheduler knows."""
-    for io in list(living):
-        io.leave(_DISCONNECTED)
-
-
-def _disown() -> None:
-    """In a forked child the sockets belong to the parent: every client says so when used."""
-    for io in list(living):
-        io.disown("this client belongs to the parent of this forked process")
-    living.clear()
-
-
-os.register_at_fork(after_in_child=_disown)
+        return reconnect, (type(self), self._profiling, self._config.elsewhere(), epoch, self._serializer)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from scaler.client.futures import futures_of
 from scaler.client.map_future import MapFuture
+from scaler.client.raising import not_an_end
 from scaler.client.waits import require_may_wait, taken_from
 
 if TYPE_CHECKING:
@@ -93,7 +94,12 @@ class Completions:
 
     def _give(self, future: "Future[Any]") -> Any:
         self._given += 1
-        return (future, future.result()) if self._with_results else future
+        if not self._with_results:
+            return future
+        try:
+            return future, future.result()
+        except (StopIteration, StopAsyncIteration) as error:
+            raise not_an_end(error) from error
 
     def _left_s(self) -> float | None:
         return None if self._ends_at is None else max(0.0, self._ends_at - time.monotonic())

@@ -4,7 +4,8 @@ By dask's own rules a scheduler is given a graph, or something that makes one, a
 returns values in the same lists.
 """
 
-from collections.abc import Callable, Hashable, Mapping
+import sys
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -12,7 +13,11 @@ from scaler.client.fusion import fused
 from scaler.client.futures import ScalerFuture
 from scaler.client.graphs import Graph, Submit, in_order
 from scaler.errors import ConfigurationError, GraphError
-from scaler.payload.nodes import finish, run_nodes
+from scaler.payload.nodes import run_nodes
+
+_SHUFFLE = "dataframe.shuffle.method"
+#: how the keys begin under which dask's graphs have the files that a shuffle goes through
+_FILES = ("zpartd-", "partd-")
 
 
 def is_dask(graph: Any, keys: Any) -> bool:  # Any: whatever was given to `get`
@@ -27,6 +32,7 @@ def submit_keys(submit: Submit, graph: Any, keys: Any) -> Any:  # Any: dask has 
     nodes = _nodes(graph)
     wanted = list(_flat(keys))
     needs = {key: _needs(nodes, key) for key in in_order(lambda key: _needs(nodes, key), wanted)}
+    _refuse_files(needs)
     futures: dict[Hashable, ScalerFuture] = {}
     for fusion in fused(list(needs), needs, wanted):
         values = {needed: futures[needed] for key in fusion for needed in needs[key] if needed in futures}
@@ -34,20 +40,34 @@ def submit_keys(submit: Submit, graph: Any, keys: Any) -> Any:  # Any: dask has 
     return _in_lists(keys, futures.__getitem__)
 
 
-def submit_collections(submit: Submit, collections: tuple[Any, ...], *, optimize_graph: bool) -> list[ScalerFuture]:
-    """Submit what dask collections need; a future of the result of each."""
-    base = _dask("dask.base")
-    unfit = [one for one in collections if not base.is_dask_collection(one)]
-    if unfit:
-        raise TypeError(f"{type(unfit[0]).__name__} is no dask collection")
-    if optimize_graph:
-        collections = base.optimize(*collections)
-    futures = []
-    for one in collections:
-        finalize, extra = one.__dask_postcompute__()
-        values = submit_keys(submit, one, one.__dask_keys__())
-        futures.append(submit(finish, (finalize, values, extra)))
-    return futures
+def submit_collections(submit: Submit, collections: tuple[Any, ...], *, optimize_graph: bool) -> list[Any]:
+    """Submit what dask collections need; a future of the result of each, what is no collection as it is."""
+    dask = _dask("dask")
+    shuffle_by_tasks()
+    fit = [dask.delayed(one) if isinstance(one, (list, tuple, set, dict)) else one for one in collections]
+
+    def submitted(graph: Any, keys: Any, **_: Any) -> Any:  # Any: as above
+        return submit_keys(submit, graph, keys)
+
+    # what dask takes for results and puts in the places of the collections are our futures
+    return list(dask.compute(*fit, traverse=False, optimize_graph=optimize_graph, scheduler=submitted))
+
+
+def shuffle_by_tasks() -> None:
+    """Have data frames shuffled by tasks where the user has not said how: dask's own way is by files on one machine."""
+    config = sys.modules.get("dask.config")
+    if config is not None and config.get(_SHUFFLE, None) is None:
+        config.set({_SHUFFLE: "tasks"})
+
+
+def _refuse_files(keys: Iterable[Hashable]) -> None:
+    """`GraphError` for a graph that shuffles by files, which other machines do not see."""
+    for key in keys:
+        if isinstance(key, tuple) and key and isinstance(key[0], str) and key[0].startswith(_FILES):
+            raise GraphError(
+                "the graph shuffles by files on the disk of one machine, which workers of others do not see, and rows "
+                f'would be lost: make it anew after dask.config.set({{"{_SHUFFLE}": "tasks"}})'
+            )
 
 
 def results(futures: Any) -> Any:  # Any: as above

@@ -90,7 +90,7 @@ class ClientExecutor(Executor):
         kept = maps.keep(self._batches, work, ExecutorFuture)
         with self._lock:
             self._maps.add(kept)
-        return _results(kept, ends_at)
+        return _results(kept, ends_at, timeout)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002  # as the base class has it
         """Take no more tasks; the client and its scheduler go on.
@@ -125,10 +125,23 @@ class ClientExecutor(Executor):
             raise RuntimeError("cannot schedule new futures after shutdown")
 
 
-def _results(kept: KeptResults, ends_at: float | None) -> Iterator[Any]:
+def refuse_words_of_executors(*words: object) -> None:
+    """`TypeError` where the `shutdown` of a client was meant to be that of an executor."""
+    if words:
+        raise TypeError(
+            "shutdown() of a client stops its scheduler, and takes no wait or cancel_futures: what ends an executor "
+            "alone is executor().shutdown(…), and what ends the client is disconnect()"
+        )
+
+
+def _results(kept: KeptResults, ends_at: float | None, timeout: float | None) -> Iterator[Any]:
     try:
         for index in range(kept.size):
             left_s = None if ends_at is None else max(0.0, ends_at - time.monotonic())
-            yield kept.future(index).result(left_s)
+            future = kept.future(index)
+            future.wait(left_s)
+            if not future.done():
+                raise TimeoutError(f"task {future.task_id} is not done {timeout} s after map was called")
+            yield future.result()
     finally:
         kept.ask_to_cancel_all()

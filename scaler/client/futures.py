@@ -5,10 +5,11 @@ made when they are first asked for, and the value stays pickled until then too. 
 and once there is a condition also under that, together with telling who waits. The condition is taken first.
 """
 
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import CancelledError, Future
 from concurrent.futures._base import (
     CANCELLED_AND_NOTIFIED,
@@ -17,9 +18,10 @@ from concurrent.futures._base import (
     PENDING,
     RUNNING,
 )
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from scaler.client.facts import Facts, ProfilingInfo
+from scaler.client.raising import not_an_end
 from scaler.client.waits import Waiters, is_io_thread, require_may_wait, wait_by
 from scaler.ids import TaskId
 from scaler.ledger.events import Again, KnownOutcome
@@ -34,6 +36,7 @@ _CHANGES = threading.RLock()  # the handler of a signal may ask for a future too
 os.register_at_fork(before=_CHANGES.acquire, after_in_parent=_CHANGES.release, after_in_child=_CHANGES.release)
 _MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))
 _CANCELLED = KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),))
+T = TypeVar("T")
 _DONE = frozenset((CANCELLED_AND_NOTIFIED, FINISHED))
 
 
@@ -87,6 +90,18 @@ def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]
     return futures
 
 
+def call_safely(callback: Callable[[T], object] | None, about: T) -> None:
+    """Call what a user gave, if anything; whatever it raises, even to exit, it does not end the I/O thread."""
+    if callback is None:
+        return
+    try:
+        callback(about)
+    except BaseException as error:
+        if not isinstance(error, Exception) and not is_io_thread():
+            raise
+        LOGGER.exception("exception calling callback for %r", about)
+
+
 class ScalerFuture(Future[Any]):
     """The result of one call, now or later; made by `Client.submit`, never by users.
 
@@ -135,6 +150,11 @@ class ScalerFuture(Future[Any]):
         if is_opened:
             return inputs.stand_in_for_value(self._result)
         return inputs.stand_in(self) if data is None else inputs.stand_in_for_pickled(data)
+
+    def become_input(self) -> None:
+        """A call that is sent needs it, and its bytes do not have its value: what becomes of it is kept as it comes."""
+        with _CHANGES:
+            self._is_input = True
 
     def __repr__(self) -> str:
         return f"<ScalerFuture {self.task_id} {self._state.lower()}>"
@@ -211,6 +231,45 @@ class ScalerFuture(Future[Any]):
                 del error, self  # breaks the cycle through the traceback
         return self._result
 
+    # ---- the names of `multiprocessing.pool.AsyncResult`
+
+    def get(self, timeout: float | None = None) -> Any:  # Any: as above
+        """The same as `result`."""
+        return self.result(timeout)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it is done, at most `timeout` seconds."""
+        with contextlib.suppress(TimeoutError, CancelledError):
+            self.exception(timeout)
+
+    def ready(self) -> bool:
+        """The same as `done`."""
+        return self.done()
+
+    def successful(self) -> bool:
+        """Whether it is done and did not fail; `ValueError` while it is not done."""
+        if not self.done():
+            raise ValueError(f"{self!r} is not ready")
+        return not self.cancelled() and self.exception() is None
+
+    def call_back(
+        self, callback: Callable[[Any], object] | None, error_callback: Callable[[BaseException], object] | None
+    ) -> None:
+        """Once it is done, call the one with its result or the other with its exception."""
+
+        def tell(_: object) -> None:
+            try:
+                result = self.result()
+            except BaseException as error:  # noqa: BLE001  # whatever the task raised
+                call_safely(error_callback, error)
+            else:
+                call_safely(callback, result)
+
+        if callback is not None or error_callback is not None:
+            self.add_done_callback(tell)
+
+    # ----
+
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The exception the task raised, or None; waits as `result` does."""
         if self._state not in _DONE:
@@ -233,15 +292,12 @@ class ScalerFuture(Future[Any]):
         if sealed is None:
             return
         outcome = sealed.open()
+        error = None if outcome.error is None else not_an_end(outcome.error)
         with _CHANGES:
             if self._sealed is not None:
-                if self._is_input or outcome.error is not None:
+                if self._is_input or error is not None:
                     self._kept = self._sealed
-                self._result, self._exception, self._sealed = (
-                    outcome.value,
-                    outcome.error,
-                    None,
-                )
+                self._result, self._exception, self._sealed = outcome.value, error, None
 
     # ---- what is known of it
 
@@ -264,14 +320,8 @@ class ScalerFuture(Future[Any]):
         return self._again
 
     def _invoke_callbacks(self) -> None:
-        """As in the base class; whatever a callback raises, even to exit, it does not end the I/O thread."""
         for callback in self._done_callbacks:
-            try:
-                callback(self)
-            except BaseException as error:
-                if not isinstance(error, Exception) and not is_io_thread():
-                    raise
-                LOGGER.exception("exception calling callback for %r", self)
+            call_safely(callback, self)
 
     def outcome(self) -> KnownOutcome | None:
         """What became of the task, as it came, for a call whose bytes do not have it; None while it is not done."""

@@ -21,7 +21,8 @@ def submit_graph(submit: Submit, graph: Graph, keys: Iterable[Hashable]) -> dict
     wanted = list(keys)
     unknown = [key for key in wanted if not is_key(graph, key)]
     if unknown:
-        raise GraphError(f"the graph has no {', '.join(map(repr, unknown[:5]))}: it has {len(graph)} other keys")
+        hint = f"; {keys!r} is one key, so say [{keys!r}]" if is_key(graph, keys) else ""
+        raise GraphError(f"the graph has no {', '.join(map(repr, unknown[:5]))}: it has {len(graph)} other keys{hint}")
     values: dict[Hashable, Any] = {}
     for key in in_order(lambda key: needs_of(graph, graph[key]), wanted):
         node = graph[key]

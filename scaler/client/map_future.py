@@ -4,10 +4,11 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, overload
 
-from scaler.client.futures import ScalerFuture
+from scaler.client.futures import ScalerFuture, call_safely
 from scaler.client.kept import KeptResults
 from scaler.client.waits import require_may_wait
 from scaler.ids import Range
+from scaler.payload import inputs
 
 
 class Progress(NamedTuple):
@@ -101,6 +102,22 @@ class MapFuture(Sequence[ScalerFuture]):
         """Give up all that are not done; those that run are interrupted. Whether there were any."""
         return self._kept.cancel()
 
+    def call_back(
+        self, callback: Callable[[list[Any]], object] | None, error_callback: Callable[[BaseException], object] | None
+    ) -> None:
+        """Once all are done, call the one with what `get` gives, or the other with what it raises."""
+
+        def tell() -> None:
+            try:
+                results = self.gathered()
+            except BaseException as error:  # noqa: BLE001  # whatever a task raised
+                call_safely(error_callback, error)
+            else:
+                call_safely(callback, results)
+
+        if callback is not None or error_callback is not None:
+            self._kept.tell_over(tell)
+
     def tell_finished(self, listener: "Callable[[Iterator[Future[Any]]], object]") -> None:
         """Hand over the futures of what is done, now and later, each once; the I/O thread calls."""
 
@@ -132,4 +149,5 @@ class MapFuture(Sequence[ScalerFuture]):
         return f'<progress value="{done}" max="{max(total, 1)}"></progress> {text}'
 
     def __reduce__(self) -> str | tuple[Any, ...]:  # Any: as the base class declares it
-        raise TypeError("the futures of a map cannot be pickled; pass what get() returns")
+        """Among the arguments of a call it stands for the list of its results; elsewhere it cannot be pickled."""
+        return inputs.stand_in_for_value(list(self))

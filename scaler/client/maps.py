@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from scaler.client.batches import Batches
 from scaler.client.futures import ScalerFuture
 from scaler.client.kept import KeptResults
-from scaler.client.map_future import raise_first
+from scaler.client.map_future import MapFuture, raise_first
 from scaler.client.mapping import Calls
 from scaler.client.options import TaskOptions
 from scaler.client.progress import ProgressWish, check_progress, follow, shown
@@ -60,6 +60,20 @@ def keep(batches: Batches, work: Work, kind: type[ScalerFuture] = ScalerFuture) 
     finally:
         draft.sink.complete()
     return draft.sink
+
+
+def promised(
+    batches: Batches,
+    work: Work,
+    callback: Callable[[list[Any]], object] | None,
+    error_callback: Callable[[BaseException], object] | None,
+    *,
+    return_exceptions: bool,
+) -> MapFuture:
+    """Send all, and return the futures of all; one of the callbacks is called once they are done."""
+    found = MapFuture(keep(batches, work), return_exceptions=return_exceptions)
+    found.call_back(callback, error_callback)
+    return found
 
 
 def stream(

@@ -7,12 +7,15 @@ is no option, a `ValueError` for an amount that cannot be.
 import difflib
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+import warnings
+from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, TypedDict
 
 from msgspec.structs import replace
 
+from scaler.client.signatures import call_shape
+from scaler.payload.functions import function_name
 from scaler.payload.nested import Task
 from scaler.protocol import BatchOptions
 from scaler.protocol.connection import LONGEST_LABEL
@@ -80,6 +83,20 @@ def given_of(*values: Any) -> TaskOptions:
     return {  # type: ignore[return-value]  # the names are those of the type
         name: value for name, value in zip(OPTIONS, values, strict=True) if type(value) is not Unset
     }
+
+
+def look_at_ambiguous(fn: Callable[..., Any], given: Mapping[str, Any]) -> None:
+    """Refuse options that may be the function's own keywords; where it takes any, say once that they are not."""
+    shape, name = call_shape(fn), function_name(fn)
+    refuse_ambiguous(name, shape.names, given)
+    if shape.takes_all and not shape.was_told:
+        shape.was_told = True
+        warnings.warn(
+            f"{name} takes keywords of any name, but {', '.join(given)} went to submit, as options of the task: where "
+            f"the function is to have them, say submit_verbose({name}, args, kwargs)",
+            UserWarning,
+            stacklevel=3,
+        )
 
 
 def refuse_ambiguous(function_name: str, own: frozenset[str], given: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import threading
 from queue import SimpleQueue
 from typing import TextIO
 
+from scaler.client.progress import aside
 from scaler.protocol import Output, OutputPiece
 from scaler.protocol.columns import Frame
 
@@ -22,6 +23,8 @@ class Terminal:
         self._queue: SimpleQueue[tuple[Output, tuple[Frame, ...]] | None] = SimpleQueue()
         #: lines that found no room here, counted by the I/O thread alone
         self._dropped = 0
+        #: how many of these were told, counted by its thread alone
+        self._told = 0
         self._thread: threading.Thread | None = None
 
     def show(self, message: Output, frames: tuple[Frame, ...]) -> None:
@@ -42,16 +45,18 @@ class Terminal:
             thread.join(_LAST_S)
 
     def _run(self) -> None:
-        told = 0
         while (item := self._queue.get()) is not None:
-            message, frames = item
-            for piece, frame in zip(message.pieces, frames, strict=False):
-                text = tagged(piece, bytes(frame).decode(errors="replace"))
-                _write(sys.stderr if piece.is_error else sys.stdout, text)
-            dropped = message.dropped + self._dropped - told
-            told += dropped - message.dropped
-            if dropped:
-                _write(sys.stderr, f"scaler: {dropped} lines that tasks printed are not shown, they came too fast\n")
+            with aside():
+                self._write(*item)
+
+    def _write(self, message: Output, frames: tuple[Frame, ...]) -> None:
+        for piece, frame in zip(message.pieces, frames, strict=False):
+            text = tagged(piece, bytes(frame).decode(errors="replace"))
+            _write(sys.stderr if piece.is_error else sys.stdout, text)
+        dropped = self._dropped - self._told
+        self._told += dropped
+        if dropped := dropped + message.dropped:
+            _write(sys.stderr, f"scaler: {dropped} lines that tasks printed are not shown, they came too fast\n")
 
 
 def tagged(piece: OutputPiece, text: str) -> str:

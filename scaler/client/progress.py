@@ -38,6 +38,14 @@ class Bar(Protocol):
         """The latest."""
         ...
 
+    def hide(self) -> None:
+        """Leave the line it is in to others."""
+        ...
+
+    def back(self) -> None:
+        """Be there again, below what they wrote."""
+        ...
+
     def close(self, tally: Tally) -> None:
         """The last."""
         ...
@@ -50,12 +58,22 @@ class _Plain:
         self._name = name
         self._is_rewritten = is_rewritten
         self._next_at = time.monotonic() + (0 if is_rewritten else LINE_EVERY_S)
+        #: what stands in the line that is written over
+        self._text = ""
 
     def show(self, tally: Tally) -> None:
         now = time.monotonic()
         if now >= self._next_at:
             self._next_at = now + (EVERY_S if self._is_rewritten else LINE_EVERY_S)
             self._write(tally, "" if self._is_rewritten else "\n")
+
+    def hide(self) -> None:
+        if self._text:
+            self._print(f"\r{' ' * len(self._text)}\r", "")
+
+    def back(self) -> None:
+        if self._text:
+            self._print(self._text, "")
 
     def close(self, tally: Tally) -> None:
         self._write(tally, "\n")
@@ -66,7 +84,12 @@ class _Plain:
             share = tally.done / tally.total if tally.total else 1
             text = f"{self._name}: {tally.done:,} of {tally.total:,} done ({share:.0%})"
         text += f", {tally.failed:,} failed" if tally.failed else ""
-        print(f"{chr(13) if self._is_rewritten else ''}{text}", end=end, file=sys.stderr, flush=True)  # noqa: T201  # for the user
+        self._print(f"\r{text.ljust(len(self._text))}" if self._is_rewritten else text, end)
+        self._text = "" if end else text
+
+    @staticmethod
+    def _print(text: str, end: str) -> None:
+        print(text, end=end, file=sys.stderr, flush=True)  # noqa: T201  # for the user
 
 
 class _Rich:
@@ -84,6 +107,7 @@ class _Rich:
             TimeRemainingColumn(elapsed_when_finished=True),
             console=Console(stderr=True),
             auto_refresh=False,
+            transient=True,
             redirect_stdout=False,
             redirect_stderr=False,
         )
@@ -94,8 +118,16 @@ class _Rich:
         failed = f"{tally.failed:,} failed" if tally.failed else ""
         self._progress.update(self._task, completed=tally.done, total=tally.total, failed=failed, refresh=True)
 
+    def hide(self) -> None:
+        if self._progress.console.is_terminal:
+            self._progress.stop()
+
+    def back(self) -> None:
+        self._progress.start()
+
     def close(self, tally: Tally) -> None:
         self.show(tally)
+        self._progress.live.transient = False  # the last stays
         self._progress.stop()
 
 
@@ -112,6 +144,12 @@ class _Tqdm:
         self._bar.n = tally.done
         if tally.failed:
             self._bar.set_postfix(failed=tally.failed, refresh=False)
+        self._bar.refresh()
+
+    def hide(self) -> None:
+        self._bar.clear()
+
+    def back(self) -> None:
         self._bar.refresh()
 
     def close(self, tally: Tally) -> None:
@@ -183,9 +221,49 @@ def follow(
 
 def _follow(bar: Bar, tally: Callable[[], Tally], over: Callable[[float], bool]) -> None:
     with contextlib.suppress(OSError, ValueError):  # a stderr that is closed
-        while not over(EVERY_S):
-            bar.show(tally())
-        bar.close(tally())
+        try:
+            while not over(EVERY_S):
+                with _drawing():
+                    _bars[bar] = None
+                    bar.show(tally())
+        finally:
+            _bars.pop(bar, None)
+        with _drawing():
+            bar.close(tally())
+
+
+@contextlib.contextmanager
+def aside() -> Iterator[None]:
+    """Whatever is written within it stands above the bars."""
+    with _drawing():
+        bars = list(_bars)
+        for bar in bars:
+            _try(bar.hide)
+        yield
+        for bar in bars:
+            if bar in _bars:
+                _try(bar.back)
+
+
+def _try(draw: Callable[[], None]) -> None:
+    with contextlib.suppress(OSError, ValueError):  # as above
+        draw()
+
+
+@contextlib.contextmanager
+def _drawing() -> Iterator[None]:
+    """One at a time, but for what a terminal that stands still holds up, or a fork has left locked."""
+    has_turn = _turn.acquire(timeout=EVERY_S)
+    try:
+        yield
+    finally:
+        if has_turn:
+            _turn.release()
+
+
+_turn = threading.Lock()
+#: those that are seen
+_bars: dict[Bar, None] = {}
 
 
 @contextlib.contextmanager

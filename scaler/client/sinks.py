@@ -7,7 +7,7 @@ import copy
 import functools
 import time
 from collections.abc import Iterable, Iterator
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
 from scaler.client.facts import Facts, told
@@ -173,7 +173,8 @@ class SubmitSink:
         self.batch = batch
         self._line = line
         self._name = name
-        self._next_index = 0
+        #: so many futures it has had
+        self.size = 0
         self._is_closed = False
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}
@@ -182,10 +183,15 @@ class SubmitSink:
 
     def add(self, kind: type[ScalerFuture] = ScalerFuture) -> tuple[int, ScalerFuture]:
         """The next index and its future, of this kind; the caller holds the client's lock."""
-        index = self._next_index
-        self._next_index = index + 1
+        index = self.size
+        self.size = index + 1
         future = self._futures[index] = kind(self, index)
         return index, future
+
+    def withdraw(self, index: int) -> None:
+        """Give up this future, if there is one, which nobody has."""
+        if index in self._futures:
+            self.unwant(index)
 
     def close(self) -> None:
         """No future will be added."""
@@ -337,9 +343,12 @@ class MapSink:
         while not self._parts.empty():
             yield self._parts.get()
 
-    def wait(self) -> Part:
-        """What comes next, whenever it does."""
-        return taken_from(self._parts, None)
+    def wait(self, timeout_s: float | None = None) -> Part:
+        """What comes next, whenever it does; `TimeoutError` after so many seconds."""
+        try:
+            return taken_from(self._parts, timeout_s)
+        except Empty:
+            raise TimeoutError(f"the next result is not there in time: {self.done} of {self.size} have come") from None
 
     def collect(self) -> tuple[list[Any], list[int]]:
         """Wait for all that is expected: results in order, exceptions among them at the indices listed."""

@@ -5,6 +5,7 @@ All is done in the thread that iterates. Elements travel in columns: a stream is
 
 import operator
 import sys
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack
@@ -12,6 +13,7 @@ from itertools import islice
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from scaler.client.draft import Draft
+from scaler.client.raising import not_an_end
 from scaler.client.sinks import MapSink, Part
 from scaler.client.waits import require_may_wait
 from scaler.errors import ScalerError
@@ -111,9 +113,14 @@ class Stream(Iterator[Any]):
         return self
 
     def __next__(self) -> Any:  # Any: whatever the task returned
+        return self.next()
+
+    def next(self, timeout: float | None = None) -> Any:  # Any: as above
+        """The next result; `TimeoutError` if it is not there after `timeout` seconds, and it may be asked for again."""
+        ends_at = None if timeout is None else time.monotonic() + timeout
         if self._given >= self._draw_at:
             self._draw()
-        if not self._hand and not self._wait():
+        if not self._hand and not self._wait(ends_at):
             self.close()
             error, self._source.error = self._source.error, None
             raise StopIteration if error is None else error
@@ -123,9 +130,9 @@ class Stream(Iterator[Any]):
             return outcome
         if self._return_exceptions:
             return outcome.error
-        raise outcome.error
+        raise not_an_end(outcome.error)
 
-    def _wait(self) -> bool:
+    def _wait(self, ends_at: float | None) -> bool:
         """Wait until there is something to give; False at the end."""
         sink = self._draft.sink
         self._take(sink.arrived())
@@ -134,7 +141,7 @@ class Stream(Iterator[Any]):
                 return False
             if self._given < self._draft.size:
                 require_may_wait("imap")
-                self._take([sink.wait()])
+                self._take([sink.wait(None if ends_at is None else max(0.0, ends_at - time.monotonic()))])
             elif self._is_closed:
                 return False
             else:
@@ -168,13 +175,13 @@ class Stream(Iterator[Any]):
         while not self._is_closed and not self._is_over:
             if self._drawing is None and not self._open_drawing():
                 return
-            drawn = self._next_column()
-            if drawn is not None:
-                self._argument_bytes += drawn[0].size_bytes
-                self._draft.append(*drawn)
-                self._take(self._draft.sink.arrived())
-                if self._hand:
-                    return
+            try:
+                self._draw_column()
+            except BaseException:  # also Ctrl-C: what was drawn may not have been sent
+                self.close()
+                raise
+            if self._hand:
+                return
 
     def _open_drawing(self) -> bool:
         """Begin to draw as many as there is room for, if there is any and anything to draw."""
@@ -192,16 +199,15 @@ class Stream(Iterator[Any]):
         self._drawing = columns(islice(self._elements, room), self._draft.size, self._as_calls)
         return True
 
-    def _next_column(self) -> tuple[ArgumentColumn, Futures] | None:
+    def _draw_column(self) -> None:
         assert self._drawing is not None
-        try:
-            drawn = next(self._drawing, None)
-        except BaseException:
-            self.close()
-            raise
+        drawn = next(self._drawing, None)
         if drawn is None:
             self._drawing = None
-        return drawn
+            return
+        self._argument_bytes += drawn[0].size_bytes
+        self._draft.append(*drawn)
+        self._take(self._draft.sink.arrived())
 
     def _most(self) -> int:
         """How many elements may be drawn and not given."""

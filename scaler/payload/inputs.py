@@ -80,7 +80,9 @@ def stand_in_for_pickled(data: bytes) -> tuple[Any, ...]:
 
 def _found() -> Found:
     if _here.found is None:
-        raise TypeError("a future cannot be pickled, other than among the arguments of a call; pass its result()")
+        raise TypeError(
+            "futures cannot be pickled, other than among the arguments of a call; pass what result() or get() returns"
+        )
     return _here.found
 
 

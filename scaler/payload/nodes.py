@@ -13,8 +13,3 @@ def run_nodes(nodes: Sequence[Node], values: Mapping[Any, Any]) -> Any:
     for key, node in nodes:
         known[key] = node(known)
     return known[nodes[-1][0]]
-
-
-def finish(finalize: Callable[..., Any], values: Any, extra: tuple[Any, ...]) -> Any:
-    """The result of a dask collection from the values of its keys, as its `__dask_postcompute__` tells."""
-    return finalize(values, *extra)

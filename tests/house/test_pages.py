@@ -1,5 +1,6 @@
 """The pages keep to their own rules, and the generated parts are what the code says now."""
 
+import inspect
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from docs import generate
+from scaler import Client, errors
 from tests.house.source import ROOT, relative
 
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -73,6 +75,13 @@ def test_the_glossary_explains_every_word_of_the_design():
 
 def test_the_glossary_is_in_order_and_explains_each_word_once():
     assert [(first, second) for first, second in pairwise(glossary()) if first >= second] == []
+
+
+def test_the_page_of_the_client_has_every_name_and_every_error():
+    code = set(re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", text(ROOT / "docs/client.md")))))
+    names = [name for name in dir(Client) if not name.startswith("_")]
+    found = [name for name, _ in inspect.getmembers(errors, inspect.isclass)]
+    assert [name for name in (*names, *found) if name not in code] == []
 
 
 def test_the_contributing_page_fits_one_screen():

@@ -63,6 +63,23 @@ def test_an_awaited_failure_is_raised_and_gather_takes_many(client: Client):
     assert asyncio.run(run()) == list(range(500))
 
 
+def first(numbers: list[int]) -> int:
+    return next(iter(numbers))
+
+
+def test_a_task_that_raises_stop_iteration_is_a_failure_like_any_other(client: Client):
+    async def run() -> None:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(RuntimeError, match="the task raised StopIteration"):
+            await asyncio.wait_for(loop.run_in_executor(client, first, []), 20)
+
+    asyncio.run(run())
+    with pytest.raises(RuntimeError, match="the task raised StopIteration"):
+        sum(client.imap(first, [[1], [], [4]]))
+    failed = client.map(first, [[1], []], return_exceptions=True)[1]
+    assert isinstance(failed, StopIteration)
+
+
 def test_async_with_leaves_at_its_end(cluster: SchedulerClusterCombo):
     async def run() -> Client:
         async with Client(cluster) as client:

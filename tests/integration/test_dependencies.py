@@ -1,5 +1,6 @@
 """Futures among the arguments of calls, on real processes: what needs others waits for them, and fails as they fail."""
 
+import functools
 import signal
 import threading
 import traceback
@@ -86,7 +87,11 @@ def test_futures_are_found_wherever_they_are_among_the_arguments(address: str):
         a, b, c = (client.submit(same, name) for name in "abc")
         arguments = [[a, {b: (c, {a})}], Pair(b, [c])]
         got = client.submit(parts, a, arguments, named={"deep": [{"deeper": b}]}, local=Local({"x": c})).result()
+        brought = client.submit(functools.partial(pow, client.submit(abs, -3)), 2).result()
+        mapped = client.map_async(abs, [-1, -2])
+        summed = client.submit(sum, mapped).result(), client.get({"sum": (sum, mapped)}, ["sum"])
     assert got == ("a", [["a", {"b": ("c", {"a"})}], Pair("b", ["c"])], {"deep": [{"deeper": "b"}]}, {"x": "c"})
+    assert (brought, summed) == (9, (3, {"sum": 3}))
 
 
 def test_a_future_twice_in_a_call_is_one_object_and_in_two_calls_two(address: str):

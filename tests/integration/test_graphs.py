@@ -2,8 +2,10 @@
 
 import operator
 import os
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import dask
@@ -134,3 +136,84 @@ def test_compute_gives_futures_of_collections(client: Client):
     assert [future.result(10) for future in several] == [3.0, 2]
     with pytest.raises(TypeError, match="int is no dask collection"):
         client.compute(5)
+
+
+def test_compute_takes_lists_and_dicts_as_dask_distributed_does(client: Client):
+    total, made = da.ones(3, chunks=1).sum(), dask.delayed(inc)(1)
+    found = client.compute([total, made, 7, [made, made]])
+    assert isinstance(found, list)
+    assert [found[0].result(10), found[1].result(10), found[2], found[3].result(10)] == [3.0, 2, 7, [2, 2]]
+    assert [future.result(10) for future in client.compute((made,))] == [2]
+    assert client.compute({"a": made, "b": total, "c": 5}).result(10) == {"a": 2, "b": 3.0, "c": 5}
+    assert client.compute(total, sync=True) == 3.0
+    assert client.compute([total, 7], sync=True) == [3.0, 7]
+
+
+ASKED: list[Callable[[Any], Any]] = [
+    lambda frame: frame.b.sum(),
+    lambda frame: frame.b.mean(),
+    lambda frame: frame.groupby("a").b.sum(),
+    lambda frame: frame[frame.b > 5],
+    lambda frame: frame.a.nunique(),
+    lambda frame: frame.merge(frame, on="b"),
+    lambda frame: frame.a.value_counts(),
+]
+
+
+def test_compute_takes_data_frames(client: Client):
+    frame = pd.DataFrame({"a": np.arange(60) % 7, "b": np.arange(60.0)})
+    frames = dd.from_pandas(frame, npartitions=3)
+    found = [client.compute(ask(frames), optimize_graph=optimize) for ask in ASKED for optimize in (True, False)]
+    expected = [ask(frame) for ask in ASKED for _ in range(2)]
+    for future, same in zip(found, expected, strict=True):
+        one = future.result(20)
+        if isinstance(same, pd.DataFrame):
+            pd.testing.assert_frame_equal(one.sort_values("b", ignore_index=True), same.reset_index(drop=True))
+        elif isinstance(same, pd.Series):
+            pd.testing.assert_series_equal(one.sort_index(), same.sort_index())
+        else:
+            assert one == same
+
+
+def test_what_shuffles_by_files_is_refused(client: Client):
+    frame = dd.from_pandas(pd.DataFrame({"a": np.arange(20) % 7}), npartitions=3)
+    bag = db.from_sequence(range(20), npartitions=2).groupby(bool, shuffle="disk")
+    for made in (frame.shuffle("a", shuffle_method="disk"), bag):
+        with pytest.raises(GraphError, match=r'dask.config.set\({"dataframe.shuffle.method": "tasks"}\)'):
+            made.compute(scheduler=client)
+        with pytest.raises(GraphError, match="shuffles by files"):
+            client.compute(made)
+
+
+SHUFFLES = """
+import sys
+import dask, dask.dataframe as dd, numpy as np, pandas as pd
+from scaler import Client
+
+frame = pd.DataFrame({"k": np.arange(2000) % 50, "v": np.arange(2000.0)})
+frames = dd.from_pandas(frame, npartitions=12)
+asked = [frames.groupby("k").apply(len, meta=("x", int)), frames.shuffle("k"), frames.set_index("v")]
+with Client(sys.argv[1]) as client:
+    print(len(set(client.map(lambda _: __import__("time").sleep(0.1) or __import__("os").getppid(), range(8)))))
+    for one in asked:
+        print(len(one.compute(scheduler=client)))
+    with dask.config.set(scheduler=client):
+        for one in asked:
+            print(len(one.compute()))
+    for one in asked:
+        print(len(client.compute(one).result()))
+"""
+
+
+def test_data_frames_keep_their_rows_where_workers_share_no_folder(place: Place):
+    shared = place.folder / "tmp"
+    shared.mkdir()
+    address = place.scheduler()[1]
+    program = Path(sys.executable).with_name("scaler_worker")
+    worker = f"mount -t tmpfs none {shared} && TMPDIR={shared} exec {program} -n 1 {address}"
+    for _ in range(2):
+        code = f"import os; os.execvp('unshare', ['unshare', '-m', 'sh', '-c', {worker!r}])"
+        place.start("python", "-c", code).wait_for("connected")
+    script = place.script(SHUFFLES, address)
+    assert script.wait() == 0, script.err
+    assert script.out.split() == ["2", *["50", "2000", "2000"] * 3]

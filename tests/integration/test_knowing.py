@@ -39,6 +39,27 @@ def test_failed_lists_what_failed_and_is_still_held_and_retry_submits_it_anew(
         client.retry(["future"])
 
 
+def load(path: str) -> int:
+    with open(path, encoding="utf-8") as file:
+        return int(file.read())
+
+
+def test_retry_mends_a_chain_in_whatever_order_it_is_given(place: Place, address: str, client: Client):
+    place.cluster(address, 1)
+    path = place.folder / "number"
+    first = client.submit(load, str(path))
+    mapped = client.map_async(pow, [first], [2])
+    last = client.submit(abs, mapped[0])
+    client.wait([first, mapped[0], last])
+    with pytest.raises(ValueError, match=f"task {last.task_id} needs task {mapped[0].task_id}, which failed, too"):
+        client.retry(last)
+    assert set(client.failed()) == {first, last, mapped[0]}
+    path.write_text("-3", encoding="utf-8")
+    again = client.retry([last, mapped[0], first])
+    assert client.gather(again) == [9, 9, -3]
+    assert client.failed() == []
+
+
 def test_retry_submits_with_the_same_options_function_and_arguments(place: Place, address: str, client: Client):
     place.cluster(address, 1, "--resources", "gpu=1")
     captured, argument = "first", ["a"]

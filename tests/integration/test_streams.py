@@ -339,3 +339,22 @@ def test_what_a_map_failed_with_carries_all_outcomes(client: Client):
         client.map(reciprocal, [1, 0, 2])
     assert vars(caught.value)["results"][::2] == [1.0, 0.5]
     assert type(client.map(reciprocal, [0], return_exceptions=True)[0]) is ZeroDivisionError
+
+
+def test_a_program_written_for_a_pool_finds_its_names(client: Client):
+    told: list[Any] = []
+    assert client.map(abs, [-1, -2], chunksize=10) == [1, 2]
+    assert client.starmap(pow, [(2, 3)], chunksize=10) == [8]
+    assert list(client.imap(abs, [-1], chunksize=10)) == list(client.imap_unordered(abs, [-1], chunksize=10)) == [1]
+    assert client.imap(abs, [-3]).next(20) == 3
+    assert client.map_async(abs, [-1], chunksize=2, callback=told.append).get(20) == [1]
+    assert client.starmap_async(pow, [(2, 3)], chunksize=2, callback=told.append).get(20) == [8]
+    assert client.apply_async(pow, (2,), {"exp": 4}, told.append).get(20) == 16
+    failed = client.apply_async(reciprocal, (0,), error_callback=lambda error: told.append(type(error)))
+    assert not (failed.wait(20), failed.successful())[1]
+    wait_until(lambda: len(told) == 4, lambda: f"all callbacks were called: {told}")
+    assert {repr(one) for one in told} == {"[1]", "[8]", "16", "<class 'ZeroDivisionError'>"}
+    with pytest.raises(TypeError, match=r"executor\(\)\.shutdown"):
+        client.shutdown(wait=True)
+    with pytest.raises(TypeError, match=r"get takes a graph, .* not list"):
+        client.get([1], [1])

@@ -49,6 +49,22 @@ def test_with_results_gives_them_too_and_raises_failures():
     assert found.is_empty()
 
 
+@pytest.mark.parametrize("end", [StopIteration, StopAsyncIteration])
+def test_a_task_that_raises_what_ends_loops_ends_neither_kind_of_them(end: type[Exception]):
+    other: concurrent.futures.Future[int] = concurrent.futures.Future()
+    other.set_exception(end("its own"))
+
+    async def first(found: Completions) -> Any:
+        return await anext(found)
+
+    for bad in (*futures(end("its own")), other):
+        with pytest.raises(RuntimeError, match=f"the task raised {end.__name__}") as caught:
+            next(Completions([bad], with_results=True))
+        assert isinstance(caught.value.__cause__, end)
+        with pytest.raises(RuntimeError, match=f"the task raised {end.__name__}"):
+            asyncio.run(first(Completions([bad], with_results=True)))
+
+
 def test_it_waits_for_another_thread():
     (future,) = futures(...)
     settler = threading.Thread(target=lambda: future.settle(Box(1)))

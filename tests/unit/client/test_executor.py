@@ -90,7 +90,7 @@ def test_results_come_in_order_and_what_has_not_begun_is_taken_back_when_nobody_
     kept.expect(5)
     kept.complete()
     kept.resolve(resolved(0, "a", "b"))
-    results = executor._results(kept, None)
+    results = executor._results(kept, None, None)
     assert [next(results), next(results)] == ["a", "b"]
     results.close()
     assert line.asked == [Range(2, 5)]
@@ -101,7 +101,7 @@ def test_a_failure_ends_the_results():
     kept = KeptResults(BATCH, line, "f", ExecutorFuture)
     kept.expect(3)
     kept.resolve(resolved(0, KeyError("x")))
-    results = executor._results(kept, None)
+    results = executor._results(kept, None, None)
     with pytest.raises(KeyError, match="x"):
         next(results)
     assert line.asked == [Range(1, 3)]
@@ -112,9 +112,9 @@ def test_results_are_waited_for_until_their_time():
     kept = KeptResults(BATCH, Line(), "f", ExecutorFuture)
     kept.expect(2)
     kept.resolve(resolved(0, "a"))
-    results = executor._results(kept, time.monotonic())
+    results = executor._results(kept, time.monotonic(), 0.2)
     assert next(results) == "a"
-    with pytest.raises(TimeoutError):
+    with pytest.raises(TimeoutError, match=r"is not done 0\.2 s after map was called"):
         next(results)
 
 
@@ -125,3 +125,9 @@ def test_the_futures_of_a_map_are_of_that_kind_too():
     assert [type(future) for future in kept.pending_futures()] == [ExecutorFuture] * 2
     kept.cancel()
     kept.ask_to_cancel_all()
+
+
+def test_a_client_that_is_shut_down_like_an_executor_says_what_does_that():
+    executor.refuse_words_of_executors()
+    with pytest.raises(TypeError, match=r"executor\(\)\.shutdown\(…\)"):
+        executor.refuse_words_of_executors("wait")

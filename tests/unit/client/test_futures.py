@@ -254,6 +254,26 @@ def test_a_future_that_is_not_ours_any_more_ends_whoever_held_its_lock_and_calls
     assert concurrent.futures.wait([future], 0).not_done == set()
 
 
+def test_it_has_the_names_of_a_pools_results_too(future: ScalerFuture):
+    with pytest.raises(ValueError, match="is not ready"):
+        future.successful()
+    future.wait(0.001)
+    assert not future.ready()
+    told: list[Any] = []
+    future.call_back(told.append, None)
+    future.settle(Box("value"))
+    future.wait()
+    assert (future.get(1), future.ready(), future.successful(), told) == ("value", True, True, ["value"])
+
+
+def test_a_failure_is_told_to_the_error_callback(future: ScalerFuture):
+    told: list[str] = []
+    future.call_back(told.append, lambda error: told.append(repr(error)))
+    future.settle(Box(error=KeyError("x")))
+    future.wait()
+    assert (future.successful(), told) == (False, ["KeyError('x')"])
+
+
 # ---- with the standard library
 
 
@@ -322,6 +342,17 @@ def test_a_stop_iteration_does_not_hang_who_awaits_it(future: ScalerFuture):
         asyncio.run(wait())
 
 
+def test_a_stop_iteration_does_not_hang_asyncios_own_future_either(future: ScalerFuture):
+    async def wait() -> None:
+        wrapped = asyncio.wrap_future(future)
+        asyncio.get_running_loop().call_soon(future.settle, Box(error=StopIteration("x")))
+        await asyncio.wait_for(wrapped, 5)
+
+    with pytest.raises(RuntimeError, match="the task raised StopIteration") as caught:
+        asyncio.run(wait())
+    assert repr(caught.value.__cause__) == "StopIteration('x')"
+
+
 def test_the_standard_librarys_wait_knows_every_end():
     pending, good, bad, cancelled = (ScalerFuture(Origin(), index) for index in range(4))
     finisher = threading.Timer(
@@ -337,5 +368,5 @@ def test_the_standard_librarys_wait_knows_every_end():
 
 
 def test_it_cannot_be_pickled_and_says_what_to_pass_instead(future: ScalerFuture):
-    with pytest.raises(TypeError, match=r"pass its result\(\)"):
+    with pytest.raises(TypeError, match=r"pass what result\(\)"):
         pickle.dumps(future)

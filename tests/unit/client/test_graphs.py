@@ -72,3 +72,8 @@ def test_a_cycle_that_nobody_needs_is_nobodys_problem():
 def test_a_graph_may_be_deeper_than_the_stack_of_the_interpreter():
     needs = {number: [number - 1] if number else [] for number in range(50_000)}
     assert in_order(needs.__getitem__, [49_999]) == list(range(50_000))
+
+
+def test_a_key_that_is_a_tuple_and_was_given_for_the_keys_is_told():
+    with pytest.raises(GraphError, match=r"has no 'b', 1: .*; \('b', 1\) is one key, so say \[\('b', 1\)\]"):
+        submit_graph(Submitted(), GRAPH, ("b", 1))

@@ -21,7 +21,8 @@ from scaler.client.waits import become_io_thread
 from scaler.errors import ClientQuitException, WorkerDiedError
 from scaler.ids import FunctionId, Range
 from scaler.ledger.events import Again
-from scaler.payload.calls import joined_column
+from scaler.payload.calls import joined_column, pickle_call
+from scaler.payload.inputs import Found
 from scaler.protocol import BatchOptions, Cause, Failure
 from tests.unit.client.examples import BATCH, Line, resolved
 
@@ -304,8 +305,39 @@ def test_it_tells_how_far_it_is(scene: Scene):
 
 
 def test_it_cannot_be_pickled_and_says_what_to_pass_instead(scene: Scene):
-    with pytest.raises(TypeError, match=r"pass what get\(\) returns"):
+    with pytest.raises(TypeError, match=r"pass what result\(\) or get\(\) returns"):
         pickle.dumps(scene.futures)
+
+
+def test_among_the_arguments_of_a_call_it_is_the_list_of_its_futures(scene: Scene):
+    with Found() as found:
+        pickle_call((scene.futures, scene.futures[0]))
+        assert found.take() == tuple(scene.futures)
+
+
+def test_callbacks_get_the_results_or_the_first_failure():
+    told: list[Any] = []
+    good, bad, late = Scene(2), Scene(2), Scene(1)
+    for scene in (good, bad, late):
+        scene.futures.call_back(told.append, lambda error: told.append(repr(error)))
+    good.answer(0, "a", "b")
+    bad.answer(0, "a", KeyError("b"))
+    assert told == [["a", "b"], "KeyError('b')"]
+    late.futures.cancel()
+    assert told[2:] == ["CancelledError()"]
+
+
+def test_what_a_callback_raises_does_not_end_the_io_thread(caplog: pytest.LogCaptureFixture):
+    scene = Scene(1)
+
+    def fail(_: object) -> None:
+        raise SystemExit
+
+    scene.futures.call_back(fail, None)
+    bringer = threading.Thread(target=lambda: (become_io_thread(), scene.answer(0, "a")))
+    bringer.start()
+    bringer.join()
+    assert "exception calling callback" in caplog.text
 
 
 # ---- what is known of its tasks

@@ -13,6 +13,7 @@ from scaler.client.options import (
     batch_options,
     exception_types,
     given_of,
+    look_at_ambiguous,
     refuse_ambiguous,
     with_capabilities,
 )
@@ -152,6 +153,16 @@ def test_an_option_the_function_has_a_parameter_for_is_refused_with_the_way_out(
         "named has a parameter of its own called 'timeout', and submit has an option of that name: say which is meant "
         "with submit_verbose(named, args, kwargs, …), where kwargs are the function's and keywords behind are options"
     )
+
+
+def fetch(**keywords: Any) -> dict[str, Any]:
+    return keywords
+
+
+def test_an_option_that_a_function_of_any_keywords_may_have_meant_is_told_once():
+    with pytest.warns(UserWarning, match=r"fetch takes .*, but name, timeout went to submit, .* submit_verbose\(fetch"):
+        look_at_ambiguous(fetch, {"name": "AAPL", "timeout": 5})
+    look_at_ambiguous(fetch, {"name": "AAPL"})  # a warning would fail the test
 
 
 # ---- Scaler's capabilities

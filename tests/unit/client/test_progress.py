@@ -194,3 +194,44 @@ def test_a_stderr_that_is_closed_disturbs_nobody(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(sys, "stderr", Closed(is_terminal=True))
     show(True, Tally(1, 0, 2))  # as users say it
     show("plain", Tally(1, 0, 2))
+
+
+def screen(text: str) -> list[str]:
+    """The lines that a terminal shows at the end: of its letters that move, those that bars need."""
+    lines, row, column = [""], 0, 0
+    for part in re.findall(r"\x1b\[[?0-9;]*[A-Za-z]|.|\n", text):
+        if part == "\n":
+            row, column = row + 1, 0
+            lines += [""] * (row - len(lines) + 1)
+        elif part == "\r":
+            column = 0
+        elif part == "\x1b[2K":
+            lines[row] = ""
+        elif part.endswith("A") and part[0] == "\x1b":
+            row -= int(part[2:-1] or 1)
+        elif part[0] != "\x1b":
+            lines[row] = lines[row][:column].ljust(column) + part + lines[row][column + 1 :]
+            column += 1
+    return [line.rstrip() for line in lines if line.strip()]
+
+
+@pytest.mark.parametrize("kind", ["plain", "rich", "tqdm"])
+def test_what_is_written_aside_stands_above_the_bar(monkeypatch: pytest.MonkeyPatch, kind: str):
+    seen = terminal(monkeypatch)
+    has_begun, over = threading.Event(), threading.Event()
+
+    def tally() -> Tally:
+        has_begun.set()
+        return Tally(1, 0, 2)
+
+    thread = follow(kind, "step", tally, over.wait)
+    assert thread is not None
+    has_begun.wait(10)
+    for number in range(3):
+        with progress.aside():
+            seen.write(f"hello {number}\n")
+    over.set()
+    thread.join()
+    *above, bar = screen(seen.text)
+    assert above == ["hello 0", "hello 1", "hello 2"]
+    assert bar.startswith("step")

@@ -1,7 +1,7 @@
 import math
 import operator
 import weakref
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -124,3 +124,27 @@ def test_a_function_is_looked_at_once_and_not_kept_alive():
     remembered = weakref.ref(function)
     del function
     assert remembered() is None
+
+
+async def awaited(x: int) -> int:
+    return x
+
+
+def numbered(x: int) -> Iterator[int]:
+    yield x
+
+
+async def streamed(x: int) -> AsyncIterator[int]:
+    yield x
+
+
+@pytest.mark.parametrize("function", [awaited, partial(awaited, 1)])
+def test_an_async_function_is_refused_with_what_to_submit_instead(function: Callable[..., Any]):
+    with pytest.raises(TypeError, match=r"submit lambda \*args: asyncio.run\(awaited\(\*args\)\)"):
+        call_shape(function)
+
+
+@pytest.mark.parametrize("function", [numbered, streamed])
+def test_a_generator_function_is_refused_with_what_to_return_instead(function: Callable[..., Any]):
+    with pytest.raises(TypeError, match=r"is a generator function, .* `return list\(…\)`"):
+        call_shape(function)

@@ -15,7 +15,7 @@ from scaler.client.sinks import MapSink
 from scaler.client.stream import Stream, checked_buffersize
 from scaler.errors import ClientQuitException, SerializationError, WorkerDiedError
 from scaler.ids import Range
-from scaler.ledger.events import BatchClosed, TasksAppended, Unwanted
+from scaler.ledger.events import BatchClosed, Event, TasksAppended, Unwanted
 from scaler.protocol import Cause, Failure
 from tests.unit.client.examples import BATCH, Io, drafted, resolved
 
@@ -31,9 +31,9 @@ class Scripted(MapSink):
         super().__init__(BATCH, "f")
         self.script: list[Callable[[], None]] = []
 
-    def wait(self) -> Any:
+    def wait(self, timeout_s: float | None = None) -> Any:
         self.script.pop(0)()
-        return super().wait()
+        return super().wait(timeout_s)
 
 
 class Scene:
@@ -76,9 +76,9 @@ class Prompt(MapSink):
         super().__init__(BATCH, "f")
         self._answer = answer
 
-    def wait(self) -> Any:
+    def wait(self, timeout_s: float | None = None) -> Any:
         self.resolve(resolved(self.done, *(self._answer(index) for index in range(self.done, self.size))))
-        return super().wait()
+        return super().wait(timeout_s)
 
 
 def prompt(elements: Any, buffersize: int | None = None, answer: Callable[[int], Any] = same) -> Scene:
@@ -125,13 +125,51 @@ def test_a_failure_is_raised_in_its_turn_and_the_stream_goes_on():
     assert list(scene.stream) == [3]
 
 
+@pytest.mark.parametrize("end", [StopIteration, StopAsyncIteration])
+def test_a_task_that_raises_what_ends_loops_does_not_end_the_stream(end: type[Exception]):
+    scene = Scene(range(3))
+    scene.answer(0, 0, end("its own"), 2)
+    assert next(scene.stream) == 0
+    with pytest.raises(RuntimeError, match=f"the task raised {end.__name__}") as caught:
+        next(scene.stream)
+    assert isinstance(caught.value.__cause__, end)
+    assert list(scene.stream) == [2]
+
+
 def test_failures_can_be_given_in_the_place_of_results():
     scene = Scene(range(2), return_exceptions=True)
     scene.answer(0, KeyError("x"), 1)
     assert [repr(outcome) for outcome in scene.stream] == ["KeyError('x')", "1"]
 
 
+def test_a_result_is_waited_for_no_longer_than_asked_and_comes_later():
+    scene = Scene("ab")
+    scene.answer(0, "a")
+    assert scene.stream.next(5) == "a"
+    scene.sink.script.append(lambda: None)
+    with pytest.raises(TimeoutError, match="the next result is not there in time: 1 of 2 have come"):
+        scene.stream.next(0.001)
+    scene.answer(1, "b")
+    assert scene.stream.next() == "b"
+    with pytest.raises(StopIteration):
+        scene.stream.next(0.001)
+
+
 # ---- drawing
+
+
+def test_an_interrupt_while_calls_are_sent_ends_the_stream():
+    scene = prompt(range(3000))
+    assert next(scene.stream) == 0
+
+    def interrupted(*_: Event) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene.io, "post", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            list(scene.stream)
+    assert list(scene.stream) == []
 
 
 @pytest.mark.parametrize("buffersize", [1, 2, 7, 100])
