@@ -14,8 +14,7 @@ import pytest
 from scaler import Client, SchedulerClusterCombo
 from scaler.errors import WorkerDiedError
 from tests.integration.processes import Place, wait_until
-
-TAG = re.compile(r"^\[(\S+) .*worker (\d+)\] (.*)$")
+from tests.integration.terminals import Terminal, told
 
 
 def speak(text: str) -> str:
@@ -52,39 +51,6 @@ def die(text: str) -> None:
     print(text)  # noqa: T201  # that is the point
     print("last words", file=sys.stderr)  # noqa: T201  # that is the point
     os._exit(3)
-
-
-def told(text: str) -> list[tuple[str, str]]:
-    """Tag and text of every line that has a tag."""
-    return [(found[1], found[3]) for line in text.splitlines() if (found := TAG.match(line))]
-
-
-class Terminal:
-    """What stands in the place of `sys.stdout` and `sys.stderr`, as in a notebook."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self._out = self._err = ""
-
-    def _read(self) -> None:
-        out, err = self._capsys.readouterr()
-        self._out += out
-        self._err += err
-
-    @property
-    def out(self) -> str:
-        self._read()
-        return self._out
-
-    @property
-    def err(self) -> str:
-        self._read()
-        return self._err
-
-
-@pytest.fixture
-def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(capsys)
 
 
 def test_prints_and_logs_arrive_with_their_task_before_the_client_has_left(place: Place, terminal: Terminal):
