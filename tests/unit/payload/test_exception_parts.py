@@ -75,7 +75,7 @@ def test_an_exception_may_hold_itself():
 def test_what_says_itself_how_it_is_pickled_is_asked():
     assert repr(again(OwnError(1, text="x"))) == "ValueError('in its own way')"
     assert again(StateError(7, text="x")).code == -7
-    copyreg.pickle(RegisteredError, lambda _: (KeyError, ("registered",)))  # type: ignore[arg-type,return-value]
+    copyreg.pickle(RegisteredError, lambda _: (KeyError, ("registered",)))  # type: ignore[arg-type,return-value]  # another exception in its place
     try:
         assert repr(again(RegisteredError(1, text="x"))) == "KeyError('registered')"
     finally:
