@@ -126,6 +126,18 @@ def test_what_comes_too_fast_is_counted_for_the_client_and_kept_in_full(place: P
     assert lines == [f"line {n}" for n in range(20_000)]
 
 
+def test_no_echo_leaves_a_clusters_own_output_to_its_log_and_shows_more_at_the_client(place: Place, terminal: Terminal):
+    _, address = place.scheduler()
+    cluster = place.cluster(address, 1, "--no-echo")
+    with Client(address) as client:
+        client.submit(chat, 5000).result()
+        client.submit(speak, "mine").result()
+    assert [text for _, text in told(terminal.out)] == [*[f"line {n}" for n in range(5000)], "mine"]
+    assert cluster.end() == 0
+    assert "connected" in cluster.out
+    assert not {"line 0", "mine", "mine err"}.intersection((cluster.out + cluster.err).splitlines())
+
+
 @pytest.mark.usefixtures("place")
 def test_a_worker_that_dies_has_said_what_it_said(terminal: Terminal):
     with SchedulerClusterCombo(1) as combo, Client(combo) as client:
