@@ -231,7 +231,6 @@ class Agent:
             case RunSpan():
                 limited = self._limited(message)
                 (self._everywhere if limited.options.everywhere else self._runs).add(limited, frames)
-                self._output.note(message.batch.owner, message.options)
             case Delivered():
                 for run, ranges in message.runs:
                     self._runs.delivered(run, ranges)

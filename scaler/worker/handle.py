@@ -124,9 +124,9 @@ class WorkerHandle:
     def give(self, command: Give, now: float) -> None:
         """Send a ticket down."""
         options, column = command.options, command.column
-        self._tickets.give(command.ticket, column.lo, command.batch, options.name)
         root = options.root or command.batch.owner
-        standing = Standing(options.depth, options.priority, root, command.run.epoch)
+        standing = Standing(options.depth, options.priority, root, command.run.epoch, options.quiet)
+        self._tickets.give(command.ticket, column.lo, command.batch, options.name, standing.viewer)
         packet = ticket_packet(
             command.ticket, command.function, command.batch, column, standing, options.name, command.inputs
         )

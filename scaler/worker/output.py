@@ -22,7 +22,9 @@ STDOUT, STDERR = 1, 2
 WHOLE_BYTES = select.PIPE_BUF
 _LONGEST_NAME = 100
 _BEGIN = b"\0\1scaler "
-_MARK = re.compile(rb"\x00\x01scaler (\d{1,4}) ([0-9a-f]{1,16})-(\d{1,15})-(\d{1,15}) ([^\x00]{0,400})\x00")
+_MARK = re.compile(
+    rb"\x00\x01scaler (\d{1,4}) ([0-9a-f]{1,16})-(\d{1,15})-(\d{1,15}) ([0-9a-f]{1,16}) ([^\x00]{0,400})\x00"
+)
 _LONGEST_MARK = 512
 
 
@@ -92,7 +94,7 @@ def mark(source: Source, size_bytes: int) -> bytes:
     """What stands before so many bytes that a task has printed."""
     owner, n = source.batch
     name = source.name[:_LONGEST_NAME].replace("\0", "").encode(errors="replace")
-    return b"%s%d %x-%d-%d %s\0" % (_BEGIN, size_bytes, owner, n, source.index, name)
+    return b"%s%d %x-%d-%d %x %s\0" % (_BEGIN, size_bytes, owner, n, source.index, source.viewer or 0, name)
 
 
 # ---- in the cluster
@@ -118,11 +120,15 @@ class Marks:
             if found is None:
                 pieces.append((None, data[:size]))
             else:
-                batch = BatchId(Incarnation(int(found[2], 16)), int(found[3]))
-                source = Source(batch, int(found[4]), found[5].decode(errors="replace"))
-                pieces.append((source, data[found.end() : size]))
+                pieces.append((_source_in(found), data[found.end() : size]))
             data = data[size:]
         return pieces
+
+
+def _source_in(found: re.Match[bytes]) -> Source:
+    batch = BatchId(Incarnation(int(found[2], 16)), int(found[3]))
+    viewer = Incarnation(int(found[5], 16)) or None
+    return Source(batch, int(found[4]), found[6].decode(errors="replace"), viewer)
 
 
 def _may_become_mark(data: bytes) -> bool:

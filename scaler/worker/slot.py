@@ -87,7 +87,8 @@ class Slot:
         current, running = self._words[CURRENT], self._running
         if not current or running is None:
             return None
-        return Source(running.batch, running.lo + parts(current - 1)[1], running.name)
+        index = running.lo + parts(current - 1)[1]
+        return Source(running.batch, index, running.name, running.standing.viewer)
 
     def _run_ticket(self, ticket: TicketPacket) -> None:
         board_words, first = self._words, ticket.ticket << 32

@@ -21,6 +21,7 @@ class _Given:
     first: int
     batch: BatchId
     name: str
+    viewer: Incarnation | None
 
 
 @dataclass(slots=True)
@@ -52,10 +53,20 @@ class Tickets:
     def __contains__(self, ticket: TicketId) -> bool:
         return ticket in self._given
 
-    def give(self, ticket: TicketId, first: int, batch: BatchId = _NO_BATCH, name: str = "") -> None:
-        """A ticket whose calls are those of a batch from index `first` on is on its way; `name` is the function's."""
+    def give(
+        self,
+        ticket: TicketId,
+        first: int,
+        batch: BatchId = _NO_BATCH,
+        name: str = "",
+        viewer: Incarnation | None = None,
+    ) -> None:
+        """A ticket whose calls are those of a batch from index `first` on is on its way; `name` is the function's.
+
+        `viewer` is to see what they print.
+        """
         self._count += 1
-        self._given[ticket] = _Given(self._count, first, batch, name)
+        self._given[ticket] = _Given(self._count, first, batch, name, viewer)
 
     def take_back(self, tickets: Iterable[TicketId]) -> None:
         """These will not be run."""
@@ -69,7 +80,7 @@ class Tickets:
     def source(self, ticket: TicketId, offset: int) -> Source | None:
         """A task of a ticket as what it prints is told of; None if nothing is known of the ticket any more."""
         given = self._given.get(ticket)
-        return None if given is None else Source(given.batch, given.first + offset, given.name)
+        return None if given is None else Source(given.batch, given.first + offset, given.name, given.viewer)
 
     def look(
         self,

@@ -14,8 +14,7 @@ import pytest
 from scaler import Client, SchedulerClusterCombo
 from scaler.errors import WorkerDiedError
 from tests.integration.processes import Place, wait_until
-
-TAG = re.compile(r"^\[(\S+) .*worker (\d+)\] (.*)$")
+from tests.integration.terminals import Terminal, told
 
 
 def speak(text: str) -> str:
@@ -52,39 +51,6 @@ def die(text: str) -> None:
     print(text)  # noqa: T201  # that is the point
     print("last words", file=sys.stderr)  # noqa: T201  # that is the point
     os._exit(3)
-
-
-def told(text: str) -> list[tuple[str, str]]:
-    """Tag and text of every line that has a tag."""
-    return [(found[1], found[3]) for line in text.splitlines() if (found := TAG.match(line))]
-
-
-class Terminal:
-    """What stands in the place of `sys.stdout` and `sys.stderr`, as in a notebook."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
-        self._capsys = capsys
-        self._out = self._err = ""
-
-    def _read(self) -> None:
-        out, err = self._capsys.readouterr()
-        self._out += out
-        self._err += err
-
-    @property
-    def out(self) -> str:
-        self._read()
-        return self._out
-
-    @property
-    def err(self) -> str:
-        self._read()
-        return self._err
-
-
-@pytest.fixture
-def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
-    return Terminal(capsys)
 
 
 def test_prints_and_logs_arrive_with_their_task_before_the_client_has_left(place: Place, terminal: Terminal):
@@ -158,6 +124,18 @@ def test_what_comes_too_fast_is_counted_for_the_client_and_kept_in_full(place: P
     wait_until(lambda: "line 19999" in cluster.out, "all of it")
     lines = [line for line in cluster.out.splitlines() if line.startswith("line ")]
     assert lines == [f"line {n}" for n in range(20_000)]
+
+
+def test_no_echo_leaves_a_clusters_own_output_to_its_log_and_shows_more_at_the_client(place: Place, terminal: Terminal):
+    _, address = place.scheduler()
+    cluster = place.cluster(address, 1, "--no-echo")
+    with Client(address) as client:
+        client.submit(chat, 5000).result()
+        client.submit(speak, "mine").result()
+    assert [text for _, text in told(terminal.out)] == [*[f"line {n}" for n in range(5000)], "mine"]
+    assert cluster.end() == 0
+    assert "connected" in cluster.out
+    assert not {"line 0", "mine", "mine err"}.intersection((cluster.out + cluster.err).splitlines())
 
 
 @pytest.mark.usefixtures("place")

@@ -7,11 +7,13 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scaler import Client
 from tests.integration.processes import STOP_S, Place, wait_until
 from tests.integration.submitting import submit
+from tests.integration.test_monitor_stream import monitor_of, reading
 from tests.integration.workloads import LONG_S, timed
 
 
@@ -78,6 +80,57 @@ def test_tasks_look_for_modules_in_the_python_path_first_and_then_in_the_working
         return [__import__(name).FOLDER for name in ("mod_a", "mod_b", "mod_c")]
 
     assert client.submit(folders).result() == ["first", "second", "work"]
+
+
+def of_its_own(seconds: float) -> int:
+    """Compute for a while."""
+    until, turns = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        turns += 1
+    return turns
+
+
+@pytest.mark.parametrize(("interval", "least", "most"), [("0.2", 3, 9), ("30", 0, 1)])
+def test_a_cluster_tells_how_it_fares_as_often_as_its_heartbeat(place: Place, interval: str, least: int, most: int):
+    scheduler, address = place.scheduler()
+    place.cluster(address, 1, "--heartbeat-interval", interval)
+    with reading(monitor_of(scheduler), "state") as reader, Client(address=address) as client:
+        client.submit(of_its_own, 5.0)
+        told: list[object] = []
+        until = time.monotonic() + 4.0
+        while time.monotonic() < until:
+            _, _, _, _, body = reader.next()
+            rows = [row for row in body.get("clusters", {}).values() if row is not None]
+            told += [row["statistics"] for row in rows if row["statistics"] not in (None, *told[-1:])]
+    assert least <= len(told) <= most
+
+
+# ---- memory that is free
+
+
+def fragment() -> None:
+    """Take 200 MB of which most is free again, but not to the system: the last piece holds the heap up."""
+    pieces = [bytearray(100_000) for _ in range(2000)]
+    kept.append(pieces[-1])
+
+
+kept: list[bytearray] = []
+
+
+def resident() -> int:
+    return psutil.Process().memory_info().rss
+
+
+@pytest.mark.parametrize(("threshold", "is_trimmed"), [("1000000", True), ("100000000000", False)])
+def test_a_worker_that_holds_more_than_its_threshold_gives_back_what_is_free(
+    place: Place, address: str, client: Client, threshold: str, *, is_trimmed: bool
+):
+    place.cluster(address, 1, "--garbage-collect-interval", "0.2", "--trim-memory-threshold", threshold)
+    before = client.submit(resident).result()
+    client.submit(fragment).result()
+    assert client.submit(resident).result() > before + 150_000_000
+    time.sleep(1.0)
+    assert (client.submit(resident).result() < before + 50_000_000) == is_trimmed
 
 
 # ---- how it ends

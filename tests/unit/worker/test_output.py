@@ -10,8 +10,8 @@ from scaler.ids import BatchId, Incarnation
 from scaler.worker.output import STDOUT, WHOLE_BYTES, Echo, Marks, mark, marked_writer
 from scaler.worker.source import Source
 
-SQUARE = Source(BatchId(Incarnation(2**64 - 1), 7), 3, "square")
-ROOT = Source(BatchId(Incarnation(5), 1), 2**40, "root")
+SQUARE = Source(BatchId(Incarnation(2**64 - 1), 7), 3, "square", Incarnation(2**64 - 2))
+ROOT = Source(BatchId(Incarnation(5), 1), 2**40, "root", None)
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_what_only_looks_like_a_mark_is_what_was_printed(data: bytes):
 
 
 def test_names_of_functions_cannot_break_a_mark():
-    source = Source(SQUARE.batch, 3, "nul\0and" + "é" * 300)
+    source = Source(SQUARE.batch, 3, "nul\0and" + "é" * 300, None)
     (found, data) = unmarked(mark(source, 2) + b"ok")[0]
     assert found is not None
     assert (found.name, data) == ("nuland" + "é" * 93, b"ok")

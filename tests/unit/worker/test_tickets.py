@@ -1,5 +1,6 @@
-from scaler.ids import TicketId
+from scaler.ids import BatchId, Incarnation, TicketId
 from scaler.worker.agent_events import SlotView
+from scaler.worker.source import Source
 from scaler.worker.tickets import Tickets
 
 NONE = (TicketId(0), 0)
@@ -69,3 +70,10 @@ def test_a_slot_in_a_long_task_keeps_its_ticket_while_another_slot_goes_on():
         tickets.look(1, [TicketId(number)], at(number + 1, 0), 1.0, at(number, 5))
     assert tickets.look(0, [], at(1, 4), 1.0, NONE) == SlotView(TicketId(1), 104, 1.0, TicketId(0), 0)
     assert len(tickets) == 3
+
+
+def test_who_prints_and_for_whom_is_known_while_the_ticket_is():
+    tickets, batch = Tickets(1), BatchId(Incarnation(3), 4)
+    tickets.give(TicketId(1), 100, batch, "f", Incarnation(9))
+    assert tickets.source(TicketId(1), 5) == Source(batch, 105, "f", Incarnation(9))
+    assert tickets.source(TicketId(2), 0) is None
