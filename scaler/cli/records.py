@@ -74,6 +74,7 @@ def worker_config(
         parent_fd=parent_fd,
         environment=environment,
         echo=found[settings.ECHO],
+        log_format=found[settings.LOG_FORMAT],
         task_timeout_s=found[settings.TASK_TIMEOUT] or None,
         tidying=_tidying(found),
     )

@@ -24,7 +24,6 @@ from scaler.worker.inbox import Inbox
 from scaler.worker.output import STDERR, STDOUT, marked_writer
 from scaler.worker.preload import parse_preload
 from scaler.worker.slot import Slot
-from scaler.worker.source import Source
 from scaler.worker.tidying import tidying_from
 
 _PR_SET_PDEATHSIG = 1
@@ -109,19 +108,19 @@ def _mark_output(slots: Sequence[Slot], board: Board) -> None:
     """Have what Python prints from here on carry the task that prints it."""
     words = board.slots[0].words
 
-    def source() -> Source | None:
+    def who() -> Slot | None:
         thread = threading.get_ident()
         for slot in slots:
             if slot.thread == thread:
-                return slot.source()
-        running = [found for slot in slots if (found := slot.source()) is not None]
+                return slot
+        running = [slot for slot in slots if slot.task() is not None]
         return running[0] if len(running) == 1 else None  # a thread that a task has started
 
     def printed() -> None:
         words[PRINTED] += 1
 
-    sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", source, printed)
-    sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", source, printed)
+    sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", who, printed)
+    sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", who, printed)
 
 
 def _limit_threads(threads: int) -> None:

@@ -162,7 +162,7 @@ def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
 def _zygote_facts(config: WorkerClusterConfig, name: str, environment: Mapping[str, str]) -> ZygoteFacts:
     tidying = config.tidying.told() if config.tidying else ""
     facts = WorkerFacts(config.threads, name, config.preload, folder_name(), tidying)
-    return ZygoteFacts(facts, _paths(config), environment, config.echo)
+    return ZygoteFacts(facts, _paths(config), environment, config.echo, config.log_format)
 
 
 def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:

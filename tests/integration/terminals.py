@@ -12,6 +12,11 @@ def told(text: str) -> list[tuple[str, str]]:
     return [(found[1], found[3]) for line in text.splitlines() if (found := TAG.match(line))]
 
 
+def echoed(text: str) -> list[tuple[str, str]]:
+    """Task and text of every line of a cluster's own output that a task has printed."""
+    return re.findall(r"^\[worker \d+ (\S+)\] (.*)$", text, re.MULTILINE)
+
+
 class Terminal:
     """What stands in the place of `sys.stdout` and `sys.stderr`, as in a notebook."""
 
