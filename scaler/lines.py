@@ -6,7 +6,9 @@ import time
 
 _PLAIN = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f]+")
 #: sequences that a terminal obeys, as far as they go, and single characters that it does; a tab moves only on
-_CONTROLS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\n-\x1f\x7f-\x9f]")
+_CONTROLS = re.compile(
+    r"\x1b\[[0-?]*[ -/]*[@-~]?|\x1b[]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b.?|[\x00-\x08\n-\x1f\x7f-\x9f]"
+)
 _COLOUR = re.compile(r"\x1b\[[0-9;:]*m")
 _NO_COLOUR = "\x1b[0m"
 

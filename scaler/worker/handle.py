@@ -40,7 +40,7 @@ from scaler.worker.board import (
     parts,
     word,
 )
-from scaler.worker.line import ChildLine, ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
+from scaler.worker.line import NOT_BEGUN, ChildLine, ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 from scaler.worker.looks import Looks
 from scaler.worker.output import STDERR, STDOUT, WHOLE_BYTES, Marks
 from scaler.worker.pair import PairEnd
@@ -333,9 +333,11 @@ class WorkerHandle:
             at = [parts(one[ENDED] - 1) for one in words if one[ENDED]]
         return self._tickets.source(*at[0]) if len(at) == 1 else None
 
-    def last_words(self) -> str:
-        """The last line it wrote to stderr: of an exception, what it is."""
-        return self._tail.decode(errors="replace").rstrip().rpartition("\n")[2]
+    def why_not_begun(self) -> str:
+        """What it said of why it has not come to its first task; nothing if it could not."""
+        while self._take_one():
+            continue
+        return self._large.pop(NOT_BEGUN, b"").decode(errors="replace")
 
     def ended(self, exit_code: int, now: float) -> list[Event]:
         """The process is gone: what it has left behind, in order."""

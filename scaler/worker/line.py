@@ -288,6 +288,10 @@ class ClusterEnd:
         self._theirs.close()
 
 
+#: what is sent up as a large result with this word is why what comes before the first task failed
+NOT_BEGUN = 0
+
+
 def send_result(end: socket.socket, who: int, value: bytes) -> None:
     """The worker's side of `ClusterEnd.receive_result`; waits while there is no room."""
     while True:

@@ -70,6 +70,11 @@ class _Marking(io.BufferedIOBase):
         """Another thread may have held the lock when this process was forked."""
         self._lock = threading.RLock()
 
+    @property
+    def name(self) -> int:
+        """As files have one that were opened by their descriptor."""
+        return self._descriptor
+
     def fileno(self) -> int:
         return self._descriptor
 

@@ -21,8 +21,9 @@ from scaler.payload.importing import find_code_in
 from scaler.worker.board import PRELOADED, PRINTED, Board
 from scaler.worker.facts import WorkerFacts
 from scaler.worker.inbox import Inbox
+from scaler.worker.line import NOT_BEGUN, send_result
 from scaler.worker.output import STDERR, STDOUT, marked_writer
-from scaler.worker.preload import parse_preload
+from scaler.worker.preload import in_short, parse_preload
 from scaler.worker.slot import Slot
 from scaler.worker.tidying import tidying_from
 
@@ -67,7 +68,11 @@ def run_worker(setup: WorkerSetup) -> None:
     slots[0].tidying = tidying_from(setup.facts.tidying)
     _mark_output(slots, board)
     if setup.facts.preload:
-        parse_preload(setup.facts.preload).call()
+        try:
+            parse_preload(setup.facts.preload).call()
+        except BaseException as error:
+            send_result(line, NOT_BEGUN, in_short(error).encode(errors="replace"))
+            raise
         board.slots[0].words[PRELOADED] = 1
         os.eventfd_write(setup.poke, 1)
     first, *others = slots

@@ -207,5 +207,6 @@ def _agent_config(config: WorkerClusterConfig, name: str, spares: int) -> AgentC
         memory_limit_bytes=config.memory_limit_bytes,
         devices=config.devices,
         task_timeout_s=config.task_timeout_s,
+        preload=config.preload,
         output_lines_per_s=OUTPUT_LINES_PER_S if config.echo else ONLY_OUTPUT_LINES_PER_S,
     )

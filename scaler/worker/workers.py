@@ -19,6 +19,7 @@ from scaler.protocol import ToChild
 from scaler.protocol.codec import Decoder, pack
 from scaler.protocol.columns import Frame
 from scaler.resources import bytes_text
+from scaler.worker.agent_deaths import ending
 from scaler.worker.agent_events import (
     Answer,
     ChildClosed,
@@ -100,7 +101,7 @@ class Workers:
         self._memory = MemoryWatch(memory_limit_bytes, clock) if memory_limit_bytes else None
         echo = Echo(facts.log_format, clock)
         echo.open()
-        self._output = Forwarding(echo, watch, clock, lambda event: self._events.append(event), echoes=facts.echoes)
+        self._output = Forwarding(echo, watch, clock, self._note, echoes=facts.echoes)
 
     def open(self) -> None:
         """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
@@ -109,6 +110,9 @@ class Workers:
         become_subreaper()
         self._zygote = ZygoteProcess(self._facts)
         self._watch.watch(self._zygote.fileno(), self._hear_zygote)
+
+    def _note(self, event: Event) -> None:
+        self._events.append(event)
 
     def take_events(self) -> list[Event]:
         """What has happened, in order."""
@@ -345,7 +349,7 @@ class Workers:
     def _end(self, handle: WorkerHandle, exit_code: int) -> None:
         self._output.forward(handle, is_last=True)
         if not handle.is_announced:
-            words = handle.last_words() or f"it ended with {exit_code}"
+            words = handle.why_not_begun() or f"it {ending(exit_code)}"
             if handle.excess_bytes:
                 words = f"it passed the memory limit: it used {bytes_text(handle.excess_bytes)}"
             self._fail(handle, f"--preload {self._facts.workers.preload}: {words}", in_preload=True)

@@ -2,8 +2,8 @@
 
 import contextlib
 import io
-import os
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -42,7 +42,7 @@ def around(client: Client, depth: int) -> int:
 def leave_running(client: Client, path: str) -> None:
     """End while the child, which has spoken, still runs."""
     future = client.submit(speak_and_stay, path)
-    while not os.path.exists(path):
+    while not Path(path).exists():
         client.wait([future], timeout=0.01)
 
 

@@ -17,7 +17,6 @@ from scaler.errors import WorkerDiedError
 from tests.integration.processes import Place, wait_until
 from tests.integration.terminals import Terminal, echoed, told
 
-
 VICTIM = """
 import sys, time
 from scaler import Client

@@ -253,6 +253,39 @@ def test_a_preload_that_fails_everywhere_ends_the_cluster_and_says_why(place: Pl
     assert "Traceback" in command.err
 
 
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("raise RuntimeError('no licence\\n[INFO] forged')", "RuntimeError: no licence"),
+        ("import sys; sys.exit('not here')", "SystemExit: not here"),
+        ("import os; os.write(2, b'some words\\n'); os._exit(9)", "it exited with code 9"),
+        ("import os; os.abort()", "it was killed by signal 6 (SIGABRT)"),
+    ],
+    ids=["raises", "exits", "exits at once", "is killed"],
+)
+def test_why_a_preload_failed_is_told_by_its_worker(place: Place, address: str, body: str, why: str):
+    module(place, "broken", f"def begin():\n    {body}\n")
+    command = place.start(
+        "scaler_worker", "-n", "1", "--python-path", str(place.folder), "--preload", "broken:begin", address
+    )
+    assert command.wait() == 2
+    told = [line.partition("--preload ")[2] for line in command.out.splitlines() if "could not be started" in line]
+    assert told == [f"broken:begin: {why}"]
+
+
+def test_while_a_preload_goes_on_tasks_say_that_no_worker_has_started(place: Place, address: str, client: Client):
+    module(
+        place,
+        "slow",
+        f"import os, time\ndef begin():\n    while not os.path.exists({place.path('go')!r}): time.sleep(0.01)\n",
+    )
+    place.cluster(address, 1, "--python-path", str(place.folder), "--preload", "slow:begin")
+    future = client.submit(abs, -1)
+    wait_until(lambda: future.explain() == "no worker has started yet", future.explain)
+    Path(place.path("go")).touch()
+    assert future.result() == 1
+
+
 def test_a_preload_that_cannot_be_read_is_told_before_anything_starts(place: Place, address: str):
     command = place.start("scaler_worker", "--preload", "no-module:f", address)
     assert command.wait() == 2

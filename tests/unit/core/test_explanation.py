@@ -115,3 +115,8 @@ def test_inputs_are_waited_for(core: Checked):
     managers = core.managers
     text = explanation(managers.tasks, managers.workers, managers.tasks.batches[A], 2, now=0.0)
     assert text == "it waits for 2 tasks among its arguments"
+
+
+def test_where_no_worker_has_started_that_is_why(empty: Checked):
+    empty.handle([client(ALICE), *cluster(X, slots=0, tags=("gpu",)), *maps(A, 2)])
+    assert why(empty, 0) == "no worker has started yet"

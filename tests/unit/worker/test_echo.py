@@ -91,13 +91,16 @@ def test_a_line_that_is_very_long_is_broken(output: Output):
     lines.append(output.put("\n"))
     output.echo.look()
     found = re.findall(r"\[worker 1 square-3\] (x+)\n", "".join(lines) + output.read())
-    assert [len(line) for line in found] == [LONGEST_LINE_BYTES, (LONGEST_LINE_BYTES // 4000 + 1) * 4000 - LONGEST_LINE_BYTES]
+    assert [len(line) for line in found] == [
+        LONGEST_LINE_BYTES,
+        (LONGEST_LINE_BYTES // 4000 + 1) * 4000 - LONGEST_LINE_BYTES,
+    ]
 
 
 @pytest.mark.parametrize("line_format", ["kv", "json"])
 def test_records_tell_worker_task_stream_and_text(line_format: str):
     output = Output(line_format)
-    written = output.put("a \"text\"\n", stream=STDERR) + output.put("raw\x1b[2J\n", None)
+    written = output.put('a "text"\n', stream=STDERR) + output.put("raw\x1b[2J\n", None)
     if line_format == "json":
         first, second = map(json.loads, written.splitlines())
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d", first.pop("time"))
