@@ -166,9 +166,11 @@ class Agent:
             case WorkerStarted():
                 self._pool.started(self._pool.workers[event.worker], event.pid, now)
             case WorkerEnded():
+                self._functions.ended(event.worker)
                 self._children.ended(self._pool.workers[event.worker])
                 self._deaths.ended(self._pool.workers[event.worker], event, now)
             case StartFailed():
+                self._functions.ended(event.worker)
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
                 self._ending.start_failed(event, now)
             case ChildOpened() | ChildSaid() | ChildClosed():
