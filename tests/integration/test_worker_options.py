@@ -193,6 +193,20 @@ def test_without_a_scheduler_for_its_death_timeout_a_cluster_ends(place: Place):
     assert "no scheduler for 1.5 s" in command.out
 
 
+@pytest.mark.parametrize("source", ["option", "variable"])
+def test_a_folder_of_modules_that_is_not_there_is_told(
+    place: Place, address: str, monkeypatch: pytest.MonkeyPatch, source: str
+):
+    missing = place.path("nope")
+    if source == "option":
+        cluster = place.cluster(address, 1, "--python-path", str(place.folder), "--python-path", missing)
+    else:
+        monkeypatch.setenv("SCALER_PYTHON_PATH", f"{place.folder}:{missing}")
+        cluster = place.cluster(address, 1)
+    where = {"option": "--python-path", "variable": "SCALER_PYTHON_PATH"}[source]
+    assert cluster.err == f"scaler_worker: warning: {where}: there is no {missing}; no task finds a module there\n"
+
+
 # ---- --preload
 
 SETUP = """
