@@ -13,8 +13,10 @@ from msgspec.structs import replace
 
 from scaler.client.draft import Draft, S
 from scaler.client.futures import ScalerFuture
+from scaler.client.heavy import HeavyFunctions, is_heavy
 from scaler.client.io_thread import IoThread
 from scaler.client.mapping import Calls, carried_calls
+from scaler.client.news import tell
 from scaler.client.options import TaskOptions, batch_options, exception_types, nested_options
 from scaler.client.posting import NeededTask
 from scaler.client.signatures import call_shape
@@ -60,6 +62,7 @@ class Batches:
         self._count = 0
         #: the batches `submit` appends to, used longest ago first
         self._open: OrderedDict[tuple[bytes, BatchOptions], SubmitSink] = OrderedDict()
+        self._heavy = HeavyFunctions()
 
     def require_open(self) -> None:
         """Raise if the client has left, or its scheduler is lost."""
@@ -84,7 +87,14 @@ class Batches:
                 args = self._carrier.values(args)
                 kwargs = {name: self._carrier.value(value) for name, value in kwargs.items()}
             call = pickle_call(args, kwargs)
-        return self._append(*self._prepare(fn, given), call, self.own(found.take()), kind)
+        function, options = self._prepare(fn, given)
+        future = self._append(function, options, call, self.own(found.take()), kind)
+        if is_heavy(function):
+            with self.io.lock:
+                hint = self._heavy.submitted(function)
+            if hint is not None:
+                tell(hint)
+        return future
 
     def submit_again(self, again: Again) -> ScalerFuture:
         """A call that failed, as it was."""

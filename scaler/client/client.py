@@ -31,7 +31,7 @@ from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
 from scaler.client.way import way_to_scheduler
 from scaler.errors import SchedulerError
-from scaler.ids import Incarnation
+from scaler.ids import SECRET_BYTES, incarnation_of
 from scaler.ledger.events import ShutdownAsked
 from scaler.payload import nested
 from scaler.payload.custom import Carrier, Serializer
@@ -103,8 +103,9 @@ class Client(Executor):
         if nested.is_home(self._config.address, 0):
             self._face = Face(self._config, carrier)
             return
-        self._incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
-        self._io = IoThread(self._config, way_to_scheduler(self._config, self._incarnation))
+        secret = os.urandom(SECRET_BYTES)
+        self._incarnation = incarnation_of(secret)
+        self._io = IoThread(self._config, way_to_scheduler(self._config, secret))
         self._batches = Batches(self._io, self._incarnation, carrier, quiet=not stream_output, ship_code=ship_code)
         self._connect()
 
@@ -216,6 +217,8 @@ class Client(Executor):
         graph: Any,
         keys: Any,
         block: bool = True,  # noqa: FBT001, FBT002  # positional in the API users bring along
+        capabilities: Capabilities | None = None,
+        reserialize: bool = False,  # noqa: ARG002, FBT001, FBT002  # Scaler's: functions are always sent as they are now
         **options: Unpack[TaskOptions],
     ) -> Any:
         """The values of the keys of a graph, as a dict in the order of the keys; with `block` False, their futures.
@@ -224,7 +227,7 @@ class Client(Executor):
         and any other for itself. Only what the keys need is run. A cycle or an unknown key is a `GraphError` before
         anything runs. For a graph of dask's, keys may be in lists, and the values are returned in the same lists.
         """
-        return getting.get(self._batches, graph, keys, options, block=block)
+        return getting.get(self._batches, graph, keys, with_capabilities(options, capabilities), block=block)
 
     def compute(
         self, *collections: Any, optimize_graph: bool = True, **options: Unpack[TaskOptions]

@@ -8,10 +8,11 @@ from collections.abc import Callable, Hashable, Mapping
 from types import ModuleType
 from typing import Any
 
+from scaler.client.fusion import fused
 from scaler.client.futures import ScalerFuture
 from scaler.client.graphs import Graph, Submit, in_order
 from scaler.errors import ConfigurationError, GraphError
-from scaler.payload.nodes import finish, run_node
+from scaler.payload.nodes import finish, run_nodes
 
 
 def is_dask(graph: Any, keys: Any) -> bool:  # Any: whatever was given to `get`
@@ -25,10 +26,11 @@ def submit_keys(submit: Submit, graph: Any, keys: Any) -> Any:  # Any: dask has 
     """Submit what the keys need; futures in the same lists as the keys."""
     nodes = _nodes(graph)
     wanted = list(_flat(keys))
+    needs = {key: _needs(nodes, key) for key in in_order(lambda key: _needs(nodes, key), wanted)}
     futures: dict[Hashable, ScalerFuture] = {}
-    for key in in_order(lambda key: _needs(nodes, key), wanted):
-        node = nodes[key]
-        futures[key] = submit(run_node, (node, {needed: futures[needed] for needed in node.dependencies}))
+    for fusion in fused(list(needs), needs, wanted):
+        values = {needed: futures[needed] for key in fusion for needed in needs[key] if needed in futures}
+        futures[fusion[-1]] = submit(run_nodes, ([(key, nodes[key]) for key in fusion], values))
     return _in_lists(keys, futures.__getitem__)
 
 

@@ -168,7 +168,7 @@ class Side:
 
 
 _heard = Heard()
-_making = threading.Lock()
+_making = threading.RLock()  # the handler of a signal may come back to it
 
 
 class Face:

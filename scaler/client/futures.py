@@ -29,7 +29,7 @@ from scaler.protocol import Cause, Failure
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED
 
-_CHANGES = threading.Lock()
+_CHANGES = threading.RLock()  # the handler of a signal may ask for a future too
 # so that a forked child finds it free, and whole futures
 os.register_at_fork(before=_CHANGES.acquire, after_in_parent=_CHANGES.release, after_in_child=_CHANGES.release)
 _MADE_WHEN_ASKED_FOR = frozenset(("_condition", "_waiters", "_done_callbacks"))

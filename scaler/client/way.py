@@ -9,7 +9,6 @@ from typing import Protocol
 from scaler.client import waker
 from scaler.client.config import ClientConfig
 from scaler.client.waits import require_may_wait
-from scaler.ids import Incarnation
 from scaler.link.dialled import DialledConfig, DialledLink
 from scaler.link.events import DialledEvent, DialledOutput
 from scaler.net.descriptors import require_descriptors
@@ -59,8 +58,8 @@ class Way:
     direction: str
 
 
-def way_to_scheduler(config: ClientConfig, incarnation: Incarnation) -> Way:
-    """Connections to the scheduler at the configured address, with the user's key."""
+def way_to_scheduler(config: ClientConfig, secret: bytes) -> Way:
+    """Connections to the scheduler at the configured address, with the user's key; `secret` names the client."""
     # A client inside a task needs none of these, and is made where every millisecond of loading counts.
     from scaler.net.addresses import Address, needs_no_key, parse_address  # noqa: PLC0415  # see above
     from scaler.net.keys import load_key  # noqa: PLC0415  # see above
@@ -86,7 +85,7 @@ def way_to_scheduler(config: ClientConfig, incarnation: Incarnation) -> Way:
     dialled = DialledConfig(
         role="client",
         name=config.name,
-        incarnation=incarnation,
+        secret=secret,
         versions=our_versions(),
         heartbeat_interval_s=config.heartbeat_interval_s,
         give_up_s=None if config.timeout_s == math.inf else config.timeout_s,

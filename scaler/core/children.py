@@ -11,11 +11,11 @@ from scaler.core.everywhere import Everywhere
 from scaler.core.lifecycle import State
 from scaler.core.managers import Managers
 from scaler.core.membership import Membership
+from scaler.core.nesting import Nesting, below, below_unknown
 from scaler.core.recovery import Recovery
 from scaler.core.results import Reports
 from scaler.core.workers import Cluster
-from scaler.errors import ProtocolError
-from scaler.ids import Incarnation
+from scaler.ids import Incarnation, RunId
 from scaler.protocol import AppendTasks, ChildSays, Goodbye, ParkParent, TellChild
 from scaler.protocol.connection import LONGEST_TEXT
 
@@ -68,7 +68,8 @@ class Children:
         child = self._clients.clients.get(message.child)
         is_other = child is not None and (child.parent is None or child.parent.cluster != cluster.peer)
         if is_other or message.child in self._outbox.peers:
-            raise ProtocolError(f"client {message.child:016x} is not inside a task of this cluster")
+            self._refuse_name(cluster, message)
+            return None
         if isinstance(message.message, Goodbye):
             if child is not None:
                 self._membership.child_left(child)
@@ -79,18 +80,35 @@ class Children:
             self._look_soon(child, now)
         return child
 
+    def _refuse_name(self, cluster: Cluster, message: ChildSays) -> None:
+        """A child has the name of another: a task chooses it, so that it is no fault of its cluster."""
+        if not isinstance(message.message, Goodbye):
+            fields = (("cluster", cluster.name), ("child", f"{message.child:016x}"))
+            self._outbox.note("warning", "a client inside a task has the name of another", *fields)
+            self._dismiss(cluster.peer, message.child, "another peer, or a client inside another task, has this name")
+
     def _join(self, cluster: Cluster, message: ChildSays, now: float) -> ClientRecord | None:
         name = message.run
-        run = self._reports.run_at(cluster, name)
-        if run is None and not (self._recovery.awaits(cluster, name) or self._everywhere.is_asked(cluster, name)):
+        nesting = self._nesting(cluster, name, message.index)
+        if nesting is None:
             self._dismiss(cluster.peer, message.child, "the task that this client is inside of is wanted no more")
             return None
+        run = self._reports.run_at(cluster, name)
         if run is not None:  # it has begun, for it speaks
             self._reports.begun(cluster, name, message.index, now)
             self._tasks.batch_of(run).times.nests = True
         watched = self._watched[message.child] = _Watched(now)
         self._look_by(now + LOOK_S, message.child, watched)
-        return self._membership.child_joined(message.child, Parent(cluster.peer, name, message.index))
+        return self._membership.child_joined(message.child, Parent(cluster.peer, name, message.index), nesting)
+
+    def _nesting(self, cluster: Cluster, name: RunId, index: int) -> Nesting | None:
+        """Where the tasks of a child stand that is inside of this one; None if nobody wants that."""
+        run = self._reports.run_at(cluster, name)
+        batch = self._everywhere.asked(cluster, name) if run is None else self._tasks.batch_of(run)
+        if batch is not None:
+            return below(batch.id, index, batch.options)
+        awaited = self._recovery.awaited(cluster, name)
+        return None if awaited is None else below_unknown(awaited, index)
 
     def broke_rules(self, child: ClientRecord, reason: str) -> None:
         """A child is let out, and told why."""

@@ -3,6 +3,7 @@
 from collections import deque
 from typing import NamedTuple
 
+from scaler.core.nesting import Nesting
 from scaler.ids import BatchId, Incarnation, RunId
 
 
@@ -43,13 +44,23 @@ class Way:
 class ClientRecord:
     """One client, operator or child."""
 
-    def __init__(self, peer: Incarnation, role: str, name: str, room_bytes: int, parent: Parent | None = None) -> None:
+    def __init__(
+        self,
+        peer: Incarnation,
+        role: str,
+        name: str,
+        room_bytes: int,
+        parent: Parent | None = None,
+        nesting: Nesting | None = None,
+    ) -> None:
         self.peer = peer
         self.role = role
         self.name = name
         self.way = Way(room_bytes)
         #: None but for a child: a client inside a task
         self.parent = parent
+        #: where the tasks of a child stand
+        self.nesting = nesting
         #: its batches that are not over, oldest first
         self.batches: dict[BatchId, None] = {}
         #: the highest batch number it ever named
@@ -76,11 +87,15 @@ class ClientManager:
         #: all and only those with a parent, by its cluster
         self.children: dict[Incarnation, dict[Incarnation, ClientRecord]] = {}
 
-    def join(self, peer: Incarnation, role: str, name: str, parent: Parent | None = None) -> ClientRecord:
-        """A client connected, or a child spoke for the first time."""
-        record = self.clients[peer] = ClientRecord(peer, role, name, self._window_bytes, parent)
-        if parent is not None:
-            self.children.setdefault(parent.cluster, {})[peer] = record
+    def join(self, peer: Incarnation, role: str, name: str) -> ClientRecord:
+        """A client connected."""
+        record = self.clients[peer] = ClientRecord(peer, role, name, self._window_bytes)
+        return record
+
+    def join_child(self, child: Incarnation, parent: Parent, nesting: Nesting) -> ClientRecord:
+        """A child spoke for the first time."""
+        record = self.clients[child] = ClientRecord(child, "child", "", self._window_bytes, parent, nesting)
+        self.children.setdefault(parent.cluster, {})[child] = record
         return record
 
     def children_of(self, cluster: Incarnation) -> list[ClientRecord]:

@@ -81,10 +81,10 @@ class Everywhere:
             self._outbox.send(cluster.peer, message, column.frames())
         self._tasks.advance(batch, lo, hi, Trigger.UNREADY, wait=Wait.WORKERS)
 
-    def is_asked(self, cluster: Cluster, run: RunId) -> bool:
-        """Whether a cluster has not answered such a call, under this name."""
+    def asked(self, cluster: Cluster, run: RunId) -> Batch | None:
+        """The batch of such a call, which a cluster has under this name and has not answered."""
         call = self._calls.get(run)
-        return call is not None and call.asked.get(cluster.peer) == run
+        return call.batch if call is not None and call.asked.get(cluster.peer) == run else None
 
     def keeps(self, cluster: Cluster, message: SpanResult | Returned, frames: tuple[Frame, ...] = ()) -> bool:
         """Whether a report is of such a call; it is dealt with then."""

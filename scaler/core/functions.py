@@ -1,6 +1,7 @@
 """The functions batches name, and code that came with them: opaque bytes, kept while named and a while longer."""
 
 from collections import Counter, OrderedDict
+from collections.abc import Sequence
 
 from scaler.ids import FunctionId, Incarnation
 from scaler.protocol.code import archives_of
@@ -28,6 +29,16 @@ class _Function:
         self.archives: list[FunctionId] = []
 
 
+class _Asked:
+    """What was asked for: the clusters that want it, and the client that was asked last."""
+
+    __slots__ = ("owner", "peers")
+
+    def __init__(self) -> None:
+        self.peers: dict[Incarnation, None] = {}
+        self.owner: Incarnation | None = None
+
+
 class FunctionTable:
     """Every function some batch names, what these came with, and the ones used lately."""
 
@@ -35,8 +46,8 @@ class FunctionTable:
         self._limit_bytes = idle_bytes
         self._idle_bytes = 0
         self._functions: dict[FunctionId, _Function] = {}
-        #: clusters that asked for bytes while they were not here, what was asked for longest ago first
-        self._asking: OrderedDict[FunctionId, dict[Incarnation, None]] = OrderedDict()
+        #: what was asked for while it was not here, longest ago first
+        self._asking: OrderedDict[FunctionId, _Asked] = OrderedDict()
         #: all and only functions without users and holders, the one unused longest first
         self._idle: OrderedDict[FunctionId, None] = OrderedDict()
 
@@ -62,7 +73,8 @@ class FunctionTable:
                 self._trim()
             elif record.users:
                 self._hold(record)
-        return list(self._asking.pop(function, ()))
+        asked = self._asking.pop(function, None)
+        return list(asked.peers) if asked is not None else []
 
     def use(self, function: FunctionId) -> None:
         """One more batch names it."""
@@ -114,11 +126,19 @@ class FunctionTable:
         record = self._functions.get(function)
         return None if record is None else record.frames
 
-    def ask(self, function: FunctionId, peer: Incarnation) -> None:
-        """A cluster wants bytes that are not here: it gets them when they are. It asks again if that takes too long."""
-        self._asking.setdefault(function, {})[peer] = None
+    def ask(self, function: FunctionId, peer: Incarnation, owners: Sequence[Incarnation]) -> Incarnation:
+        """A cluster wants bytes that are not here: it gets them when they are. It asks again if that takes too long.
+
+        Returns which of those who should have them is to be asked: each time the one behind the last, who may not
+        answer, or may never have had them.
+        """
+        asked = self._asking.setdefault(function, _Asked())
+        asked.peers[peer] = None
         if len(self._asking) > _MOST_ASKED:
             self._asking.popitem(last=False)
+        at = owners.index(asked.owner) + 1 if asked.owner in owners else 0
+        asked.owner = owners[at % len(owners)]
+        return asked.owner
 
     def check(self) -> None:
         """Idle are those that nobody needs, and their bytes are counted; what came with others is held by these."""

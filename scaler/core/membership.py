@@ -4,12 +4,13 @@ from scaler.core.batches import Batch
 from scaler.core.clients import ClientManager, ClientRecord, Parent
 from scaler.core.everywhere import Everywhere
 from scaler.core.managers import Managers
+from scaler.core.nesting import Nesting
 from scaler.core.outcomes import Outcomes
 from scaler.core.recovery import Recovery
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation
-from scaler.protocol import ClusterReady, KnownTags, ToClient, Watched, WorkersReady
+from scaler.protocol import ClusterReady, Goodbye, KnownTags, ToClient, Watched, WorkersReady
 
 
 class Membership:
@@ -29,8 +30,12 @@ class Membership:
         self._is_ready = False
 
     def joined(self, peer: Incarnation, role: str, name: str, now: float) -> None:
-        """A new link stands."""
-        if peer in self._outbox.children:  # whoever took a name that is another's
+        """A new link stands; it has shown that its name is its own, so that a child which has taken it is let out."""
+        cluster = self._outbox.children.get(peer)
+        if cluster is not None:
+            fields = (("cluster", self._workers.clusters[cluster].name), ("child", f"{peer:016x}"))
+            self._outbox.note("warning", "a client inside a task has the name of another", *fields)
+            self._outbox.send(peer, Goodbye("another peer has this name"))
             self.child_left(self._clients.clients[peer])
         self._outbox.peers[peer] = role
         self._recovery.joined(now)
@@ -46,12 +51,12 @@ class Membership:
         self._outbox.send(peer, KnownTags(self._workers.known_tags))
         self._outbox.send(peer, WorkersReady(self._is_ready))
 
-    def child_joined(self, child: Incarnation, parent: Parent) -> ClientRecord:
+    def child_joined(self, child: Incarnation, parent: Parent, nesting: Nesting) -> ClientRecord:
         """A client inside a task spoke for the first time."""
         self._workers.clusters[parent.cluster].has_child()
         self._outbox.children[child] = parent.cluster
         self._greet(child)
-        return self._clients.join(child, "child", "", parent)
+        return self._clients.join_child(child, parent, nesting)
 
     def child_left(self, child: ClientRecord) -> None:
         """Its task is over, or it wants nothing more: what it has submitted is dropped."""

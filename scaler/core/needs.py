@@ -4,7 +4,14 @@ from array import array
 from typing import NamedTuple
 
 from scaler.ids import TaskId
-from scaler.protocol.columns import VALUE, Frame, ResultColumn
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, MAX_VALUE_BYTES, VALUE, Frame, ResultColumn
+from scaler.protocol.options import Cause, Failure
+
+_TOO_MUCH = (
+    f"the results that it needs have more than {MAX_VALUE_BYTES >> 20:,} MiB together, which is more than goes with "
+    "one call: gather them in several tasks, or pass the names of files"
+)
 
 
 class Outcome(NamedTuple):
@@ -34,6 +41,10 @@ class Outcome(NamedTuple):
         )
 
 
+#: of a task whose inputs no message has room for
+_TOO_LARGE = Outcome(FAILED, (encode_failure(Failure(Cause.REFUSED, _TOO_MUCH, attempts=0)),))
+
+
 class Input:
     """A task that others need."""
 
@@ -59,12 +70,14 @@ class Input:
 class Needed:
     """What one task needs."""
 
-    __slots__ = ("failure", "inputs", "missing")
+    __slots__ = ("failure", "inputs", "missing", "size_bytes")
 
     def __init__(self, inputs: list[Input]) -> None:
         #: in the order in which its bytes speak of them
         self.inputs = inputs
         self.missing = 0
+        #: of the values there are, each counted once
+        self.size_bytes = 0
         #: of the first of them that has no value and never will
         self.failure: Outcome | None = None
         for one in dict.fromkeys(inputs):
@@ -84,5 +97,11 @@ class Needed:
         return not self.missing and self.failure is None
 
     def _note(self, outcome: Outcome) -> None:
-        if outcome.status != VALUE and self.failure is None:
+        if self.failure is not None:
+            return
+        if outcome.status != VALUE:
             self.failure = outcome
+            return
+        self.size_bytes += outcome.size_bytes
+        if self.size_bytes > MAX_VALUE_BYTES:
+            self.failure = _TOO_LARGE

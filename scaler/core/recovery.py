@@ -12,7 +12,7 @@ from scaler.core.lifecycle import ENDED, State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outbox import cut
 from scaler.core.outcomes import Outcomes
-from scaler.core.requests import check_served
+from scaler.core.requests import served
 from scaler.core.results import Reports, check_outcomes
 from scaler.core.retraction import Retraction
 from scaler.core.runs import Run
@@ -116,9 +116,9 @@ class Recovery:
         known = last if message.size is None else message.size
         if message.batch.owner != client.peer or message.batch in self._tasks.batches or last > known:
             raise ProtocolError(f"batch {message.batch} cannot be resumed")
-        check_served(client, message.options)
+        options = served(client, message.options)
         client.names(message.batch)
-        batch = self._tasks.open(message.batch, message.function, message.options)
+        batch = self._tasks.open(message.batch, message.function, options)
         self._functions.use(message.function)
         batch.is_resumed = True
         batch.is_closed = message.size is not None
@@ -171,10 +171,10 @@ class Recovery:
             else:
                 self._outbox.send(cluster.peer, Forget(held.run))
 
-    def awaits(self, cluster: Cluster, run: RunId) -> bool:
-        """Whether a cluster has a run whose client has not come back yet."""
+    def awaited(self, cluster: Cluster, run: RunId) -> BatchId | None:
+        """The batch of a run that a cluster has and whose client has not come back yet."""
         early = self._early_runs.get(run)
-        return early is not None and early.cluster is cluster
+        return early.held.batch if early is not None and early.cluster is cluster else None
 
     def _keep_claim(self, cluster: Cluster, held: Held) -> None:
         """A claim on a batch whose client is not here: kept, if no other claim on that run is."""

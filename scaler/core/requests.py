@@ -10,6 +10,7 @@ from scaler.core.clients import ClientRecord
 from scaler.core.explanation import explanation, nobody_offers
 from scaler.core.managers import Managers
 from scaler.core.needs import Outcome
+from scaler.core.nesting import nested
 from scaler.core.outcomes import Outcomes
 from scaler.core.placement import Placement
 from scaler.core.spans import NO_COUNTS, Wait
@@ -88,9 +89,9 @@ class Requests:
             self._pass_on(cluster, DefineFunction(function, sum(len(frame) for frame in frames)), frames)
             return
         named = function if of is None else of
-        owner = next((batch.owner for batch in self._tasks.batches.values() if batch.function == named), None)
-        if owner is not None:
-            self._functions.ask(function, cluster.peer)
+        owners = dict.fromkeys(batch.owner for batch in self._tasks.batches.values() if batch.function == named)
+        if owners:
+            owner = self._functions.ask(function, cluster.peer, list(owners))
             self._outbox.send(owner, NeedFunction(function))
 
     # ---- batches
@@ -100,7 +101,7 @@ class Requests:
         name, options = message.batch, message.options
         if name.owner != client.peer or name in self._tasks.batches:
             raise ProtocolError(f"batch {name} is opened twice or by another")
-        check_served(client, options)
+        options = served(client, options)
         client.names(name)
         batch = self._tasks.open(name, message.function, options)
         self._functions.use(message.function)
@@ -216,13 +217,17 @@ def _split(
     return frames, dependencies
 
 
-def check_served(client: ClientRecord, options: BatchOptions) -> None:
-    """Refuse options that no part of this scheduler honours, or not for this client: better told than ignored."""
+def served(client: ClientRecord, options: BatchOptions) -> BatchOptions:
+    """The options as this scheduler honours them; what it does not, or not for this client, is better told of."""
     for name, value in (("durable", options.durable), ("everywhere", options.everywhere and client.parent)):
         if value:
             raise ProtocolError(f"the option {name} is not served by this version")
-    if client.parent is None and (options.parent or options.depth or options.root):
-        raise ProtocolError("only a client inside a task can say what its tasks are nested in")
+    honoured = nested(options, client.nesting)
+    if honoured is None:
+        if client.nesting is None:
+            raise ProtocolError("only a client inside a task can say what its tasks are nested in")
+        raise ProtocolError("the tasks of a client inside a task are not nested in what it says")
     for name, amount in options.resources:
         if not LEAST_AMOUNT <= amount <= MOST_AMOUNT:
             raise ProtocolError(f"{amount} of resource {name!r} is nothing to count with")
+    return honoured

@@ -1,7 +1,8 @@
 """The accepting end of all links: who is connected, who is only away, who is gone. Pure.
 
-A connection proves a role and a key; its `Hello` names an incarnation. A closed connection that no new one of the
-same incarnation follows within `AWAY_S` means death; silence means nothing for `silence_s` of the role.
+A connection proves a role and a key; its `Hello` names an incarnation and shows the secret behind it, so that nobody
+takes over the link of another. A closed connection that no new one of the same incarnation follows within `AWAY_S`
+means death; silence means nothing for `silence_s` of the role.
 """
 
 import math
@@ -10,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar, assert_never
 
-from scaler.ids import Epoch, Incarnation
+from scaler.ids import Epoch, Incarnation, incarnation_of
 from scaler.link.events import (
     AcceptedEvent,
     AcceptedOutput,
@@ -303,6 +304,8 @@ class AcceptedLinks:
     def _problem(self, known: _Connection, hello: Hello) -> tuple[str, str] | None:
         if hello.role not in MAY_ACT_AS.get(known.role, ()):
             return "role", f"a {known.role} key may not act as {hello.role}"
+        if incarnation_of(hello.secret) != hello.incarnation:
+            return "protocol", f"it does not show that the incarnation {hello.incarnation:016x} is its own"
         peer = self._peers.get(hello.incarnation)
         if peer is not None and (peer.key, peer.role) != (known.key, hello.role):
             return "protocol", "this incarnation belongs to another key or role"

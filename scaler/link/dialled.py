@@ -5,7 +5,7 @@ its connections, and ends when the scheduler answers as another incarnation, or 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from scaler.errors import (
@@ -15,7 +15,7 @@ from scaler.errors import (
     SchedulerError,
     VersionMismatchError,
 )
-from scaler.ids import Epoch, Incarnation
+from scaler.ids import Epoch, Incarnation, incarnation_of
 from scaler.link.events import (
     Advised,
     Connected,
@@ -50,11 +50,14 @@ LEAST_HEARTBEAT_S = 0.1
 
 @dataclass(frozen=True, slots=True)
 class DialledConfig:
-    """Who we are and how patient. `give_up_s` None: never; `refusal_help` tells what to do about a refused key."""
+    """Who we are and how patient. `give_up_s` None: never; `refusal_help` tells what to do about a refused key.
+
+    `secret` is what our incarnation is made of; only the scheduler is shown it.
+    """
 
     role: str
     name: str
-    incarnation: Incarnation
+    secret: bytes = field(repr=False)
     versions: Versions
     heartbeat_interval_s: float
     give_up_s: float | None
@@ -187,12 +190,13 @@ class DialledLink:
         config = self._config
         hello = Hello(
             config.role,
-            config.incarnation,
+            incarnation_of(config.secret),
             self._peer,
             self._link.received,
             self._generation,
             config.versions,
             config.name,
+            secret=config.secret,
         )
         return [Transmit(0, 0, hello, ())]
 

@@ -6,9 +6,9 @@ Equal files make equal bytes on every machine, so a worker can tell whether what
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import NamedTuple
 
 import msgspec
@@ -70,9 +70,18 @@ def _file(path: Path, name: str) -> File:
     return File(str(path), name, status.st_mtime_ns, status.st_size)
 
 
-def archive(files: list[File]) -> bytes:
-    """The files in one piece."""
-    return msgspec.msgpack.encode([(file.name, Path(file.path).read_bytes()) for file in files])
+def archive(files: Iterable[File], known: Mapping[str, bytes] = MappingProxyType({})) -> bytes:
+    """The files in one piece; those whose content is `known`, by name, with that, though they may have gone."""
+    found = {file.name: Path(file.path).read_bytes() for file in files if file.name not in known}
+    return msgspec.msgpack.encode(sorted({**known, **found}.items()))
+
+
+def contents(data: bytes) -> list[tuple[str, bytes]]:
+    """The names and contents of the files in an archive; `DeserializeObjectError` if it is none."""
+    try:
+        return msgspec.msgpack.decode(data, type=list[tuple[str, bytes]])
+    except msgspec.MsgspecError as error:
+        raise DeserializeObjectError(f"code that is no archive came with the function: {error}") from error
 
 
 def archive_id(data: bytes) -> FunctionId:
@@ -83,11 +92,7 @@ def archive_id(data: bytes) -> FunctionId:
 def unpack(data: bytes, folder: Path) -> None:
     """Have the files of an archive in a folder; another process may do the same at the same time."""
     making = folder.with_name(f"{folder.name}.{os.getpid()}")
-    try:
-        entries = msgspec.msgpack.decode(data, type=list[tuple[str, bytes]])
-    except msgspec.MsgspecError as error:
-        raise DeserializeObjectError(f"code that is no archive came with the function: {error}") from error
-    for name, content in entries:
+    for name, content in contents(data):
         if ".." in name.split("/") or name.startswith("/"):
             raise DeserializeObjectError(f"the code that came with the function has a file {name!r}")
         path = making / name

@@ -12,11 +12,11 @@ from itertools import accumulate, chain, islice, repeat
 from typing import Any, NamedTuple
 
 from scaler.errors import SerializationError
-from scaler.payload.diagnosis import unpicklable_path
+from scaler.payload.diagnosis import too_large, unpicklable_path
 from scaler.payload.functions import split_frames
 from scaler.payload.inputs import Found
 from scaler.payload.pickling import PLAIN, PROTOCOL, dumps
-from scaler.protocol.columns import MAX_FRAME_BYTES, WORD_BYTES, ArgumentColumn, Frame
+from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, WORD_BYTES, ArgumentColumn, Frame
 
 #: so many offsets of calls fit one frame
 MAX_COLUMN_CALLS = MAX_FRAME_BYTES // WORD_BYTES - 1
@@ -47,11 +47,18 @@ def pickle_call(args: Call, kwargs: dict[str, Any] | None = None) -> bytes:
             if type(value) not in PLAIN:
                 break
         else:
-            return pickle.dumps(args, PROTOCOL)
+            return _checked(pickle.dumps(args, PROTOCOL))
     try:
-        return dumps([args, kwargs] if kwargs else args)
+        data = dumps([args, kwargs] if kwargs else args)
     except Exception as error:
         raise SerializationError(f"the call cannot be sent: {_culprit(args, kwargs or {}, error)}") from error
+    return _checked(data)
+
+
+def _checked(data: bytes) -> bytes:
+    if len(data) > MAX_VALUE_BYTES:
+        raise too_large("the call", len(data))
+    return data
 
 
 def load_call(data: Frame) -> tuple[Call, dict[str, Any]]:
@@ -96,6 +103,8 @@ def columns(
         took_s = clock() - begun
         size_bytes = sum(map(len, pickled))
         size = _next_size(size, size_bytes, took_s) if is_plain else 1
+        if size_bytes > MAX_VALUE_BYTES:
+            gathering.check(pickled)
         complete = gathering.extend(pickled, size_bytes)
         if took_s > _MAX_BLOCK_S:
             complete += gathering.flush()
@@ -135,6 +144,12 @@ class _Gathering:
         except SerializationError as error:
             raise SerializationError(f"element {index}: {error}") from error.__cause__
         return pickled
+
+    def check(self, calls: list[bytes]) -> None:
+        """None of the next calls may be too large."""
+        for index, data in enumerate(calls, self._lo + len(self._calls)):
+            if len(data) > MAX_VALUE_BYTES:
+                raise SerializationError(f"element {index}: {too_large('the call', len(data))}")
 
     def with_futures(self, column: ArgumentColumn) -> tuple[ArgumentColumn, Futures]:
         """A column, and the futures in its calls."""

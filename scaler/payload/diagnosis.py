@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-from scaler.errors import DeserializeObjectError
+from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.payload.pickling import PROTOCOL, dumps
+from scaler.protocol.columns import MAX_VALUE_BYTES
 
 MAX_DEPTH = 8
 MAX_PARTS = 1000
@@ -18,6 +19,11 @@ FOR_WORKERS = (
     "'scaler_worker --python-path' or in PYTHONPATH"
 )
 FOR_CLIENTS = "it has to be installed here as for the workers, or its folder named in PYTHONPATH"
+#: as bytes that are too large are told of
+TOO_LARGE = (
+    f"no more than {MAX_VALUE_BYTES >> 20:,} MiB can be sent at once; pass it in parts, or the name of a file that "
+    "both sides can read"
+)
 #: how pickle says that a module has another content than where the value comes from
 _NOT_IN_MODULE = "Can't get attribute"
 
@@ -27,6 +33,11 @@ def not_loadable(what: str, error: BaseException, remedy: str = FOR_WORKERS) -> 
     text = f"{what} cannot be loaded here: {type(error).__name__}: {error}"
     is_import = isinstance(error, ImportError) or str(error).startswith(_NOT_IN_MODULE)
     return DeserializeObjectError(f"{text}; {remedy}" if is_import else text)
+
+
+def too_large(what: str, size_bytes: int) -> SerializationError:
+    """Bytes that no message has room for, and what to do instead."""
+    return SerializationError(f"{what} has {size_bytes:,} bytes when pickled: {TOO_LARGE}")
 
 
 def unpicklable_path(value: Any, path: str, error: BaseException) -> str:  # Any: any value at all

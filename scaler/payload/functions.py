@@ -14,12 +14,12 @@ from typing import Any
 
 from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.ids import FunctionId, function_id
-from scaler.payload.diagnosis import not_loadable, unpicklable_path
+from scaler.payload.diagnosis import not_loadable, too_large, unpicklable_path
 from scaler.payload.importing import use_code
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.payload.shipping import shipping
 from scaler.protocol.code import NO_CODE, OWN_CODE, Code, split_code, with_code
-from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
+from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, Frame
 from scaler.protocol.connection import LONGEST_LABEL
 
 _REMEMBERED = (types.FunctionType, types.BuiltinFunctionType)
@@ -137,6 +137,8 @@ def _code(*, ship_code: bool) -> Code:
 
 
 def _pickled(data: bytes, function: Callable[..., Any], *, ship_code: bool) -> PickledFunction:
+    if len(data) > MAX_VALUE_BYTES:
+        raise too_large(f"the function {function_name(function)}", len(data))
     code = _code(ship_code=ship_code)
     data = with_code(code, data)
     return PickledFunction(function_id((data,)), tuple(split_frames(data)), function_name(function), code)

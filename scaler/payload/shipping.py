@@ -1,8 +1,9 @@
-"""The code that functions of this process travel with: its own modules, as their files are now.
+"""The code that functions of this process travel with: its own modules, as it has imported them.
 
 A module is its own if it lies below the folder of the script that runs, or below the working directory, and was neither
 installed nor is part of Python. All that have been imported go along, and what these import from the same folders.
-Whether files have changed is looked at anew as often as that costs little.
+Their files are read when they are sent for the first time, and again when they are loaded anew: what somebody edits
+meanwhile changes a running program no more here than it does at home.
 """
 
 import contextlib
@@ -14,16 +15,18 @@ import time
 import types
 import warnings
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
 from opcode import opmap
 from pathlib import Path
 
 from scaler.ids import FunctionId
-from scaler.payload.archives import File, archive, archive_id, files_of, is_too_large, place_of
+from scaler.payload.archives import File, archive, archive_id, contents, files_of, is_too_large, place_of
 from scaler.protocol.code import MOST_ROOTS, NO_CODE, SHIPPED, WHOSE, Code
 
-#: looking for changes may take one part in so many of the time
+#: looking for modules that were loaded without a word of it may take one part in so many of the time
 _PART = 50
 #: bytes of archives that are kept, and what is sent of them is not asked for in vain
 _KEPT_BYTES = 256 << 20
@@ -40,17 +43,38 @@ _IMPORT_NAME, _EXTENDED_ARG = opmap["IMPORT_NAME"], opmap["EXTENDED_ARG"]
 class _Root:
     """One outermost module of ours, as it was when its archive was made; it has none if it is too large."""
 
+    #: what of it had been imported, each as its last loading
+    loaded: dict[str, object]
+    #: the files of one that had not been
     files: list[File]
     archive: FunctionId | None
     #: the outermost names that it imports
     imports: frozenset[str]
+
+    def is_of(self, loaded: dict[str, object]) -> bool:
+        """Whether nothing has been loaded since; of two loadings one may say that it equals the other."""
+        return self.loaded.keys() == loaded.keys() and all(self.loaded[name] is loaded[name] for name in loaded)
+
+
+class _Watch(MetaPathFinder):
+    """Is asked first for whatever is imported or loaded anew; finds nothing, and has it looked for."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """None, as it only listens."""
+        del fullname, path, target
+        shipping.look_again()
+        return None
 
 
 class Shipping:
     """What this process has of its own code."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # a handler of a signal may come back to it
+        self._lock = threading.RLock()
+        self._is_looking = False
         #: by name, and where they are
         self._roots: dict[tuple[str, Path], _Root] = {}
         self._archives: OrderedDict[FunctionId, bytes] = OrderedDict()
@@ -64,6 +88,9 @@ class Shipping:
         self._code: Code = NO_CODE
         self._modules = 0
         self._due = 0.0
+        #: how often it was told to look again
+        self._told = 0
+        self._watch = _Watch()
         #: folders that are ours beside the usual ones
         self.folders: tuple[str, ...] = ()
 
@@ -72,20 +99,36 @@ class Shipping:
         if len(sys.modules) == self._modules and time.monotonic() < self._due:
             return self._code
         with self._lock:
-            begun = time.monotonic()
-            self._modules = len(sys.modules)
-            found = tuple(sorted(self._find().items()))[: MOST_ROOTS - 1]
-            if found:
-                found = ((WHOSE, SHIPPED), *found)
-            if found != self._code:
-                self._code = found
-            ended = time.monotonic()
-            self._due = ended + _PART * (ended - begun)
+            if not self._is_looking:
+                self._is_looking = True
+                try:
+                    self._look()
+                finally:
+                    self._is_looking = False
         return self._code
 
+    def _look(self) -> None:
+        if self._watch not in sys.meta_path:
+            sys.meta_path.insert(0, self._watch)
+        begun, told = time.monotonic(), self._told
+        self._modules = len(sys.modules)
+        found = tuple(sorted(self._find().items()))[: MOST_ROOTS - 1]
+        if found:
+            found = ((WHOSE, SHIPPED), *found)
+        if found != self._code:
+            self._code = found
+        ended = time.monotonic()
+        self._due = ended + _PART * (ended - begun) if told == self._told else 0.0
+
     def look_again(self) -> None:
-        """Files may have changed: they are looked at when the code is asked for next."""
+        """Something may have been loaded anew: it is looked for when the code is asked for next."""
+        self._told += 1
         self._due = 0.0
+
+    def renew(self) -> None:
+        """This process was forked off, maybe while another thread looked."""
+        self._lock = threading.RLock()
+        self._is_looking = False
 
     def note(self, code: types.CodeType) -> None:
         """A function with this code travels by value: what it imports when it runs has to go along."""
@@ -151,27 +194,35 @@ class Shipping:
         return self._real
 
     def _root(self, name: str, place: Path) -> _Root | None:
+        known, loaded = self._roots.get((name, place)), _loaded(name)
+        if known is not None and loaded and known.is_of(loaded):
+            return known
         try:
             files = files_of(place)
-            known = self._roots.get((name, place))
-            if known is None or known.files != files:
-                known = self._roots[name, place] = self._made(name, files)
+            if known is None or loaded or known.files != files:
+                known = self._roots[name, place] = self._made(name, files, loaded, known)
                 self._let_go_of_old()
         except OSError:  # it is changing just now, or has gone
-            return None
+            return known if loaded else None
         return known
 
-    def _made(self, name: str, files: list[File]) -> _Root:
+    def _made(self, name: str, files: list[File], loaded: dict[str, object], before: _Root | None) -> _Root:
         if is_too_large(files):
             warnings.warn(
                 f"the module {name} is too large to be sent to workers: they need it themselves", stacklevel=2
             )
-            return _Root(files, None, frozenset())
-        data = archive(files)
+            return _Root(loaded, files, None, frozenset())
+        data = archive(files, {} if before is None else self._unchanged(loaded, before))
         key = archive_id(data)
         self._archives[key] = data
-        sources = (Path(file.path).read_bytes() for file in files if file.name.endswith(".py"))
-        return _Root(files, key, frozenset(name for source in sources for name in _names(source)))
+        sources = [content for path, content in contents(data) if path.endswith(".py")]
+        return _Root(loaded, files, key, frozenset(name for source in sources for name in _names(source)))
+
+    def _unchanged(self, loaded: dict[str, object], before: _Root) -> dict[str, bytes]:
+        """What was sent of the modules that have not been loaded anew since, by the names of their files."""
+        steady = {name for name, loading in loaded.items() if before.loaded.get(name) is loading}
+        data = None if before.archive is None else self._archives.get(before.archive)
+        return {} if data is None else {path: text for path, text in contents(data) if _module_of(path) in steady}
 
     def _let_go_of_old(self) -> None:
         """Keep the archives of what files are now; of what they were before as much as there is room for."""
@@ -181,6 +232,22 @@ class Shipping:
             if excess <= 0:
                 return
             excess -= len(self._archives.pop(name))
+
+
+def _loaded(root: str) -> dict[str, object]:
+    """What has been imported of an outermost module, itself and all below it: each loading is another object."""
+    modules = sys.modules.copy()  # in one step, while other threads may import
+    below = root + "."
+    return {
+        name: getattr(module, "__spec__", None) or module
+        for name, module in modules.items()
+        if name == root or name.startswith(below)
+    }
+
+
+def _module_of(path: str) -> str:
+    """The module that a source in an archive is; anything else is none that was loaded."""
+    return path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") if path.endswith(".py") else ""
 
 
 def is_ours(place: Path, folders: Iterable[Path]) -> bool:
@@ -227,3 +294,4 @@ def _imported(code: types.CodeType) -> Iterator[str]:
 
 #: of this process
 shipping = Shipping()
+os.register_at_fork(after_in_child=shipping.renew)

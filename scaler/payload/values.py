@@ -9,11 +9,12 @@ from typing import Any
 
 from scaler import errors
 from scaler.errors import ProtocolError, SerializationError
-from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, unpicklable_path
+from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, too_large, unpicklable_path
 from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import (
     FAILED,
+    MAX_VALUE_BYTES,
     RAISED,
     RAISED_RETRYABLE,
     VALUE,
@@ -49,11 +50,14 @@ class Outcome:
 def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
     """A result in bytes; `SerializationError` names the part that cannot be pickled."""
     try:
-        return dumps(value)
+        data = dumps(value)
     except Exception as error:
         raise SerializationError(
             f"the task returned what cannot be sent back: {unpicklable_path(value, 'result', error)}"
         ) from error
+    if len(data) > MAX_VALUE_BYTES:
+        raise too_large("the result of the task", len(data))
+    return data
 
 
 def dump_outcome(error: BaseException | None, value: Any) -> tuple[int, bytes]:  # Any: as above

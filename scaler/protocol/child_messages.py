@@ -4,9 +4,11 @@ A child is such a client. It is to the scheduler a client like any other, but th
 it is gone when its parent is: the task it is inside of. It says nothing until its cluster has told it of a link.
 """
 
+from typing import Annotated
+
 from msgspec import Struct
 
-from scaler.ids import Epoch, Incarnation, RunId
+from scaler.ids import NATURAL, Epoch, Incarnation, Natural, RunId
 from scaler.protocol import FromClient, ToClient
 from scaler.protocol.options import check_range
 
@@ -18,9 +20,9 @@ class ChildSays(Struct, frozen=True, array_like=True, tag=101):
     parent has ended, in whatever way. Answered as `message` is, by `TellChild`s.
     """
 
-    child: Incarnation
+    child: Annotated[Incarnation, NATURAL]
     run: RunId
-    index: int
+    index: Natural
     message: FromClient
 
     def __post_init__(self) -> None:
@@ -33,7 +35,7 @@ class TellChild(Struct, frozen=True, array_like=True, tag=102):
     A `Goodbye` says that the child is not, or no longer, known: its client can wait for nothing any more.
     """
 
-    child: Incarnation
+    child: Annotated[Incarnation, NATURAL]
     message: ToClient
 
 
@@ -44,7 +46,7 @@ class ParkParent(Struct, frozen=True, array_like=True, tag=103):
     False takes it back: nothing is left to wait for.
     """
 
-    child: Incarnation
+    child: Annotated[Incarnation, NATURAL]
     parked: bool
 
 
@@ -54,5 +56,5 @@ class ChildLinked(Struct, frozen=True, array_like=True, tag=104):
     `link` counts the links of the cluster; the child acknowledges that number with all it says on that link.
     """
 
-    epoch: Epoch
-    link: int
+    epoch: Annotated[Epoch, NATURAL]
+    link: Natural

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import BatchId, FunctionId, TaskId
+from scaler.ids import BatchId, FunctionId, Natural, TaskId
 from scaler.protocol.connection import Label, Place, Text
 from scaler.protocol.options import (
     MAX_RANGES,
@@ -26,7 +26,7 @@ class DefineFunction(Struct, frozen=True, array_like=True, tag=10):
     """
 
     function: FunctionId
-    size_bytes: int
+    size_bytes: Natural
 
 
 class OpenBatch(Struct, frozen=True, array_like=True, tag=11):
@@ -44,9 +44,9 @@ class AppendTasks(Struct, frozen=True, array_like=True, tag=12):
     """
 
     batch: BatchId
-    lo: int
-    count: int
-    dependency_frames: int = 0
+    lo: Natural
+    count: Natural
+    dependency_frames: Natural = 0
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.lo + self.count)
@@ -57,7 +57,7 @@ class CloseBatch(Struct, frozen=True, array_like=True, tag=13):
     """No call will follow; the batch has `size` of them. Client to scheduler."""
 
     batch: BatchId
-    size: int
+    size: Natural
 
     def __post_init__(self) -> None:
         if self.size < 0:
@@ -74,7 +74,7 @@ class Resume(Struct, frozen=True, array_like=True, tag=14):
     batch: BatchId
     function: FunctionId
     options: BatchOptions
-    size: int | None
+    size: Natural | None
     unresolved: Ranges
 
     def __post_init__(self) -> None:
@@ -131,8 +131,8 @@ class InputKnown(Struct, frozen=True, array_like=True, tag=21):
     """
 
     task: TaskId
-    status: int
-    attempts: int = 1
+    status: Natural
+    attempts: Natural = 1
 
     def __post_init__(self) -> None:
         check_quantity("attempts", self.attempts)
@@ -145,11 +145,11 @@ class Results(Struct, frozen=True, array_like=True, tag=30):
     """Outcomes of [lo, hi), a `ResultColumn` behind it. Scheduler to client; answered by `Taken`, a repeat too."""
 
     batch: BatchId
-    lo: int
-    hi: int
-    base: int
+    lo: Natural
+    hi: Natural
+    base: Natural
     place: Place = ""
-    attempts: int = 1
+    attempts: Natural = 1
     host: Label = ""
 
     def __post_init__(self) -> None:
@@ -184,8 +184,8 @@ class NeedTasks(Struct, frozen=True, array_like=True, tag=33):
     """
 
     batch: BatchId
-    lo: int
-    hi: int
+    lo: Natural
+    hi: Natural
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)

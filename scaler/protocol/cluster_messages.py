@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import BatchId, FunctionId, RunId
+from scaler.ids import BatchId, FunctionId, Natural, RunId
 from scaler.protocol.connection import Label, Place, Text
 from scaler.protocol.options import (
     MAX_RANGES,
@@ -30,9 +30,9 @@ class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
 
     name: Label
     host: Label
-    pid: int
-    workers: int
-    slots: int
+    pid: Natural
+    workers: Natural
+    slots: Natural
     tags: tuple[Label, ...] = ()
     resources: Amounts = NO_RESOURCES
     ends_in_s: float | None = None
@@ -54,11 +54,11 @@ class SpanResult(Struct, frozen=True, array_like=True, tag=51):
     """
 
     run: RunId
-    lo: int
-    hi: int
-    base: int
+    lo: Natural
+    hi: Natural
+    base: Natural
     place: Place
-    running: tuple[tuple[RunId, int], ...] = ()
+    running: tuple[tuple[RunId, Natural], ...] = ()
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)
@@ -67,7 +67,7 @@ class SpanResult(Struct, frozen=True, array_like=True, tag=51):
 class Running(Struct, frozen=True, array_like=True, tag=52):
     """The run and index in every busy slot: at most every 100 ms, when it has changed. Cluster to scheduler."""
 
-    running: tuple[tuple[RunId, int], ...]
+    running: tuple[tuple[RunId, Natural], ...]
 
 
 class Returned(Struct, frozen=True, array_like=True, tag=53):
@@ -88,8 +88,8 @@ class RetractAnswered(Struct, frozen=True, array_like=True, tag=54):
     """All that could be returned of [lo, hi) has been; the rest stays. Cluster to scheduler, behind `Returned`."""
 
     run: RunId
-    lo: int
-    hi: int
+    lo: Natural
+    hi: Natural
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)
@@ -111,7 +111,7 @@ class Held(Struct, frozen=True, array_like=True):
     batch: BatchId
     run: RunId
     queued: Ranges
-    running: tuple[int, ...]
+    running: tuple[Natural, ...]
     finished: Ranges
 
     def __post_init__(self) -> None:
@@ -138,16 +138,16 @@ class ClusterStatistics(Struct, frozen=True, array_like=True, tag=57):
     """
 
     cpu_percent: float
-    rss_bytes: int
-    queued: int
-    running: int
-    workers: tuple[tuple[int, int, float, int], ...] = ()  # (worker, pid, cpu %, rss bytes)
+    rss_bytes: Natural
+    queued: Natural
+    running: Natural
+    workers: tuple[tuple[Natural, Natural, float, Natural], ...] = ()  # (worker, pid, cpu %, rss bytes)
 
 
 class WorkerDied(Struct, frozen=True, array_like=True, tag=58):
     """A worker process ended unasked and is replaced; told for logs and counters. Cluster to scheduler."""
 
-    worker: int
+    worker: Natural
     exit_code: int
     text: Text
 
@@ -164,11 +164,11 @@ class RunSpan(Struct, frozen=True, array_like=True, tag=70):
 
     run: RunId
     batch: BatchId
-    lo: int
-    hi: int
+    lo: Natural
+    hi: Natural
     function: FunctionId
     options: BatchOptions
-    input_frames: int = 0
+    input_frames: Natural = 0
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)
@@ -182,8 +182,8 @@ class Retract(Struct, frozen=True, array_like=True, tag=71):
     """
 
     run: RunId
-    lo: int
-    hi: int
+    lo: Natural
+    hi: Natural
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)

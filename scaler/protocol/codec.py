@@ -19,7 +19,10 @@ from scaler.protocol.connection import ConnectionMessage, Heartbeat, Hello, Reje
 from scaler.protocol.options import Failure
 
 MAX_HEADER_BYTES = 1 << 20
+#: a value or call of `columns.MAX_VALUE_BYTES`, and what goes with it
 MAX_FRAMES = 4096
+#: the same for a cluster, which is told of a call and of all its inputs at once
+MAX_CALL_FRAMES = 2 * MAX_FRAMES
 #: what a header costs, roughly, when the window of a link is counted
 HEADER_BYTES = 64
 #: frames of a message that are no larger together travel inside its header
@@ -169,11 +172,12 @@ class Decoder:
         bundled = typing.Annotated[list[layout], Meta(min_length=1, max_length=MAX_BUNDLED)]
         self._decode = msgspec.msgpack.Decoder(bundled).decode
         self._direction = direction
+        self._most_frames = MAX_CALL_FRAMES if direction == "to-worker" else MAX_FRAMES
 
     def decode(self, frames: Sequence[Frame]) -> list[Header]:
         """The messages that came together, each with its frames."""
         first = frames[0]
-        if len(first) > MAX_HEADER_BYTES or len(frames) - 1 > MAX_FRAMES:
+        if len(first) > MAX_HEADER_BYTES or len(frames) - 1 > self._most_frames:
             raise ProtocolError(f"a message of a {len(first)} byte header and {len(frames) - 1} frames is too large")
         try:
             headers = typing.cast("list[Header]", self._decode(first))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import Incarnation
+from scaler.ids import NATURAL, Incarnation, Natural
 
 PROTOCOL_VERSION = 1
 
@@ -21,9 +21,9 @@ Text = Annotated[str, Meta(max_length=LONGEST_TEXT)]
 class Versions(Struct, frozen=True, array_like=True):
     """What both sides must agree on: `protocol`, `python_minor`, `pickle`; `build` and `python` are only shown."""
 
-    protocol: int
+    protocol: Natural
     python_minor: Label
-    pickle: int
+    pickle: Natural
     python: Label = ""
     build: Label = ""
 
@@ -33,17 +33,19 @@ class Hello(Struct, frozen=True, array_like=True, tag=0):
 
     `peer` is the incarnation it believes to be talking to (0: any) and `received` the last sequence number it has had
     from that one; `generation` is the highest of any scheduler it has met. The scheduler answers with a Hello of its
-    own; `resumed` is true there if the link between the two incarnations goes on, false if it begins anew.
+    own; `resumed` is true there if the link between the two incarnations goes on, false if it begins anew. `secret` is
+    what a dialling peer's incarnation is made of, which shows that it is its own; nobody else is told.
     """
 
     role: Label
-    incarnation: Incarnation
-    peer: Incarnation
-    received: int
-    generation: int
+    incarnation: Annotated[Incarnation, NATURAL]
+    peer: Annotated[Incarnation, NATURAL]
+    received: Natural
+    generation: Natural
     versions: Versions
     name: Label = ""
     resumed: bool = False
+    secret: Annotated[bytes, Meta(max_length=LONGEST_LABEL)] = b""
 
 
 class Heartbeat(Struct, frozen=True, array_like=True, tag=1):
@@ -52,14 +54,14 @@ class Heartbeat(Struct, frozen=True, array_like=True, tag=1):
     Any role, both ways; the scheduler answers one with one, whose `silence_s` is how long it lets that role be silent.
     """
 
-    sent: int = 0
+    sent: Natural = 0
     silence_s: float | None = None
 
 
 class ResendFrom(Struct, frozen=True, array_like=True, tag=2):
     """The receiver misses messages from `seq` on; the sender sends them again. Any role, both ways."""
 
-    seq: int
+    seq: Natural
 
 
 class Rejected(Struct, frozen=True, array_like=True, tag=3):

@@ -2,14 +2,14 @@
 
 from msgspec import Struct
 
-from scaler.ids import ObjectId
+from scaler.ids import Natural, ObjectId
 from scaler.protocol.connection import Label
 
 
 class ObjectsMade(Struct, frozen=True, array_like=True, tag=90):
     """New objects and their sizes in bytes; the sender holds a copy of each. Client or cluster to scheduler."""
 
-    objects: tuple[tuple[ObjectId, int], ...]
+    objects: tuple[tuple[ObjectId, Natural], ...]
 
 
 class ObjectsHeld(Struct, frozen=True, array_like=True, tag=91):
@@ -46,7 +46,7 @@ class ObjectLocated(Struct, frozen=True, array_like=True, tag=96):
     """Its size and the addresses of holders, best first; empty: ask the scheduler for the bytes. Scheduler to any."""
 
     object: ObjectId
-    size_bytes: int
+    size_bytes: Natural
     holders: tuple[Label, ...]
 
 
@@ -54,16 +54,16 @@ class FetchChunks(Struct, frozen=True, array_like=True, tag=97):
     """Send `count` chunks of the object from chunk `first` on. Any to any, on a bulk connection."""
 
     object: ObjectId
-    first: int
-    count: int
+    first: Natural
+    count: Natural
 
 
 class ObjectChunk(Struct, frozen=True, array_like=True, tag=98):
     """Chunk `n` of an object of `size_bytes`, one frame of at most 1 MiB behind it. Any to any, bulk."""
 
     object: ObjectId
-    n: int
-    size_bytes: int
+    n: Natural
+    size_bytes: Natural
 
 
 class FreeObjects(Struct, frozen=True, array_like=True, tag=99):

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import Incarnation, Range, TaskId
+from scaler.ids import NATURAL, Incarnation, Natural, Range, TaskId
 from scaler.protocol.connection import Label, Place, Text
 from scaler.resources import NO_RESOURCES
 
@@ -58,15 +58,15 @@ class BatchOptions(Struct, frozen=True, array_like=True, forbid_unknown_fields=F
     tag: Label | None = None
     resources: Amounts = NO_RESOURCES
     priority: int = 0
-    retries: int = 0
+    retries: Natural = 0
     retry_delay_s: float = 1.0
     timeout_s: float | None = None
     parent: TaskId | None = None
     everywhere: bool = False
     durable: Label = ""
     quiet: bool = False
-    depth: int = 0
-    root: Incarnation = Incarnation(0)
+    depth: Natural = 0
+    root: Annotated[Incarnation, NATURAL] = Incarnation(0)
 
     def __post_init__(self) -> None:
         check_quantity("retries", self.retries)
@@ -107,7 +107,7 @@ class Failure(Struct, frozen=True, array_like=True):
     exit_code: int | None = None
     stderr: Text = ""
     stack: Text = ""
-    attempts: int = 1
+    attempts: Natural = 1
     task: Place = ""
 
 

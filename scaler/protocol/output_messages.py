@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from scaler.ids import Incarnation
+from scaler.ids import NATURAL, Incarnation, Natural
 from scaler.protocol.connection import Label, Place
 from scaler.protocol.options import check_quantity
 
@@ -18,8 +18,8 @@ class OutputPiece(Struct, frozen=True, array_like=True):
     The batch is that of whoever submitted the call: the viewer, or a client inside one of its tasks, however deep.
     """
 
-    n: int
-    index: int
+    n: Natural
+    index: Natural
     name: Label
     place: Place
     is_error: bool
@@ -33,9 +33,9 @@ class Output(Struct, frozen=True, array_like=True, tag=110):
     and nobody keeps it. `dropped` lines were left out since the message before.
     """
 
-    viewer: Incarnation
+    viewer: Annotated[Incarnation, NATURAL]
     pieces: Annotated[tuple[OutputPiece, ...], Meta(max_length=MAX_PIECES)]
-    dropped: int = 0
+    dropped: Natural = 0
 
     def __post_init__(self) -> None:
         check_quantity("dropped", self.dropped)

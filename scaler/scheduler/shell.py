@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 import os
 from pathlib import Path
 from types import ModuleType
@@ -113,6 +114,8 @@ class Shell:
         stream = MonitorStream(publisher, lambda: core_tables(core))
         self._exchange = Exchange(listener, self._links, core, stream, self._refusals)
         self._timer: asyncio.TimerHandle | None = None
+        #: when it rings; uvloop's own does not tell once that has passed
+        self._timer_at = math.inf
         self._due = loop.time()
         self._own: list[Event] = []
         self._keep_house_at = 0.0
@@ -208,9 +211,10 @@ class Shell:
             due = min(due, self._stopping_since + PARTING_S)
         self._due = now if at_once else max(now, due)
         # a timer that is early costs one turn for nothing, once; a new one each turn costs more
-        if self._timer is None or self._timer.when() > self._due:
+        if self._timer is None or self._timer_at > self._due:
             if self._timer is not None:
                 self._timer.cancel()
+            self._timer_at = self._due
             self._timer = self._loop.call_at(self._due, self._on_time)
 
     def _on_time(self) -> None:

@@ -13,6 +13,8 @@ import re
 import select
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 from scaler.ids import BatchId, Incarnation, TaskId
@@ -47,11 +49,20 @@ def marked_writer(
 ) -> io.TextIOWrapper:
     """A text stream like `sys.stdout` for a pipe to the cluster; what nobody takes is lost, and no task fails for it.
 
-    Lines go when they end, and what has no end when its task ends. `who` tells who prints, and `printed` is called
+    Each thread's lines go when they end, and what has no end when its task ends. `who` tells who prints, and `printed` is called
     behind every writing.
     """
     # each writing is passed on, so that `_Marking` knows of what has no end yet
     return io.TextIOWrapper(_Marking(descriptor, who, printed), encoding=encoding, errors=errors, write_through=True)
+
+
+@dataclass(slots=True)
+class _Begun:
+    """What a thread has printed that has no end yet, the task it is of, and what writes it when that ends."""
+
+    task: TaskId | None
+    finish: Callable[[], None]
+    text: bytearray = field(default_factory=bytearray)
 
 
 class _Marking(io.BufferedIOBase):
@@ -60,9 +71,8 @@ class _Marking(io.BufferedIOBase):
         self._who = who
         self._printed = printed
         self._pipe = _identity(descriptor)
-        #: what has no end yet, and the task it is of
-        self._begun = bytearray()
-        self._task: TaskId | None = None
+        #: what each thread has begun; kept until the task ends
+        self._begun: dict[int, _Begun] = {}
         self._renew()
         os.register_at_fork(after_in_child=self._renew)
 
@@ -86,33 +96,45 @@ class _Marking(io.BufferedIOBase):
 
     def write(self, data: Any, /) -> int:  # Any: a buffer, for which 3.11 has no type
         text = bytes(memoryview(data))
+        thread = threading.get_ident()
         with self._lock:
             who = self._who()
             task = None if who is None else who.task()
-            if task != self._task:
-                self._put(len(self._begun))
-                self._task = task
-            self._begun += text
+            begun = self._begun.get(thread)
+            if begun is None or begun.task != task:
+                self._finish(thread)
+                begun = self._begun[thread] = _Begun(task, partial(self._finish, thread))
+            begun.text += text
             end = text.rfind(b"\n") + 1
-            whole = len(self._begun) - len(text) + end if end else 0
-            self._put(len(self._begun) if len(self._begun) - whole > _LONGEST_BEGUN else whole)
-            if self._begun and who is not None:
-                who.at_end(self.flush)
+            whole = len(begun.text) - len(text) + end if end else 0
+            self._put(begun, len(begun.text) if len(begun.text) - whole > _LONGEST_BEGUN else whole)
+            if who is None or task is None:
+                if not begun.text:
+                    del self._begun[thread]
+            elif begun.text:
+                who.at_end(begun.finish)
         return len(text)
 
     def flush(self) -> None:
         with self._lock:
-            self._put(len(self._begun))
+            if (begun := self._begun.get(threading.get_ident())) is not None:
+                self._put(begun, len(begun.text))
 
-    def _put(self, size: int) -> None:
+    def _finish(self, thread: int) -> None:
+        """The task is over of which a thread may have begun a line."""
+        with self._lock:
+            if (begun := self._begun.pop(thread, None)) is not None:
+                self._put(begun, len(begun.text))
+
+    def _put(self, begun: _Begun, size: int) -> None:
         """Write so much of what has been printed."""
-        text = bytes(self._begun[:size])
-        del self._begun[:size]
+        text = bytes(begun.text[:size])
+        del begun.text[:size]
         if not text:
             return
         with contextlib.suppress(OSError):
             # users may put a file of theirs in the place of the pipe, where marks do not belong
-            task = self._task if _identity(self._descriptor) == self._pipe else None
+            task = begun.task if _identity(self._descriptor) == self._pipe else None
             for piece in _pieces(text):
                 write_all(self._descriptor, piece if task is None else mark(task, len(piece)) + piece)
             self._printed()

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
-from scaler.ids import Incarnation
+from scaler.ids import SECRET_BYTES, incarnation_of
 from scaler.link.dialled import DialledConfig, DialledLink
 from scaler.net.addresses import Address, needs_no_key, parse_address
 from scaler.net.descriptors import raise_descriptor_limit
@@ -73,9 +73,9 @@ def run(config: WorkerClusterConfig) -> int:
         workers.open()
         dialing = Dialing(address, key)
         opened.callback(dialing.close)
-        incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
-        dialled = DialledLink(_link_config(config, name, incarnation, address, key), random.random)
-        agent = Agent(agent_config, incarnation)
+        secret = os.urandom(SECRET_BYTES)
+        dialled = DialledLink(_link_config(config, name, secret, address, key), random.random)
+        agent = Agent(agent_config, incarnation_of(secret))
         loop = Loop(config.grace_s, poller, dialing, dialled, agent, workers)
         opened.callback(loop.hang_up)
         _obey(loop, poller, signals, config.parent_fd)
@@ -173,13 +173,13 @@ def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:
 
 
 def _link_config(
-    config: WorkerClusterConfig, name: str, incarnation: Incarnation, address: Address, key: KeyFile | None
+    config: WorkerClusterConfig, name: str, secret: bytes, address: Address, key: KeyFile | None
 ) -> DialledConfig:
     shown = "this cluster shows none" if key is None else f"does not accept the key {key.path}"
     return DialledConfig(
         role="worker",
         name=name,
-        incarnation=incarnation,
+        secret=secret,
         versions=our_versions(),
         heartbeat_interval_s=config.heartbeat_interval_s,
         give_up_s=None,

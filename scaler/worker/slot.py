@@ -11,13 +11,13 @@ from scaler.errors import TaskExceptionNotSerializableError
 from scaler.ids import TaskId
 from scaler.payload import nested
 from scaler.payload.bare import dump, load
-from scaler.payload.diagnosis import not_loadable
+from scaler.payload.diagnosis import not_loadable, too_large
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import Retried
 from scaler.payload.inputs import Opener
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_value
-from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE, words
+from scaler.protocol.columns import MAX_VALUE_BYTES, RAISED, RAISED_RETRYABLE, VALUE, words
 from scaler.protocol.inputs import Inputs
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard, parts
 from scaler.worker.inbox import Inbox
@@ -123,11 +123,7 @@ class Slot:
         now: int,
     ) -> int:
         """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
-        content = memoryview(ticket.content)
-        opener: Opener | None = None
-        if ticket.input_bytes:
-            at = len(content) - ticket.input_bytes
-            opener, content = Opener(Inputs(ticket.count, content[at:])), content[:at]
+        opener, content = _parts_of(ticket)
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
@@ -145,6 +141,8 @@ class Slot:
                     call = load(data[start:stop]) if opener is None else opener.open(who - first, data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
                     result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
+                    if len(result) > MAX_VALUE_BYTES:
+                        raise too_large("the result of the task", len(result))  # told as any
                     inside[0] = False
                     status = VALUE
                 except BaseException as error:  # noqa: BLE001  # whatever a task raises is its result
@@ -176,13 +174,25 @@ class Slot:
         note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({ticket.name}) on {self._place}"
         try:
             status = RAISED_RETRYABLE if retry_on and isinstance(error, retry_on) else RAISED
-            return status, dump_exception(error, 1, note)
+            data = dump_exception(error, 1, note)
+            if len(data) > MAX_VALUE_BYTES:
+                raise too_large("it", len(data))  # told as any that cannot be sent
         except Exception as own:  # noqa: BLE001  # an exception that breaks whoever looks at it
             text = f"{type(error).__name__}, which cannot be described: {type(own).__name__}"
             return RAISED, dump_exception(TaskExceptionNotSerializableError(text, type(error).__name__), 0, note)
+        return status, data
 
     def _send_up(self, who: int, value: bytes) -> None:
         send_result(self._line, who, value)
 
     def _point_out(self) -> None:
         os.write(self._poke, _ONE)
+
+
+def _parts_of(ticket: TicketPacket) -> tuple[Opener | None, memoryview]:
+    """What opens the inputs of its calls, if they need any; and the calls."""
+    content = memoryview(ticket.content)
+    if not ticket.input_bytes:
+        return None, content
+    at = len(content) - ticket.input_bytes
+    return Opener(Inputs(ticket.count, content[at:])), content[:at]

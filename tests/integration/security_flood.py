@@ -4,13 +4,14 @@ Every connection ends with nonsense, so it has to be cut off; one that is not is
 sent and how many connections that took.
 """
 
+import os
 import random
 import select
 import sys
 import time
 from pathlib import Path
 
-from scaler.ids import Epoch, Incarnation
+from scaler.ids import SECRET_BYTES, Epoch, Incarnation, incarnation_of
 from scaler.net.addresses import parse_address
 from scaler.net.keys import read_key_file
 from scaler.net.transport import Arrived, Connected, Lost
@@ -76,7 +77,9 @@ def epoch_of(dialing: Dialing, decoder: Decoder, role: str) -> Epoch:
         for event in dialer.receive(10):
             match event:
                 case Connected():
-                    hello = Hello(role, Incarnation(random.getrandbits(64)), Incarnation(0), 0, 0, our_versions())
+                    secret = os.urandom(SECRET_BYTES)
+                    who = incarnation_of(secret)
+                    hello = Hello(role, who, Incarnation(0), 0, 0, our_versions(), secret=secret)
                     dialer.send([bundle([encode(0, 0, hello)])])
                 case Arrived(_, frames):
                     message = decoder.decode(frames)[0].message

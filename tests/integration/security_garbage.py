@@ -9,7 +9,18 @@ from typing import NamedTuple
 
 import msgspec
 
-from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, ObjectId, Range, RunId, TaskId
+from scaler.ids import (
+    SECRET_BYTES,
+    BatchId,
+    Epoch,
+    FunctionId,
+    Incarnation,
+    ObjectId,
+    Range,
+    RunId,
+    TaskId,
+    incarnation_of,
+)
 from scaler.protocol import (
     AppendTasks,
     BatchOptions,
@@ -81,7 +92,8 @@ class Liar:
         self._versions = versions
         self._epoch = epoch
         self._slots = slots
-        self.peer = Incarnation(chance.getrandbits(64))
+        self._secret = chance.randbytes(SECRET_BYTES)
+        self.peer = incarnation_of(self._secret)
         self._owners = (self.peer, self.peer, *victims)
         self._seq = 0
         self._appended = 0
@@ -99,7 +111,7 @@ class Liar:
         """So many messages behind a `Hello`, and behind a description where the role needs one."""
         if self._chance.random() < 0.03:
             return self._stranger()[:length]
-        hello = Hello(self._role, self.peer, Incarnation(0), 0, 0, self._versions, "liar")
+        hello = Hello(self._role, self.peer, Incarnation(0), 0, 0, self._versions, "liar", secret=self._secret)
         said = self._packed(_Said(0, hello, ()))
         if self._role == "worker" and self._chance.random() < 0.5:
             said += self._next(ClusterReady("liar", "nowhere", 1, self._slots, self._slots))

@@ -10,7 +10,7 @@ from pathlib import Path
 import zmq
 
 from scaler import Client
-from scaler.ids import Incarnation
+from scaler.ids import Incarnation, incarnation_of
 from scaler.net.addresses import parse_address
 from scaler.net.keys import KeyFile, authorize, read_key_file
 from scaler.net.transport import Arrived, Connected, Lost
@@ -128,12 +128,15 @@ class Peer:
         self._dialing.close()
 
 
-def refusal_of(address: str, key: KeyFile, role: str) -> Rejected:
-    """How the scheduler answers somebody with this key who says to be of this role."""
+def refusal_of(
+    address: str, key: KeyFile, role: str, who: Incarnation | None = None, secret: bytes = b"a stranger's"
+) -> Rejected:
+    """How the scheduler answers somebody with this key who says to be of this role, and of this name."""
     peer = Peer(address, key)
     try:
         assert peer.hear(lambda one: isinstance(one, Connected | Lost)) == Connected()
-        hello = Hello(role, Incarnation(time.monotonic_ns()), Incarnation(0), 0, 0, our_versions(), "a stranger")
+        who = incarnation_of(secret) if who is None else who
+        hello = Hello(role, who, Incarnation(0), 0, 0, our_versions(), "a stranger", secret=secret)
         peer.say(bundle([encode(0, 0, hello)]))
         answer = peer.hear(lambda one: isinstance(one, Rejected | Lost))
         assert isinstance(answer, Rejected)

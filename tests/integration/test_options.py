@@ -277,6 +277,9 @@ def test_scalers_own_keywords_of_submit_verbose_are_taken(place: Place, address:
     assert future.result() == 32
     assert client.map(abs, [-1], capabilities={"gpu": 1}, reserialize=True) == [1]
     assert client.starmap(pow, [(2, 3)], capabilities={"linux": -1}) == [8]
+    assert client.get({"a": (pow, 2, 4)}, ["a"], True, {"linux": -1, "gpu": 1}, True) == {"a": 16}
+    with pytest.raises(UnknownTagError):
+        client.get({"a": (pow, 2, 4)}, ["a"], capabilities={"windows": -1})
 
 
 # ---- wrong-answer traps

@@ -170,3 +170,13 @@ def test_a_setting_of_the_file_that_nobody_knows_is_told_with_what_may_have_been
     command = place.start("scaler_worker", "--config", place.path("scaler.yaml"), "ipc://here")
     assert command.wait() == 2
     assert "memory_limit" in command.err
+
+
+def test_a_scheduler_serves_on_uvloop_as_on_the_builtin_loop(place: Place):
+    scheduler, address = place.scheduler("tcp://127.0.0.1:0", "--event-loop", "uvloop")
+    cluster = place.cluster(address, 2)
+    with Client(address) as client:
+        assert client.map(abs, range(-2000, 0)) == list(range(2000, 0, -1))
+        assert [client.submit(abs, -number).result() for number in range(50)] == list(range(50))
+    assert cluster.end() == 0
+    assert (scheduler.end(), scheduler.err) == (0, "")

@@ -16,12 +16,13 @@ import zmq
 from scaler import Client
 from scaler.cli.endings import ExitCode
 from scaler.errors import AuthenticationError, KeyFileError
+from scaler.ids import Incarnation
 from scaler.net.keys import make_key_directory, read_key_file
 from scaler.net.transport import Lost
 from scaler.scheduler.refusals import BURST
 from scaler.scheduler.shell import HOUSEKEEPING_S
 from tests.contract.zmtp import RawPeer, bare_line, raw_peer
-from tests.integration.processes import Command, Place, wait_until
+from tests.integration.processes import PATIENCE_S, Command, Place, wait_until
 from tests.integration.security_peers import (
     Peer,
     bare_socket,
@@ -224,6 +225,20 @@ def test_a_client_whose_key_is_taken_back_is_cut_off_within_a_second_and_no_othe
             waiting.result(timeout=10)
     assert noticed_s <= HOUSEKEEPING_S + SLACK_S
     assert _keyed(scheduler).count(("ann", "its key was revoked")) == 1
+
+
+def test_who_has_seen_the_name_of_a_task_cannot_take_over_the_link_of_its_client(place: Place):
+    scheduler, address = place.scheduler()
+    place.cluster(address, 2)
+    key = read_key_file(keys_of(place) / "client.key")
+    with Client(address) as victim:
+        future = victim.submit(time.sleep, 1.0)
+        stolen = str(future.task_id).partition("-")[0]
+        for secret in (b"", b"another's"):
+            rejected = refusal_of(address, key, "client", who=Incarnation(int(stolen, 16)), secret=secret)
+            assert rejected.text == f"it does not show that the incarnation {stolen} is its own"
+        assert future.result(PATIENCE_S) is None
+    assert scheduler.out.count(rejected.text) == 2
 
 
 def test_a_worker_cluster_whose_key_is_taken_back_ends_and_its_work_goes_elsewhere(place: Place):

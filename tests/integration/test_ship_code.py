@@ -121,6 +121,41 @@ def test_a_module_that_is_loaded_anew_is_sent_anew(place: Place):
 
 
 @pytest.mark.usefixtures("elsewhere")
+def test_a_part_that_is_loaded_anew_is_seen_by_the_functions_that_call_it_at_once(place: Place):
+    text = """
+    import importlib, pathlib, pkg, pkg.part
+    for version in range(5):
+        pathlib.Path(pkg.part.__file__).write_text(f"def version(): return {version}" + " " * version)
+        importlib.reload(pkg.part)
+        assert client.map(pkg.work, range(4)) == [pkg.work(0)] * 4 == [version] * 4
+    """
+    write(place, "pkg/__init__.py", "from pkg import part\ndef work(_): return part.version()")
+    write(place, "pkg/part.py", "def version(): return -1")
+    assert run(place, text) == ""
+
+
+@pytest.mark.usefixtures("elsewhere")
+def test_what_is_edited_while_a_program_runs_does_not_change_it_nor_end_its_workers(place: Place):
+    text = """
+    import os, pathlib, pkg, pkg.part
+    seen = set()
+    for step in range(6):
+        assert client.map(pkg.work, range(4)) == [100] * 4
+        seen.update(client.map(pkg.pid, range(4)))
+        pathlib.Path(pkg.part.__file__).write_text("def version(): return (" * step)
+        pathlib.Path(pkg.__file__).with_name("run.log").write_text("a line" * step)
+    print(len(seen))
+    """
+    write(
+        place,
+        "pkg/__init__.py",
+        "import os\nfrom pkg import part\ndef work(_): return part.version()\ndef pid(_): return os.getpid()",
+    )
+    write(place, "pkg/part.py", "def version(): return 100")
+    assert int(run(place, text)) <= 2
+
+
+@pytest.mark.usefixtures("elsewhere")
 def test_code_is_sent_once_for_each_content(place: Place):
     write(place, "helper.py", "def double(x): return 2 * x\n" + "# " + 500_000 * "x")
     text = """

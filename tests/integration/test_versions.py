@@ -9,7 +9,7 @@ import pytest
 from scaler import Client
 from scaler.cli.endings import ExitCode
 from scaler.errors import VersionMismatchError
-from scaler.ids import Incarnation
+from scaler.ids import Incarnation, incarnation_of
 from scaler.net.addresses import parse_address
 from scaler.net.keys import load_key
 from scaler.net.transport import Arrived, Connected, Lost
@@ -72,7 +72,8 @@ def greet(
     dialing = Dialing(parse_address(address, os.environ), load_key(role, None, os.environ))
     dialer = dialing.dial()
     try:
-        return answers(dialer, Hello(role, Incarnation(7), Incarnation(0), 0, generation, versions))
+        hello = Hello(role, incarnation_of(b"7"), Incarnation(0), 0, generation, versions, secret=b"7")
+        return answers(dialer, hello)
     finally:
         dialer.close()
         dialing.close()

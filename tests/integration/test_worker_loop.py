@@ -154,7 +154,7 @@ class Cluster:
         self.workers.open()
         self._dialing = Dialing(address, None)
         dialled = DialledLink(
-            DialledConfig("worker", "here", Incarnation(5), our_versions(), 2.0, None, str(address), ""), lambda: 0.5
+            DialledConfig("worker", "here", b"a secret", our_versions(), 2.0, None, str(address), ""), lambda: 0.5
         )
         self.agent = OneWorkerAgent()
         self.loop = Loop(0.0, self.poller, self._dialing, dialled, self.agent, self.workers)

@@ -1,3 +1,4 @@
+import importlib
 import os
 import random
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scaler.errors import SerializationError
 from scaler.ids import TicketId, WorkerId
 from scaler.payload.calls import pickle_call, single_column
 from scaler.payload.functions import pickle_function
@@ -105,6 +107,18 @@ def test_large_arguments_and_results_pass_whole_between_small_ones(driver: Drive
     assert max(len(frame) for frames in values for frame in frames) <= 1 << 20
     (large,) = (frames for frames in values if len(frames) > 1)
     assert len({id(frame.obj) for frame in large if isinstance(frame, memoryview)}) == 1
+
+
+def test_a_result_that_no_message_has_room_for_fails_its_task_alone(driver: Driver):
+    def allow(size: int) -> None:
+        setattr(importlib.import_module("scaler.worker.slot"), "MAX_VALUE_BYTES", size)  # noqa: B010  # of this worker
+
+    driver.start()
+    driver.run(allow, [(10_000,)])
+    fine, large, after = driver.run(bytes, [(9000,), (10_000,), (1,)])
+    assert (fine.value, after.value) == (bytes(9000), bytes(1))
+    assert isinstance(large.error, SerializationError)
+    assert "the result of the task has 10,0" in str(large.error)
 
 
 def test_whatever_a_task_raises_is_its_result_and_the_worker_goes_on(driver: Driver):

@@ -32,8 +32,8 @@ class Client(Dialling):
 
     words = ledger
 
-    def __init__(self, world: World, host: str, incarnation: int, judge: Judge) -> None:
-        super().__init__(world, host, "client", incarnation)
+    def __init__(self, world: World, host: str, secret: bytes, judge: Judge) -> None:
+        super().__init__(world, host, "client", secret)
         self._judge = judge
         self.ledger = Ledger()
         self._turns = 0

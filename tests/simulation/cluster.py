@@ -21,8 +21,8 @@ class Cluster(Dialling):
 
     words = agent
 
-    def __init__(self, world: World, host: str, incarnation: int, config: AgentConfig, workload: Workload) -> None:
-        super().__init__(world, host, "worker", incarnation)
+    def __init__(self, world: World, host: str, secret: bytes, config: AgentConfig, workload: Workload) -> None:
+        super().__init__(world, host, "worker", secret)
         self.config = config
         self.agent = Agent(config, self.incarnation)
         calls = workload.at(self.incarnation, config)

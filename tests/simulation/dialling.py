@@ -3,7 +3,7 @@
 from types import ModuleType
 from typing import Any
 
-from scaler.ids import Incarnation
+from scaler.ids import incarnation_of
 from scaler.link import events as link
 from scaler.link.dialled import DialledConfig, DialledLink
 from scaler.protocol.codec import Header
@@ -17,12 +17,12 @@ class Dialling:
 
     words: ModuleType
 
-    def __init__(self, world: World, host: str, role: str, incarnation: int) -> None:
+    def __init__(self, world: World, host: str, role: str, secret: bytes) -> None:
         self.world = world
         self.host = host
         self._role = role
-        self.incarnation = Incarnation(incarnation)
-        config = DialledConfig(role, host, self.incarnation, VERSIONS, HEARTBEAT_S, None, "simulated", "")
+        self.incarnation = incarnation_of(secret)
+        config = DialledConfig(role, host, secret, VERSIONS, HEARTBEAT_S, None, "simulated", "")
         self.link = DialledLink(config, world.chance.random)
         self.wire: Wire | None = None
         self.wake = Wake(world.clock, self._woke)

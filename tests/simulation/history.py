@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from random import Random
 
-from scaler.ids import BatchId, Incarnation
+from scaler.ids import BatchId, incarnation_of
 from scaler.protocol import BatchOptions
 from tests.simulation.client import Client
 from tests.simulation.clock import Clock
@@ -58,7 +58,7 @@ class History:
         self.has_lost_client = False
         #: which of the kinds of clusters each host has
         self._numbers: dict[str, int] = {}
-        self._incarnations = 0
+        self._secrets = 0
         self._epochs = 0
         self._heals_at = self.clock.now
         self._submits: list[float] = []
@@ -70,8 +70,7 @@ class History:
         for number in range(CLUSTERS):
             self.start_cluster(f"cluster-{number}", number)
         self.clients = [
-            Client(self._world, f"client-{number}", self._incarnation(), self.verdicts.judge)
-            for number in range(CLIENTS)
+            Client(self._world, f"client-{number}", self._secret(), self.verdicts.judge) for number in range(CLIENTS)
         ]
         self._processes += self.clients
         for client in self.clients:
@@ -212,19 +211,19 @@ class History:
         for batch, index in client.clear():
             self.workload.tasks[argument(batch, index)].cancelled_at = self.clock.now
 
-    def _incarnation(self) -> Incarnation:
-        self._incarnations += 1
-        return Incarnation(self._incarnations)
+    def _secret(self) -> bytes:
+        self._secrets += 1
+        return b"%d" % self._secrets
 
     def start_cluster(
         self, host: str, number: int, ends_at: float | None = None, tags: tuple[str, ...] | None = None
     ) -> None:
         """A new cluster at a host."""
         config = cluster_config(host, number, self._threads, ends_at, tags)
-        incarnation = self._incarnation()
+        secret = self._secret()
         self._numbers[host] = number
-        self.verdicts.lives(incarnation, host)
-        cluster = self.clusters[host] = Cluster(self._world, host, incarnation, config, self.workload)
+        self.verdicts.lives(incarnation_of(secret), host)
+        cluster = self.clusters[host] = Cluster(self._world, host, secret, config, self.workload)
         self._processes.append(cluster)
 
     def replace(self, host: str, delay_s: float) -> None:

@@ -10,6 +10,8 @@ CHILD, OTHER = Incarnation(101), Incarnation(102)
 C = BatchId(CHILD, 1)
 RUN = run_id(1)
 NESTED = BatchOptions(name="f", parent=TaskId(A, 0), depth=1, root=ALICE)
+#: what call 0 of that one submits
+DEEPER = BatchOptions(name="f", parent=TaskId(C, 0), depth=2, root=ALICE)
 
 
 def says(

@@ -9,6 +9,7 @@ import msgspec
 
 from scaler.core.events import AwaitRoom, Event, PeerJoined, Received, RoomFound, Send
 from scaler.core.flow import size_of
+from scaler.core.nesting import Nesting, below
 from scaler.ids import BatchId, FunctionId, Incarnation, RunId
 from scaler.protocol import (
     BatchOptions,
@@ -83,10 +84,10 @@ class FakeBatch:
 class FakeClient:
     """Resolves each call once, and expects of one scheduler to hear of it once."""
 
-    def __init__(self, peer: Incarnation, chance: Random, depth: int = 0) -> None:
+    def __init__(self, peer: Incarnation, chance: Random, nesting: Nesting | None = None) -> None:
         self.peer = peer
         self.chance = chance
-        self.depth = depth
+        self.nesting = nesting
         self.batches: dict[BatchId, FakeBatch] = {}
         self.is_linked = False
         self.resolved = 0
@@ -129,8 +130,9 @@ class FakeClient:
     def _open(self) -> list[Event]:
         name = BatchId(self.peer, next(self._numbers))
         options = self.chance.choice(OPTIONS)
-        if self.depth:
-            options = msgspec.structs.replace(options, depth=self.depth, everywhere=False)
+        if self.nesting is not None:
+            parent, depth, root, _ = self.nesting
+            options = msgspec.structs.replace(options, everywhere=False, parent=parent, depth=depth, root=root)
         batch = FakeBatch(name, options, self.chance.choice((F, G)))
         self.batches[name] = batch
         return [opens(name, batch.options, batch.function), *self._append(batch, self.chance.choice((1, 8)))]
@@ -226,11 +228,16 @@ class Nest:
                 passed_on.append(Received(self._peer, message, event.frames))
         return passed_on
 
-    def act(self, running: Sequence[tuple[RunId, int]]) -> list[Event]:
+    def act(self, running: "Sequence[tuple[FakeRun, int]]") -> list[Event]:
         """A task that runs may make itself a client; those that are there do something."""
         if running and not self.is_quiet and len(self._children) < 3 and self._chance.random() < 0.2:
             name = Incarnation(next(self._numbers))
-            self._children[name] = (FakeClient(name, self._chance, depth=1), *self._chance.choice(running))
+            run, index = self._chance.choice(running)
+            self._children[name] = (
+                FakeClient(name, self._chance, below(run.batch, index, run.options)),
+                run.name,
+                index,
+            )
         said: list[Event] = []
         for name, (child, _, _) in self._children.items():
             said += self._pass_on(name, [*([] if self.is_quiet else child.act()), *child.acknowledge()])
@@ -239,7 +246,7 @@ class Nest:
     def hear(self, message: TellChild) -> list[Event]:
         if message.child not in self._children:
             return []
-        assert not isinstance(message.message, Goodbye) or "broke" not in message.message.reason
+        assert not isinstance(message.message, Goodbye) or "wanted no more" in message.message.reason
         if isinstance(message.message, Goodbye):  # it closes its line, which its cluster tells
             said = self._pass_on(message.child, [Received(message.child, message.message)])
             del self._children[message.child]
@@ -266,6 +273,7 @@ class FakeRun:
     name: RunId
     batch: BatchId
     function: FunctionId
+    options: BatchOptions
     queued: RangeSet
     running: list[int] = field(default_factory=list)
     finished: dict[int, tuple[int, bytes]] = field(default_factory=dict)
@@ -328,7 +336,7 @@ class FakeCluster:
                     run.queued.remove(lo, min(hi, lo + room))
         if self.chance.random() < 0.5:
             said.append(begins(self.peer, *self._in_slots()))
-        said += self.nest.act(self._in_slots())
+        said += self.nest.act([(run, index) for run in self.runs.values() for index in run.running])
         if self.awaited is not None and self.chance.random() < 0.5:
             said.append(RoomFound(self.peer, self.awaited))
             self.awaited = None
@@ -361,9 +369,9 @@ class FakeCluster:
 
     def _do(self, message: FromScheduler) -> list[Event]:
         match message:
-            case RunSpan(name, batch, lo, hi, function):
+            case RunSpan(name, batch, lo, hi, function, options):
                 assert name not in self.runs
-                self.runs[name] = FakeRun(name, batch, function, RangeSet(((lo, hi),)))
+                self.runs[name] = FakeRun(name, batch, function, options, RangeSet(((lo, hi),)))
                 if function not in self.functions or self.chance.random() < 0.05:
                     self.functions.discard(function)
                     return [Received(self.peer, NeedFunction(function))]

@@ -18,7 +18,7 @@ from scaler.protocol import (
     TellChild,
     WorkersReady,
 )
-from tests.unit.core.children import CHILD, NESTED, OTHER, RUN, C, says, tell, through
+from tests.unit.core.children import CHILD, DEEPER, NESTED, OTHER, RUN, C, says, tell, through
 from tests.unit.core.examples import (
     ALICE,
     BOB,
@@ -38,7 +38,6 @@ from tests.unit.core.examples import (
     client,
     cluster,
     confirms,
-    cut_off,
     defines,
     finishes,
     function_for,
@@ -116,12 +115,38 @@ def test_what_a_child_submits_takes_the_turns_of_the_client_at_the_root(core: Ch
 
 
 def test_the_deepest_go_first(core: Checked):
-    deeper = BatchOptions(name="f", parent=TaskId(C, 0), depth=2, root=ALICE)
     grandchild = BatchId(OTHER, 1)
-    core.handle(maps(A, 2))
-    core.handle([*through(maps(C, 1, NESTED)), *through(maps(grandchild, 1, deeper), OTHER)])
-    done = core.handle([finishes(X, RUN, values(1, 2))])
-    assert said(done)[-1] == span_for(X, run_id(2), grandchild, 0, 1, deeper)
+    core.handle(maps(A, 1))
+    core.handle(through(maps(C, 2, NESTED)))
+    core.handle(through(maps(grandchild, 1, DEEPER), OTHER, run_id(2)))
+    done = core.handle([finishes(X, RUN, values(0, 1))])
+    assert said(done)[-1] == span_for(X, run_id(3), grandchild, 0, 1, DEEPER)
+
+
+FORGED = [
+    BatchOptions(name="f"),
+    msgspec.structs.replace(NESTED, root=BOB),
+    msgspec.structs.replace(NESTED, root=Incarnation(0)),
+    msgspec.structs.replace(NESTED, depth=2),
+    msgspec.structs.replace(NESTED, parent=TaskId(A, 1)),
+    msgspec.structs.replace(NESTED, parent=None),
+]
+
+
+@pytest.mark.parametrize("forged", FORGED)
+def test_a_child_that_says_its_tasks_are_nested_elsewhere_is_let_out(parent: Checked, forged: BatchOptions):
+    reason = "the tasks of a client inside a task are not nested in what it says"
+    for event in (opens(C, forged), resumes(C, 1, (0, 1), options=forged)):
+        answer = said(parent.handle([says(event.message)]))
+        assert answer == [*greeting(), Send(X, TellChild(CHILD, Goodbye(reason)))]
+
+
+def test_a_call_on_every_worker_is_what_its_children_are_nested_in(core: Checked):
+    core.handle(maps(A, 1, BatchOptions(name="f", everywhere=True)))
+    forged = msgspec.structs.replace(NESTED, root=BOB)
+    answer = said(core.handle([says(opens(C, forged).message)]))
+    assert isinstance(answer[-1].message, TellChild)
+    assert isinstance(answer[-1].message.message, Goodbye)
 
 
 def test_a_task_whose_child_speaks_has_begun(core: Checked):
@@ -175,21 +200,44 @@ def test_a_child_of_a_run_that_is_not_its_clusters_is_told_so(parent: Checked):
     assert parent.handle([says(Resumed(), run=run_id(9), peer=Y)]) == answer
 
 
+TAKEN = "another peer, or a client inside another task, has this name"
+
+
 @pytest.mark.parametrize("taken", [ALICE, X, Y])
-def test_a_cluster_that_speaks_for_anybody_else_is_let_out(parent: Checked, taken: Incarnation):
+def test_a_child_under_the_name_of_anybody_else_is_dismissed_and_its_cluster_stays(parent: Checked, taken: Incarnation):
     parent.handle(cluster(Y))
-    assert cut_off(parent.handle([says(Resumed(), child=taken)])) == [X]
+    fields = (("cluster", "x"), ("child", f"{taken:016x}"))
+    assert parent.handle([says(Resumed(), child=taken)]) == [
+        Note("warning", "a client inside a task has the name of another", fields),
+        Send(X, TellChild(taken, Goodbye(TAKEN))),
+    ]
+    assert list(parent.managers.workers.clusters) == [X, Y]
 
 
-def test_a_cluster_that_speaks_for_the_child_of_another_is_let_out(family: Checked):
+def test_a_child_under_the_name_of_another_clusters_is_dismissed_and_that_one_works_on(family: Checked):
     family.handle(cluster(Y))
-    assert cut_off(family.handle([says(Resumed(), peer=Y)])) == [Y]
+    assert said(family.handle([says(Resumed(), peer=Y)])) == [Send(Y, TellChild(CHILD, Goodbye(TAKEN)))]
+    assert family.handle([finishes(X, run_id(2), values(0, 1))]) == [tell(results_for(C, values(0, 1)))]
 
 
-def test_a_client_that_comes_under_the_name_of_a_child_takes_it_over(family: Checked):
+def test_the_goodbye_for_a_child_that_was_dismissed_is_not_anybody_elses(family: Checked):
+    family.handle(cluster(Y))
+    assert family.handle([says(Goodbye(""), peer=Y), says(Goodbye(""), child=BOB)]) == []
+    assert list(family.managers.clients.clients) == [ALICE, BOB, CHILD]
+
+
+def test_a_peer_has_its_name_back_from_a_child_that_has_taken_it(family: Checked):
     commands = family.handle([PeerJoined(CHILD, "client")])
-    assert commands[-1] == cancel_at(X, run_id(2), (0, 1))
+    assert commands == [
+        Note(
+            "warning", "a client inside a task has the name of another", (("cluster", "x"), ("child", f"{CHILD:016x}"))
+        ),
+        Send(X, TellChild(CHILD, Goodbye("another peer has this name"))),
+        *(Send(CHILD, message) for message in GREETING),
+        cancel_at(X, run_id(2), (0, 1)),
+    ]
     assert family.managers.clients.clients[CHILD].parent is None
+    assert said(family.handle([says(Resumed())])) == [Send(X, TellChild(CHILD, Goodbye(TAKEN)))]
 
 
 def test_a_child_that_breaks_the_rules_is_let_out_alone(family: Checked):
@@ -276,6 +324,19 @@ def test_what_nobody_has_of_a_child_that_came_back_is_asked_of_it():
     assert core.handle(through([defines()], run=OLD), now=5.0) == [tell(need_tasks(C, 0, 1))]
     placed = core.handle(through([appends(C, 0, 1)], run=OLD), now=5.0)
     assert placed == [function_for(X), span_for(X, run_id(1), C, 0, 1, NESTED)]
+
+
+def test_a_child_whose_parent_is_not_known_again_yet_takes_no_turns_but_its_own():
+    core = Checked()
+    core.handle([client(ALICE), client(BOB), *cluster(X, 1), holds(X, held(A, OLD, running=(0,)))])
+    for n, root in enumerate((BOB, ALICE), 1):
+        options = msgspec.structs.replace(DEEPER, parent=TaskId(A, 0), root=root)
+        core.handle(through([opens(BatchId(CHILD, n), options)], run=OLD))
+        assert core.managers.tasks.batches[BatchId(CHILD, n)].options == msgspec.structs.replace(options, root=0)
+    elsewhere = msgspec.structs.replace(NESTED, parent=TaskId(A, 1))
+    answer = said(core.handle(through([opens(BatchId(CHILD, 3), elsewhere)], run=OLD)))
+    assert isinstance(answer[-1].message, TellChild)
+    assert isinstance(answer[-1].message.message, Goodbye)
 
 
 # ---- parents that wait with something else

@@ -2,11 +2,15 @@
 
 from array import array
 
+import pytest
+
+from scaler.core import needs as core_needs
 from scaler.core.events import Received, Send
 from scaler.core.inputs import MAX_BYTES, MAX_TASKS
 from scaler.protocol import (
     BatchOptions,
     Cause,
+    TasksFailed,
 )
 from scaler.protocol.codec import decode_failure, encode_failure
 from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, RAISED, VALUE
@@ -36,6 +40,7 @@ from tests.unit.core.examples import (
     finishes,
     function_for,
     knows,
+    maps,
     opens,
     outcomes,
     results_for,
@@ -47,6 +52,19 @@ from tests.unit.core.examples import (
 )
 
 # ---- waiting
+
+
+def test_a_task_whose_inputs_are_more_than_goes_with_a_call_fails_and_says_so(
+    core: Checked, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(core_needs, "MAX_VALUE_BYTES", 10)
+    core.handle([*maps(A, 3), *needing(A2, {0: (task(A, 0), task(A, 1)), 1: (task(A, 0), task(A, 0))}, 0, 2)])
+    first = core.handle([finishes(X, run_id(1), outcomes(0, [(VALUE, b"123456"), (VALUE, b"78901")]))])
+    refused = [one for one in first if isinstance(one, Send) and isinstance(one.message, TasksFailed)]
+    [failed] = [one.message for one in refused if isinstance(one.message, TasksFailed)]
+    assert (failed.batch, failed.ranges, failed.failure.cause) == (A2, ((0, 1),), Cause.REFUSED)
+    assert "more than goes with" in failed.failure.text
+    assert states(core, A2) == [(0, 1, "failed"), (1, 2, "assigned")]
 
 
 def test_a_task_waits_for_the_one_it_needs_and_goes_with_its_value(chain: Checked):

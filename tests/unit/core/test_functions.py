@@ -6,7 +6,7 @@ from scaler.core import functions
 from scaler.core.functions import FunctionTable
 from scaler.ids import FunctionId
 from scaler.protocol.code import with_code
-from tests.unit.core.examples import F, G, X, Y
+from tests.unit.core.examples import ALICE, F, G, X, Y
 
 H = FunctionId(b"h" * 16)
 
@@ -63,8 +63,8 @@ def test_too_many_small_functions_go_too(table: FunctionTable, monkeypatch: pyte
 def test_clusters_that_asked_are_told_once(table: FunctionTable):
     table.use(F)
     for peer in (X, Y, X):
-        table.ask(F, peer)
-    table.ask(G, Y)
+        table.ask(F, peer, [ALICE])
+    table.ask(G, Y, [ALICE])
     assert table.define(F, (b"x",)) == [X, Y]
     assert table.define(F, (b"x",)) == []
     assert table.define(G, (b"y",)) == [Y]
@@ -73,7 +73,7 @@ def test_clusters_that_asked_are_told_once(table: FunctionTable):
 def test_of_too_much_that_is_asked_for_the_oldest_is_forgotten(table: FunctionTable, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(functions, "_MOST_ASKED", 2)
     for function in (F, G, H):
-        table.ask(function, X)
+        table.ask(function, X, [ALICE])
     assert [table.define(function, (b"x",)) for function in (F, G, H)] == [[], [X], [X]]
 
 

@@ -4,7 +4,7 @@ from array import array
 
 import pytest
 
-from scaler.core.events import CutOff, Note, Received, Send
+from scaler.core.events import CutOff, Note, PeerLost, Received, Send
 from scaler.ids import BatchId, TaskId
 from scaler.protocol import (
     AppendTasks,
@@ -150,6 +150,15 @@ def test_code_that_a_function_came_with_is_asked_of_a_client_that_has_the_functi
     assert core.handle([defines(G)]) == [function_for(X, G)]
     assert core.handle([*cluster(Y), Received(Y, wanted)])[-1] == function_for(Y, G)
     assert core.handle([Received(X, wanted)]) == [function_for(X, G)]
+
+
+def test_code_that_does_not_come_is_asked_of_one_client_after_another(core: Checked):
+    core.handle([*maps(A, 1), *maps(A2, 1), *maps(B, 1)])
+    wanted = NeedFunction(G, F)
+    asked = [core.handle([Received(X, wanted)]) for _ in range(3)]
+    assert asked == [[Send(peer, NeedFunction(G))] for peer in (ALICE, BOB, ALICE)]
+    core.handle([PeerLost(ALICE, "gone")])
+    assert core.handle([Received(X, wanted)])[-1] == Send(BOB, NeedFunction(G))
 
 
 def test_code_of_a_function_that_nobody_names_is_not_asked_for(core: Checked):

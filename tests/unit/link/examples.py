@@ -1,6 +1,6 @@
 """The accepting end of all links in the hands of a test, and what it is told and asks for, written short."""
 
-from scaler.ids import BatchId, Epoch, Incarnation
+from scaler.ids import BatchId, Epoch, Incarnation, incarnation_of
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
 from scaler.link.events import (
     AcceptedEvent,
@@ -18,7 +18,8 @@ from scaler.protocol.columns import Frame
 VERSIONS = Versions(1, "3.11", 5, "3.11.7", "0.1.0")
 OTHERS = Versions(1, "3.12", 5, "3.12.1", "0.1.0")
 EPOCH = Epoch(99)
-ANN, BOB = Incarnation(7), Incarnation(8)
+SECRETS = {incarnation_of(secret): secret for secret in (b"ann's", b"bob's")}
+ANN, BOB = SECRETS
 TAGS = KnownTags(("gpu",))
 
 
@@ -67,8 +68,11 @@ def hello(
     received: int = 0,
     generation: int = 0,
     versions: Versions = VERSIONS,
+    secret: bytes | None = None,
 ) -> ArrivedFrom:
-    return arrived(connection, 0, 0, Hello(role, who, Incarnation(peer), received, generation, versions, "notebook"))
+    shown = SECRETS[who] if secret is None else secret
+    said = Hello(role, who, Incarnation(peer), received, generation, versions, "notebook", secret=shown)
+    return arrived(connection, 0, 0, said)
 
 
 def answer(

@@ -106,6 +106,22 @@ def test_an_incarnation_belongs_to_its_key_and_role():
     assert links.tell(OutgoingTo(ANN, TAGS)) == [TransmitOn(1, 1, 0, TAGS, ())]
 
 
+@pytest.mark.parametrize("peer", [0, EPOCH])
+@pytest.mark.parametrize("secret", [b"", b"bob's"])
+def test_who_does_not_show_that_an_incarnation_is_its_own_takes_nothing_over(peer: int, secret: bytes):
+    links = standing()
+    text = f"it does not show that the incarnation {ANN:016x} is its own"
+    assert links.tell(opened(2), hello(2, peer=peer, secret=secret)) == rejected(2, "protocol", text)
+    assert links.tell(OutgoingTo(ANN, TAGS)) == [TransmitOn(1, 1, 0, TAGS, ())]
+
+
+def test_who_does_not_show_it_is_not_the_first_at_a_new_scheduler_either():
+    links = Links()
+    text = f"it does not show that the incarnation {ANN:016x} is its own"
+    assert links.tell(opened(1), hello(1, secret=b"bob's")) == rejected(1, "protocol", text)
+    assert links.tell(opened(2), hello(2)) == [answer(2), joined()]
+
+
 @pytest.mark.parametrize("role", ["operator", "anyone"])
 def test_an_operator_that_has_met_a_newer_scheduler_ends_us(role: str):
     links = Links(generation=2)

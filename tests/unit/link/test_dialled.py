@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.errors import AuthenticationError, DisconnectedError, ScalerError, SchedulerError, VersionMismatchError
-from scaler.ids import BatchId, Epoch, Incarnation
+from scaler.ids import BatchId, Epoch, Incarnation, incarnation_of
 from scaler.link.dialled import LEAST_HEARTBEAT_S, DialledConfig, DialledLink
 from scaler.link.events import (
     Advised,
@@ -29,7 +29,8 @@ from scaler.protocol.columns import Frame
 
 VERSIONS = Versions(1, "3.11", 5, "3.11.7", "0.1.0")
 OTHERS = Versions(1, "3.12", 5, "3.12.1", "0.1.0")
-US = Incarnation(7)
+SECRET = b"ours"
+US = incarnation_of(SECRET)
 ADDRESS = "tcp://there:1"
 NEED = NeedFunction(b"f" * 16)  # type: ignore[arg-type]  # an id is bytes
 
@@ -38,7 +39,7 @@ class End:
     """A dialling end and its clock."""
 
     def __init__(self, jitter: float = 0.5, give_up_s: float | None = 60.0, heartbeat_s: float = 2.0) -> None:
-        config = DialledConfig("client", "me", US, VERSIONS, heartbeat_s, give_up_s, ADDRESS, "copy the key")
+        config = DialledConfig("client", "me", SECRET, VERSIONS, heartbeat_s, give_up_s, ADDRESS, "copy the key")
         self.link = DialledLink(config, lambda: jitter)
         self.now = 0.0
 
@@ -62,7 +63,8 @@ def hello(epoch: int = 99, received: int = 0, generation: int = 0, *, resumed: b
 
 
 def greeting(peer: int = 0, received: int = 0, generation: int = 0) -> Transmit:
-    return Transmit(0, 0, Hello("client", US, Incarnation(peer), received, generation, VERSIONS, "me"), ())
+    ours = Hello("client", US, Incarnation(peer), received, generation, VERSIONS, "me", secret=SECRET)
+    return Transmit(0, 0, ours, ())
 
 
 def beat(sent: int = 0, ack: int = 0) -> Transmit:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from scaler.ids import BatchId, Epoch, Incarnation, TaskId
+from scaler.ids import BatchId, Epoch, Incarnation, TaskId, incarnation_of
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
 from scaler.link.dialled import DialledConfig, DialledLink
 from scaler.link.events import (
@@ -57,9 +57,9 @@ class Pipe:
 class Peer:
     """A dialling core that sends numbers, and notes those that come."""
 
-    def __init__(self, incarnation: Incarnation) -> None:
-        self.incarnation = incarnation
-        config = DialledConfig("client", "c", incarnation, VERSIONS, 2.0, None, "tcp://x:1", "")
+    def __init__(self, secret: bytes) -> None:
+        self.incarnation = incarnation_of(secret)
+        config = DialledConfig("client", "c", secret, VERSIONS, 2.0, None, "tcp://x:1", "")
         self.link = DialledLink(config, lambda: 0.5)
         self.connection: int | None = None
         self.events: list[DialledEvent] = []
@@ -77,7 +77,7 @@ class World:
         self.links = AcceptedLinks(
             AcceptedConfig(Epoch(77), 0, VERSIONS, {"client": 60.0, "operator": 60.0, "worker": 60.0})
         )
-        self.peers = [Peer(Incarnation(100 + n)) for n in range(peers)]
+        self.peers = [Peer(b"%d" % n) for n in range(peers)]
         self.pipes: dict[int, Pipe] = {}
         self.events: list[AcceptedEvent] = []
         self.sent: defaultdict[Incarnation, int] = defaultdict(int)

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from scaler.errors import SerializationError
+from scaler.payload import calls as calls_module
 from scaler.payload.calls import (
     MAX_COLUMN_CALLS,
     Call,
@@ -290,3 +291,20 @@ def test_a_pickler_used_again_remembers_nothing():
     with pytest.raises(SerializationError):
         pickle_call((shared, threading.Lock()))
     assert pickle_call((shared, shared)) == first
+
+
+# ---- what is too large for one message
+
+
+@pytest.mark.parametrize("large", [bytes(1000), [bytes(1000)]])
+def test_a_call_that_no_message_has_room_for_is_refused_where_it_is_made(large: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calls_module, "MAX_VALUE_BYTES", 1000)
+    assert load_call(pickle_call((bytes(900),))) == ((bytes(900),), {})
+    for make in (lambda: pickle_call((large,)), lambda: pickle_call((), {"data": large})):
+        with pytest.raises(
+            SerializationError, match=r"the call has 1,0\d\d bytes when pickled: no more than .* in parts"
+        ):
+            make()
+    with pytest.raises(SerializationError, match="element 9: the call has"):
+        list(columns([(1,), (bytes(900),), (large,)], 7))
+    assert len(list(columns([(bytes(900),), (bytes(900),)], 7))) == 1

@@ -13,6 +13,7 @@ import cloudpickle
 import pytest
 
 from scaler.errors import DeserializeObjectError, SerializationError
+from scaler.payload import functions as functions_module
 from scaler.payload.functions import Retried, function_name, load_function, pickle_function, split_frames
 from scaler.payload.pickling import is_importable
 from scaler.protocol.columns import MAX_FRAME_BYTES
@@ -296,3 +297,17 @@ def test_a_name_is_no_longer_than_a_message_holds():
 
     named.__qualname__ = "n" * 257
     assert function_name(named) == function_name(functools.partial(named)) == "n" * 256
+
+
+def test_a_function_that_no_message_has_room_for_is_refused(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(functions_module, "MAX_VALUE_BYTES", 1000)
+    data = bytes(1000)
+    with pytest.raises(SerializationError, match=r"the function .*length has \d,\d{3} bytes when pickled"):
+        pickle_function(_closure_over(data), ship_code=False)
+
+
+def _closure_over(data: bytes) -> Callable[[], int]:
+    def length() -> int:
+        return len(data)
+
+    return length

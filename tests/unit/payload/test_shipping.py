@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import threading
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import msgspec
 import pytest
 
 from scaler.payload import functions, shipping
+from scaler.payload.archives import place_of
 from scaler.payload.functions import load_function, pickle_function
 from scaler.payload.shipping import Shipping
 from scaler.protocol.code import NO_CODE, OWN_CODE, WHOSE, code_of
@@ -42,6 +44,12 @@ def write(project: Path, name: str, text: str = "") -> None:
     path = project / name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+
+
+def change(project: Path, name: str, text: str) -> None:
+    """Write a module anew that has been imported, and load it anew."""
+    write(project, f"{name.replace('.', '/')}.py", text)
+    importlib.reload(sys.modules[name])
 
 
 def names(ours: Shipping) -> list[str]:
@@ -123,8 +131,7 @@ def test_a_change_of_content_is_another_code(project: Path, ours: Shipping):
     assert ours.code() is before
     ours.look_again()
     assert ours.code() is before
-    write(project, "mine.py", "x = 12")
-    ours.look_again()
+    change(project, "mine", "x = 12")
     after = ours.code()
     assert after != before
     assert [name for name, _ in after] == [name for name, _ in before]
@@ -132,12 +139,99 @@ def test_a_change_of_content_is_another_code(project: Path, ours: Shipping):
     assert ours.archive(dict(before)["mine"]) is not None
 
 
-def test_what_has_gone_is_not_sent(project: Path, ours: Shipping):
+def test_what_had_gone_before_it_could_be_sent_is_not_sent(project: Path, ours: Shipping):
     write(project, "mine.py")
     importlib.import_module("mine")
-    assert names(ours) == ["mine"]
     (project / "mine.py").unlink()
     assert names(ours) == []
+
+
+def test_what_is_edited_or_goes_while_a_program_runs_is_sent_as_it_was_imported(project: Path, ours: Shipping):
+    write(project, "pkg/__init__.py", "x = 1")
+    write(project, "pkg/part.py", "y = 1")
+    write(project, "alone.py", "z = 1")
+    for name in ("pkg.part", "alone"):
+        importlib.import_module(name)
+    before = content(ours, "pkg"), content(ours, "alone")
+    write(project, "pkg/__init__.py", "x = (2")
+    (project / "pkg/part.py").unlink()
+    (project / "alone.py").unlink()
+    write(project, "pkg/run.log", "a line")
+    assert (content(ours, "pkg"), content(ours, "alone")) == before
+
+
+def test_of_a_package_what_is_loaded_anew_is_sent_anew_and_nothing_else_that_was_imported(
+    project: Path, ours: Shipping
+):
+    write(project, "pkg/__init__.py", "x = 1")
+    for name in ("one", "two", "later"):
+        write(project, f"pkg/{name}.py", "y = 1")
+    write(project, "pkg/data.csv", "1")
+    importlib.import_module("pkg.one")
+    importlib.import_module("pkg.two")
+    assert set(content(ours, "pkg").values()) == {b"x = 1", b"y = 1", b"1"}
+    for name in ("two.py", "later.py", "data.csv", "new.py"):
+        write(project, f"pkg/{name}", "edited = 1")
+    change(project, "pkg.one", "y = 2")
+    assert content(ours, "pkg") == {
+        "pkg/__init__.py": b"x = 1",
+        "pkg/data.csv": b"edited = 1",
+        "pkg/later.py": b"edited = 1",
+        "pkg/new.py": b"edited = 1",
+        "pkg/one.py": b"y = 2",
+        "pkg/two.py": b"y = 1",
+    }
+
+
+def test_a_module_that_is_loaded_anew_is_seen_at_once_whoever_asked_last(project: Path, ours: Shipping):
+    write(project, "mine.py", "x = 1")
+    importlib.import_module("mine")
+    for version in range(20):
+        before = ours.code()
+        assert ours.code() is before
+        change(project, "mine", f"x = {version}" + " " * version)
+        assert ours.code() != before
+
+
+def test_what_was_never_imported_here_goes_along_as_its_files_are(project: Path, ours: Shipping):
+    write(project, "mine.py", "def f():\n    import lazy")
+    write(project, "lazy.py", "x = 1")
+    importlib.import_module("mine")
+    assert content(ours, "lazy") == {"lazy.py": b"x = 1"}
+    write(project, "lazy.py", "x = 23")
+    assert content(ours, "lazy") == {"lazy.py": b"x = 23"}
+
+
+def test_who_comes_back_in_the_midst_of_looking_gets_what_was_known(
+    project: Path, ours: Shipping, monkeypatch: pytest.MonkeyPatch
+):
+    write(project, "mine.py", "x = 1")
+    importlib.import_module("mine")
+    before = ours.code()
+    seen = []
+    monkeypatch.setattr(shipping, "place_of", lambda module: seen.append(ours.code()) or place_of(module))
+    ours._places.clear()
+    ours.look_again()
+    assert ours.code() == before
+    assert seen
+    assert set(seen) == {before}
+
+
+def test_a_child_that_was_forked_while_another_thread_looked_can_look(project: Path, ours: Shipping):
+    write(project, "mine.py", "x = 1")
+    importlib.import_module("mine")
+    held, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with ours._lock:
+            held.set()
+            done.wait()
+
+    threading.Thread(target=hold).start()
+    held.wait()
+    ours.renew()
+    assert names(ours) == ["mine"]
+    done.set()
 
 
 def test_what_a_function_imports_when_it_runs_goes_along(project: Path, ours: Shipping):
@@ -174,7 +268,7 @@ def test_the_oldest_archives_go_when_there_are_too_many_bytes(
     importlib.import_module("mine")
     ours.look_again()
     first = dict(ours.code())["mine"]
-    write(project, "mine.py", "x = 2" + " " * 70)
+    change(project, "mine", "x = 2" + " " * 70)
     assert names(ours) == ["mine"]
     assert ours.archive(first) is None
     assert ours.archive(dict(ours.code())["mine"]) is not None
@@ -189,7 +283,7 @@ def test_an_archive_of_what_has_not_changed_is_kept_however_much_else_changes(
     write(project, "mine.py", "x = 0")
     importlib.import_module("mine")
     for number in range(5):
-        write(project, "mine.py", f"x = {number}" + " " * 400 * number)
+        change(project, "mine", f"x = {number}" + " " * 400 * number)
         assert names(ours) == ["mine", "steady"]
         code = dict(ours.code())
         assert None not in [ours.archive(code[name]) for name in ("mine", "steady")]
@@ -204,8 +298,8 @@ def test_a_function_comes_with_all_of_it_and_is_called_otherwise_when_that_chang
     first = pickle_function(function)
     assert first.code == code_of(first.frames) == ours.code()
     assert pickle_function(function) is first
-    write(project, "mine.py", "def f(x): return -x")
-    ours.look_again()
+    write(project, "other.py", "y = 1")
+    importlib.import_module("other")
     assert pickle_function(function).id != first.id
     assert load_function(first.frames) is function
 

@@ -21,6 +21,7 @@ from scaler.errors import (
     WalltimeError,
     WorkerDiedError,
 )
+from scaler.payload import values as values_module
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.values import dump_value, exception_from_failure, load_column, load_value
 from scaler.protocol.codec import encode_failure
@@ -255,3 +256,10 @@ def test_a_failure_tells_its_task_where_that_is_known():
     outcome = load_value(FAILED, encode_failure(failure), 2, "in task 7 (f)")
     assert outcome.error is not None
     assert outcome.error.__notes__ == ["in task 7 (f) on host, worker 3, attempt 2"]
+
+
+def test_a_value_that_no_message_has_room_for_cannot_be_sent(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(values_module, "MAX_VALUE_BYTES", 1000)
+    assert load_value(VALUE, dump_value([bytes(900)])).value == [bytes(900)]
+    with pytest.raises(SerializationError, match=r"the result of the task has 1,\d{3} bytes when pickled"):
+        dump_value([bytes(1000)])

@@ -102,7 +102,7 @@ FAILURE = Failure(Cause.DIED, "it died", "host/1", -9, "last words", "a stack", 
 OUTPUT = Output(OWNER, (OutputPiece(7, 3, "f", "host/1", is_error=True),), 5)
 
 CONNECTION: list[Sendable] = [
-    Hello("client", OWNER, Incarnation(5), 17, 2, VERSIONS, "notebook", resumed=True),
+    Hello("client", OWNER, Incarnation(5), 17, 2, VERSIONS, "notebook", resumed=True, secret=b"s" * 32),
     Heartbeat(99, 60.0),
     ResendFrom(4),
     Rejected("version", "a table", VERSIONS),

@@ -1,6 +1,7 @@
 """The codec: whole messages survive it, whatever else arrives is one `ProtocolError`."""
 
 import contextlib
+import copy
 import random
 import typing
 
@@ -35,6 +36,7 @@ from scaler.protocol import (
     SpanResult,
     Taken,
     TasksFailed,
+    Watched,
     WorkerDied,
 )
 from scaler.protocol.codec import (
@@ -42,6 +44,7 @@ from scaler.protocol.codec import (
     DIRECTIONS,
     INLINE_BYTES,
     MAX_BUNDLED,
+    MAX_CALL_FRAMES,
     MAX_FRAMES,
     MAX_HEADER_BYTES,
     UNSEQUENCED,
@@ -54,7 +57,9 @@ from scaler.protocol.codec import (
     encode_failure,
     pack,
 )
+from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES
 from scaler.protocol.connection import LONGEST_TEXT
+from scaler.protocol.inputs import MAX_INPUTS
 from scaler.protocol.options import MAX_INDEX, MAX_RANGES
 from tests.unit.protocol.examples import BATCH, BY_DIRECTION, EVERY, FAILURE, FUNCTION, OBJECT, RUN, TASK, VERSIONS
 
@@ -150,6 +155,21 @@ def test_too_many_frames_are_a_protocol_error() -> None:
     assert read("client", frame, MAX_FRAMES).message == ClearClient()
     with pytest.raises(ProtocolError):
         read("client", frame, MAX_FRAMES + 1)
+
+
+def test_a_cluster_takes_a_call_and_its_inputs_together() -> None:
+    frame = encode(1, 0, Watched(watched=True))
+    assert read("to-worker", frame, MAX_CALL_FRAMES).message == Watched(watched=True)
+    with pytest.raises(ProtocolError):
+        read("to-worker", frame, MAX_CALL_FRAMES + 1)
+
+
+def test_the_largest_values_fit_a_message_with_all_that_goes_with_them() -> None:
+    value = MAX_VALUE_BYTES // MAX_FRAME_BYTES
+    dependencies = 8 * (1 + 3 * MAX_INPUTS) // MAX_FRAME_BYTES + 1
+    assert 1 + value + dependencies <= MAX_FRAMES  # a call
+    assert 4 + value <= MAX_FRAMES  # a result
+    assert 1 + value + value + 1 <= MAX_CALL_FRAMES  # a call with the values that it needs
 
 
 class Packet(typing.NamedTuple):
@@ -274,6 +294,48 @@ def test_as_many_ranges_as_allowed_fit_a_header() -> None:
     ranges = tuple(Range(2**32 - 2 * i - 2, 2**32 - 2 * i - 1) for i in range(MAX_RANGES))
     message = Taken(BATCH, ranges)
     assert read("client", encode(1, 0, message)).message == message
+
+
+#: all else that is a whole number is a name, a count or a place in a row
+MAY_BE_NEGATIVE = {"priority", "exit_code"}
+
+
+def test_a_priority_and_an_exit_code_may_be_below_zero() -> None:
+    assert is_read("client", 1, opened(priority=-1))
+    assert is_read("worker", 1, WorkerDied(1, -9, "killed"))
+
+
+def below_zero(struct: msgspec.Struct) -> typing.Iterator[tuple[str, msgspec.Struct]]:
+    """The same message once for each whole number in it, which is -1 there, and what that number is called."""
+    for name in struct.__struct_fields__:
+        for named, value in numbers_below_zero(name, getattr(struct, name)):
+            changed = copy.copy(struct)
+            msgspec.structs.force_setattr(changed, name, value)
+            yield named, changed
+
+
+def numbers_below_zero(name: str, value: object) -> typing.Iterator[tuple[str, object]]:
+    if type(value) is int:
+        yield name, -1
+    elif isinstance(value, msgspec.Struct):
+        yield from below_zero(value)
+    elif isinstance(value, tuple):
+        for at, item in enumerate(value):
+            for named, changed in numbers_below_zero(name, item):
+                yield named, (*value[:at], changed, *value[at + 1 :])
+
+
+@pytest.mark.parametrize(("direction", "message"), PAIRS, ids=lambda value: getattr(type(value), "__name__", ""))
+def test_no_name_and_no_count_of_a_message_is_below_zero(direction: str, message: Sendable) -> None:
+    accepted = [name for name, changed in below_zero(message) if is_read(direction, seq_of(message), changed)]
+    assert set(accepted) <= MAY_BE_NEGATIVE
+
+
+def is_read(direction: str, seq: int, message: msgspec.Struct) -> bool:
+    try:
+        return bool(read(direction, encode(seq, 3, typing.cast("Sendable", message))))
+    except ProtocolError:
+        return False
 
 
 BOUNDED: list[tuple[str, int, typing.Callable[[int], Sendable]]] = [

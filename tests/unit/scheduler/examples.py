@@ -4,7 +4,7 @@ from contextlib import ExitStack
 
 from scaler.core import events as core
 from scaler.core.scheduler import SchedulerCore
-from scaler.ids import BatchId, Epoch, Incarnation, function_id
+from scaler.ids import BatchId, Epoch, Incarnation, function_id, incarnation_of
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
 from scaler.link.link import WINDOW_BYTES
 from scaler.net.memory import MemoryDialer, MemoryListener
@@ -20,7 +20,8 @@ from scaler.scheduler.tables import core_tables
 from tests.unit.scheduler.fakes import FakeCore, FakePublisher
 
 EPOCH = Epoch(99)
-ANN, BOB, WORKS = Incarnation(1), Incarnation(2), Incarnation(3)
+SECRETS = {incarnation_of(secret): secret for secret in (b"ann's", b"bob's", b"work's")}
+ANN, BOB, WORKS = SECRETS
 CLIENT, WORKER = Identity("client", "ann", "a key"), Identity("worker", "works", "another key")
 OPERATOR = Identity("operator", "me", "a third key")
 F = function_id((b"code",))
@@ -53,7 +54,7 @@ class Scheduler:
         identity = {"worker": WORKER, "operator": OPERATOR}.get(role, CLIENT)
         peer = Peer(self.listener.dial(identity), role)
         self.opened.callback(peer.dialer.close)
-        peer.say(Hello(role, who, Incarnation(0), 0, generation, our_versions(), "name"))
+        peer.say(Hello(role, who, Incarnation(0), 0, generation, our_versions(), "name", secret=SECRETS[who]))
         self.turn()  # nobody speaks before it is greeted
         return peer
 
