@@ -11,6 +11,7 @@ import io
 import os
 import re
 import select
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -32,14 +33,59 @@ _LONGEST_MARK = 512
 
 
 def marked_writer(
-    descriptor: int, encoding: str, errors: str, source: Callable[[], Source | None], printed: Callable[[], None]
+    descriptor: int,
+    encoding: str,
+    errors: str,
+    source: Callable[[], Source | None],
+    printed: Callable[[], None],
+    at_end: Callable[[Callable[[], None]], bool] = lambda _: False,
 ) -> io.TextIOWrapper:
     """A text stream like `sys.stdout` for a pipe to the cluster; what nobody takes is lost, and no task fails for it.
 
-    `source` tells who prints, and `printed` is called behind every writing.
+    `source` tells who prints, and `printed` is called behind every writing. `at_end` has something done at the end of
+    the task that prints, if there is one.
     """
-    buffer = io.BufferedWriter(_Marking(descriptor, source, printed))
-    return io.TextIOWrapper(buffer, encoding=encoding, errors=errors, line_buffering=True)
+    return _Lines(io.BufferedWriter(_Marking(descriptor, source, printed)), encoding, errors, at_end)
+
+
+class _Lines(io.TextIOWrapper):
+    """Writes whole lines, each of one thread; one without an end is written when its task ends."""
+
+    def __init__(
+        self, buffer: io.BufferedWriter, encoding: str, errors: str, at_end: Callable[[Callable[[], None]], bool]
+    ) -> None:
+        super().__init__(buffer, encoding=encoding, errors=errors, line_buffering=True)
+        self._at_end = at_end
+        #: the line that each thread has begun
+        self._begun: dict[int, str] = {}
+        self._renew_lock()
+        os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._writing = threading.RLock()
+
+    def write(self, text: str, /) -> int:
+        thread = threading.get_ident()
+        begun = self._begun.pop(thread, "")
+        whole = begun + text
+        is_due = "\n" in text or "\r" in text or len(whole) > WHOLE_BYTES
+        if is_due or not (begun or self._at_end(lambda: self._finish(thread))):
+            self._write_out(whole)
+        else:
+            self._begun[thread] = whole
+        return len(text)
+
+    def flush(self) -> None:
+        self._write_out(self._begun.pop(threading.get_ident(), ""))
+
+    def _finish(self, thread: int) -> None:
+        with contextlib.suppress(ValueError):  # it is closed, or cannot write such letters: the task is over
+            self._write_out(self._begun.pop(thread, ""))
+
+    def _write_out(self, text: str) -> None:
+        with self._writing:
+            super().write(text)
+            super().flush()
 
 
 class _Marking(io.RawIOBase):

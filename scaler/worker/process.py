@@ -13,7 +13,7 @@ import socket
 import sys
 import threading
 import types
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from scaler.payload import nested
@@ -109,19 +109,27 @@ def _mark_output(slots: Sequence[Slot], board: Board) -> None:
     """Have what Python prints from here on carry the task that prints it."""
     words = board.slots[0].words
 
-    def source() -> Source | None:
+    def running() -> Slot | None:
         thread = threading.get_ident()
         for slot in slots:
             if slot.thread == thread:
-                return slot.source()
-        running = [found for slot in slots if (found := slot.source()) is not None]
-        return running[0] if len(running) == 1 else None  # a thread that a task has started
+                return slot
+        found = [slot for slot in slots if slot.source() is not None]
+        return found[0] if len(found) == 1 else None  # a thread that a task has started
+
+    def source() -> Source | None:
+        slot = running()
+        return None if slot is None else slot.source()
 
     def printed() -> None:
         words[PRINTED] += 1
 
-    sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", source, printed)
-    sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", source, printed)
+    def at_end(action: Callable[[], None]) -> bool:
+        slot = running()
+        return slot is not None and slot.at_end(action)
+
+    sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", source, printed, at_end)
+    sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", source, printed, at_end)
 
 
 def _limit_threads(threads: int) -> None:

@@ -90,6 +90,13 @@ class Slot:
         index = running.lo + parts(current - 1)[1]
         return Source(running.batch, index, running.name, running.standing.viewer)
 
+    def at_end(self, action: Callable[[], None]) -> bool:
+        """Have something done when the task ends that it runs; False if it runs none."""
+        if self._running is None:
+            return False
+        self._asked.ends.append(action)
+        return True
+
     def _run_ticket(self, ticket: TicketPacket) -> None:
         board_words, first = self._words, ticket.ticket << 32
         self._asked.begin(ticket)

@@ -2,7 +2,8 @@
 
 import io
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -28,7 +29,18 @@ class Writer:
 
     def __init__(self, descriptor: int, source: Source | None = SQUARE) -> None:
         self.count = 0
-        self.stream = marked_writer(descriptor, "utf-8", "strict", lambda: source, self._printed)
+        self.ends: list[Callable[[], None]] = []
+        self.stream = marked_writer(descriptor, "utf-8", "strict", lambda: source, self._printed, self._at_end)
+
+    def _at_end(self, action: Callable[[], None]) -> bool:
+        self.ends.append(action)
+        return True
+
+    def end_task(self) -> None:
+        """Do what was to be done at the end of the task."""
+        for action in self.ends:
+            action()
+        self.ends.clear()
 
     def _printed(self) -> None:
         self.count += 1
@@ -58,6 +70,48 @@ def test_what_python_prints_is_written_line_by_line_with_its_task(pipe: tuple[io
     assert writer.count == 2
     stream = writer.stream
     assert (stream.fileno(), stream.isatty(), stream.encoding, stream.writable()) == (descriptor, False, "utf-8", True)
+
+
+def test_a_line_without_an_end_is_written_when_its_task_ends(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    os.set_blocking(end.fileno(), False)
+    writer = Writer(descriptor)
+    print("one", "two", end=" ", file=writer.stream)
+    print("three", end="", file=writer.stream)
+    assert (end.read(1000), len(writer.ends)) == (None, 1)
+    writer.end_task()
+    assert unmarked(end.read(1000)) == [(SQUARE, b"one two three")]
+    print("\ud800", end="", file=writer.stream)
+    writer.end_task()
+    print("x" * 5000, end="", file=writer.stream)
+    print("50 %", end="\r", file=writer.stream)
+    assert unmarked(end.read(9000)) == [(SQUARE, b"x" * 5000 + b"50 %\r")]
+
+
+def test_outside_of_tasks_nothing_waits_for_the_end_of_its_line(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    stream = marked_writer(descriptor, "utf-8", "strict", lambda: None, lambda: None)
+    print("begun", end="", file=stream)
+    assert end.read(1000) == b"begun"
+
+
+def test_threads_write_whole_lines(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    sources = {threading.get_ident(): SQUARE}
+    stream = marked_writer(
+        descriptor, "utf-8", "strict", lambda: sources[threading.get_ident()], lambda: None, lambda _: True
+    )
+
+    def other() -> None:
+        sources[threading.get_ident()] = ROOT
+        print("the other's", file=stream)
+
+    stream.write("this ")
+    thread = threading.Thread(target=other)
+    thread.start()
+    thread.join()
+    stream.write("line\n")
+    assert unmarked(end.read(1000)) == [(ROOT, b"the other's\n"), (SQUARE, b"this line\n")]
 
 
 def test_what_no_task_prints_has_no_mark(pipe: tuple[io.FileIO, int]):
