@@ -49,7 +49,7 @@ def marked_writer(
 ) -> io.TextIOWrapper:
     """A text stream like `sys.stdout` for a pipe to the cluster; what nobody takes is lost, and no task fails for it.
 
-    Each thread's lines go when they end, and what has no end when its task ends. `who` tells who prints, and `printed` is called
+    Each thread's lines go when they end, and what has no end when its task ends; what no task prints goes at once. `who` tells who prints, and `printed` is called
     behind every writing.
     """
     # each writing is passed on, so that `_Marking` knows of what has no end yet
@@ -105,14 +105,14 @@ class _Marking(io.BufferedIOBase):
                 self._finish(thread)
                 begun = self._begun[thread] = _Begun(task, partial(self._finish, thread))
             begun.text += text
-            end = text.rfind(b"\n") + 1
+            end = max(text.rfind(b"\n"), text.rfind(b"\r")) + 1
             whole = len(begun.text) - len(text) + end if end else 0
-            self._put(begun, len(begun.text) if len(begun.text) - whole > _LONGEST_BEGUN else whole)
-            if who is None or task is None:
-                if not begun.text:
-                    del self._begun[thread]
-            elif begun.text:
+            is_due = task is None or len(begun.text) - whole > _LONGEST_BEGUN
+            self._put(begun, len(begun.text) if is_due else whole)
+            if begun.text and who is not None:
                 who.at_end(begun.finish)
+            elif task is None:
+                del self._begun[thread]
         return len(text)
 
     def flush(self) -> None:

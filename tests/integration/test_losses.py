@@ -40,9 +40,9 @@ def test_losses_by_walltime_never_count_against_retries(place: Place, address: s
     future = client.submit(until_opened, place.path("runs"), retries=0)
     begun(place, 1)
     endless.end()
-    short = place.cluster(address, 1, "--end-time", str(time.time() + 4))
+    short = place.cluster(address, 1, "--end-time", str(time.time() + 10))
     begun(place, 2)
-    assert short.wait(within_s=6) == 0
+    assert short.wait(within_s=12) == 0
     place.cluster(address, 1)
     begun(place, 3)
     Path(place.path("runs.gate")).touch()

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from scaler import Client, SchedulerClusterCombo
-from tests.integration.processes import Place, wait_until
+from tests.integration.processes import PATIENCE_S, Place, wait_until
 from tests.integration.terminals import Terminal, echoed, told
 
-DONE_S = 10.0
+DONE_S = PATIENCE_S
 
 
 def leaf(text: str) -> str:

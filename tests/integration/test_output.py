@@ -34,6 +34,11 @@ def speak(text: str) -> str:
     return text
 
 
+def dots(count: int) -> None:
+    for _ in range(count):
+        print(".", end="")  # noqa: T201  # that is the point
+
+
 def log(text: str) -> None:
     logging.getLogger("mine").warning("%s", text)
 
@@ -103,6 +108,15 @@ def test_each_of_many_short_tasks_has_its_own_lines(place: Place, terminal: Term
         client.map(print, range(500))
     assert told(terminal.out) == [(f"print-{n}", str(n)) for n in range(500)]
     assert place.processes() == []
+
+
+@pytest.mark.usefixtures("place")
+def test_a_line_without_an_end_is_its_own_tasks_line(terminal: Terminal):
+    with SchedulerClusterCombo(1) as combo, Client(combo) as client:
+        client.map(dots, [3, 2])
+        client.submit(speak, "whole").result()
+        client.submit(dots, 1).result()
+    assert told(terminal.out) == [("dots-0", "..."), ("dots-1", ".."), ("speak-0", "whole"), ("dots-0", ".")]
 
 
 @pytest.mark.usefixtures("place")

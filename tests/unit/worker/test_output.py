@@ -100,6 +100,29 @@ def test_what_a_task_has_begun_is_not_the_next_ones(pipe: tuple[io.FileIO, int])
     assert unmarked(end.read(1000)) == [(SQUARE, b"a"), (ROOT, b"b\n")]
 
 
+def test_outside_of_tasks_nothing_waits_for_the_end_of_its_line(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    print("begun", end="", file=Writer(descriptor, None).stream)
+    assert end.read(1000) == b"begun"
+
+
+def test_a_line_that_is_to_be_written_over_is_written(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    print("50 %", end="\r", file=Writer(descriptor).stream)
+    assert unmarked(end.read(1000)) == [(SQUARE, b"50 %\r")]
+
+
+def test_threads_write_whole_lines(pipe: tuple[io.FileIO, int]):
+    end, descriptor = pipe
+    writer = Writer(descriptor)
+    writer.stream.write("this ")
+    thread = threading.Thread(target=print, args=("the other's",), kwargs={"file": writer.stream})
+    thread.start()
+    thread.join()
+    writer.stream.write("line\n")
+    assert unmarked(end.read(1000)) == [(SQUARE, b"the other's\nthis line\n")]
+
+
 def test_what_is_begun_is_not_kept_back_without_end(pipe: tuple[io.FileIO, int]):
     end, descriptor = pipe
     writer = Writer(descriptor)
