@@ -49,8 +49,8 @@ def marked_writer(
 ) -> io.TextIOWrapper:
     """A text stream like `sys.stdout` for a pipe to the cluster; what nobody takes is lost, and no task fails for it.
 
-    Each thread's lines go when they end, and what has no end when its task ends; what no task prints goes at once. `who` tells who prints, and `printed` is called
-    behind every writing.
+    Each thread's lines go when they end, and what has no end when its task ends; what no task prints goes at once.
+    `who` tells who prints, and `printed` is called behind every writing.
     """
     # each writing is passed on, so that `_Marking` knows of what has no end yet
     return io.TextIOWrapper(_Marking(descriptor, who, printed), encoding=encoding, errors=errors, write_through=True)
