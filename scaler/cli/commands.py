@@ -108,7 +108,7 @@ def _run_worker(**values: Any) -> int:  # Any: what click has understood
     config = records.worker_config(
         found, environment, lambda: _running_scheduler(environment), _parent(values["parent_fd"])
     )
-    _warn("scaler_worker", options.warnings("worker", values))
+    _warn("scaler_worker", [*options.warnings("worker", values), *records.missing_folders(found)])
     logs.start_logging(records.log_config(found))
     from scaler.worker import shell  # noqa: PLC0415  # after the first line of the log
 

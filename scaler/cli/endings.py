@@ -19,7 +19,7 @@ class ExitCode(IntEnum):
 
     ENDED = (
         0,
-        "Done, or ended as it was told to: by SIGTERM, Ctrl-C, a client's `shutdown()`, or the end of its walltime.",
+        "Done, or ended as told: by SIGTERM, SIGHUP, Ctrl-C, a client's `shutdown()`, or the end of its walltime.",
     )
     FAILED = (
         1,

@@ -8,17 +8,16 @@ import errno
 import json
 import logging
 import os
-import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
+from scaler.lines import moment, quoted, word
 
 STANDARD = {"/dev/stdout": 1, "/dev/stderr": 2}
 #: our loggers exist already when such a file is read
 _KEEP_LOGGERS = {"disable_existing_loggers": False}
-_PLAIN = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f]+")
 
 log = logging.getLogger("scaler")
 
@@ -93,8 +92,8 @@ class TextFormatter(logging.Formatter):
     """`[INFO]2026-11-22 12:16:10-0400: text name=value`."""
 
     def format(self, record: logging.LogRecord) -> str:
-        moment = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(record.created))
-        lines = [f"[{record.levelname}]{moment}: {record.getMessage()}{_pairs(record)}"]
+        when = time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(record.created))
+        lines = [f"[{record.levelname}]{when}: {record.getMessage()}{_pairs(record)}"]
         if trace := _trace(record):
             lines.append(trace)
         return "\n".join(lines)
@@ -104,9 +103,9 @@ class KvFormatter(logging.Formatter):
     """`time=… level=… msg="…" name=value`, always one line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        head = f"time={_moment(record)} level={record.levelname.lower()} msg={_quoted(record.getMessage())}"
+        head = f"time={moment(record.created)} level={record.levelname.lower()} msg={quoted(record.getMessage())}"
         trace = _trace(record)
-        return f"{head}{_pairs(record)}{f' trace={_quoted(trace)}' if trace else ''}"
+        return f"{head}{_pairs(record)}{f' trace={quoted(trace)}' if trace else ''}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -114,7 +113,7 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         members: dict[str, object] = {
-            "time": _moment(record),
+            "time": moment(record.created),
             "level": record.levelname.lower(),
             "msg": record.getMessage(),
         }
@@ -134,24 +133,7 @@ def _fields(record: logging.LogRecord) -> tuple[tuple[str, object], ...]:
 
 
 def _pairs(record: logging.LogRecord) -> str:
-    return "".join(f" {name}={_word(value)}" for name, value in _fields(record))
-
-
-def _word(value: object) -> str:
-    text = str(value)
-    return text if text.isprintable() and _PLAIN.fullmatch(text) else _quoted(text)
-
-
-def _quoted(text: str) -> str:
-    """In quotes; with what would move a terminal's cursor or turn the line around as an escape."""
-    return json.dumps(text, ensure_ascii=not text.isprintable())
-
-
-def _moment(record: logging.LogRecord) -> str:
-    """ISO 8601 with milliseconds and the offset of the local time."""
-    there = time.localtime(record.created)
-    zone = time.strftime("%z", there)
-    return f"{time.strftime('%Y-%m-%dT%H:%M:%S', there)}.{int(record.msecs):03}{zone[:3]}:{zone[3:]}"
+    return "".join(f" {name}={word(value)}" for name, value in _fields(record))
 
 
 def _trace(record: logging.LogRecord) -> str:

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from scaler.cli import settings
 from scaler.cli.logs import LogConfig
@@ -75,9 +76,17 @@ def worker_config(
         parent_fd=parent_fd,
         environment=environment,
         echo=found[settings.ECHO],
+        log_format=found[settings.LOG_FORMAT],
         task_timeout_s=found[settings.TASK_TIMEOUT] or None,
         tidying=_tidying(found),
     )
+
+
+def missing_folders(found: Resolved) -> list[str]:
+    """A line for each place where tasks are to look for modules and nothing is: most often it is misspelt."""
+    where = found.where(settings.PYTHON_PATH)
+    missing = [path for path in found[settings.PYTHON_PATH] if not Path(path).exists()]
+    return [f"{where}: there is no {path}; no task finds a module there" for path in missing]
 
 
 def _tidying(found: Resolved) -> Tidying | None:

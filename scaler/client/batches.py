@@ -161,7 +161,7 @@ class Batches:
         if options.tag is not None and tags is not None and options.tag not in tags:
             raise UnknownTagError(unknown_tag(options.tag, tags))
         if everywhere or self._quiet:
-            options = replace(options, everywhere=everywhere, quiet=self._quiet)
+            options = replace(options, everywhere=everywhere, quiet=self._quiet or options.quiet)
         if self._carrier is not None:
             carried = self._carrier.function(fn)
             fn = carried.run if everywhere else carried

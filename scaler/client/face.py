@@ -156,8 +156,15 @@ class Side:
     def __init__(self, config: ClientConfig, carrier: Carrier | None, task: Task) -> None:
         self.incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self.io = IoThread(config, Way(_Dialing(task, self.incarnation), FaceLink(_heard), "to-child"))
-        # what its tasks print is on the output of their cluster alone: this client has no terminal
-        self.batches = Batches(self.io, self.incarnation, carrier, quiet=True, ship_code=config.ship_code, parent=task)
+        # this client has no terminal: what its tasks print is shown by that of the outermost task
+        self.batches = Batches(
+            self.io,
+            self.incarnation,
+            carrier,
+            quiet=not config.stream_output,
+            ship_code=config.ship_code,
+            parent=task,
+        )
 
 
 _heard = Heard()

@@ -213,7 +213,10 @@ def _resources(value: object) -> Resources:
 
 
 def nested_options(options: BatchOptions, parent: Task) -> BatchOptions:
-    """The options of what a task submits: it goes before others as the task does, and before the task's own kind."""
+    """The options of what a task submits: it goes before others as the task does, and before the task's own kind.
+
+    It is seen where the task is: what prints inside of a quiet one is quiet.
+    """
     standing = parent.standing
     return replace(
         options,
@@ -221,4 +224,5 @@ def nested_options(options: BatchOptions, parent: Task) -> BatchOptions:
         priority=min(max(options.priority + standing.priority, -_INTEGERS), _INTEGERS - 1),
         depth=min(standing.depth + 1, MAX_DEPTH),
         root=standing.root,
+        quiet=options.quiet or standing.is_quiet,
     )

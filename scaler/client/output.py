@@ -7,6 +7,7 @@ from queue import SimpleQueue
 from typing import TextIO
 
 from scaler.client.progress import aside
+from scaler.lines import plain, plain_lines
 from scaler.protocol import Output, OutputPiece
 from scaler.protocol.columns import Frame
 
@@ -60,9 +61,9 @@ class Terminal:
 
 
 def tagged(piece: OutputPiece, text: str) -> str:
-    """Each line with the task and the worker before it."""
-    tag = f"[{piece.name}-{piece.index} {piece.place}] "
-    return "".join(f"{tag}{line.rstrip()}\n" for line in text.splitlines())
+    """Each line with the task and the worker before it, and nothing in it that a terminal would obey but colours."""
+    tag = plain(f"[{piece.name}-{piece.index} {piece.place}] ")
+    return "".join(f"{tag}{line.rstrip()}\n" for line in plain_lines(text))
 
 
 def _write(stream: TextIO | None, text: str) -> None:

@@ -110,6 +110,8 @@ def nobody_offers(key: ClassKey, least_s: float) -> str:
 def _queued(tasks: TaskManager, workers: WorkerManager, batch: Batch, span: Span, index: int, now: float) -> str:
     if not workers.clusters:
         return "no worker is connected"
+    if not workers.slots:
+        return "no worker has started yet"
     key = batch.lane_of(span.counts).key
     if not workers.is_offered(key, now):
         return nobody_offers(key, span.counts.least_s)

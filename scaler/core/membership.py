@@ -114,12 +114,29 @@ class Membership:
         """A cluster tells what it offers."""
         if len(message.tags) > _MOST_TAGS:
             raise ProtocolError(f"a cluster offers {len(message.tags)} tags, more than {_MOST_TAGS}")
-        is_new = not cluster.host
+        is_new, slots_before = not cluster.host, cluster.slots
         if self._workers.describe(cluster, message, now):
             self._tell_clients(KnownTags(self._workers.known_tags))
         if is_new:
-            fields = (("cluster", message.name), ("host", message.host), ("pid", message.pid), ("slots", message.slots))
-            self._outbox.note("info", "a worker cluster joined", *fields)
+            fields = (("cluster", message.name), ("host", message.host), ("pid", message.pid))
+            fullness = (("slots", message.slots), ("full_slots", message.full_slots))
+            self._outbox.note("info", "a worker cluster joined", *fields, *fullness)
+            cluster.was_full = message.slots >= message.full_slots
+        else:
+            self._note_slots(cluster, message, slots_before)
+
+    def _note_slots(self, cluster: Cluster, message: ClusterReady, before: int) -> None:
+        """Tell the log when all slots of a cluster are up, and when none is; not of one that leaves."""
+        field = ("cluster", message.name)
+        if not message.full_slots:
+            return
+        if message.slots >= message.full_slots and not cluster.was_full:
+            cluster.was_full = True
+            self._outbox.note("info", "all slots of a worker cluster are up", field, ("slots", message.slots))
+        elif before and not message.slots:
+            cluster.was_full = False
+            fields = (field, ("full_slots", message.full_slots))
+            self._outbox.note("warning", "no slot of a worker cluster is left", *fields)
 
     def watched(self, *, watched: bool) -> None:
         """Somebody begins or ceases to read the monitor stream."""

@@ -242,9 +242,9 @@ class SchedulerCore:
                 self._requests.need_function(cluster, message.function, message.of)
             case ClusterStatistics():
                 cluster.statistics = message
-            case Output(owner):
-                if owner in self.managers.clients.clients:
-                    self.managers.outbox.send(owner, message, frames)
+            case Output(viewer):
+                if viewer in self.managers.clients.clients:
+                    self.managers.outbox.send(viewer, message, frames)
             case WorkerDied():
                 fields = (("cluster", cluster.name), ("worker", message.worker), ("exit_code", message.exit_code))
                 self.managers.outbox.note("warning", "a worker died", *fields, ("reason", message.text))

@@ -35,6 +35,8 @@ class Cluster:
         self.host = ""
         self.workers = 0
         self.slots = 0
+        #: whether all its slots have been up, since it last had none
+        self.was_full = False
         self.tags: tuple[str, ...] = ()
         self.resources: dict[str, float] = {}
         self.ends_at: float | None = None

@@ -14,6 +14,7 @@ from typing import Any, TypedDict
 import tblib
 
 from scaler.errors import ProtocolError, TaskExceptionNotSerializableError
+from scaler.payload.exception_parts import builtin_base, exception_again, set_attributes
 from scaler.payload.pickling import PROTOCOL, dumps
 from scaler.protocol.columns import Frame
 
@@ -138,7 +139,7 @@ class _Parts:
 
 def _parts(error: BaseException, *, is_group: bool) -> _Parts:
     """As the built-in class under the user's sees it: `OSError` has more than its `args`."""
-    _, made_with, *rest = _builtin(type(error)).__reduce__(error)
+    _, made_with, *rest = builtin_base(type(error)).__reduce__(error)
     state = dict(rest[0] or {}) if rest else {}
     state.pop("__notes__", None)
     if is_group:
@@ -152,10 +153,6 @@ def _parts(error: BaseException, *, is_group: bool) -> _Parts:
     before, after = (*made_with, *state.values()), (*parts.made_with, *parts.state.values())
     parts.is_cut = any(one is not other for one, other in zip(before, after, strict=True))
     return parts
-
-
-def _builtin(kind: type[BaseException]) -> Any:
-    return next(base for base in kind.__mro__ if base.__module__ == "builtins")
 
 
 def _tried(content: Any, error: BaseException, *, is_group: bool = False) -> bytes | None:
@@ -232,11 +229,8 @@ def _unpickle(blob: bytes, members: tuple[BaseException, ...] | None) -> BaseExc
     kind, made_with, args, state = content
     if members is not None:
         made_with = args = (*made_with, members)
-    error: BaseException = kind.__new__(kind, *made_with)
-    _builtin(kind).__init__(error, *made_with)
-    # set past the classes' own __setattr__: a frozen dataclass can be raised too
-    for name, part in (("args", args), *state.items()):
-        object.__setattr__(error, name, part)
+    error = exception_again(kind, made_with)
+    set_attributes(error, {"args": args, **state})
     return error
 
 

@@ -43,6 +43,13 @@ class Standing(NamedTuple):
     root: Incarnation
     #: the scheduler that had it run
     epoch: Epoch
+    #: nobody wants to see what it prints, nor what its own print
+    is_quiet: bool = False
+
+    @property
+    def viewer(self) -> Incarnation | None:
+        """The client that is to see what it prints, if one is: that of the outermost task."""
+        return None if self.is_quiet else self.root
 
 
 class Task(Protocol):

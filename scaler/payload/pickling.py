@@ -10,10 +10,14 @@ import pickle
 import sys
 import types
 import typing
+import weakref
 from collections.abc import Callable
 from typing import Any
 
 import cloudpickle
+
+from scaler.payload.classes import class_by_value
+from scaler.payload.exception_parts import exception_by_parts
 
 PROTOCOL = 5
 #: exact types that pickle the same everywhere, hold nothing else and never change
@@ -85,16 +89,24 @@ class _ByReference(pickle.Pickler):
     def reducer_override(self, value: Any) -> Any:  # Any: as the standard library declares it
         if (isinstance(value, type) or type(value) in _NAMED) and not is_importable(value):
             raise _NotImportableError
-        return NotImplemented
+        return exception_by_parts(value) if isinstance(value, BaseException) else NotImplemented
 
 
 class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
     def reducer_override(self, value: Any) -> Any:  # Any: as above
         kind = type(value)
-        if kind is types.FunctionType or isinstance(value, type):
+        if isinstance(value, type):
             _take_along(value.__module__)
+            reduced: Any = super().reducer_override(value)
+            return class_by_value(value, reduced) if isinstance(reduced, tuple) and len(reduced) == 6 else reduced
+        if kind is types.FunctionType:
+            _take_along(value.__module__)
+        elif isinstance(value, BaseException):
+            return exception_by_parts(value)
+        elif kind is weakref.WeakKeyDictionary:  # functions of `singledispatch` have one
+            return kind, (dict(value),)
         elif kind is types.CodeType:
-            reduced: Any = self.dispatch_table[kind](value)  # a pair, of which the types do not tell
+            reduced = self.dispatch_table[kind](value)  # a pair, of which the types do not tell
             return _code_again, (reduced[1], value.co_filename)
         elif kind is _Cached and not is_importable(value):
             return _cached_again, (value.__wrapped__, value.cache_parameters())

@@ -24,8 +24,8 @@ from scaler.resources import NO_RESOURCES
 class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
     """What this cluster offers; first on every new link and again when it changes. Cluster to scheduler.
 
-    `slots` can run tasks now; `tags` are those it serves (a task without tag runs anywhere); `ends_in_s` is what is
-    left of its walltime, and None where it has none.
+    `slots` can run tasks now, `full_slots` when all its workers are up (0: it is leaving); `tags` are those it serves
+    (a task without tag runs anywhere); `ends_in_s` is what is left of its walltime, and None where it has none.
     """
 
     name: Label
@@ -36,8 +36,10 @@ class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
     tags: tuple[Label, ...] = ()
     resources: Amounts = NO_RESOURCES
     ends_in_s: float | None = None
+    full_slots: int = 0
 
     def __post_init__(self) -> None:
+        check_quantity("full_slots", self.full_slots)
         check_quantity("workers", self.workers)
         check_quantity("slots", self.slots)
         check_quantity("ends_in_s", abs(self.ends_in_s or 0))

@@ -13,7 +13,10 @@ MAX_PIECES = 256
 
 
 class OutputPiece(Struct, frozen=True, array_like=True):
-    """Whose a frame of an `Output` is: the call `index` of batch `n`, what its function is called, and where it ran."""
+    """Whose a frame of an `Output` is: the call `index` of batch `n`, what its function is called, and where it ran.
+
+    The batch is that of whoever submitted the call: the viewer, or a client inside one of its tasks, however deep.
+    """
 
     n: Natural
     index: Natural
@@ -23,13 +26,14 @@ class OutputPiece(Struct, frozen=True, array_like=True):
 
 
 class Output(Struct, frozen=True, array_like=True, tag=110):
-    """What tasks of a client printed, a frame for each piece behind it. Cluster to scheduler, scheduler to client.
+    """What tasks printed that a client is to see, a frame for each piece behind it. Cluster to scheduler to client.
 
+    They are the client's own and those nested in them.
     Gathered for 100 ms or until the next results, rate-limited, and lost where there is no room: nothing answers it,
     and nobody keeps it. `dropped` lines were left out since the message before.
     """
 
-    owner: Annotated[Incarnation, NATURAL]
+    viewer: Annotated[Incarnation, NATURAL]
     pieces: Annotated[tuple[OutputPiece, ...], Meta(max_length=MAX_PIECES)]
     dropped: Natural = 0
 

@@ -1,4 +1,7 @@
-"""SIGINT and SIGTERM as something to read: one that comes before the loop runs is kept, which uvloop would not do."""
+"""Signals that end a scheduler, as something to read: one that comes before the loop runs is kept.
+
+uvloop would not do that. Those that batch systems send as reminders are ignored.
+"""
 
 import contextlib
 import os
@@ -6,16 +9,21 @@ import signal
 from types import FrameType
 
 _READ_BYTES = 4096
+_ENDING = (signal.SIGINT, signal.SIGTERM)
+_REMINDERS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 class Signals:
-    """Takes both signals over until `close`, which restores what was before."""
+    """Takes them over until `close`, which restores what was before; `nohup` keeps its SIGHUP."""
 
     def __init__(self) -> None:
         self._read_end, self._write_end = os.pipe()
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
-        self._before = [(number, signal.signal(number, self._note)) for number in (signal.SIGINT, signal.SIGTERM)]
+        is_deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        ending = _ENDING if is_deaf else (*_ENDING, signal.SIGHUP)
+        self._before = [(number, signal.signal(number, self._note)) for number in ending]
+        self._before += [(number, signal.signal(number, _pass_over)) for number in _REMINDERS]
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         with contextlib.suppress(BlockingIOError):
@@ -38,3 +46,7 @@ class Signals:
             signal.signal(number, handler)
         os.close(self._read_end)
         os.close(self._write_end)
+
+
+def _pass_over(_number: int, _frame: FrameType | None) -> None:
+    """Do nothing; unlike `SIG_IGN` it is not handed on to programs that are started here."""

@@ -67,6 +67,7 @@ from scaler.worker.agent_parking import ParkingPlace
 from scaler.worker.agent_pool import AgentConfig, Pool
 from scaler.worker.agent_retracts import Retracts
 from scaler.worker.agent_runs import Runs
+from scaler.worker.agent_starts import Starts
 from scaler.worker.agent_statistics import Statistics
 from scaler.worker.agent_stops import Stops
 from scaler.worker.agent_work import Worker
@@ -97,6 +98,7 @@ class Agent:
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
         self._statistics = Statistics(config, runs, pool, outbox)
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
+        self._starts = Starts(config, pool, outbox)
         self._task_timeout_s = config.task_timeout_s
         self._has_begun = False
 
@@ -125,6 +127,7 @@ class Agent:
             self._statistics,
             self._ending,
             self._output,
+            self._starts,
         )
         due = [*[part.next_deadline() for part in parts], self._pool.next_start()]
         return min([deadline for deadline in due if deadline is not None], default=None)
@@ -163,9 +166,11 @@ class Agent:
             case WorkerStarted():
                 self._pool.started(self._pool.workers[event.worker], event.pid, now)
             case WorkerEnded():
+                self._functions.ended(event.worker)
                 self._children.ended(self._pool.workers[event.worker])
                 self._deaths.ended(self._pool.workers[event.worker], event, now)
             case StartFailed():
+                self._functions.ended(event.worker)
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
                 self._ending.start_failed(event, now)
             case ChildOpened() | ChildSaid() | ChildClosed():
@@ -231,7 +236,6 @@ class Agent:
             case RunSpan():
                 limited = self._limited(message)
                 (self._everywhere if limited.options.everywhere else self._runs).add(limited, frames)
-                self._output.note(message.batch.owner, message.options)
             case Delivered():
                 for run, ranges in message.runs:
                     self._runs.delivered(run, ranges)
@@ -274,6 +278,7 @@ class Agent:
         self._parking.tick(now)
         self._stops.tick(now)
         self._ending.tick(now)
+        self._starts.tick(now)
         self._functions.tick(now)
         self._retracts.settle()
         if not self._retracts:

@@ -6,7 +6,7 @@ imports one content of a module in its life.
 
 from collections import OrderedDict
 
-from scaler.ids import FunctionId
+from scaler.ids import FunctionId, WorkerId
 from scaler.protocol import NeedFunction
 from scaler.protocol.code import NO_CODE, WHOSE, Code, code_of
 from scaler.protocol.columns import Frame
@@ -16,6 +16,8 @@ from scaler.worker.agent_work import Run, Worker
 
 #: bytes of functions kept, and of code; those in use are kept beyond it
 KEPT_BYTES = 256 << 20
+#: code lies here as it came, and beside that unpacked
+_COPIES = 2
 #: functions a worker keeps
 KEPT_AT_WORKER = 512
 #: what was asked for and did not come is asked for again
@@ -32,8 +34,10 @@ class Functions:
         self._size_bytes = 0
         #: the code that functions kept came with; none for most
         self._code: dict[FunctionId, Code] = {}
-        #: code that is here, and its bytes, the one that came longest ago first
+        #: code that is here, and its bytes as it came and unpacked, the one that came longest ago first
         self._archives: OrderedDict[FunctionId, int] = OrderedDict()
+        #: workers that have functions, and may import at any time what those came with
+        self._importers: dict[WorkerId, Worker] = {}
         #: code that was asked for and is not here, and a function it came with
         self._wanted: OrderedDict[FunctionId, FunctionId] = OrderedDict()
         #: runs that are not over, by function
@@ -104,7 +108,7 @@ class Functions:
     def defined(self, function: FunctionId, frames: tuple[Frame, ...]) -> list[Run]:
         """A function arrived, or code that one came with; the runs that waited for it and have all now."""
         if self._wanted.pop(function, None) is not None:
-            self._archives[function] = sum(map(len, frames))
+            self._archives[function] = _COPIES * sum(map(len, frames))
             self._outbox.order(KeepCode(function, frames))
             self._make_room_for_code()
             candidates = [name for name in self._waiting if any(function == one for _, one in self._code.get(name, ()))]
@@ -169,10 +173,14 @@ class Functions:
                 self._code.pop(function, None)
 
     def _make_room_for_code(self) -> None:
-        """Let go of the oldest code that no function kept here came with."""
+        """Let go of the oldest code that no run and no living worker needs.
+
+        A function that is kept beside it asks for it again when it is used.
+        """
         excess_bytes = sum(self._archives.values()) - self._kept_bytes
         if excess_bytes > 0:
-            used = {archive for code in self._code.values() for _, archive in code}
+            used = {archive for function in self._uses for _, archive in self._code.get(function, NO_CODE)}
+            used.update(archive for worker in self._importers.values() for archive in worker.code.values())
             for archive in [archive for archive in self._archives if archive not in used]:
                 excess_bytes -= self._archives.pop(archive)
                 self._outbox.order(DropCode(archive))
@@ -190,9 +198,16 @@ class Functions:
         self._frames.move_to_end(function)
         self._outbox.order(Define(worker.id, function, self._frames[function]))
         known[function] = None
-        worker.code.update(self._code.get(function, NO_CODE))
+        if code := self._code.get(function):
+            worker.code.update(code)
+            self._importers[worker.id] = worker
         if len(known) > KEPT_AT_WORKER:
             self._drop_one(worker, function)
+
+    def ended(self, worker: WorkerId) -> None:
+        """A worker is gone, and imports nothing any more."""
+        if self._importers.pop(worker, None) is not None:
+            self._make_room_for_code()
 
     def _drop_one(self, worker: Worker, wanted: FunctionId) -> None:
         """Have a worker forget the function it used longest ago; never one that a ticket of it names."""

@@ -64,8 +64,9 @@ class Greeting:
         self._offered = offer
         ends_in_s = None if config.ends_at is None else max(0.0, config.ends_at - now)
         workers, slots = offer
+        full_slots = 0 if pool.is_closed else config.workers * config.threads
         ready = ClusterReady(
-            config.name, config.host, config.pid, workers, slots, config.tags, config.resources, ends_in_s
+            config.name, config.host, config.pid, workers, slots, config.tags, config.resources, ends_in_s, full_slots
         )
         return [Say(ready)]
 

@@ -1,10 +1,10 @@
-"""What tasks print, on its way up: gathered for a moment, and no more of it than its client's terminal can show."""
+"""What tasks print, on its way up: gathered for a moment, and no more of it than its client's terminal can show.
 
-from collections import OrderedDict
+It goes to the client that is to see it, which of nested tasks is that of the outermost.
+"""
 
 from scaler.ids import Incarnation
 from scaler.protocol import Output, OutputPiece
-from scaler.protocol.options import BatchOptions
 from scaler.protocol.output_messages import MAX_PIECES
 from scaler.worker.agent_events import Printed
 from scaler.worker.agent_outbox import Outbox
@@ -16,8 +16,6 @@ GATHER_S = 0.1
 TOKEN_BYTES = 256
 #: a cluster may save up tokens for so long
 BURST_S = 5.0
-#: clients that want nothing of it are remembered, those heard of last
-_MOST_QUIET = 1024
 
 
 class _Gathered:
@@ -38,17 +36,8 @@ class Telling:
         self._tokens = per_s * BURST_S
         self._counted_at = 0.0
         self._is_linked = False
-        self._quiet: OrderedDict[Incarnation, None] = OrderedDict()
         self._gathered: dict[Incarnation, _Gathered] = {}
         self._due: float | None = None
-
-    def note(self, owner: Incarnation, options: BatchOptions) -> None:
-        """Work of a client has come, which says whether it wants to see what its tasks print."""
-        if options.quiet:
-            self._quiet[owner] = None
-            self._quiet.move_to_end(owner)
-            if len(self._quiet) > _MOST_QUIET:
-                self._quiet.popitem(last=False)
 
     def linked(self, *, is_linked: bool) -> None:
         """A scheduler is there, or it is not: what nobody takes now is not kept."""
@@ -59,11 +48,11 @@ class Telling:
 
     def printed(self, event: Printed, now: float) -> None:
         """Take in what a task has printed, as far as there are tokens."""
-        owner, n = event.source.batch
+        source = event.source
         worker = self._pool.workers.get(event.worker)
-        if worker is None or not self._is_linked or owner in self._quiet:
+        if worker is None or not self._is_linked or source.viewer is None:
             return
-        gathered = self._gathered.setdefault(owner, _Gathered())
+        gathered = self._gathered.setdefault(source.viewer, _Gathered())
         self._due = now + GATHER_S if self._due is None else self._due
         lines = event.data.splitlines(keepends=True)
         fitting = self._pay(lines, now)
@@ -71,7 +60,7 @@ class Telling:
         gathered.dropped += sum(line.endswith((b"\n", b"\r")) for line in lines[fitting:])
         if not fitting:
             return
-        piece = OutputPiece(n, event.source.index, event.source.name, worker.place, event.is_error)
+        piece = OutputPiece(source.batch.n, source.index, source.name, worker.place, event.is_error)
         if not gathered.pieces or gathered.pieces[-1][0] != piece:
             gathered.pieces.append((piece, bytearray()))
         gathered.pieces[-1][1].extend(b"".join(lines[:fitting]))
@@ -91,11 +80,11 @@ class Telling:
         """Say what was gathered if it is time; with results it goes ahead of them."""
         if self._due is None or (now < self._due and not self._outbox.results):
             return
-        for owner, gathered in self._gathered.items():
+        for viewer, gathered in self._gathered.items():
             pieces, dropped = gathered.pieces, gathered.dropped
             for at in range(0, len(pieces) or 1, MAX_PIECES):
                 part = pieces[at : at + MAX_PIECES]
-                message = Output(owner, tuple(piece for piece, _ in part), 0 if at else dropped)
+                message = Output(viewer, tuple(piece for piece, _ in part), 0 if at else dropped)
                 self._outbox.say(message, tuple(bytes(text) for _, text in part))
         self._gathered.clear()
         self._due = None

@@ -42,6 +42,8 @@ class AgentConfig:
     task_timeout_s: float | None = None
     #: of what tasks print, so many lines a second go to clients
     output_lines_per_s: float = 200.0
+    #: what each worker has to call before it starts, for people
+    preload: str = ""
 
     @property
     def place(self) -> str:
@@ -96,6 +98,11 @@ class Pool:
         #: a worker could take tickets, now or before
         self.has_had_any = False
         self.is_closed = False
+
+    @property
+    def asked_for(self) -> int:
+        """How many workers were ever asked for."""
+        return self._next
 
     @property
     def slots(self) -> int:

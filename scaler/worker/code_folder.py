@@ -41,8 +41,11 @@ class CodeFolder:
         making.rename(making.with_suffix(ARCHIVE_SUFFIX))
 
     def drop(self, archive: FunctionId) -> None:
-        """Remove an archive, but not what workers have unpacked of it."""
+        """Remove an archive, and what workers have unpacked of it."""
         (self._path / f"{archive.hex()}{ARCHIVE_SUFFIX}").unlink(missing_ok=True)
+        # a worker that was killed while it unpacked has left a folder behind, too
+        for folder in self._path.glob(f"{archive.hex()}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self) -> None:
         """Remove it with all that is in it; nothing that was not made here."""

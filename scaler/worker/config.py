@@ -29,7 +29,7 @@ class WorkerClusterConfig:
     `devices` are the GPUs that tasks can ask for, as CUDA names them. `ends_at_unix_s` is the end of the allocation, if
     it has one; `parent_fd` a descriptor whose end of file means that whoever started this process is gone; an empty
     `address` is said on it later, in one line. With `echo` what tasks print is written to this process's own output,
-    too.
+    too, in lines that look as `log_format` says.
     """
 
     address: str
@@ -55,6 +55,7 @@ class WorkerClusterConfig:
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None
     echo: bool = True
+    log_format: str = "text"
     task_timeout_s: float | None = None
     tidying: Tidying | None = None
 

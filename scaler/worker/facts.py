@@ -25,10 +25,12 @@ class WorkerFacts:
 class ZygoteFacts:
     """What every zygote of a cluster is started with; workers look for modules in `paths` first.
 
-    With `echoes` what tasks print goes to the cluster's own output too; what is no task's always does.
+    With `echoes` what tasks print goes to the cluster's own output too; what is no task's always does. It looks as
+    `log_format` says.
     """
 
     workers: WorkerFacts
     paths: Sequence[str]
     environment: Mapping[str, str]
     echoes: bool = True
+    log_format: str = "text"

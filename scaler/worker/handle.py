@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 
-from scaler.ids import Incarnation, TicketId, WorkerId
+from scaler.ids import Incarnation, TaskId, TicketId, WorkerId
 from scaler.payload.nested import Standing
 from scaler.protocol.columns import WORD_BYTES, Frame, ResultColumn, frames_of
 from scaler.worker.agent_events import (
@@ -40,7 +40,7 @@ from scaler.worker.board import (
     parts,
     word,
 )
-from scaler.worker.line import ChildLine, ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
+from scaler.worker.line import NOT_BEGUN, ChildLine, ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 from scaler.worker.looks import Looks
 from scaler.worker.output import STDERR, STDOUT, WHOLE_BYTES, Marks
 from scaler.worker.pair import PairEnd
@@ -89,6 +89,8 @@ class WorkerHandle:
             os.set_blocking(descriptor, False)
         self._marks = {STDOUT: Marks(), STDERR: Marks()}
         self._printed = 0
+        #: those that have nothing to be read, since Python has printed last
+        self._drained = set(self.outputs)
         self._tail = b""
         self._stacks = Stacks()
         #: what goes with the order to fork
@@ -124,9 +126,9 @@ class WorkerHandle:
     def give(self, command: Give, now: float) -> None:
         """Send a ticket down."""
         options, column = command.options, command.column
-        self._tickets.give(command.ticket, column.lo, command.batch, options.name)
         root = options.root or command.batch.owner
-        standing = Standing(options.depth, options.priority, root, command.run.epoch)
+        standing = Standing(options.depth, options.priority, root, command.run.epoch, options.quiet)
+        self._tickets.give(command.ticket, column.lo, command.batch, options.name, standing.viewer)
         packet = ticket_packet(
             command.ticket, command.function, command.batch, column, standing, options.name, command.inputs
         )
@@ -296,20 +298,32 @@ class WorkerHandle:
         if printed == self._printed:
             return False
         self._printed = printed
+        self._drained.clear()
         return True
+
+    def settle_output(self) -> None:
+        """If all it had printed by the last look is read, nobody can print any more as a task that was over then."""
+        if len(self._drained) == len(self.outputs):
+            self._tickets.has_read_output()
 
     def read_output(self, stream: int) -> list[tuple[Source | None, bytes]]:
         """Some of what it has printed to a stream since, and whose that is; the last of stderr is kept.
 
         Raises `BlockingIOError` if there is nothing now, `EOFError` if there will be nothing ever.
         """
+        self._drained.add(stream)
         data = os.read(self.outputs[stream], WHOLE_BYTES)
         if not data:
             raise EOFError
+        self._drained.discard(stream)
         found = self._marks[stream].feed(data)
         if stream == STDERR:
             self._tail = b"".join([self._tail, *(piece for _, piece in found)])[-STDERR_TAIL_BYTES:]
-        return [(source or self._only_source(), piece) for source, piece in found]
+        return [(self._source(task), piece) for task, piece in found]
+
+    def _source(self, task: TaskId | None) -> Source | None:
+        """Whose it is: a mark that names a task of no ticket given to this worker is a forgery, and says nothing."""
+        return (self._tickets.printed(task) if task is not None else None) or self._only_source()
 
     def _only_source(self) -> Source | None:
         """The one task that runs here, or ran last; None if there are several."""
@@ -319,9 +333,11 @@ class WorkerHandle:
             at = [parts(one[ENDED] - 1) for one in words if one[ENDED]]
         return self._tickets.source(*at[0]) if len(at) == 1 else None
 
-    def last_words(self) -> str:
-        """The last line it wrote to stderr: of an exception, what it is."""
-        return self._tail.decode(errors="replace").rstrip().rpartition("\n")[2]
+    def why_not_begun(self) -> str:
+        """What it said of why it has not come to its first task; nothing if it could not."""
+        while self._take_one():
+            continue
+        return self._large.pop(NOT_BEGUN, b"").decode(errors="replace")
 
     def ended(self, exit_code: int, now: float) -> list[Event]:
         """The process is gone: what it has left behind, in order."""

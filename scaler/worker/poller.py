@@ -9,6 +9,9 @@ from types import FrameType
 
 #: epoll takes no more than some weeks
 LONGEST_WAIT_S = 3600.0
+_ENDING = (signal.SIGTERM, signal.SIGINT)
+#: batch systems send them before a walltime ends
+REMINDERS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 class Poller:
@@ -41,7 +44,10 @@ class Poller:
 
 
 class Signals:
-    """SIGTERM and SIGINT as something to read; what they did before is restored by `close`."""
+    """Signals as something to read: those that end a cluster, and `REMINDERS`; `nohup` keeps its SIGHUP.
+
+    What they did before is restored by `close`.
+    """
 
     def __init__(self) -> None:
         self._received: list[signal.Signals] = []
@@ -49,7 +55,9 @@ class Signals:
         os.set_blocking(self._read_end, False)
         os.set_blocking(self._write_end, False)
         self._wakeup_before = signal.set_wakeup_fd(self._write_end, warn_on_full_buffer=False)
-        self._before = [(number, signal.signal(number, self._note)) for number in (signal.SIGTERM, signal.SIGINT)]
+        is_deaf = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heard = (*_ENDING, *REMINDERS) if is_deaf else (*_ENDING, *REMINDERS, signal.SIGHUP)
+        self._before = [(number, signal.signal(number, self._note)) for number in heard]
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._received.append(signal.Signals(number))

@@ -5,6 +5,11 @@ import importlib
 from dataclasses import dataclass, field
 from typing import Any
 
+from scaler.lines import plain_lines
+
+#: of what is told of a failure
+_LONGEST = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Preload:
@@ -21,6 +26,17 @@ class Preload:
         for part in self.name.split("."):
             function = getattr(function, part)
         function(*self.args, **self.kwargs)
+
+
+def in_short(error: BaseException) -> str:
+    """What an exception is, and the first line of what it says."""
+    kind = type(error)
+    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    try:
+        lines = plain_lines(str(error).strip())
+    except Exception:  # noqa: BLE001  # users' exceptions may break whoever looks at them
+        lines = []
+    return f"{name}: {lines[0]}"[:_LONGEST] if lines else name
 
 
 def parse_preload(text: str) -> Preload:

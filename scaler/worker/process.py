@@ -21,10 +21,10 @@ from scaler.payload.importing import find_code_in
 from scaler.worker.board import PRELOADED, PRINTED, Board
 from scaler.worker.facts import WorkerFacts
 from scaler.worker.inbox import Inbox
+from scaler.worker.line import NOT_BEGUN, send_result
 from scaler.worker.output import STDERR, STDOUT, marked_writer
-from scaler.worker.preload import parse_preload
+from scaler.worker.preload import in_short, parse_preload
 from scaler.worker.slot import Slot
-from scaler.worker.source import Source
 from scaler.worker.tidying import tidying_from
 
 _PR_SET_PDEATHSIG = 1
@@ -68,7 +68,11 @@ def run_worker(setup: WorkerSetup) -> None:
     slots[0].tidying = tidying_from(setup.facts.tidying)
     _mark_output(slots, board)
     if setup.facts.preload:
-        parse_preload(setup.facts.preload).call()
+        try:
+            parse_preload(setup.facts.preload).call()
+        except BaseException as error:
+            send_result(line, NOT_BEGUN, in_short(error).encode(errors="replace"))
+            raise
         board.slots[0].words[PRELOADED] = 1
         os.eventfd_write(setup.poke, 1)
     first, *others = slots
@@ -109,19 +113,19 @@ def _mark_output(slots: Sequence[Slot], board: Board) -> None:
     """Have what Python prints from here on carry the task that prints it."""
     words = board.slots[0].words
 
-    def source() -> Source | None:
+    def who() -> Slot | None:
         thread = threading.get_ident()
         for slot in slots:
             if slot.thread == thread:
-                return slot.source()
-        running = [found for slot in slots if (found := slot.source()) is not None]
+                return slot
+        running = [slot for slot in slots if slot.task() is not None]
         return running[0] if len(running) == 1 else None  # a thread that a task has started
 
     def printed() -> None:
         words[PRINTED] += 1
 
-    sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", source, printed)
-    sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", source, printed)
+    sys.stdout = marked_writer(STDOUT, sys.stdout.encoding, sys.stdout.errors or "strict", who, printed)
+    sys.stderr = marked_writer(STDERR, sys.stderr.encoding, "backslashreplace", who, printed)
 
 
 def _limit_threads(threads: int) -> None:

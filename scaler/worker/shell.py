@@ -28,7 +28,7 @@ from scaler.worker.code_folder import folder_name
 from scaler.worker.config import WorkerClusterConfig
 from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.loop import Loop
-from scaler.worker.poller import Poller, Signals
+from scaler.worker.poller import REMINDERS, Poller, Signals
 from scaler.worker.workers import Workers
 
 #: what a worker takes of this process while it starts, or with a client inside its task; what everything else may take
@@ -91,8 +91,10 @@ def _told_address(parent_fd: int | None, signals: Signals) -> str | None:
     said = b""
     while not said.endswith(b"\n"):
         ready, _, _ = select.select([parent_fd, signals.fileno()], [], [])
-        if signals.fileno() in ready:
+        if signals.fileno() in ready and not set(signals.take()) <= set(REMINDERS):
             return None
+        if parent_fd not in ready:
+            continue
         more = os.read(parent_fd, 4096)
         if not more:
             return None
@@ -105,6 +107,9 @@ def _obey(loop: Loop, poller: Poller, signals: Signals, parent_fd: int | None) -
 
     def on_signal() -> None:
         for number in signals.take():
+            if number in REMINDERS:
+                log.info("ClusterProcess: %s, taken as a reminder that the walltime ends; nothing changes", number.name)
+                continue
             loop.stop(number.name, at_once=number == signal.SIGINT or loop.is_stopping)
 
     def on_parent() -> None:
@@ -157,7 +162,7 @@ def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
 def _zygote_facts(config: WorkerClusterConfig, name: str, environment: Mapping[str, str]) -> ZygoteFacts:
     tidying = config.tidying.told() if config.tidying else ""
     facts = WorkerFacts(config.threads, name, config.preload, folder_name(), tidying)
-    return ZygoteFacts(facts, _paths(config), environment, config.echo)
+    return ZygoteFacts(facts, _paths(config), environment, config.echo, config.log_format)
 
 
 def _paths(config: WorkerClusterConfig) -> tuple[str, ...]:
@@ -202,5 +207,6 @@ def _agent_config(config: WorkerClusterConfig, name: str, spares: int) -> AgentC
         memory_limit_bytes=config.memory_limit_bytes,
         devices=config.devices,
         task_timeout_s=config.task_timeout_s,
+        preload=config.preload,
         output_lines_per_s=OUTPUT_LINES_PER_S if config.echo else ONLY_OUTPUT_LINES_PER_S,
     )

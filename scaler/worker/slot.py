@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler.errors import TaskExceptionNotSerializableError
+from scaler.ids import TaskId
 from scaler.payload import nested
 from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable, too_large
@@ -23,7 +24,6 @@ from scaler.worker.inbox import Inbox
 from scaler.worker.inside import Inside
 from scaler.worker.line import TicketPacket, send_result
 from scaler.worker.ring import RingWriter
-from scaler.worker.source import Source
 from scaler.worker.tidying import Tidying
 
 _ONE = (1).to_bytes(8, "little")
@@ -82,12 +82,17 @@ class Slot:
             self._inside[0] = False
             raise Interrupted("the task was cancelled")
 
-    def source(self) -> Source | None:
+    def task(self) -> TaskId | None:
         """The task it runs, as what that prints is marked with; None while it runs none."""
         current, running = self._words[CURRENT], self._running
         if not current or running is None:
             return None
-        return Source(running.batch, running.lo + parts(current - 1)[1], running.name)
+        return TaskId(running.batch, running.lo + parts(current - 1)[1])
+
+    def at_end(self, action: Callable[[], None]) -> None:
+        """Have something done once when the task ends that it runs."""
+        if action not in self._asked.ends:
+            self._asked.ends.append(action)
 
     def _run_ticket(self, ticket: TicketPacket) -> None:
         board_words, first = self._words, ticket.ticket << 32

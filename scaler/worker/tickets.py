@@ -8,19 +8,34 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from scaler.ids import BatchId, Incarnation, TicketId
+from scaler.ids import BatchId, Incarnation, TaskId, TicketId
 from scaler.worker.agent_events import SlotView
 from scaler.worker.source import Source
 
 _NO_BATCH = BatchId(Incarnation(0), 0)
 
 
-@dataclass(frozen=True, slots=True)
+#: so many batches are remembered whose tickets are all forgotten: what they have printed may come yet
+_MOST_PAST = 1024
+
+
+@dataclass(slots=True)
+class _Printing:
+    """A batch as what it prints is told of, and how many of its tickets may have printed what is not read yet."""
+
+    name: str
+    viewer: Incarnation | None
+    tickets: int = 0
+
+
+@dataclass(slots=True)
 class _Given:
     number: int
     first: int
     batch: BatchId
-    name: str
+    printing: _Printing
+    #: whether all it has printed is read
+    is_quiet: bool = False
 
 
 @dataclass(slots=True)
@@ -43,6 +58,9 @@ class Tickets:
         #: in the order they were given
         self._given: OrderedDict[TicketId, _Given] = OrderedDict()
         self._count = 0
+        #: all and only batches of tickets that are not quiet, and some whose tickets are forgotten, the oldest first
+        self._printing: dict[BatchId, _Printing] = {}
+        self._past: OrderedDict[BatchId, _Printing] = OrderedDict()
         self._slots = [_SlotTickets() for _ in range(slots)]
 
     def __len__(self) -> int:
@@ -52,15 +70,53 @@ class Tickets:
     def __contains__(self, ticket: TicketId) -> bool:
         return ticket in self._given
 
-    def give(self, ticket: TicketId, first: int, batch: BatchId = _NO_BATCH, name: str = "") -> None:
-        """A ticket whose calls are those of a batch from index `first` on is on its way; `name` is the function's."""
+    def give(
+        self,
+        ticket: TicketId,
+        first: int,
+        batch: BatchId = _NO_BATCH,
+        name: str = "",
+        viewer: Incarnation | None = None,
+    ) -> None:
+        """A ticket whose calls are those of a batch from index `first` on is on its way; `name` is the function's.
+
+        `viewer` is to see what they print.
+        """
         self._count += 1
-        self._given[ticket] = _Given(self._count, first, batch, name)
+        printing = self._printing.get(batch) or self._past.pop(batch, None) or _Printing(name, viewer)
+        self._given[ticket] = _Given(self._count, first, batch, printing)
+        self._printing[batch] = printing
+        printing.tickets += 1
 
     def take_back(self, tickets: Iterable[TicketId]) -> None:
         """These will not be run."""
         for ticket in tickets:
-            del self._given[ticket]
+            self._forget(ticket)
+
+    def _forget(self, ticket: TicketId) -> None:
+        given = self._given.pop(ticket)
+        if self._quieten(given):
+            self._past[given.batch] = given.printing
+            if len(self._past) > _MOST_PAST:
+                self._past.popitem(last=False)
+
+    def _quieten(self, given: _Given) -> bool:
+        """Count a ticket no more among those of its batch that may have printed; whether it was the last of them."""
+        if given.is_quiet:
+            return False
+        given.is_quiet = True
+        given.printing.tickets -= 1
+        if given.printing.tickets:
+            return False
+        del self._printing[given.batch]
+        return True
+
+    def has_read_output(self) -> None:
+        """All is read that was printed before the last look: what was over then prints nothing more."""
+        for known in self._slots:
+            if (given := self._given.get(known.ended[0])) is not None:
+                self._quieten(given)
+        self._past.clear()
 
     def index(self, ticket: TicketId, offset: int) -> int:
         """The index in the batch of a task of a ticket."""
@@ -69,7 +125,14 @@ class Tickets:
     def source(self, ticket: TicketId, offset: int) -> Source | None:
         """A task of a ticket as what it prints is told of; None if nothing is known of the ticket any more."""
         given = self._given.get(ticket)
-        return None if given is None else Source(given.batch, given.first + offset, given.name)
+        if given is None:
+            return None
+        return Source(given.batch, given.first + offset, given.printing.name, given.printing.viewer)
+
+    def printed(self, task: TaskId) -> Source | None:
+        """A task that is said to have printed something; None if nothing of its batch can have, here and now."""
+        known = self._printing.get(task.batch) or self._past.get(task.batch)
+        return None if known is None else Source(task.batch, task.index, known.name, known.viewer)
 
     def look(
         self,
@@ -103,7 +166,7 @@ class Tickets:
             return
         known.latest = latest
         for ticket in candidates - {latest}:
-            del self._given[ticket]
+            self._forget(ticket)
         self._drop_skipped()
 
     def _drop_skipped(self) -> None:
@@ -111,8 +174,8 @@ class Tickets:
         latest = [known.latest for known in self._slots if known.latest is not None]
         if len(latest) == len(self._slots):
             oldest = min(self._given[ticket].number for ticket in latest)
-            while next(iter(self._given.values())).number < oldest:
-                self._given.popitem(last=False)
+            while self._given[first := next(iter(self._given))].number < oldest:
+                self._forget(first)
 
     def are_all_ended(self) -> bool:
         """Whether every ticket has been seen to be left."""

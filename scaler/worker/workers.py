@@ -11,7 +11,7 @@ import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, assert_never
+from typing import assert_never
 
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, WorkerId
@@ -19,6 +19,7 @@ from scaler.protocol import ToChild
 from scaler.protocol.codec import Decoder, pack
 from scaler.protocol.columns import Frame
 from scaler.resources import bytes_text
+from scaler.worker.agent_deaths import ending
 from scaler.worker.agent_events import (
     Answer,
     ChildClosed,
@@ -38,7 +39,6 @@ from scaler.worker.agent_events import (
     Look,
     Measure,
     Measured,
-    Printed,
     RetireWorker,
     StartFailed,
     StartWorker,
@@ -49,35 +49,21 @@ from scaler.worker.agent_events import (
 )
 from scaler.worker.code_folder import CodeFolder
 from scaler.worker.descendants import become_subreaper, kill_descendants
+from scaler.worker.echo import Echo
 from scaler.worker.facts import ZygoteFacts
+from scaler.worker.forwarding import Forwarding
 from scaler.worker.handle import WorkerHandle
 from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
 from scaler.worker.memory import MemoryWatch
-from scaler.worker.output import STDERR, Echo
 from scaler.worker.usage import Usage
+from scaler.worker.watch import Watch
 
 #: looks that are due so soon are done with those that are due now
 TOGETHER_S = 0.001
-#: of what a worker prints, so many pieces are read at once at most: it, or what it left behind, may go on writing
-_MOST_READS = 64
-#: while our own output has no room, what is printed stays in the pipes for so long
-_NO_ROOM_S = 0.05
 #: so many messages of one client inside a task are taken in before others have their turn
 _CHILD_MESSAGES = 100
 
 log = logging.getLogger("scaler.worker")
-
-
-class Watch(Protocol):
-    """Who waits for descriptors."""
-
-    def watch(self, descriptor: int, action: Callable[[], object]) -> None:
-        """Call `action` whenever there is something to read."""
-        ...
-
-    def forget(self, descriptor: int) -> None:
-        """Watch it no more."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,10 +99,9 @@ class Workers:
         #: where the scheduler is, for workers that start from now on
         self.address = ""
         self._memory = MemoryWatch(memory_limit_bytes, clock) if memory_limit_bytes else None
-        self._echo = Echo()
-        #: output of workers that is not read until then, since our own has no room
-        self._held: dict[tuple[WorkerHandle, int], None] = {}
-        self._held_until = math.inf
+        echo = Echo(facts.log_format, clock)
+        echo.open()
+        self._output = Forwarding(echo, watch, clock, self._note, echoes=facts.echoes)
 
     def open(self) -> None:
         """Start the zygote, so that it is there when the first worker is asked for; nothing if it runs."""
@@ -125,6 +110,9 @@ class Workers:
         become_subreaper()
         self._zygote = ZygoteProcess(self._facts)
         self._watch.watch(self._zygote.fileno(), self._hear_zygote)
+
+    def _note(self, event: Event) -> None:
+        self._events.append(event)
 
     def take_events(self) -> list[Event]:
         """What has happened, in order."""
@@ -200,8 +188,7 @@ class Workers:
             return StartFailed(worker, f"the system does not allow it: {error}")
         self._handles[worker] = handle
         self._watch.watch(handle.poke, lambda: self._called(handle))
-        for stream in handle.outputs:
-            self._watch_output(handle, stream)
+        self._output.begin(handle)
         assert self._zygote is not None
         self._zygote.fork(
             worker, command.name, command.devices, self.address, handle.to_fork, is_spare=command.is_spare
@@ -290,8 +277,8 @@ class Workers:
     def _look(self, handle: WorkerHandle, *, was_called: bool) -> None:
         harvested = self._looked(handle, was_called=was_called)
         if handle.has_printed():  # before its result, which may be the last that its client waits for
-            for stream in handle.outputs:
-                self._forward(handle, stream)
+            self._output.forward(handle)
+        handle.settle_output()
         if handle.is_news:
             self._events.append(harvested)
 
@@ -315,7 +302,7 @@ class Workers:
 
     def next_look(self) -> float | None:
         """When `look_around` is due."""
-        due = min(self._look_at, self._held_until, math.inf if self._memory is None else self._memory.due)
+        due = min(self._look_at, self._output.due(), math.inf if self._memory is None else self._memory.due)
         return None if due == math.inf else due
 
     def look_around(self) -> None:
@@ -323,8 +310,7 @@ class Workers:
         if self._memory is not None:
             self._events += self._memory.look(self._handles.values())
         now = self._clock()
-        if now >= self._held_until:
-            self._read_held()
+        self._output.look(now)
         if now < self._look_at:
             return
         self._look_at = math.inf
@@ -334,42 +320,6 @@ class Workers:
                 self._look(handle, was_called=False)
             else:
                 self._note_look(handle)
-
-    def _watch_output(self, handle: WorkerHandle, stream: int) -> None:
-        self._watch.watch(handle.outputs[stream], lambda: self._forward(handle, stream))
-
-    def _forward(self, handle: WorkerHandle, stream: int, *, is_last: bool = False) -> None:
-        """Pass on what it printed, as far as our own output has room: it waits, we must not; the last may be lost."""
-        if (handle, stream) in self._held and not is_last:
-            return
-        for _ in range(_MOST_READS):
-            has_room = self._echo.has_room(stream)
-            if not has_room and not is_last:
-                self._hold(handle, stream)
-                return
-            try:
-                pieces = handle.read_output(stream)
-            except BlockingIOError:
-                return
-            except EOFError:
-                self._watch.forget(handle.outputs[stream])
-                return
-            for source, data in pieces:
-                if has_room and (source is None or self._facts.echoes):
-                    self._echo.write(stream, data)
-                if source is not None:
-                    self._events.append(Printed(handle.worker, source, data, stream == STDERR))
-
-    def _hold(self, handle: WorkerHandle, stream: int) -> None:
-        self._watch.forget(handle.outputs[stream])
-        self._held[handle, stream] = None
-        self._held_until = min(self._held_until, self._clock() + _NO_ROOM_S)
-
-    def _read_held(self) -> None:
-        held, self._held, self._held_until = self._held, {}, math.inf
-        for handle, stream in held:
-            self._watch_output(handle, stream)
-            self._forward(handle, stream)
 
     def _hear_zygote(self) -> None:
         if self._zygote is None:
@@ -397,10 +347,9 @@ class Workers:
         self._events.append(StartFailed(handle.worker, text, in_preload))
 
     def _end(self, handle: WorkerHandle, exit_code: int) -> None:
-        for stream in handle.outputs:
-            self._forward(handle, stream, is_last=True)
+        self._output.forward(handle, is_last=True)
         if not handle.is_announced:
-            words = handle.last_words() or f"it ended with {exit_code}"
+            words = handle.why_not_begun() or f"it {ending(exit_code)}"
             if handle.excess_bytes:
                 words = f"it passed the memory limit: it used {bytes_text(handle.excess_bytes)}"
             self._fail(handle, f"--preload {self._facts.workers.preload}: {words}", in_preload=True)
@@ -409,9 +358,7 @@ class Workers:
         self._discard(handle)
 
     def _discard(self, handle: WorkerHandle) -> None:
-        for stream, descriptor in handle.outputs.items():
-            self._watch.forget(descriptor)
-            self._held.pop((handle, stream), None)
+        self._output.discard(handle)
         self._watch.forget(handle.poke)
         for end in handle.children.values():
             self._watch.forget(end.fileno())
@@ -442,4 +389,5 @@ class Workers:
         kill_descendants(os.getpid())
         for handle in list(self._handles.values()):
             self._discard(handle)
+        self._output.close()
         self._code.remove()

@@ -22,6 +22,7 @@ from scaler.worker.code_folder import CodeFolder
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.facts import WorkerFacts
 from scaler.worker.line import receive_with_descriptors, send_with_descriptors
+from scaler.worker.poller import REMINDERS
 from scaler.worker.process import WorkerSetup, run_worker
 
 MESSAGE_BYTES = 4096
@@ -45,6 +46,8 @@ class Zygote:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in REMINDERS:  # a batch system sends them to every process; no program of a task inherits this
+            signal.signal(number, lambda *_: None)
         signal.set_wakeup_fd(self._wakeup_write, warn_on_full_buffer=False)
         poll = select.poll()
         poll.register(self._control, select.POLLIN)
@@ -115,6 +118,7 @@ class Zygote:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
             self._control.close()
             os.close(self._wakeup_read)
             os.close(self._wakeup_write)

@@ -6,6 +6,7 @@ import pytest
 
 from scaler import Client
 from tests.integration.processes import Place, own_place
+from tests.integration.terminals import Terminal
 
 
 @pytest.fixture
@@ -26,3 +27,9 @@ def client(address: str) -> Iterator[Client]:
     """A client of that scheduler."""
     with Client(address=address) as client:
         yield client
+
+
+@pytest.fixture
+def terminal(capsys: pytest.CaptureFixture[str]) -> Terminal:
+    """What a client in this process shows."""
+    return Terminal(capsys)

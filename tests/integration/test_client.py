@@ -7,7 +7,9 @@ import importlib
 import math
 import operator
 import os
+import pickle
 import re
+import subprocess
 import sys
 import threading
 import time
@@ -24,7 +26,7 @@ import scaler
 from scaler import Client, SchedulerClusterCombo
 from scaler.errors import ClientQuitException, DeserializeObjectError, SerializationError, TaskError
 from tests.integration.processes import own_place, wait_until
-from tests.integration.workloads import reciprocal, same
+from tests.integration.workloads import append, reciprocal, same
 
 MIB = 1 << 20
 Pair = namedtuple("Pair", "left right")  # noqa: PYI024  # what users have
@@ -216,6 +218,42 @@ def test_large_arguments_and_results_pass_whole(client: Client, size: int):
 def test_a_large_function_passes_whole(client: Client):
     data = os.urandom(3 * MIB)
     assert client.map(lambda number: data[number], range(100)) == list(data[:100])
+
+
+class Noted:
+    """Leaves a line wherever it is opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return _noted, (self.path,)
+
+
+def _noted(path: Path) -> Noted:
+    append(str(path), os.getpid())
+    return Noted(path)
+
+
+def test_a_function_of_known_bytes_is_opened_once_in_a_worker(client: Client, tmp_path: Path):
+    noted = Noted(tmp_path / "opened")
+    captured = 1
+
+    def function(number: int, _noted: Noted = noted) -> int:
+        return number + captured
+
+    assert [client.submit(function, number).result() for number in range(20)] == list(range(1, 21))
+    assert client.map(function, range(100)) == list(range(1, 101))
+    opened = noted.path.read_text(encoding="utf-8").splitlines()
+    assert len(opened) == len(set(opened)) <= 3
+    captured = 2
+    assert client.submit(function, 1).result() == 3
+
+
+def test_a_client_that_is_pickled_connects_from_where_it_is_opened(client: Client):
+    code = "import pickle, sys; print(pickle.load(sys.stdin.buffer).submit(pow, 2, 5).result())"
+    done = subprocess.run([sys.executable, "-c", code], input=pickle.dumps(client), capture_output=True, check=True)
+    assert done.stdout == b"32\n"
 
 
 def test_small_results_are_not_kept_up_by_large_ones(client: Client):

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from scaler import Client, ScalerFuture, SchedulerClusterCombo
-from scaler.errors import GraphError
+from scaler.errors import GraphError, UnknownTagError
 from tests.integration.processes import Place
 
 pytestmark = pytest.mark.usefixtures("place")
@@ -56,6 +56,31 @@ GRAPH: dict[Any, Any] = {
 def test_a_graph_gives_the_values_of_its_keys_in_their_order(client: Client):
     found = client.get(GRAPH, ["e", "c", "a"])
     assert list(found.items()) == [("e", 50), ("c", 3), ("a", 2)]
+
+
+def test_keys_are_whatever_can_be_hashed_and_anything_else_is_itself(client: Client):
+    key = frozenset({"k"})
+    graph: dict[Any, Any] = {
+        ("x", 0): 1,
+        key: (operator.add, ("x", 0), 10),
+        3.5: (dict, [("x", 0)]),
+        None: (max, key, 2),
+    }
+    assert client.get(graph, [None, key, 3.5]) == {None: 11, key: 11, 3.5: {"x": 0}}
+
+
+def test_options_are_for_each_node_of_a_graph_and_of_a_collection(client: Client):
+    client.wait_for_workers()
+    for call in (
+        lambda: client.get(GRAPH, ["c"], tag="gqu"),
+        lambda: client.get(GRAPH, ["c"], False, tag="gqu"),
+        lambda: client.compute(da.ones(3).sum(), tag="gqu"),
+    ):
+        with pytest.raises(UnknownTagError, match="the tag 'gqu'"):
+            call()
+    with pytest.raises(LookupError) as caught:
+        client.get({"bad": (fail, 1)}, ["bad"], name="a node")
+    assert "(a node)" in caught.value.__notes__[-1]
 
 
 def test_a_graph_that_is_not_waited_for_gives_futures(client: Client):

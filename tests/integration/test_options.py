@@ -71,6 +71,20 @@ def test_while_no_worker_has_ever_connected_every_tag_is_accepted(place: Place, 
     assert future.result(30)
 
 
+def test_tags_of_workers_seen_before_are_known_and_their_tasks_wait(place: Place, address: str, client: Client):
+    cluster = place.cluster(address, 1, "--tag", "gpu")
+    wait_for_tag(client, "gpu")
+    cluster.end()
+    place.cluster(address, 1)
+    future = client.submit(where, tag="gpu")
+    with pytest.raises(UnknownTagError, match=r"known tags: 'gpu'$"):
+        client.submit(where, tag="gqu")
+    assert client.submit(abs, -1).result() == 1
+    assert not future.done()
+    place.cluster(address, 1, "--tag", "gpu")
+    assert future.result(30)
+
+
 # ---- resources
 
 

@@ -23,6 +23,15 @@ futures[0].result()
 """
 
 
+def test_without_an_address_the_known_port_or_the_next_free_one_is_listened_at(place: Place):
+    ports = []
+    for _ in range(2):
+        found = place.start("scaler_scheduler").wait_for("listening on tcp://127.0.0.1:")
+        ports.append(int(found.rpartition(":")[2]))
+    assert len(set(ports)) == 2
+    assert set(ports) <= set(range(8516, 8546))
+
+
 def test_a_client_that_is_silent_for_its_timeout_is_gone_with_its_tasks(place: Place, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     scheduler, address = place.scheduler("tcp://127.0.0.1:0", "--client-timeout", "1.5")

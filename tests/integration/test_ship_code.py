@@ -231,6 +231,25 @@ def test_what_was_kept_of_it_is_private_and_gone_with_the_cluster(
         wait_until(lambda: not kept(), "it is gone")
 
 
+def test_what_is_kept_of_it_stays_below_a_limit_while_it_changes(
+    place: Place, address: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("TMPDIR", str(place.folder))
+    cluster(place, address, 1, monkeypatch)
+    text = """
+    import importlib, pathlib, helper
+    for version in range(14):
+        pathlib.Path(helper.__file__).write_text(f"def version(_): return {version}\\n#" + (14 << 20) * "x")
+        importlib.reload(helper)
+        assert client.map(helper.version, range(4)) == [version] * 4
+    """
+    write(place, "helper.py", "def version(_): return -1")
+    assert run(place, text) == ""
+    (folder,) = place.folder.glob("scaler-code-*")
+    kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    assert 2 * (14 << 20) <= kept <= 260 << 20
+
+
 def test_code_is_at_the_scheduler_when_its_client_stands_still(
     place: Place, address: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -7,11 +7,12 @@ import msgspec
 import pytest
 
 from scaler import Client
+from scaler.cli.endings import ExitCode
 from scaler.errors import VersionMismatchError
 from scaler.ids import Incarnation, incarnation_of
 from scaler.net.addresses import parse_address
 from scaler.net.keys import load_key
-from scaler.net.transport import Arrived, Connected
+from scaler.net.transport import Arrived, Connected, Lost
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing, ZmqDialer
 from scaler.protocol import ToClient
@@ -57,17 +58,22 @@ def answers(dialer: ZmqDialer, hello: Hello) -> list[ToClient | Rejected | Hello
                     dialer.send(frames)
             elif isinstance(event, Arrived):
                 found.extend(header.message for header in decoder.decode(event.frames))
+            elif isinstance(event, Lost):
+                return True
         return bool(found)
 
     wait_until(has_answered, "the scheduler answers")
     return found
 
 
-def greet(address: str, versions: Versions) -> list[ToClient | Rejected | Hello]:
-    dialing = Dialing(parse_address(address, os.environ), load_key("client", None, os.environ))
+def greet(
+    address: str, versions: Versions, role: str = "client", generation: int = 0
+) -> list[ToClient | Rejected | Hello]:
+    dialing = Dialing(parse_address(address, os.environ), load_key(role, None, os.environ))
     dialer = dialing.dial()
     try:
-        return answers(dialer, Hello("client", incarnation_of(b"7"), Incarnation(0), 0, 0, versions, secret=b"7"))
+        hello = Hello(role, incarnation_of(b"7"), Incarnation(0), 0, generation, versions, secret=b"7")
+        return answers(dialer, hello)
     finally:
         dialer.close()
         dialing.close()
@@ -110,3 +116,14 @@ def test_a_client_of_another_protocol_is_told_by_a_table(place: Place):
     _, address = other_scheduler(place, '{"protocol": 99}')
     with pytest.raises(VersionMismatchError, match=r"protocol +1 +99 +<- differs"):
         Client(address=address)
+
+
+def test_a_scheduler_that_hears_of_one_that_has_taken_over_ends_and_says_so(place: Place):
+    scheduler, address = place.scheduler()
+    assert greet(address, our_versions(), "client", generation=7) == []
+    assert "it has met a scheduler of generation 7" in scheduler.wait_for("refused")
+    assert isinstance(greet(address, our_versions(), "operator")[0], Hello)
+    greet(address, our_versions(), "operator", generation=7)
+    assert scheduler.wait() == ExitCode.SUPERSEDED
+    assert "taken over" in scheduler.err
+    assert scheduler.err.count("\n") == 1

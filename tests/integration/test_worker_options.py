@@ -7,11 +7,13 @@ import time
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 
 from scaler import Client
 from tests.integration.processes import STOP_S, Place, wait_until
 from tests.integration.submitting import submit
+from tests.integration.test_monitor_stream import monitor_of, reading
 from tests.integration.workloads import LONG_S, timed
 
 
@@ -80,6 +82,57 @@ def test_tasks_look_for_modules_in_the_python_path_first_and_then_in_the_working
     assert client.submit(folders).result() == ["first", "second", "work"]
 
 
+def of_its_own(seconds: float) -> int:
+    """Compute for a while."""
+    until, turns = time.monotonic() + seconds, 0
+    while time.monotonic() < until:
+        turns += 1
+    return turns
+
+
+@pytest.mark.parametrize(("interval", "least", "most"), [("0.2", 3, 9), ("30", 0, 1)])
+def test_a_cluster_tells_how_it_fares_as_often_as_its_heartbeat(place: Place, interval: str, least: int, most: int):
+    scheduler, address = place.scheduler()
+    place.cluster(address, 1, "--heartbeat-interval", interval)
+    with reading(monitor_of(scheduler), "state") as reader, Client(address=address) as client:
+        client.submit(of_its_own, 5.0)
+        told: list[object] = []
+        until = time.monotonic() + 4.0
+        while time.monotonic() < until:
+            _, _, _, _, body = reader.next()
+            rows = [row for row in body.get("clusters", {}).values() if row is not None]
+            told += [row["statistics"] for row in rows if row["statistics"] not in (None, *told[-1:])]
+    assert least <= len(told) <= most
+
+
+# ---- memory that is free
+
+
+def fragment() -> None:
+    """Take 200 MB of which most is free again, but not to the system: the last piece holds the heap up."""
+    pieces = [bytearray(100_000) for _ in range(2000)]
+    kept.append(pieces[-1])
+
+
+kept: list[bytearray] = []
+
+
+def resident() -> int:
+    return psutil.Process().memory_info().rss
+
+
+@pytest.mark.parametrize(("threshold", "is_trimmed"), [("1000000", True), ("100000000000", False)])
+def test_a_worker_that_holds_more_than_its_threshold_gives_back_what_is_free(
+    place: Place, address: str, client: Client, threshold: str, *, is_trimmed: bool
+):
+    place.cluster(address, 1, "--garbage-collect-interval", "0.2", "--trim-memory-threshold", threshold)
+    before = client.submit(resident).result()
+    client.submit(fragment).result()
+    assert client.submit(resident).result() > before + 150_000_000
+    time.sleep(1.0)
+    assert (client.submit(resident).result() < before + 50_000_000) == is_trimmed
+
+
 # ---- how it ends
 
 
@@ -140,6 +193,20 @@ def test_without_a_scheduler_for_its_death_timeout_a_cluster_ends(place: Place):
     assert "no scheduler for 1.5 s" in command.out
 
 
+@pytest.mark.parametrize("source", ["option", "variable"])
+def test_a_folder_of_modules_that_is_not_there_is_told(
+    place: Place, address: str, monkeypatch: pytest.MonkeyPatch, source: str
+):
+    missing = place.path("nope")
+    if source == "option":
+        cluster = place.cluster(address, 1, "--python-path", str(place.folder), "--python-path", missing)
+    else:
+        monkeypatch.setenv("SCALER_PYTHON_PATH", f"{place.folder}:{missing}")
+        cluster = place.cluster(address, 1)
+    where = {"option": "--python-path", "variable": "SCALER_PYTHON_PATH"}[source]
+    assert cluster.err == f"scaler_worker: warning: {where}: there is no {missing}; no task finds a module there\n"
+
+
 # ---- --preload
 
 SETUP = """
@@ -198,6 +265,39 @@ def test_a_preload_that_fails_everywhere_ends_the_cluster_and_says_why(place: Pl
     assert command.wait() == 2
     assert "no worker could be started: --preload broken:begin: ValueError: no such model" in command.out
     assert "Traceback" in command.err
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("raise RuntimeError('no licence\\n[INFO] forged')", "RuntimeError: no licence"),
+        ("import sys; sys.exit('not here')", "SystemExit: not here"),
+        ("import os; os.write(2, b'some words\\n'); os._exit(9)", "it exited with code 9"),
+        ("import os; os.abort()", "it was killed by signal 6 (SIGABRT)"),
+    ],
+    ids=["raises", "exits", "exits at once", "is killed"],
+)
+def test_why_a_preload_failed_is_told_by_its_worker(place: Place, address: str, body: str, why: str):
+    module(place, "broken", f"def begin():\n    {body}\n")
+    command = place.start(
+        "scaler_worker", "-n", "1", "--python-path", str(place.folder), "--preload", "broken:begin", address
+    )
+    assert command.wait() == 2
+    told = [line.partition("--preload ")[2] for line in command.out.splitlines() if "could not be started" in line]
+    assert told == [f"broken:begin: {why}"]
+
+
+def test_while_a_preload_goes_on_tasks_say_that_no_worker_has_started(place: Place, address: str, client: Client):
+    module(
+        place,
+        "slow",
+        f"import os, time\ndef begin():\n    while not os.path.exists({place.path('go')!r}): time.sleep(0.01)\n",
+    )
+    place.cluster(address, 1, "--python-path", str(place.folder), "--preload", "slow:begin")
+    future = client.submit(abs, -1)
+    wait_until(lambda: future.explain() == "no worker has started yet", future.explain)
+    Path(place.path("go")).touch()
+    assert future.result() == 1
 
 
 def test_a_preload_that_cannot_be_read_is_told_before_anything_starts(place: Place, address: str):

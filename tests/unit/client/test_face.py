@@ -234,6 +234,12 @@ def test_what_a_task_submits_inherits_where_it_stands(task: FakeTask):
     assert options == BatchOptions(name="f", priority=-3, parent=NAME, depth=3, root=Incarnation(9))
 
 
+def test_what_is_inside_of_a_quiet_task_is_quiet(task: FakeTask):
+    task.standing = STANDING._replace(is_quiet=True)
+    assert (task.standing.viewer, STANDING.viewer) == (None, Incarnation(9))
+    assert nested_options(BatchOptions(), task).quiet
+
+
 def test_nothing_is_nested_deeper_or_more_urgent_than_can_be_told(task: FakeTask):
     task.standing = STANDING._replace(depth=65_535, priority=2**63 - 1)
     options = nested_options(BatchOptions(priority=7), task)

@@ -24,6 +24,14 @@ def test_each_line_is_tagged():
     assert tagged(OUT, "10 %\r20 %\r\n") == "[square-3 host, worker 0] 10 %\n[square-3 host, worker 0] 20 %\n"
 
 
+def test_nothing_that_tasks_print_or_are_called_moves_the_cursor():
+    text = "\x1b[2J\x1b]0;title\x07one\x1b[31mred\n\x08\x08\x1b[1;1Htwo"
+    expected = "[square-3 host, worker 0] one\x1b[31mred\x1b[0m\n[square-3 host, worker 0] two\n"
+    assert tagged(OUT, text) == expected
+    named = OutputPiece(1, 3, "\x1b[2J\nsquare\r", "host, worker 0", is_error=False)
+    assert tagged(named, "one") == "[square-3 host, worker 0] one\n"
+
+
 def test_each_stream_goes_to_its_own_and_what_is_missing_is_told(capsys: pytest.CaptureFixture[str]):
     terminal = Terminal()
     terminal.show(message(OUT, ERR), (b"out\n", memoryview(b"err\xff\n")))

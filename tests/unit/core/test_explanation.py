@@ -161,3 +161,8 @@ def test_who_asks_of_ever_more_is_told_less(core: Checked):
     commands = SchedulerCore.handle(core, asks(*(TaskId(A, index) for index in range(2, 3 + MOST_WAITING))), 0.0)
     text = "it is queued; what is ahead of it is not counted for more than 10,000 tasks at a time"
     assert said(commands)[0] == Send(ALICE, Explanation(TaskId(A, 2 + MOST_WAITING), text))
+
+
+def test_where_no_worker_has_started_that_is_why(empty: Checked):
+    empty.handle([client(ALICE), *cluster(X, slots=0, tags=("gpu",)), *maps(A, 2)])
+    assert why(empty, 0) == "no worker has started yet"

@@ -1,8 +1,9 @@
 """Peers that come and go, and what others are told of it."""
 
-from scaler.core.events import CutOff, Note, PeerLost, Received, Send, WatchersChanged
+from scaler.core.events import CutOff, Note, PeerJoined, PeerLost, Received, Send, WatchersChanged
 from scaler.ids import ObjectId
 from scaler.protocol import (
+    ClusterReady,
     ClusterStatistics,
     Confirmed,
     Goodbye,
@@ -38,7 +39,7 @@ from tests.unit.core.examples import (
 
 
 def joined(name: str, slots: int = 2) -> Note:
-    fields = (("cluster", name), ("host", "host"), ("pid", 100), ("slots", slots))
+    fields = (("cluster", name), ("host", "host"), ("pid", 100), ("slots", slots), ("full_slots", 0))
     return Note("info", "a worker cluster joined", fields)
 
 
@@ -76,6 +77,21 @@ def test_a_cluster_that_has_no_slots_yet_is_no_worker(empty: Checked):
     empty.handle([client(ALICE)])
     assert said(empty.handle(cluster(X, slots=0))) == [Send(ALICE, KnownTags(()))]
     assert empty.handle([ready(X, slots=1)]) == [Send(ALICE, WorkersReady(ready=True))]
+
+
+def test_the_log_tells_when_all_slots_of_a_cluster_are_up_and_when_none_is(empty: Checked):
+    def has(slots: int, full_slots: int = 4) -> list[Note]:
+        message = ClusterReady("x", "host", 100, slots, slots, full_slots=full_slots)
+        return [one for one in empty.handle([Received(X, message)]) if isinstance(one, Note)]
+
+    empty.handle([PeerJoined(X, "worker")])
+    fields = (("cluster", "x"), ("host", "host"), ("pid", 100), ("slots", 0), ("full_slots", 4))
+    up = Note("info", "all slots of a worker cluster are up", (("cluster", "x"), ("slots", 4)))
+    left = Note("warning", "no slot of a worker cluster is left", (("cluster", "x"), ("full_slots", 4)))
+    assert has(0) == [Note("info", "a worker cluster joined", fields)]
+    assert [has(1), has(3), has(4), has(3), has(4)] == [[], [], [up], [], []]
+    assert [has(0), has(2), has(5)] == [[left], [], [Note("info", up.text, (("cluster", "x"), ("slots", 5)))]]
+    assert has(0, full_slots=0) == []
 
 
 def test_a_cluster_with_too_many_tags_is_cut_off(core: Checked):

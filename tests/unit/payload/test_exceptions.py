@@ -52,6 +52,11 @@ class UntellableError(Exception):
 
 
 class UnrepeatableError(Exception):
+    def __str__(self) -> str:
+        return f"at {id(self)}"
+
+
+class OnlyError(Exception):
     made = False
 
     def __new__(cls, *args: object) -> Self:
@@ -236,11 +241,18 @@ def test_what_cannot_be_pickled_is_described():
 
 
 def test_an_exception_that_nothing_can_make_again_is_described():
-    error = UnrepeatableError("x")
-    UnrepeatableError.made = True
+    error = UnrepeatableError()
     got = sent(raising(error))
     assert isinstance(got, TaskError)
-    assert (got.type_name, str(got)) == (f"{__name__}.UnrepeatableError", f"{__name__}.UnrepeatableError: x")
+    name = f"{__name__}.UnrepeatableError"
+    assert (got.type_name, str(got)) == (name, f"{name}: at {id(error)}")
+
+
+def test_what_a_class_does_when_it_is_made_is_not_done_again():
+    error = OnlyError("x")
+    OnlyError.made = True
+    got = sent(raising(error))
+    assert (type(got), got.args) == (OnlyError, ("x",))
 
 
 def test_a_class_that_the_client_lacks_is_described_with_type_message_and_frames():

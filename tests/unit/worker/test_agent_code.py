@@ -5,7 +5,6 @@ import pytest
 from scaler.ids import FunctionId, WorkerId
 from scaler.protocol import BatchOptions, CancelRun, DefineFunction, NeedFunction
 from scaler.protocol.code import OWN_CODE, SHIPPED, WHOSE, Code, with_code
-from scaler.worker import agent_functions
 from scaler.worker.agent_events import (
     Command,
     Define,
@@ -20,8 +19,7 @@ from scaler.worker.agent_events import (
     WorkerStarted,
 )
 from scaler.worker.agent_fitting import PATIENCE_S
-from scaler.worker.agent_functions import ASK_AGAIN_S, Functions
-from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_functions import ASK_AGAIN_S
 from tests.unit.worker.examples import (
     EPOCH,
     IDLE,
@@ -47,6 +45,7 @@ HAS_OLD: Code = ((WHOSE, SHIPPED), ("mine", OLD))
 HAS_NEW: Code = ((WHOSE, SHIPPED), ("mine", NEW))
 HAS_OTHER: Code = ((WHOSE, SHIPPED), ("yours", OTHER))
 BYTES = (b"archive",)
+LARGE_BYTES = 1000
 
 
 def comes(function: FunctionId, code: Code) -> Received:
@@ -125,26 +124,46 @@ def test_a_client_that_sends_no_code_needs_none_and_has_workers_that_have_none_o
     assert placed(commands) == [(2, 3)]
 
 
-def test_the_oldest_code_that_no_function_needs_goes_when_there_is_too_much(monkeypatch: pytest.MonkeyPatch):
-    outbox = Outbox()
-    functions = Functions(outbox, kept_bytes=10)
-    kept = []
-    for number, archive in enumerate((OLD, NEW, OTHER)):
-        function = FunctionId(bytes([number]) * 16)
-        functions._wanted[archive] = function
-        functions._code[function] = ((WHOSE, SHIPPED), ("mine", archive))
-        if number == 1:
-            del functions._code[FunctionId(bytes(16))]
-        functions.defined(archive, (b"12345",))
-        kept += outbox.take()
-    monkeypatch.undo()
-    assert kept == [
-        KeepCode(OLD, (b"12345",)),
-        KeepCode(NEW, (b"12345",)),
-        KeepCode(OTHER, (b"12345",)),
-        DropCode(OLD),
-    ]
-    assert agent_functions.KEPT_BYTES > 10
+def large(archive: FunctionId) -> Received:
+    """Code of which two are kept, with what is unpacked of them, and three are too much."""
+    return Received(DefineFunction(archive, LARGE_BYTES), (bytes(LARGE_BYTES),))
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    """One worker, which has imported old code, has ended, and made room for one that has imported new."""
+    made = ready()
+    made.agent._functions._kept_bytes = 5 * LARGE_BYTES
+    made.hear(run_span(1, 0, 1, function=G), comes(G, HAS_OLD), large(OLD))
+    made.tell(done(0, 1))
+    assert lives(made.hear(run_span(2, 0, 1, function=H), comes(H, HAS_NEW), large(NEW))) != []
+    return made
+
+
+def codes(commands: list[Command]) -> list[Command]:
+    return [one for one in commands if isinstance(one, KeepCode | DropCode)]
+
+
+def test_code_that_no_living_worker_needs_goes_when_there_is_too_much_though_its_function_is_kept(cluster: Cluster):
+    cluster.tell(ended(0, 0))
+    commands = cluster.hear(run_span(3, 0, 1, function=J), comes(J, HAS_OTHER), large(OTHER))
+    assert codes(commands) == [KeepCode(OTHER, (bytes(LARGE_BYTES),)), DropCode(OLD)]
+    # and is asked for again where it is wanted
+    assert Say(NeedFunction(OLD, G)) in cluster.hear(run_span(4, 0, 1, function=G))
+
+
+def test_code_is_kept_as_long_as_a_worker_may_import_it(cluster: Cluster):
+    commands = cluster.hear(run_span(3, 0, 1, function=J), comes(J, HAS_OTHER), large(OTHER))
+    assert codes(commands) == [KeepCode(OTHER, (bytes(LARGE_BYTES),))]
+    assert codes(cluster.tell(ended(0, 0))) == [DropCode(OLD)]
+    assert codes(cluster.tell(ended(1, -9))) == []
+
+
+def test_code_of_runs_that_are_not_over_is_kept(cluster: Cluster):
+    cluster.hear(run_span(3, 0, 1, function=G))
+    assert codes(cluster.tell(ended(0, 0))) == []
+    commands = cluster.hear(run_span(4, 0, 1, function=J), comes(J, HAS_OTHER), large(OTHER))
+    assert codes(commands) == [KeepCode(OTHER, (bytes(LARGE_BYTES),))]
 
 
 # ---- who runs it

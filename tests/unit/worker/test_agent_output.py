@@ -1,9 +1,9 @@
-"""What tasks print is gathered, limited, and told ahead of their results; what nobody wants is not told."""
+"""What tasks print is gathered, limited, and told ahead of their results to whoever is to see it."""
 
 import pytest
 
 from scaler.ids import Incarnation, WorkerId
-from scaler.protocol import BatchOptions, Output, OutputPiece
+from scaler.protocol import Output, OutputPiece
 from scaler.worker.agent_events import Command, LinkDown, LinkUp, Printed, Say
 from scaler.worker.source import Source
 from tests.unit.worker.examples import (
@@ -19,21 +19,30 @@ from tests.unit.worker.examples import (
 )
 
 OTHER = 6
+#: whoever has submitted what prints: not always who sees it
+CHILD = 8
 
 
 def printed(
-    text: bytes, index: int = 0, *, n: int = 1, worker: int = 0, owner: int = OWNER, is_error: bool = False
+    text: bytes,
+    index: int = 0,
+    *,
+    n: int = 1,
+    worker: int = 0,
+    viewer: int | None = OWNER,
+    is_error: bool = False,
 ) -> Printed:
-    return Printed(WorkerId(worker), Source(batch_id(n, owner), index, "f"), text, is_error)
+    source = Source(batch_id(n, CHILD), index, "f", None if viewer is None else Incarnation(viewer))
+    return Printed(WorkerId(worker), source, text, is_error)
 
 
 def shown(index: int = 0, *, n: int = 1, worker: int = 0, is_error: bool = False) -> OutputPiece:
     return OutputPiece(n, index, "f", f"host (c), worker {worker}", is_error)
 
 
-def output(*pieces: tuple[OutputPiece, bytes], owner: int = OWNER, dropped: int = 0) -> Say:
+def output(*pieces: tuple[OutputPiece, bytes], viewer: int = OWNER, dropped: int = 0) -> Say:
     frames = tuple(text for _, text in pieces)
-    return Say(Output(Incarnation(owner), tuple(piece for piece, _ in pieces), dropped), frames)
+    return Say(Output(Incarnation(viewer), tuple(piece for piece, _ in pieces), dropped), frames)
 
 
 def outputs(commands: list[Command]) -> list[Command]:
@@ -43,11 +52,11 @@ def outputs(commands: list[Command]) -> list[Command]:
 def test_what_is_printed_is_gathered_for_a_moment_and_told_by_client():
     cluster = ready(2)
     assert cluster.tell(printed(b"one\n"), printed(b"two\n"), at=1.0) == []
-    assert cluster.tell(printed(b"err\n", is_error=True), printed(b"other\n", owner=OTHER), at=1.05) == []
+    assert cluster.tell(printed(b"err\n", is_error=True), printed(b"other\n", viewer=OTHER), at=1.05) == []
     assert cluster.deadline() == pytest.approx(1.1)
     assert cluster.tell(printed(b"three\n", 4, worker=1), at=1.1) == [
         output((shown(), b"one\ntwo\n"), (shown(is_error=True), b"err\n"), (shown(4, worker=1), b"three\n")),
-        output((shown(), b"other\n"), owner=OTHER),
+        output((shown(), b"other\n"), viewer=OTHER),
     ]
     assert cluster.deadline() is None
 
@@ -84,19 +93,12 @@ def test_more_pieces_than_a_message_has_are_told_in_several():
     ]
 
 
-def test_nothing_is_told_for_a_client_that_wants_none():
-    cluster = ready()
-    cluster.hear(run_span(1, 0, 1, options=BatchOptions(quiet=True)), run_span(2, 0, 1, owner=OTHER))
-    commands = cluster.tell(printed(b"a\n"), printed(b"b\n", n=2, owner=OTHER), at=1.0)
-    assert outputs(commands + cluster.tell(at=2.0)) == [output((shown(n=2), b"b\n"), owner=OTHER)]
-
-
-def test_quiet_clients_are_not_remembered_without_end():
-    cluster = ready()
-    quiet = BatchOptions(quiet=True)
-    cluster.hear(*[run_span(n, 0, 1, options=quiet, owner=100 + n) for n in range(1, 1026)])
-    cluster.tell(*[printed(b"x\n", owner=100 + n) for n in range(1, 1026)], at=1.0)
-    assert outputs(cluster.tell(at=2.0)) == [output((shown(), b"x\n"), owner=101)]
+def test_what_nobody_is_to_see_is_not_told_and_costs_nothing():
+    cluster = ready(output_lines_per_s=0.2)
+    assert cluster.tell(printed(b"a\n" * 100, viewer=None), at=1.0) == []
+    assert cluster.deadline() is None
+    cluster.tell(printed(b"b\n"), at=5.0)
+    assert cluster.tell(at=6.0) == [output((shown(), b"b\n"))]
 
 
 def test_without_a_link_nothing_is_kept():

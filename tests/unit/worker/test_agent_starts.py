@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.ids import WorkerId
-from scaler.protocol import Goodbye, WorkerDied
+from scaler.protocol import ClusterReady, Goodbye, WorkerDied
 from scaler.worker.agent_events import (
     Command,
     End,
@@ -12,8 +12,10 @@ from scaler.worker.agent_events import (
     Say,
     StartFailed,
     StartWorker,
+    StopAsked,
     WorkerStarted,
 )
+from scaler.worker.agent_starts import SLOW_S
 from tests.unit.worker.examples import EPOCH, Cluster, ended, give, harvested, holds, offer, piece, ready, run_span
 
 W0, W1, W2 = WorkerId(0), WorkerId(1), WorkerId(2)
@@ -143,3 +145,43 @@ def test_a_preload_that_went_well_once_is_tried_again():
         commands = preload_failed(cluster, number, cluster.now)
         assert not [command for command in commands if isinstance(command, End)]
         assert cluster.tell(at=cluster.deadline()) == [StartWorker(WorkerId(number + 1))]
+
+
+def full_slots(commands: list[Command]) -> list[int]:
+    offers = [one.message for one in commands if isinstance(one, Say) and isinstance(one.message, ClusterReady)]
+    return [offer.full_slots for offer in offers]
+
+
+def test_how_many_slots_there_will_be_is_offered_from_the_start_until_it_leaves():
+    agent = Cluster(2, threads=4).agent
+    assert full_slots(agent.handle([LinkUp(EPOCH, resumed=False)], 0.0)) == [8]
+    assert full_slots(agent.handle([WorkerStarted(W1, 77)], 1.0)) == [8]
+    assert full_slots(agent.handle([StopAsked(1.0, "SIGTERM")], 2.0)) == [0]
+
+
+def test_workers_that_stay_in_their_preload_are_told_of_again_and_again():
+    cluster = Cluster(3, preload="model:load")
+    cluster.tell(at=10.0)
+    cluster.tell(WorkerStarted(W1, 77), at=20.0)
+    assert cluster.deadline() == 10.0 + SLOW_S
+
+    def told(workers: int, seconds: int) -> Note:
+        fields = (("preload", "model:load"), ("workers", workers), ("seconds", seconds))
+        return Note("warning", "workers have not started yet, they are in their --preload", fields)
+
+    assert cluster.tell(at=40.0) == [told(2, 30)]
+    assert cluster.tell(WorkerStarted(W0, 76), at=50.0) == [Note("info", "Worker[0] started", (("pid", 76),))]
+    assert cluster.tell(at=69.9) == []
+    assert cluster.tell(at=70.0) == [told(1, 60)]
+    cluster.tell(WorkerStarted(W2, 78), at=80.0)
+    assert cluster.tell(at=100.0) == []
+    # one that comes in the place of another is waited for anew
+    assert StartWorker(WorkerId(3)) in cluster.tell(ended(0, 1), at=110.0)
+    assert cluster.tell(at=139.9) == []
+    assert cluster.tell(at=140.0) == [told(1, 30)]
+
+
+def test_without_a_preload_nothing_is_told_of_workers_that_start():
+    cluster = Cluster(1)
+    cluster.tell()
+    assert cluster.tell(at=100.0) == []

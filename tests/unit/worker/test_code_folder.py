@@ -26,6 +26,8 @@ def test_it_is_made_with_the_first_archive_for_its_user_alone_and_goes_with_the_
         f"{ARCHIVE.hex()}.archive": b"somebytes",
         f"{OTHER.hex()}.archive": b"others",
     }
+    for unpacked in (ARCHIVE.hex(), f"{ARCHIVE.hex()}.4711"):
+        Path(name, unpacked, "mine").mkdir(parents=True)
     folder.drop(ARCHIVE)
     folder.drop(ARCHIVE)
     assert [path.name for path in Path(name).iterdir()] == [f"{OTHER.hex()}.archive"]

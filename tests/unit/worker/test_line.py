@@ -26,7 +26,7 @@ from scaler.worker.line import (
 
 BATCH = BatchId(Incarnation(2**64 - 1), 5)
 FUNCTION = FunctionId(b"sixteen bytes id")
-STANDING = Standing(2**16 - 1, -(2**63), Incarnation(2**64 - 1), Epoch(2**64 - 1))
+STANDING = Standing(2**16 - 1, -(2**63), Incarnation(2**64 - 1), Epoch(2**64 - 1), is_quiet=True)
 
 
 class Line:

@@ -1,8 +1,9 @@
+import json
 from typing import Any
 
 import pytest
 
-from scaler.worker.preload import Preload, parse_preload
+from scaler.worker.preload import Preload, in_short, parse_preload
 
 CALLED: list[tuple[tuple[Any, ...], dict[str, Any]]] = []
 
@@ -48,3 +49,23 @@ def test_what_is_not_there_is_told_as_python_tells_it():
         parse_preload(f"{__name__}:Setup.nothing").call()
     with pytest.raises(ModuleNotFoundError, match="no_such"):
         parse_preload("no_such_module_of_ours:f").call()
+
+
+class OddError(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("it breaks whoever looks at it")
+
+
+@pytest.mark.parametrize(
+    ("error", "text"),
+    [
+        (ValueError("no such model"), "ValueError: no such model"),
+        (RuntimeError("no licence\n[INFO] forged"), "RuntimeError: no licence"),
+        (SystemExit("\n  not today\x1b[2J"), "SystemExit: not today"),
+        (json.JSONDecodeError("bad", "x", 0), "json.decoder.JSONDecodeError: bad: line 1 column 1 (char 0)"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (OddError(), f"{__name__}.OddError"),
+    ],
+)
+def test_why_it_failed_is_told_by_its_type_and_first_line(error: BaseException, text: str):
+    assert in_short(error) == text

@@ -1,5 +1,6 @@
-from scaler.ids import TicketId
+from scaler.ids import BatchId, Incarnation, TaskId, TicketId
 from scaler.worker.agent_events import SlotView
+from scaler.worker.source import Source
 from scaler.worker.tickets import Tickets
 
 NONE = (TicketId(0), 0)
@@ -69,3 +70,71 @@ def test_a_slot_in_a_long_task_keeps_its_ticket_while_another_slot_goes_on():
         tickets.look(1, [TicketId(number)], at(number + 1, 0), 1.0, at(number, 5))
     assert tickets.look(0, [], at(1, 4), 1.0, NONE) == SlotView(TicketId(1), 104, 1.0, TicketId(0), 0)
     assert len(tickets) == 3
+
+
+def test_who_prints_and_for_whom_is_known_while_the_ticket_is():
+    tickets, batch = Tickets(1), BatchId(Incarnation(3), 4)
+    tickets.give(TicketId(1), 100, batch, "f", Incarnation(9))
+    assert tickets.source(TicketId(1), 5) == Source(batch, 105, "f", Incarnation(9))
+    assert tickets.source(TicketId(2), 0) is None
+
+
+OWNER = Incarnation(3)
+
+
+def printing(slots: int, *batches: int) -> Tickets:
+    """A ticket of each batch, named by the same number."""
+    made = Tickets(slots)
+    for n in batches:
+        made.give(TicketId(n), 0, BatchId(OWNER, n), f"f{n}", Incarnation(9))
+    return made
+
+
+def believed(tickets: Tickets, *batches: int) -> list[int]:
+    """The batches of which a mark would be believed."""
+    return [n for n in batches if tickets.printed(TaskId(BatchId(OWNER, n), 5)) is not None]
+
+
+def test_what_is_printed_is_believed_of_what_the_worker_has_alone():
+    tickets = printing(1, 1, 2)
+    assert tickets.printed(TaskId(BatchId(OWNER, 1), 5)) == Source(BatchId(OWNER, 1), 5, "f1", Incarnation(9))
+    assert tickets.printed(TaskId(BatchId(Incarnation(4), 1), 5)) is None
+    assert believed(tickets, 1, 2, 3) == [1, 2]
+    tickets.take_back([TicketId(2)])
+    tickets.has_read_output()
+    assert believed(tickets, 1, 2, 3) == [1]
+
+
+def test_what_has_ended_can_have_printed_until_all_is_read():
+    tickets = printing(1, 1, 2, 3)
+    tickets.look(0, [], at(2), 0.0, at(1, 1))
+    assert believed(tickets, 1, 2, 3) == [1, 2, 3]
+    tickets.has_read_output()
+    assert believed(tickets, 1, 2, 3) == [2, 3]
+    assert tickets.source(TicketId(1), 0) == Source(BatchId(OWNER, 1), 0, "f1", Incarnation(9))
+    tickets.look(0, [TicketId(2), TicketId(3)], NONE, 0.0, at(3, 1))
+    tickets.look(0, [], NONE, 0.0, at(3, 1))
+    assert len(tickets) == 1
+    assert believed(tickets, 1, 2, 3) == [2, 3]
+    tickets.has_read_output()
+    assert believed(tickets, 1, 2, 3) == []
+
+
+def test_a_batch_is_believed_while_one_of_its_tickets_may_print():
+    tickets = printing(2, 1)
+    tickets.give(TicketId(2), 1, BatchId(OWNER, 1), "f1", Incarnation(9))
+    tickets.look(0, [], NONE, 0.0, at(1, 1))
+    tickets.look(1, [], at(2), 0.0, NONE)
+    tickets.has_read_output()
+    assert believed(tickets, 1) == [1]
+    for n in range(3, 3000):
+        tickets.give(TicketId(n), 0, BatchId(OWNER, n), "f")
+        tickets.look(0, [TicketId(n)], at(n), 0.0, at(1, 1))
+    assert believed(tickets, 1) == [1]
+
+
+def test_batches_are_not_remembered_without_bound():
+    tickets = printing(1, *range(1, 3001))
+    for n in range(1, 3001):
+        tickets.look(0, [TicketId(n)], at(n), 0.0, NONE)
+    assert believed(tickets, 1, 2900, 3000) == [2900, 3000]
