@@ -6,6 +6,7 @@ from scaler.link import events as link
 from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.dialling import Dialling
+from tests.simulation.nests import Families, Nests
 from tests.simulation.workers import SIGKILL, SimWorkers
 from tests.simulation.workload import Workload
 from tests.simulation.world import World
@@ -21,12 +22,23 @@ class Cluster(Dialling):
 
     words = agent
 
-    def __init__(self, world: World, host: str, secret: bytes, config: AgentConfig, workload: Workload) -> None:
+    def __init__(
+        self,
+        world: World,
+        host: str,
+        secret: bytes,
+        config: AgentConfig,
+        workload: Workload,
+        families: Families | None = None,
+    ) -> None:
         super().__init__(world, host, "worker", secret)
         self.config = config
         self.agent = Agent(config, self.incarnation)
         calls = workload.at(self.incarnation, config)
-        self.workers = SimWorkers(world.clock, config.threads, calls, self.call_up)
+        nests = self.nests = None if families is None else Nests(families, self.incarnation, self.host, config, calls)
+        self.workers = SimWorkers(world.clock, config.threads, calls, self.call_up, nests)
+        if nests is not None:
+            nests.workers = self.workers
         #: when it leaves at the latest, once its agent has ended
         self._leave_by: float | None = None
         #: it left with everything said and acknowledged
@@ -61,6 +73,8 @@ class Cluster(Dialling):
     def step(self, events: list[link.DialledEvent], own: list[Any]) -> None:
         now = self.world.clock.now
         told: list[Any] = self.handle_link(events, now)
+        if self.nests is not None:
+            self.nests.hear(told)
         if self._leave_by is not None:
             self._part(self._leave_by)
             return

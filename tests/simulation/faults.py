@@ -217,8 +217,8 @@ def _ask_for_some(history: "History") -> bool:
     for client in history.clients:
         if client.is_dead or client.is_stopped:
             continue
-        for batch in client.sizes:
-            last = client.appended(batch)
+        for batch in client.caller.sizes:
+            last = client.caller.appended(batch)
             if last and history.chance.random() < 0.5:
                 lo = history.chance.randrange(last)
                 asked += history.ask_to_cancel(client, batch, lo, min(last, lo + history.chance.choice((1, 5, 30))))
@@ -228,7 +228,7 @@ def _ask_for_some(history: "History") -> bool:
 def work_cleared(history: "History") -> bool:
     """A client drops all that it waits for."""
     for client in history.clients:
-        if not (client.is_dead or client.is_stopped or client.is_done):
+        if not (client.is_dead or client.is_stopped or client.caller.is_done):
             history.clear(client)
             return True
     return False
@@ -240,11 +240,11 @@ def _cancel_some(history: "History") -> bool:
         if client.is_dead or client.is_stopped:
             continue
         if history.chance.random() < 0.5:
-            running = [task for task in history.open_tasks() if task.begins and task.batch in client.sizes]
+            running = [task for task in history.open_tasks() if task.begins and task.batch in client.caller.sizes]
             for task in running[: history.chance.choice((1, 3))]:
                 cancelled += history.cancel(client, task.batch, task.index, task.index + 1)
-        for batch in client.sizes:
-            last = client.appended(batch)
+        for batch in client.caller.sizes:
+            last = client.caller.appended(batch)
             if last and history.chance.random() < 0.3:
                 lo = history.chance.randrange(last)
                 cancelled += history.cancel(client, batch, lo, min(last, lo + history.chance.choice((1, 5, 30, last))))

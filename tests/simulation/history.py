@@ -3,16 +3,19 @@
 from collections.abc import Callable, Iterator
 from random import Random
 
-from scaler.ids import BatchId, incarnation_of
+from scaler.ids import BatchId, FunctionId, Incarnation, incarnation_of
 from scaler.protocol import BatchOptions
+from tests.simulation.caller import Caller
 from tests.simulation.client import Client
 from tests.simulation.clock import Clock
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import FAULTS
 from tests.simulation.leftovers import leftovers
+from tests.simulation.nests import Families
 from tests.simulation.network import Network
 from tests.simulation.plan import (
     CLUSTERS,
+    NEST,
     UNKNOWN_TAG,
     batch_options,
     batch_sizes,
@@ -24,6 +27,7 @@ from tests.simulation.plan import (
 )
 from tests.simulation.scheduler import Scheduler
 from tests.simulation.tally import Tally
+from tests.simulation.trees import MOST_PARKED, POLLING, WAITING, top_options, top_tasks
 from tests.simulation.verdicts import Verdicts
 from tests.simulation.workload import Task, Workload, argument
 from tests.simulation.world import CHECK_EVERY, CHECKED_EVERY, ENCODED_EVERY, WINDOWS_BYTES, World
@@ -37,6 +41,7 @@ BESIDE_S = (0.02, 0.3, 1.5)
 QUIET_WITHIN_S = 60.0
 LEAST_FAULTS = 5
 CLIENTS = 2
+NESTS_EVERY = 6
 
 
 class History:
@@ -65,6 +70,12 @@ class History:
         self._faults: list[float] = []
         self._plan = self.chance.sample(list(FAULTS), self.chance.randint(LEAST_FAULTS, LEAST_FAULTS + 1))
         self._threads = self.chance.choice((1, 1, 2))
+        #: in one of so many histories tasks submit tasks
+        self.families: Families | None = None
+        self._max_parked = max(MOST_PARKED)
+        if seed % NESTS_EVERY == 0:
+            self.families = Families(self._world, self.workload, self.verdicts, self._incarnation)
+            self._max_parked = self.chance.choice(MOST_PARKED)
         self.scheduler = self._new_scheduler()
         self.clusters: dict[str, Cluster] = {}
         for number in range(CLUSTERS):
@@ -75,7 +86,7 @@ class History:
         self._processes += self.clients
         for client in self.clients:
             self.verdicts.lives(client.incarnation, client.host)
-            self.verdicts.answers[client.incarnation] = client.answers
+            self.verdicts.answers[client.incarnation] = client.caller.answers
 
     def dissolve(self) -> None:
         """Undo what refers to itself: left to the garbage collector it would cost a twentieth of all the time."""
@@ -100,9 +111,11 @@ class History:
         self._settle()
         self.verdicts.conclude()
         self.tally.tasks = len(self.workload.tasks)
+        if self.families is not None:
+            self.tally.nested.update(self.families.met)
         for client in self.clients:
-            self.tally.batches += len(client.sizes)
-            self.tally.answers.update(client.answers.values())
+            self.tally.batches += len(client.caller.sizes)
+            self.tally.answers.update(client.caller.answers.values())
         self.tally.note_core(self.scheduler.core)
         return self.tally.closed()
 
@@ -114,6 +127,10 @@ class History:
             self.clock.at(at, lambda n=number, size=size, options=options: self._submit(n % CLIENTS, size, options))
         if self.chance.random() < 0.1:
             self.clock.at(begin + WORK_S, lambda: self._submit(0, 3, BatchOptions(tag=UNKNOWN_TAG)))
+        for number in range(self.chance.choice((1, 1, 2)) if self.families is not None else 0):
+            at = begin + READY_S + self.chance.random() * WORK_S
+            self._submits += [at, at]
+            self.clock.at(at, lambda n=number: self._submit_nests(n))
 
     def _time_of_fault(self, begin: float) -> float:
         """Any time; most of them a moment after something was submitted, or another fault, when most is under way."""
@@ -129,17 +146,30 @@ class History:
         return at
 
     def _submit(self, number: int, size: int, options: BatchOptions) -> None:
+        caller = self._caller(number)
+        self._submit_tasks(caller, function_of(size), options, tasks_of(self.chance, caller.next_batch, size, options))
+
+    def _submit_nests(self, number: int) -> None:
+        caller = self._caller(number)
+        options = top_options(self.chance)
+        # beyond the limit who waits is told, and who polls waits in vain
+        may_poll = self._max_parked == max(MOST_PARKED)
+        ways = self.chance.choice((WAITING, WAITING, WAITING + POLLING, POLLING)) if may_poll else WAITING
+        tasks = top_tasks(self.chance, caller.next_batch, options, ways)
+        self._submit_tasks(caller, NEST, options, tasks)
+
+    def _caller(self, number: int) -> Caller:
         client = self.clients[number]
-        if client.is_dead:
-            client = self.clients[1 - number]
-        tasks = tasks_of(self.chance, client.next_batch, size, options)
-        needs_of(self.chance, tasks, client.submitted())
+        return self.clients[1 - number].caller if client.is_dead else client.caller
+
+    def _submit_tasks(self, caller: Caller, function: FunctionId, options: BatchOptions, tasks: list[Task]) -> None:
+        needs_of(self.chance, tasks, caller.submitted())
         for task in tasks:
             self.workload.add(task)
         every_s = self.chance.choice((0.0, 0.15, 0.4))
         calls = [task.call for task in tasks]
         needs = {task.index: task.needs for task in tasks if task.needs}
-        client.submit(function_of(size), options, calls, parts_of(self.chance, size), every_s, needs)
+        caller.submit(function, options, calls, parts_of(self.chance, len(tasks)), every_s, needs)
 
     def strike(self, kind: str, tries: int = 3) -> None:
         """Have a fault of a kind, as soon as there is something to strike."""
@@ -187,43 +217,50 @@ class History:
 
     def open_tasks(self) -> list[Task]:
         """Tasks that have no answer yet, in the order in which they were submitted."""
-        answers = {client.incarnation: client.answers for client in self.clients}
+        answers = self.verdicts.answers
         return [
-            task for task in self.workload.tasks.values() if (task.batch, task.index) not in answers[task.batch.owner]
+            task
+            for task in self.workload.tasks.values()
+            if task.cancelled_at is None and (task.batch, task.index) not in answers[task.batch.owner]
         ]
 
     def cancel(self, client: Client, batch: BatchId, lo: int, hi: int) -> int:
         """Have a client give up what it still waits for of [lo, hi); how many tasks."""
-        given_up = client.cancel(batch, lo, hi)
+        given_up = client.caller.cancel(batch, lo, hi)
         for index in given_up:
             self.workload.tasks[argument(batch, index)].cancelled_at = self.clock.now
         return len(given_up)
 
     def ask_to_cancel(self, client: Client, batch: BatchId, lo: int, hi: int) -> int:
         """Have a client ask for what of [lo, hi) has not begun to be cancelled; of how many tasks."""
-        asked = client.ask_to_cancel(batch, lo, hi)
+        asked = client.caller.ask_to_cancel(batch, lo, hi)
         for index in asked:
             self.workload.tasks[argument(batch, index)].is_asked_for = True
         return len(asked)
 
     def clear(self, client: Client) -> None:
         """Have a client drop all that it waits for."""
-        for batch, index in client.clear():
+        for batch, index in client.caller.clear():
             self.workload.tasks[argument(batch, index)].cancelled_at = self.clock.now
 
     def _secret(self) -> bytes:
         self._secrets += 1
         return b"%d" % self._secrets
 
+    def _incarnation(self) -> Incarnation:
+        """A name for a client inside a task."""
+        return incarnation_of(self._secret())
+
     def start_cluster(
         self, host: str, number: int, ends_at: float | None = None, tags: tuple[str, ...] | None = None
     ) -> None:
         """A new cluster at a host."""
-        config = cluster_config(host, number, self._threads, ends_at, tags)
+        config = cluster_config(host, number, self._threads, self._max_parked, ends_at, tags)
         secret = self._secret()
         self._numbers[host] = number
         self.verdicts.lives(incarnation_of(secret), host)
-        cluster = self.clusters[host] = Cluster(self._world, host, secret, config, self.workload)
+        cluster = Cluster(self._world, host, secret, config, self.workload, self.families)
+        self.clusters[host] = cluster
         self._processes.append(cluster)
 
     def replace(self, host: str, delay_s: float) -> None:
@@ -271,4 +308,4 @@ class History:
         for cluster in self.clusters.values():
             cluster.agent.check()
         for client in self.clients:
-            client.ledger.check()
+            client.caller.ledger.check()

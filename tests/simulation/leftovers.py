@@ -23,13 +23,13 @@ def leftovers(history: "History") -> list[str]:
 
 
 def _of_client(client: Client) -> Iterator[str]:
-    if not client.is_done:
-        yield f"{sum(client.sizes.values()) - len(client.answers)} tasks without an answer"
-    if client.ledger._batches or client.ledger._talking:
-        yield f"batches {list(client.ledger._batches)}"
-    if client.ledger._inputs._by_task:
-        yield f"outcomes that others need {list(client.ledger._inputs._by_task)}"
-    if client.ledger._taken.due is not None:
+    if not client.caller.is_done:
+        yield f"{sum(client.caller.sizes.values()) - len(client.caller.answers)} tasks without an answer"
+    if client.caller.ledger._batches or client.caller.ledger._talking:
+        yield f"batches {list(client.caller.ledger._batches)}"
+    if client.caller.ledger._inputs._by_task:
+        yield f"outcomes that others need {list(client.caller.ledger._inputs._by_task)}"
+    if client.caller.ledger._taken.due is not None:
         yield "results that were not acknowledged"
     if client.link.backlog_bytes:
         yield "messages that have not arrived"
@@ -41,6 +41,10 @@ def _of_cluster(cluster: Cluster) -> Iterator[str]:
         yield f"runs {[(name, run.queued, run.out, run.kept.ranges()) for name, run in agent._runs.by_id.items()]}"
     if agent._runs.queue.tasks or agent._giving.suspects or agent._retracts._waiting:
         yield "queued tasks, suspects or retractions"
+    if agent._pool.parked or agent._pool.spares or agent._pool.room != agent._pool.slots:
+        yield f"{agent._pool.parked} parked tasks and {agent._pool.spares} spares"
+    if agent._children._children or (cluster.nests is not None and cluster.nests.left()):
+        yield f"clients inside tasks {list(agent._children._children)}"
     if cluster.link.backlog_bytes:
         yield "messages that have not arrived"
 
@@ -82,3 +86,7 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
         yield "results that were left behind"
     if any(client.batches for client in managers.clients.clients.values()):
         yield "batches of clients"
+    if managers.outbox.children or managers.clients.children:
+        yield f"clients inside tasks {list(managers.outbox.children)}"
+    if any(cluster.children for cluster in managers.workers.clusters.values()):
+        yield "counted clients inside tasks"

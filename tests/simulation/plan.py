@@ -14,8 +14,8 @@ WORKERS = 2
 #: the bytes of the functions, by name
 ARCHIVE = b"a module that single ones need"
 _CODE = ((WHOSE, SHIPPED), ("mine", function_id((ARCHIVE,))))
-CODES = {function_id((code,)): code for code in (b"bulk", with_code(_CODE, b"single"))}
-BULK, SINGLE = CODES
+CODES = {function_id((code,)): code for code in (b"bulk", with_code(_CODE, b"single"), b"nest")}
+BULK, SINGLE, NEST = CODES
 #: of the clusters, by number
 TAGS = (("gpu", "solo"), ("gpu",), ())
 UNKNOWN_TAG = "nowhere"
@@ -24,10 +24,17 @@ MEMORY = 4.0
 MOST_SINGLE = 4
 BULK_SECONDS = (0.000001, 0.000001, 0.000003, 0.000003, 0.000003, 0.0001)
 SINGLE_SECONDS = (0.05, 0.2, 0.5)
+#: so many may wait in a cluster
+MOST_PARKED = (64, 64, 64, 4, 2, 1)
 
 
 def cluster_config(
-    host: str, number: int, threads: int, ends_at: float | None = None, tags: tuple[str, ...] | None = None
+    host: str,
+    number: int,
+    threads: int,
+    max_parked: int,
+    ends_at: float | None = None,
+    tags: tuple[str, ...] | None = None,
 ) -> AgentConfig:
     """What a cluster offers: one tag or two at the first two hosts, perhaps threads at the third."""
     return AgentConfig(
@@ -39,6 +46,7 @@ def cluster_config(
         tags=TAGS[number] if tags is None else tags,
         resources=(("memory", MEMORY),),
         ends_at=ends_at,
+        max_parked=max_parked,
     )
 
 

@@ -6,7 +6,7 @@ from scaler.core.scheduler import SchedulerCore
 from scaler.ids import Epoch
 from scaler.link import events as link
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
-from scaler.protocol import ClusterReady, Delivered, Holding, Results, Resumed, RunSpan
+from scaler.protocol import ChildSays, ClusterReady, Delivered, Holding, Results, Resumed, RunSpan
 from scaler.protocol.codec import Header
 from scaler.protocol.columns import Frame
 from tests.simulation.clock import Wake
@@ -161,6 +161,8 @@ class Scheduler:
             case link.DeliverFrom(peer, message, frames):
                 if isinstance(message, Holding | Resumed):
                     self._verdicts.came_back(peer)
+                elif isinstance(message, ChildSays) and isinstance(message.message, Resumed):
+                    self._verdicts.came_back(message.child)
                 elif isinstance(message, ClusterReady):
                     self._verdicts.offered(message.tags)
                 told.append(core.Received(peer, message, frames))

@@ -21,6 +21,8 @@ class Tally:
         self.pairs: Counter[tuple[str, str]] = Counter()
         self.moves: Moves = Counter()
         self.answers: Counter[str] = Counter()
+        #: what was met of tasks that submit tasks
+        self.nested: Counter[str] = Counter()
 
     def note_core(self, core: SchedulerCore) -> None:
         """A scheduler has ended, or the history."""
@@ -41,6 +43,7 @@ class Tally:
         self.pairs += other.pairs
         self.moves += other.moves
         self.answers += other.answers
+        self.nested += other.nested
 
     # ---- for another process
 
@@ -54,6 +57,7 @@ class Tally:
             "pairs": [[*pair, count] for pair, count in self.pairs.items()],
             "moves": [[state.name, trigger.name, count] for (state, trigger), count in self.moves.items()],
             "answers": self.answers,
+            "nested": self.nested,
         }
 
     @classmethod
@@ -65,6 +69,7 @@ class Tally:
         tally.pairs = Counter({(first, second): count for first, second, count in values["pairs"]})
         tally.moves = Counter({(State[state], Trigger[trigger]): count for state, trigger, count in values["moves"]})
         tally.answers = Counter(values["answers"])
+        tally.nested = Counter(values["nested"])
         return tally
 
     # ---- for people
@@ -75,6 +80,7 @@ class Tally:
         lines = [
             f"{self.histories} histories, {self.batches} batches, {self.tasks} tasks, {faults} faults",
             "answers: " + ", ".join(f"{count} {answer}" for answer, count in self.answers.most_common()),
+            "nested: " + ", ".join(f"{count} {what}" for what, count in sorted(self.nested.items())),
             "",
             *(f"{count:>8} {kind}" for kind, count in sorted(self.kinds.items())),
             "",

@@ -15,10 +15,16 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.history import LEAST_FAULTS
 from tests.simulation.plan import TASKS
 from tests.simulation.tally import Tally
+from tests.simulation.trees import POLLING, WAITING
 
 HISTORIES = 3000
 SOME_MORE = 300
 LEAST_BATCHES = 3
+#: what is to be met of tasks that submit tasks: the ways in which they wait, and what becomes of them
+NESTED = {
+    *WAITING, *POLLING, "ended", "killed", "left to nobody", "parked", "parked unasked", "unparked unasked", "refused",
+    *(f"at depth {depth}" for depth in range(1, 7)),
+}  # fmt: skip
 PROCESSES = max(2, len(os.sched_getaffinity(0)))
 #: each process is given its share in so many parts, or fewer if others are quicker
 PARTS = 3
@@ -67,4 +73,5 @@ def test_every_task_is_answered_once_and_nothing_is_left_over(capsys: pytest.Cap
     assert sum(total.kinds.values()) >= total.histories * LEAST_FAULTS
     assert set(total.pairs) == set(combinations(sorted(FAULTS), 2))
     assert missing(total) == set()
+    assert set(total.nested) == NESTED
     assert not set(ELSEWHERE) & set(total.moves)

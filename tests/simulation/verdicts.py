@@ -32,6 +32,8 @@ class Verdicts:
         self._batches: dict[RunId, BatchId] = {}
         #: what each client has had
         self.answers: dict[Incarnation, Mapping[tuple[BatchId, int], str]] = {}
+        #: the cluster through which each client inside a task speaks
+        self._through: dict[Incarnation, Incarnation] = {}
         #: where each peer lives or lived, and since when
         self._hosts: dict[Incarnation, str] = {}
         self._since: dict[Incarnation, float] = {}
@@ -49,9 +51,10 @@ class Verdicts:
 
     # ---- what is noted
 
-    def lives(self, peer: Incarnation, host: str) -> None:
-        """A new client or cluster."""
+    def lives(self, peer: Incarnation, host: str, through: Incarnation | None = None) -> None:
+        """A new client or cluster; a client inside a task speaks through its cluster, and is lost with that."""
         self._hosts[peer] = host
+        self._through[peer] = peer if through is None else through
         self._since[peer] = self._clock.now
 
     def came_back(self, peer: Incarnation) -> None:
@@ -120,13 +123,14 @@ class Verdicts:
         options = task.options
         match answer:
             case "raised":
-                return None if task.raises else "it does not raise"
+                return None if task.raises or task.was_refused else "it does not raise"
             case "retryable":
                 return None if _ended(task, "retryable") > options.retries else "it was to be tried again"
             case Cause.DIED:
                 return None if task.deaths > options.retries else f"{task.deaths} workers died under it"
             case Cause.TIMEOUT:
-                return None if task.seconds > (options.timeout_s or 1e9) else "it is not that slow"
+                slowest_s = max([task.seconds, *(begin.held_s for begin in task.begins)])
+                return None if slowest_s > (options.timeout_s or 1e9) else "it is not that slow"
             case Cause.VANISHED:
                 vanished = sum(begin.cluster in self._given_up for begin in task.begins)
                 return None if vanished >= VANISH_LIMIT else f"{vanished} clusters vanished under it"
@@ -151,7 +155,8 @@ class Verdicts:
     def conclude(self) -> None:
         """Everything is over: nothing ran for longer, later or more often than it should."""
         for task in self._workload.tasks.values():
-            if task.options.timeout_s is not None and task.seconds > task.options.timeout_s + SLACK_S:
+            timeout_s = task.options.timeout_s
+            if timeout_s is not None and task.seconds > timeout_s + SLACK_S and not task.was_refused:
                 self._check_timeout(task)
             if task.cancelled_at is not None:
                 self._check_cancelled(task, task.cancelled_at)
@@ -192,7 +197,7 @@ class Verdicts:
         if before.end in _TRIED_AGAIN:
             return True
         owner = task.batch.owner
-        peers = (before.cluster, again.cluster, owner)
+        peers = (before.cluster, again.cluster, owner, self._through[owner])
         if any(at <= again.at for peer in peers for at in self._given_up.get(peer, ())):
             return True
         if self._is_narrow and self._left.get(before.cluster, again.at) < again.at:

@@ -1,18 +1,15 @@
 """The worker processes of one simulated cluster: what the shell, zygote and workers do, in simulated time."""
 
-from array import array
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Protocol
 
 from scaler.ids import TicketId, WorkerId
-from scaler.protocol.columns import RAISED, ArgumentColumn, Frame, ResultColumn, words
+from scaler.payload.nested import Standing
+from scaler.protocol.columns import RAISED, Frame
 from scaler.protocol.inputs import Inputs
 from scaler.worker import agent_events as agent
-from scaler.worker.looks import Looks
 from tests.simulation.clock import Clock
+from tests.simulation.slots import Finished, Nested, SimWorker, Slot, Ticket, calls_of, take_pieces, view_of
 
 START_S = 0.03
 #: a worker calls its cluster so long after it finished something, or so long after it ran out of work
@@ -23,7 +20,22 @@ KILL_S = 0.001
 #: what takes less takes no time at all
 INSTANT_S = 0.00002
 
+#: a deadly task that submits others dies so late, when some of them are done
+NESTED_KILL_S = 0.1
+
 SIGKILL, SIGSEGV = -9, -11
+
+
+class Nests(Protocol):
+    """What knows of tasks that submit others."""
+
+    def given(self, worker: SimWorker) -> None:
+        """A worker that had nothing to do is given something."""
+        ...
+
+    def begin(self, worker: SimWorker, slot: Slot) -> Nested | None:
+        """A task begins in a slot; what it does if it submits others."""
+        ...
 
 
 class Calls(Protocol):
@@ -54,102 +66,20 @@ class Calls(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class Ticket:
-    """Work at a worker."""
-
-    ticket: TicketId
-    lo: int
-    calls: list[bytes]
-
-    @property
-    def hi(self) -> int:
-        return self.lo + len(self.calls)
-
-
-class Finished:
-    """What a slot finished of one ticket since the last harvest, as it lies in the ring."""
-
-    __slots__ = ("data", "ends", "lo", "run_us", "statuses", "ticket")
-
-    def __init__(self, ticket: TicketId, lo: int) -> None:
-        self.ticket = ticket
-        self.lo = lo
-        self.statuses = bytearray()
-        self.run_us = array("I")
-        self.ends = array("Q")
-        self.data: list[bytes] = []
-
-
-@dataclass(slots=True)
-class Slot:
-    """One slot: what it runs, where a limit stops it, and what it finished since the last harvest."""
-
-    ticket: Ticket | None = None
-    index: int = 0
-    since: float = 0.0
-    limit: tuple[int, int] = (0, 0)
-    ended: tuple[TicketId, int] = (TicketId(0), 0)
-    #: counts what began, so that an end is not mistaken for another's
-    number: int = 0
-    finished: list["Finished"] = field(default_factory=list)
-    #: the number of the wait that the task is in
-    waits: int = 0
-    #: bytes ever written, and ever harvested
-    written: int = 0
-    base: int = 0
-
-    @property
-    def call(self) -> bytes:
-        """What runs."""
-        assert self.ticket is not None
-        return self.ticket.calls[self.index - self.ticket.lo]
-
-
-class SimWorker:
-    """One worker process."""
-
-    def __init__(self, worker: WorkerId, pid: int, slots: int, devices: tuple[str, ...]) -> None:
-        self.worker = worker
-        self.pid = pid
-        #: those it sees
-        self.devices = devices
-        #: it has started; tickets may have come before
-        self.is_up = False
-        self.slots = [Slot() for _ in range(slots)]
-        self.unread: deque[Ticket] = deque()
-        self.functions: set[bytes] = set()
-        self.alive = True
-        self.retiring = False
-        self.killed = False
-        self.is_reading = False
-        self.exit_code = 0
-        #: when its next call is heard
-        self.harvest_at: float | None = None
-        #: when the cluster looks though it was not called, by the real rule
-        self.looks = Looks()
-        self.look_at: float | None = None
-        self.views: tuple[agent.SlotView, ...] = ()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing will happen before it is given something."""
-        if self.unread:
-            return False
-        for slot in self.slots:  # noqa: SIM110  # a generator takes longer, and this is asked all the time
-            if slot.ticket is not None:
-                return False
-        return True
-
-
 class SimWorkers:
-    """All workers of one cluster; `call_up` wakes its shell, which then asks by `take_events` what has happened."""
+    """All workers of one cluster; `call_up` wakes its shell, which then asks by `take_events` what has happened.
 
-    def __init__(self, clock: Clock, slots: int, calls: Calls, call_up: Callable[[], None]) -> None:
+    A task that submits others goes on by itself, and tells by `end_nested` what it comes to.
+    """
+
+    def __init__(
+        self, clock: Clock, slots: int, calls: Calls, call_up: Callable[[], None], nests: Nests | None = None
+    ) -> None:
         self._clock = clock
         self._slots = slots
         self._calls = calls
         self._call_up = call_up
+        self._nests = nests
         #: those whose end has not been told yet, too
         self.workers: dict[WorkerId, SimWorker] = {}
         self._pids = 1000
@@ -161,6 +91,10 @@ class SimWorkers:
         news, self._news = self._news, []
         return [event for told, worker in news for event in told(worker)]
 
+    def tell(self, worker: SimWorker, events: list[agent.Event]) -> None:
+        """Something has come up the lines of a worker."""
+        self._note(worker, lambda _: events)
+
     def _note(self, worker: SimWorker, told: Callable[[SimWorker], list[agent.Event]]) -> None:
         self._news.append((told, worker))
         self._call_up()
@@ -170,10 +104,11 @@ class SimWorkers:
     def perform(self, command: agent.Command) -> list[agent.Event]:
         """Do what the agent asks; what is answered in the same turn."""
         match command:
-            case agent.Give(worker, ticket, _, function, _, column, _, inputs):
-                calls = _calls(column)
+            case agent.Give(worker, ticket, run, function, options, column, batch, inputs):
+                calls = calls_of(column)
                 self._check_inputs(calls, inputs)
-                self._give(self.workers[worker], Ticket(ticket, column.lo, calls), function)
+                standing = Standing(options.depth, options.priority, options.root or batch.owner, run.epoch)
+                self._give(self.workers[worker], Ticket(ticket, column.lo, calls, batch, standing), function)
             case agent.Look(worker):
                 return [self._harvest(self.workers[worker])]
             case agent.TakeBack(worker):
@@ -199,11 +134,26 @@ class SimWorkers:
                 self.workers[worker].functions.discard(function)
             case agent.Interrupt(worker, slot, ticket, index):
                 self._interrupt(self.workers[worker], slot, ticket, index)
+            case agent.Answer() | agent.Tell() | agent.CloseChild():
+                self._tell_nested(self.workers[command.worker], command)
             case agent.Dump() | agent.KeepCode() | agent.DropCode():
                 return []
             case agent.Say() | agent.Note() | agent.End():
                 raise AssertionError(command)
         return []
+
+    @staticmethod
+    def _tell_nested(worker: SimWorker, command: agent.Answer | agent.Tell | agent.CloseChild) -> None:
+        match command:
+            case agent.Answer(_, slot, waits, granted):
+                if (nested := worker.slots[slot].nested) is not None:
+                    nested.answered(waits, is_granted=granted)
+            case agent.Tell(_, child, message, frames):
+                if (nested := worker.children.get(child)) is not None:
+                    nested.told(message, frames)
+            case agent.CloseChild(_, child):
+                if (nested := worker.children.pop(child, None)) is not None:
+                    nested.closed()
 
     def _check_inputs(self, calls: list[bytes], frames: tuple[Frame, ...]) -> None:
         inputs = Inputs.from_frames(len(calls), frames) if frames else None
@@ -219,6 +169,8 @@ class SimWorkers:
 
     def _give(self, worker: SimWorker, ticket: Ticket, function: bytes) -> None:
         assert function in worker.functions, "a ticket names a function the worker does not have"
+        if self._nests is not None and worker.is_idle:
+            self._nests.given(worker)
         worker.unread.append(ticket)
         worker.looks.given(self._clock.now)
         self._look_in_time(worker)
@@ -261,8 +213,14 @@ class SimWorkers:
         slot.since = self._clock.now
         slot.number += 1
         call, number = slot.call, slot.number
-        if self._calls.begins(call, worker.worker):
-            self._clock.after(KILL_S, lambda: self._fault(worker, slot, number))
+        is_deadly = self._calls.begins(call, worker.worker)
+        if self._nests is not None:
+            slot.nested = self._nests.begin(worker, slot)
+        if is_deadly:
+            delay_s = KILL_S if slot.nested is None else NESTED_KILL_S
+            self._clock.after(delay_s, lambda: self._fault(worker, slot, number))
+            return True
+        if slot.nested is not None:
             return True
         seconds = self._calls.seconds_of(call)
         if seconds >= INSTANT_S:
@@ -297,9 +255,16 @@ class SimWorkers:
         self._ask_harvest(worker, HARVEST_AFTER_S)
         self._run(worker, slot)
 
+    def end_nested(self, worker: SimWorker, slot: Slot, status: int, data: bytes) -> None:
+        """The task in a slot, which submits others, has come to something."""
+        self._go_on(worker, slot, status, data)
+
     @staticmethod
     def _finish(slot: Slot, seconds: float, status: int, data: bytes) -> None:
         assert slot.ticket is not None
+        if slot.nested is not None:
+            nested, slot.nested = slot.nested, None
+            nested.end(is_killed=False)
         if not slot.finished or slot.finished[-1].ticket != slot.ticket.ticket:
             slot.finished.append(Finished(slot.ticket.ticket, slot.index))
         finished = slot.finished[-1]
@@ -325,7 +290,11 @@ class SimWorkers:
 
     def wait(self, worker: SimWorker, slot: Slot) -> None:
         """The task in a slot begins to wait for others, or goes on."""
-        slot.waits = 0 if slot.waits else slot.number + 1
+        if slot.waits:
+            slot.waits = 0
+        else:
+            slot.waited += 1
+            slot.waits = slot.waited
         self._ask_harvest(worker, POKE_S)
 
     # ---- ends
@@ -340,6 +309,7 @@ class SimWorkers:
         for slot in known.slots:
             if slot.ticket is not None:
                 self._calls.dies(slot.call, worker, was_asked=known.killed)
+        _drop_nested(known)
         self._note(known, self._ended)
 
     def _ended(self, worker: SimWorker) -> list[agent.Event]:
@@ -353,6 +323,7 @@ class SimWorkers:
         self._is_over = True
         for worker in self.workers.values():
             worker.alive = False
+            _drop_nested(worker)
         self.workers.clear()
         self._news.clear()
 
@@ -378,8 +349,8 @@ class SimWorkers:
 
     def _harvest(self, worker: SimWorker) -> agent.Harvested:
         worker.harvest_at = None
-        pieces = tuple([piece for slot in worker.slots for piece in _take_pieces(slot)])
-        worker.views = tuple(map(_view, worker.slots))
+        pieces = tuple([piece for slot in worker.slots for piece in take_pieces(slot)])
+        worker.views = tuple(map(view_of, worker.slots))
         worker.looks.looked(self._clock.now, is_idle=worker.is_idle, is_news=True)
         self._look_in_time(worker)
         return agent.Harvested(worker.worker, pieces, worker.views)
@@ -396,7 +367,7 @@ class SimWorkers:
         worker.look_at = None
         due = worker.looks.due
         if due is not None and due <= at:
-            if any(slot.finished for slot in worker.slots) or worker.views != tuple(map(_view, worker.slots)):
+            if any(slot.finished for slot in worker.slots) or worker.views != tuple(map(view_of, worker.slots)):
                 self._ask_harvest(worker, 0.0)
                 return
             worker.looks.looked(at, is_idle=worker.is_idle, is_news=False)
@@ -407,43 +378,10 @@ def _started(worker: SimWorker) -> list[agent.Event]:
     return [agent.WorkerStarted(worker.worker, worker.pid)]
 
 
-def _calls(column: ArgumentColumn) -> list[bytes]:
-    data, offsets = bytes(column.data[0]), words(column.offsets).tolist()
-    base = offsets[0]
-    return [data[lo - base : hi - base] for lo, hi in pairwise(offsets)]
-
-
-def _view(slot: Slot) -> agent.SlotView:
-    ended, limit = slot.ended
-    if slot.ticket is None:
-        return agent.SlotView(TicketId(0), 0, 0.0, ended, limit)
-    return agent.SlotView(slot.ticket.ticket, slot.index, slot.since, ended, limit, slot.waits)
-
-
-def _take_pieces(slot: Slot) -> list[agent.Piece]:
-    pieces = []
-    for finished in slot.finished:
-        data = b"".join(finished.data)
-        column = ResultColumn(
-            lo=finished.lo,
-            count=len(finished.statuses),
-            base=slot.base,
-            statuses=bytes(finished.statuses),
-            run_us=finished.run_us.tobytes(),
-            ends=finished.ends.tobytes(),
-            costs=b"",
-            data=(data,),
-        )
-        slot.base += len(data)
-        pieces.append(agent.Piece(finished.ticket, column))
-    slot.finished.clear()
-    return pieces
-
-
-def results_of(column: ResultColumn) -> list[tuple[int, int, bytes]]:
-    """(index, status, bytes) of each outcome in a column."""
-    data = b"".join(column.data)
-    base = column.base
-    ends = words(column.ends).tolist()
-    parts = [data[lo - base : hi - base] for lo, hi in pairwise([base, *ends])]
-    return list(zip(range(column.lo, column.hi), bytes(column.statuses), parts, strict=True))
+def _drop_nested(worker: SimWorker) -> None:
+    """A process is gone: whatever its tasks have submitted is nobody's."""
+    worker.children.clear()
+    for slot in worker.slots:
+        if slot.nested is not None:
+            nested, slot.nested = slot.nested, None
+            nested.end(is_killed=True)

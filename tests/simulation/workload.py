@@ -38,6 +38,23 @@ class Begin:
     at: float
     #: "" while it runs, "value", "raised", "retryable", "interrupted" or "died"
     end: str = ""
+    #: of a task that submits others: how long it held its slot
+    held_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What a task does that submits others."""
+
+    #: the ways there are for it and those below it, and its own
+    ways: tuple[str, ...]
+    #: how many levels of tasks there are below it, and how many tasks it submits at a time at most
+    levels: int
+    width: int
+    how: str = ""
+    #: how long it works before and after it waits
+    before_s: float = 0.0
+    after_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -57,6 +74,10 @@ class Task:
     raises: bool = False
     #: the tasks whose values it needs
     needs: tuple[TaskId, ...] = ()
+    #: how it submits others, if it does
+    shape: Shape | None = None
+    #: it was told once that too many tasks wait
+    was_refused: bool = False
     begins: list[Begin] = field(default_factory=list)
     #: workers that ended unasked while it was in one of their slots
     deaths: int = 0
@@ -136,6 +157,11 @@ class ClusterWork:
             return RAISED, error_of(call)
         begin.end = "value"
         return VALUE, value_of(call)
+
+    def fails(self, call: bytes, worker: WorkerId) -> tuple[int, bytes]:
+        """A call ends by an exception of its client, whatever it was meant to do."""
+        self._open(self._tasks[call], worker).end = "raised"
+        return RAISED, error_of(call)
 
     def is_interrupted(self, call: bytes, worker: WorkerId) -> None:
         """A call ended as its cluster wanted it to."""

@@ -10,7 +10,7 @@ import msgspec
 from scaler.core.events import AwaitRoom, Event, PeerJoined, Received, RoomFound, Send
 from scaler.core.flow import size_of
 from scaler.core.nesting import Nesting, below
-from scaler.ids import BatchId, FunctionId, Incarnation, RunId
+from scaler.ids import BatchId, FunctionId, Incarnation, RunId, TaskId
 from scaler.protocol import (
     BatchOptions,
     CancelRun,
@@ -19,9 +19,9 @@ from scaler.protocol import (
     DefineFunction,
     Delivered,
     Forget,
-    FromScheduler,
     Goodbye,
     NeedFunction,
+    NeedInputs,
     NeedResults,
     NeedTasks,
     Results,
@@ -33,6 +33,7 @@ from scaler.protocol import (
     TasksFailed,
     TellChild,
 )
+from scaler.protocol.columns import Frame, ResultColumn
 from scaler.ranges import RangeSet, joined
 from tests.unit.core.examples import (
     CODES,
@@ -58,6 +59,7 @@ from tests.unit.core.examples import (
     resumes,
     takes,
 )
+from tests.unit.core.needs import Needs, ending
 
 OPTIONS = (
     BatchOptions(),
@@ -84,9 +86,10 @@ class FakeBatch:
 class FakeClient:
     """Resolves each call once, and expects of one scheduler to hear of it once."""
 
-    def __init__(self, peer: Incarnation, chance: Random, nesting: Nesting | None = None) -> None:
+    def __init__(self, peer: Incarnation, chance: Random, needs: Needs, nesting: Nesting | None = None) -> None:
         self.peer = peer
         self.chance = chance
+        self.needs = needs
         self.nesting = nesting
         self.batches: dict[BatchId, FakeBatch] = {}
         self.is_linked = False
@@ -125,7 +128,7 @@ class FakeClient:
         if self.chance.random() < 0.3:
             batch.is_closed = True
             return [closes(batch.name, batch.size)]
-        return self._append(batch, self.chance.choice((1, 3, 20)))
+        return self._append(batch, self.chance.choice((1, 2) if self.nesting is not None else (1, 3, 20)))
 
     def _open(self) -> list[Event]:
         name = BatchId(self.peer, next(self._numbers))
@@ -135,12 +138,15 @@ class FakeClient:
             options = msgspec.structs.replace(options, everywhere=False, parent=parent, depth=depth, root=root)
         batch = FakeBatch(name, options, self.chance.choice((F, G)))
         self.batches[name] = batch
-        return [opens(name, batch.options, batch.function), *self._append(batch, self.chance.choice((1, 8)))]
+        number = self.chance.choice((1, 2) if self.nesting is not None else (1, 8))
+        return [opens(name, batch.options, batch.function), *self._append(batch, number)]
 
     def _append(self, batch: FakeBatch, number: int) -> list[Event]:
         lo, batch.size = batch.size, batch.size + number
         batch.unresolved.add(lo, batch.size)
-        return [appends(batch.name, lo, batch.size)]
+        # what every worker calls neither needs others nor is needed
+        needs = {} if batch.options.everywhere else self.needs.draw(batch.name, lo, batch.size)
+        return [appends(batch.name, lo, batch.size, needs)]
 
     def _cancel(self, batch: FakeBatch) -> list[Event]:
         unresolved = batch.unresolved.ranges()
@@ -158,18 +164,22 @@ class FakeClient:
             self.awaited = command.room_bytes
             return []
         match command.message:
-            case Results(batch, lo, hi):
-                # one message may exceed the room, in parts
-                assert self.unread_bytes < WINDOW_BYTES or isinstance(command.frames[0], memoryview)
+            case Results(batch, lo, hi, base, place):
+                # one message may exceed the room, in parts; what is passed on by a task that failed has no place
+                assert self.unread_bytes < WINDOW_BYTES or isinstance(command.frames[0], memoryview) or not place
                 self.unread_bytes += size_of(command.frames)
+                self.needs.learn(batch, ResultColumn.from_frames(lo, hi, base, command.frames))
                 self._resolve(batch, lo, hi)
-            case TasksFailed(batch, parts):
+            case TasksFailed(batch, parts, failure):
                 for lo, hi in parts:
+                    self.needs.learn_failed(batch, lo, hi, failure)
                     self._resolve(batch, lo, hi)
+            case NeedInputs(tasks):
+                return self.needs.tell(tasks)
             case NeedTasks(batch, lo, hi):
                 known = self.batches.get(batch)
                 wanted = known.unresolved.within(lo, hi) if known else []
-                return [appends(batch, *part) for part in wanted]
+                return [appends(batch, *part, self.needs.of(batch, *part)) for part in wanted]
             case NeedFunction(function):
                 return [Received(self.peer, DefineFunction(function, 4), CODES[function])]
         return []
@@ -211,9 +221,10 @@ class FakeClient:
 class Nest:
     """The clients inside tasks of one cluster: they go with their tasks, whatever they wait for."""
 
-    def __init__(self, peer: Incarnation, chance: Random) -> None:
+    def __init__(self, peer: Incarnation, chance: Random, needs: Needs) -> None:
         self._peer = peer
         self._chance = chance
+        self._needs = needs
         self._children: dict[Incarnation, tuple[FakeClient, RunId, int]] = {}
         self._numbers = count(peer * 1000)
         #: nothing more is submitted
@@ -233,17 +244,18 @@ class Nest:
         if running and not self.is_quiet and len(self._children) < 3 and self._chance.random() < 0.2:
             name = Incarnation(next(self._numbers))
             run, index = self._chance.choice(running)
-            self._children[name] = (
-                FakeClient(name, self._chance, below(run.batch, index, run.options)),
-                run.name,
-                index,
-            )
+            nesting = below(run.batch, index, run.options)
+            self._children[name] = (FakeClient(name, self._chance, self._needs, nesting), run.name, index)
         said: list[Event] = []
         for name, (child, _, _) in self._children.items():
             said += self._pass_on(name, [*([] if self.is_quiet else child.act()), *child.acknowledge()])
         return said
 
-    def hear(self, message: TellChild) -> list[Event]:
+    def has_inside(self, run: RunId, index: int) -> bool:
+        """Whether a client is inside of a task that may submit more: it mostly waits for what it has submitted."""
+        return not self.is_quiet and (run, index) in [(of, at) for _, of, at in self._children.values()]
+
+    def hear(self, message: TellChild, frames: tuple[Frame, ...]) -> list[Event]:
         if message.child not in self._children:
             return []
         assert not isinstance(message.message, Goodbye) or "wanted no more" in message.message.reason
@@ -253,7 +265,7 @@ class Nest:
             return said
         child = self._children[message.child][0]
         child.reads()  # the room is that of the cluster's link
-        return self._pass_on(message.child, child.hear(Send(message.child, message.message, (b"",))))
+        return self._pass_on(message.child, child.hear(Send(message.child, message.message, frames)))
 
     def join(self) -> list[Event]:
         return [event for name, (child, *_) in self._children.items() for event in self._pass_on(name, child.join())]
@@ -282,17 +294,18 @@ class FakeRun:
 class FakeCluster:
     """Runs what it is sent, in any order; answers at once or later."""
 
-    def __init__(self, peer: Incarnation, chance: Random, ends_in_s: float | None) -> None:
+    def __init__(self, peer: Incarnation, chance: Random, needs: Needs, ends_in_s: float | None) -> None:
         self.peer = peer
         self.chance = chance
+        self.needs = needs
         self.tags = ("gpu",) if peer % 2 else ()
         self.ends_in_s = ends_in_s
         self.is_linked = False
         self.runs: dict[RunId, FakeRun] = {}
         self.functions: set[FunctionId] = set()
-        self.inbox: list[FromScheduler] = []
+        self.inbox: list[Send] = []
         self.slots = self.chance.choice((1, 2, 4))
-        self.nest = Nest(peer, chance)
+        self.nest = Nest(peer, chance, needs)
         #: the room that is awaited on its link
         self.awaited: int | None = None
 
@@ -351,9 +364,9 @@ class FakeCluster:
 
     def _finish_some(self, run: FakeRun) -> Iterator[Event]:
         for index in list(run.running):
-            if self.chance.random() < 0.6:
+            if self.chance.random() < (0.03 if self.nest.has_inside(run.name, index) else 0.6):
                 run.running.remove(index)
-                run.finished[index] = self.chance.choice(ENDINGS)
+                run.finished[index] = ending(TaskId(run.batch, index), *self.chance.choice(ENDINGS))
                 yield self._result(run, index, index + 1)
 
     def _give_back(self) -> Iterator[Event]:
@@ -367,10 +380,11 @@ class FakeCluster:
                     run.running.clear()
                 yield Received(self.peer, Returned(run.name, parts, reason))
 
-    def _do(self, message: FromScheduler) -> list[Event]:
-        match message:
+    def _do(self, command: Send) -> list[Event]:
+        match message := command.message:
             case RunSpan(name, batch, lo, hi, function, options):
                 assert name not in self.runs
+                self.needs.check(message, command.frames)
                 self.runs[name] = FakeRun(name, batch, function, options, RangeSet(((lo, hi),)))
                 if function not in self.functions or self.chance.random() < 0.05:
                     self.functions.discard(function)
@@ -398,7 +412,7 @@ class FakeCluster:
             case Forget(name):
                 self.runs.pop(name, None)
             case TellChild():
-                return self.nest.hear(message)
+                return self.nest.hear(message, command.frames)
         return []
 
     def _stop(self, name: RunId, parts: tuple[tuple[int, int], ...]) -> list[Event]:

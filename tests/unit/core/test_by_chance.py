@@ -37,6 +37,9 @@ def test_whatever_peers_do_every_call_is_answered_once_and_nothing_is_left_over(
     assert world.core.managers.tasks.runs == {}
     assert sum(world.core.managers.tasks.tasks_in.values()) == 0
     assert len(world.core.managers.functions) <= 2
+    assert len(world.core.managers.tasks.inputs) == 0
+    assert world.needs.served > 0
+    assert world.needs.told > 0
 
 
 def test_the_same_events_make_the_same_commands():

@@ -9,6 +9,7 @@ from scaler.ids import Epoch, Incarnation
 from scaler.protocol import Goodbye
 from tests.unit.core.examples import NAMES, closes
 from tests.unit.core.fakes import WINDOW_BYTES, FakeClient, FakeCluster
+from tests.unit.core.needs import Needs
 
 
 class World:
@@ -20,9 +21,10 @@ class World:
         self.epoch = 0
         self.early_bytes = chance.choice((0, 5_000, 1 << 20))
         self.events: list[Event] = []
-        self.clients = [FakeClient(Incarnation(peer), chance) for peer in (1, 2)]
+        self.needs = Needs(chance)
+        self.clients = [FakeClient(Incarnation(peer), chance, self.needs) for peer in (1, 2)]
         self.clusters = [
-            FakeCluster(peer, chance, chance.choice((None, None, 30.0)) if peer != min(NAMES) else None)
+            FakeCluster(peer, chance, self.needs, chance.choice((None, None, 30.0)) if peer != min(NAMES) else None)
             for peer in NAMES
         ]
         self.commands: list[Command] = []
@@ -56,7 +58,7 @@ class World:
                 if isinstance(peer, FakeClient):
                     self.events += peer.hear(command)
                 elif peer.is_linked and isinstance(command, Send):
-                    peer.inbox.append(command.message)
+                    peer.inbox.append(command)
                 elif peer.is_linked:
                     peer.awaited = command.room_bytes
         self.events += [event for one in self.clients if one.is_linked for event in one.finds_room()]

@@ -41,7 +41,8 @@ from scaler.resources import resources_from
 from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.clock import Clock, Wake
-from tests.simulation.workers import SimWorker, SimWorkers, Slot
+from tests.simulation.slots import SimWorker, Slot
+from tests.simulation.workers import SimWorkers
 
 PATIENCE_S = 3600.0
 #: how long tasks take, in seconds
