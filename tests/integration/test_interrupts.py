@@ -5,7 +5,7 @@ import pytest
 from tests.integration.processes import Place
 
 SUBMITS = """
-import random, signal, sys, time
+import random, signal, sys
 from scaler import Client, SchedulerClusterCombo
 
 def interrupt(*_):
@@ -16,8 +16,7 @@ random.seed(int(sys.argv[1]))
 functions = [abs, float, int, bool]
 with SchedulerClusterCombo(n_workers=1, private=True) as cluster, Client(cluster) as client:
     hits = 0
-    ends_at = time.monotonic() + 3
-    while time.monotonic() < ends_at:
+    while hits < 100:
         try:
             signal.setitimer(signal.ITIMER_REAL, 0.00001 + random.random() * 0.002)
             futures = [client.submit(random.choice(functions), number) for number in range(300)]
@@ -26,7 +25,7 @@ with SchedulerClusterCombo(n_workers=1, private=True) as cluster, Client(cluster
             hits += 1
         later = [client.submit(function, -4) for function in functions]
         assert client.submit(sum, later).result(20) == -4 + -4.0 + 4 + 1
-    print(hits, "hits")
+    print("end")
 """
 
 
@@ -34,5 +33,4 @@ with SchedulerClusterCombo(n_workers=1, private=True) as cluster, Client(cluster
 def test_a_client_whose_submits_were_interrupted_serves_the_next(place: Place, seed: int):
     script = place.script(SUBMITS, str(seed))
     assert script.wait() == 0, script.err
-    hits = int(script.wait_for("hits").split()[0])
-    assert hits > 100
+    assert script.out == "end\n"
