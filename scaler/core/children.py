@@ -106,7 +106,9 @@ class Children:
         run = self._reports.run_at(cluster, name)
         batch = self._everywhere.asked(cluster, name) if run is None else self._tasks.batch_of(run)
         if batch is not None:
-            return below(batch.id, index, batch.options)
+            owner = self._clients.clients.get(batch.owner)
+            above = None if owner is None else owner.nesting
+            return below(batch.id, index, batch.options, above)
         awaited = self._recovery.awaited(cluster, name)
         return None if awaited is None else below_unknown(awaited, index)
 

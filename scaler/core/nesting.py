@@ -24,9 +24,14 @@ class Nesting(NamedTuple):
     is_known: bool = True
 
 
-def below(batch: BatchId, index: int, options: BatchOptions) -> Nesting:
-    """The nesting of what task `index` of a batch with these options submits."""
-    return Nesting(TaskId(batch, index), min(options.depth + 1, MAX_DEPTH), options.root or batch.owner)
+def below(batch: BatchId, index: int, options: BatchOptions, above: Nesting | None = None) -> Nesting:
+    """The nesting of what task `index` of a batch with these options submits.
+
+    `above` is the nesting of the batch itself, if it has one: where that is not known, no root below it is.
+    """
+    depth = min(options.depth + 1, MAX_DEPTH)
+    is_known = above is None or above.is_known
+    return Nesting(TaskId(batch, index), depth, options.root or batch.owner, is_known)
 
 
 def below_unknown(batch: BatchId, index: int) -> Nesting:

@@ -14,7 +14,7 @@ from tests.simulation.workload import Shape, Task, argument
 WAITING = ("waits", "waits", "waits twice", "waits for one", "waits for none", "cancels one")
 POLLING = ("polls",)
 #: how many tasks at the top, how many levels below each, and how many tasks each submits at a time at most
-TREES = ((8, 1, 2), (12, 1, 1), (2, 2, 3), (3, 3, 2), (1, 6, 1), (1, 3, 2))
+TREES = ((8, 1, 2), (12, 1, 1), (2, 2, 3), (3, 3, 2), (1, 6, 1), (2, 6, 1))
 #: so many may wait in a cluster
 MOST_PARKED = (64, 64, 64, 4, 2, 1)
 #: the last tag is that of two slots

@@ -339,6 +339,17 @@ def test_a_child_whose_parent_is_not_known_again_yet_takes_no_turns_but_its_own(
     assert isinstance(answer[-1].message.message, Goodbye)
 
 
+def test_below_tasks_whose_nesting_is_not_known_again_yet_nobody_is_let_out_for_naming_their_root():
+    core = Checked()
+    own = run_id(6, OLD.epoch)
+    core.handle([client(ALICE), *cluster(X), holds(X, held(A, OLD, running=(0,)), held(C, own, running=(0,)))])
+    child = msgspec.structs.replace(DEEPER, parent=TaskId(A, 0), root=BOB)
+    core.handle(through([resumes(C, 1, (0, 1), options=child), Received(CHILD, Resumed())], run=OLD))
+    grandchild = msgspec.structs.replace(DEEPER, depth=3, root=BOB)
+    core.handle(through([resumes(BatchId(OTHER, 1), 1, (0, 1), options=grandchild)], OTHER, own))
+    assert core.managers.tasks.batches[BatchId(OTHER, 1)].options == msgspec.structs.replace(grandchild, root=0)
+
+
 # ---- parents that wait with something else
 
 
