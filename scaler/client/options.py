@@ -73,6 +73,8 @@ class Defaults:
 
 
 OPTIONS = tuple(TaskOptions.__annotations__)
+#: options that functions of their own often have too
+_COMMON = frozenset(("name", "timeout"))
 _UNSET = tuple(getattr(Defaults, name) for name in OPTIONS)
 
 
@@ -86,14 +88,14 @@ def given_of(*values: Any) -> TaskOptions:
 
 
 def look_at_ambiguous(fn: Callable[..., Any], given: Mapping[str, Any]) -> None:
-    """Refuse options that may be the function's own keywords; where it takes any, say once that they are not."""
+    """Refuse options that are the function's own keywords; where it takes any, say once of those that may be."""
     shape, name = call_shape(fn), function_name(fn)
     refuse_ambiguous(name, shape.names, given)
-    if shape.takes_all and not shape.was_told:
+    if shape.takes_all and not shape.was_told and (both := sorted(_COMMON.intersection(given))):
         shape.was_told = True
         warnings.warn(
-            f"{name} takes keywords of any name, but {', '.join(given)} went to submit, as options of the task: where "
-            f"the function is to have them, say submit_verbose({name}, args, kwargs)",
+            f"{name} takes keywords of any name, but {' and '.join(both)} went to submit, as options of the task: "
+            f"where the function is to have them, say submit_verbose({name}, args, kwargs)",
             UserWarning,
             stacklevel=3,
         )

@@ -160,9 +160,15 @@ def fetch(**keywords: Any) -> dict[str, Any]:
 
 
 def test_an_option_that_a_function_of_any_keywords_may_have_meant_is_told_once():
-    with pytest.warns(UserWarning, match=r"fetch takes .*, but name, timeout went to submit, .* submit_verbose\(fetch"):
+    with pytest.warns(UserWarning, match=r"fetch .*, but name and timeout went to submit, .* submit_verbose\(fetch"):
         look_at_ambiguous(fetch, {"name": "AAPL", "timeout": 5})
     look_at_ambiguous(fetch, {"name": "AAPL"})  # a warning would fail the test
+
+
+def test_options_that_functions_seldom_have_are_told_of_by_nobody():
+    def other(**_: Any) -> None: ...
+
+    look_at_ambiguous(other, {"retries": 1, "priority": 2})  # a warning would fail the test
 
 
 # ---- Scaler's capabilities
