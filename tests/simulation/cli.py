@@ -54,11 +54,12 @@ def main() -> int:
     parser.add_argument("--digest", action="store_true", help="print no log, but its digest")
     parser.add_argument("--first", type=int, help="play from this seed on …")
     parser.add_argument("--last", type=int, help="… to the one before this, and print what was met as JSON")
+    parser.add_argument("--step", type=int, default=1, help="play one in so many of these")
     arguments = parser.parse_args()
     if arguments.seed is not None:
         return _replay(arguments.seed, is_digest=arguments.digest)
     if arguments.last is not None:
-        print(json.dumps(play(range(arguments.first or 0, arguments.last)).to_json()))
+        print(json.dumps(play(range(arguments.first or 0, arguments.last, arguments.step)).to_json()))
         return 0
     return _fuzz(arguments.first)
 
