@@ -4,15 +4,15 @@ from collections.abc import Iterable, Iterator
 
 from scaler.ids import FunctionId
 from scaler.ledger.events import Event, FunctionPickled
-from scaler.payload.functions import split_frames
 from scaler.payload.shipping import shipping
 from scaler.protocol.code import archives_of
+from scaler.protocol.columns import frames_of
 
 
 def archive(name: FunctionId) -> FunctionPickled | None:
     """An archive, told as functions are, if this process has it."""
     data = shipping.archive(name)
-    return None if data is None else FunctionPickled(name, tuple(split_frames(data)))
+    return None if data is None else FunctionPickled(name, frames_of(data))
 
 
 def with_archives(events: Iterable[Event]) -> Iterator[Event]:

@@ -90,6 +90,24 @@ def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]
     return futures
 
 
+def teller(
+    outcome: Callable[[], T],
+    callback: Callable[[T], object] | None,
+    error_callback: Callable[[BaseException], object] | None,
+) -> Callable[..., None] | None:
+    """What calls the one with an outcome that is there, or the other with why there is none; None without either."""
+
+    def tell(*_: object) -> None:
+        try:
+            found = outcome()
+        except BaseException as error:  # noqa: BLE001  # whatever the task raised
+            call_safely(error_callback, error)
+        else:
+            call_safely(callback, found)
+
+    return None if callback is None and error_callback is None else tell
+
+
 def call_safely(callback: Callable[[T], object] | None, about: T) -> None:
     """Call what a user gave, if anything; whatever it raises, even to exit, it does not end the I/O thread."""
     if callback is None:
@@ -256,16 +274,7 @@ class ScalerFuture(Future[Any]):
         self, callback: Callable[[Any], object] | None, error_callback: Callable[[BaseException], object] | None
     ) -> None:
         """Once it is done, call the one with its result or the other with its exception."""
-
-        def tell(_: object) -> None:
-            try:
-                result = self.result()
-            except BaseException as error:  # noqa: BLE001  # whatever the task raised
-                call_safely(error_callback, error)
-            else:
-                call_safely(callback, result)
-
-        if callback is not None or error_callback is not None:
+        if (tell := teller(self.result, callback, error_callback)) is not None:
             self.add_done_callback(tell)
 
     # ----

@@ -4,7 +4,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, NamedTuple, overload
 
-from scaler.client.futures import ScalerFuture, call_safely
+from scaler.client.futures import ScalerFuture, teller
 from scaler.client.kept import KeptResults
 from scaler.client.waits import require_may_wait
 from scaler.ids import Range
@@ -106,16 +106,7 @@ class MapFuture(Sequence[ScalerFuture]):
         self, callback: Callable[[list[Any]], object] | None, error_callback: Callable[[BaseException], object] | None
     ) -> None:
         """Once all are done, call the one with what `get` gives, or the other with what it raises."""
-
-        def tell() -> None:
-            try:
-                results = self.gathered()
-            except BaseException as error:  # noqa: BLE001  # whatever a task raised
-                call_safely(error_callback, error)
-            else:
-                call_safely(callback, results)
-
-        if callback is not None or error_callback is not None:
+        if (tell := teller(self.gathered, callback, error_callback)) is not None:
             self._kept.tell_over(tell)
 
     def tell_finished(self, listener: "Callable[[Iterator[Future[Any]]], object]") -> None:

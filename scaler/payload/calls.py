@@ -13,10 +13,9 @@ from typing import Any, NamedTuple
 
 from scaler.errors import SerializationError
 from scaler.payload.diagnosis import too_large, unpicklable_path
-from scaler.payload.functions import split_frames
 from scaler.payload.inputs import Found
 from scaler.payload.pickling import PLAIN, PROTOCOL, dumps
-from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, WORD_BYTES, ArgumentColumn, Frame
+from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, WORD_BYTES, ArgumentColumn, Frame, frames_of
 
 #: so many offsets of calls fit one frame
 MAX_COLUMN_CALLS = MAX_FRAME_BYTES // WORD_BYTES - 1
@@ -69,7 +68,7 @@ def load_call(data: Frame) -> tuple[Call, dict[str, Any]]:
 
 def single_column(lo: int, data: bytes) -> ArgumentColumn:
     """A column of one call."""
-    return ArgumentColumn(lo, 1, array("Q", (0, len(data))).tobytes(), tuple(split_frames(data)))
+    return ArgumentColumn(lo, 1, array("Q", (0, len(data))).tobytes(), frames_of(data))
 
 
 def joined_column(lo: int, calls: list[bytes]) -> ArgumentColumn:

@@ -5,6 +5,11 @@ import copyreg
 from typing import Any
 
 
+def type_name(kind: type) -> str:
+    """What to call a type in messages: by its module too, unless it is Python's own."""
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
 def builtin_base(kind: type[BaseException]) -> Any:
     """The class of Python's own that an exception class comes from: it knows what its instances consist of."""
     return next(base for base in kind.__mro__ if getattr(builtins, base.__name__, None) is base)

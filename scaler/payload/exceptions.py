@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 import tblib
 
 from scaler.errors import ProtocolError, TaskExceptionNotSerializableError
-from scaler.payload.exception_parts import builtin_base, exception_again, set_attributes
+from scaler.payload.exception_parts import builtin_base, exception_again, set_attributes, type_name
 from scaler.payload.pickling import PROTOCOL, dumps
 from scaler.protocol.columns import Frame
 
@@ -96,7 +96,7 @@ def _record(error: BaseException, numbers: dict[int, int], skip_frames: int) -> 
         notes.append(f"attributes that cannot be pickled stayed behind: {', '.join(omitted)}")
     return {
         "blob": blob,
-        "type": _type_name(type(error)),
+        "type": type_name(type(error)),
         "message": _text(error)[:MAX_TEXT],
         "text": _description(error, trace) if blob is None else "",
         "frames": _frames(trace),
@@ -162,7 +162,7 @@ def _tried(content: Any, error: BaseException, *, is_group: bool = False) -> byt
         again = _unpickle(blob, error.exceptions if is_group and isinstance(error, BaseExceptionGroup) else None)
     except BaseException:  # noqa: BLE001  # no way, whatever the user's class did
         return None
-    is_same = _type_name(type(again)) == _type_name(type(error)) and (
+    is_same = type_name(type(again)) == type_name(type(error)) and (
         _text(again) == _text(error) or len(_text(error)) > MAX_TEXT
     )
     return blob if is_same else None
@@ -196,15 +196,11 @@ def _notes(error: BaseException) -> list[str]:
         return []
 
 
-def _type_name(kind: type) -> str:
-    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
-
-
 def _description(error: BaseException, trace: TracebackType | None) -> str:
     try:
         return "".join(traceback.format_exception(type(error), error, trace))[-MAX_TEXT:]
     except Exception as own:  # noqa: BLE001  # it runs the user's code
-        return f"{_type_name(type(error))}: {_text(error)[:MAX_TEXT]} (not described further: {type(own).__name__})"
+        return f"{type_name(type(error))}: {_text(error)[:MAX_TEXT]} (not described further: {type(own).__name__})"
 
 
 def _frames(trace: TracebackType | None) -> list[_Frame]:

@@ -19,7 +19,7 @@ from scaler.payload.importing import use_code
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.payload.shipping import shipping
 from scaler.protocol.code import NO_CODE, OWN_CODE, Code, split_code, with_code
-from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, Frame
+from scaler.protocol.columns import MAX_VALUE_BYTES, Frame, frames_of
 from scaler.protocol.connection import LONGEST_LABEL
 
 _REMEMBERED = (types.FunctionType, types.BuiltinFunctionType)
@@ -115,14 +115,6 @@ def function_name(function: Any) -> str:  # Any: any callable
     return str(getattr(function, "__qualname__", None) or type(function).__qualname__)[:LONGEST_LABEL]
 
 
-def split_frames(data: bytes) -> list[Frame]:
-    """The bytes in frames as they may go on the wire, without a copy."""
-    if len(data) <= MAX_FRAME_BYTES:
-        return [data]
-    view = memoryview(data)
-    return [view[start : start + MAX_FRAME_BYTES] for start in range(0, len(data), MAX_FRAME_BYTES)]
-
-
 def _note_imports(function: Any, *, ship_code: bool) -> None:  # Any: any callable
     """What a function imports when it runs has to go along."""
     while isinstance(function, functools.partial):
@@ -141,4 +133,4 @@ def _pickled(data: bytes, function: Callable[..., Any], *, ship_code: bool) -> P
         raise too_large(f"the function {function_name(function)}", len(data))
     code = _code(ship_code=ship_code)
     data = with_code(code, data)
-    return PickledFunction(function_id((data,)), tuple(split_frames(data)), function_name(function), code)
+    return PickledFunction(function_id((data,)), frames_of(data), function_name(function), code)

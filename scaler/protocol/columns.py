@@ -4,7 +4,6 @@ All words are little-endian. Offsets are 64-bit and absolute within the stream t
 first value begins, so that a slice of a column is a slice of its parts and nothing is counted anew.
 """
 
-import sys
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -19,7 +18,6 @@ MAX_FRAME_BYTES = 1 << 20
 #: makes such bytes looks at their number; where they arrive, too many are the fault of a whole peer.
 MAX_VALUE_BYTES = 4000 * MAX_FRAME_BYTES
 WORD_BYTES = 8
-LITTLE_ENDIAN_HOST = sys.byteorder == "little"
 
 # Statuses of one finished task, one byte each in a result column.
 VALUE = 0  #: a pickled value

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from scaler.lines import plain_lines
+from scaler.payload.exception_parts import type_name
 
 #: of what is told of a failure
 _LONGEST = 1000
@@ -30,8 +31,7 @@ class Preload:
 
 def in_short(error: BaseException) -> str:
     """What an exception is, and the first line of what it says."""
-    kind = type(error)
-    name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+    name = type_name(type(error))
     try:
         lines = plain_lines(str(error).strip())
     except Exception:  # noqa: BLE001  # users' exceptions may break whoever looks at them

@@ -14,7 +14,7 @@ import pytest
 
 from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.payload import functions as functions_module
-from scaler.payload.functions import Retried, function_name, load_function, pickle_function, split_frames
+from scaler.payload.functions import Retried, function_name, load_function, pickle_function
 from scaler.payload.pickling import is_importable
 from scaler.protocol.columns import MAX_FRAME_BYTES
 
@@ -267,14 +267,6 @@ def test_a_large_function_is_cut_into_frames():
     assert [len(frame) for frame in pickled.frames[:2]] == [MAX_FRAME_BYTES] * 2
     assert len(pickled.frames) == 3
     assert load_function(pickled.frames)() == len(table)
-
-
-def test_frames_join_to_the_bytes_they_were_cut_from():
-    data = bytes(range(256)) * 10_000
-    frames = split_frames(data)
-    assert b"".join(frames) == data
-    assert all(isinstance(frame, memoryview) and frame.obj is data for frame in frames)
-    assert split_frames(b"") == [b""]
 
 
 @pytest.mark.parametrize(
