@@ -148,7 +148,7 @@ class Balance:
 
     def took_back(self, worker: Worker, tickets: list[Ticket]) -> None:
         """A worker had not read these."""
-        for ticket in tickets:
+        for ticket in reversed(tickets):  # each goes before all else
             self._cut(worker, ticket, ticket.next)
 
     def check(self) -> None:

@@ -54,7 +54,7 @@ class Deaths:
 
     def _put_back(self, worker: Worker) -> None:
         """What a worker has not begun is to be run by others."""
-        for ticket in list(worker.tickets.values()):
+        for ticket in reversed(list(worker.tickets.values())):  # each goes before all else
             lo, hi = ticket.next, ticket.hi
             worker.cut(ticket, lo)
             self._runs.put_back(ticket.run, lo, hi)

@@ -49,6 +49,15 @@ def test_unread_tickets_go_to_a_worker_that_stands_idle():
     assert cluster.tell(took_back(0, 21, 23)) == [give(1, 25, 4, 5), give(1, 26, 6, 7)]
 
 
+def test_tasks_of_several_runs_that_are_taken_back_keep_their_order():
+    cluster = seasoned(run_us=100)
+    cluster.hear(*(run_span(n, 0, 1) for n in range(1, 9)))
+    commands = cluster.tell(took_back(0, *range(19, 25)))
+    assert [(give.run.n, give.ticket) for give in commands if isinstance(give, Give)] == list(
+        zip(range(3, 9), range(25, 31), strict=True)
+    )
+
+
 def test_a_worker_that_was_given_something_just_now_is_left_in_peace():
     cluster, commands = the_rest_is_done(at=0.003)
     assert Look(W0) not in commands

@@ -75,6 +75,14 @@ def test_what_was_finished_is_reported_and_what_was_not_begun_runs_again_uncharg
     assert again == [(4, 10), (10, 13), (13, 15), (15, 16)]
 
 
+def test_tasks_of_several_runs_that_were_not_begun_keep_their_order():
+    cluster = seasoned(run_us=100)
+    cluster.hear(*(run_span(n, 0, 1) for n in range(1, 6)))
+    cluster.tell(ended(0, slots=(runs(17, 0, 0.0),), unread=tuple(range(18, 22))), at=0.5)
+    commands = cluster.tell(WorkerStarted(WorkerId(1), 101))
+    assert [give.run.n for give in commands if isinstance(give, Give)] == [2, 3, 4, 5]
+
+
 def test_other_workers_take_over_at_once_and_before_what_came_later():
     cluster = ready(2)
     cluster.hear(run_span(1, 0, 2), run_span(2, 0, 1))
