@@ -27,8 +27,9 @@ $(STAMP): pyproject.toml
 demo: $(STAMP) ## real work on real input: a census of Python's standard library
 	@$(BIN)/python -m examples.stdlib_census
 
-test: $(STAMP) ## every test
-	$(PYTEST) tests
+test: $(STAMP) ## every test, several at a time but for those that need the machine to themselves
+	$(PYTEST) -n auto --maxprocesses 4 --dist worksteal -m "not alone and not full" tests
+	$(PYTEST) -m "alone and not full" tests
 
 unit: $(STAMP) ## the tests of single modules, and the rules of the house
 	$(PYTEST) tests/unit tests/house

@@ -129,6 +129,7 @@ def test_a_pipeline_of_arrays_is_the_same_optimised_or_not(tmp_path: Path, monke
     assert len(drawn(printed, "compute_graph_quadratic_formula__optimized.svg")[0]) == optimised
 
 
+@pytest.mark.alone
 def test_the_mean_of_200_million_points_is_there_sooner_on_two_workers_than_by_numpy_alone():
     """Where NumPy had no processor to itself there were no two for the workers: what they used counts then."""
     printed = run("patterns.lesson_large_mean")

@@ -252,6 +252,11 @@ def shared_memory() -> set[Path]:
     return set(SHM.iterdir()) if SHM.is_dir() else set()
 
 
+def left_in_shared_memory(before: set[Path]) -> list[Path]:
+    """What came since then and no living process has; other tests may be between making a file and opening it."""
+    return [path for path in shared_memory() - before if path.exists() and not in_use(path)]
+
+
 def in_use(path: Path) -> bool:
     """Whether a living process has this file open or mapped: it is somebody else's then."""
     for process in psutil.process_iter():
@@ -278,5 +283,4 @@ def own_place() -> Iterator[Place]:
         place.end_commands()
         place.wait_empty(STOP_S)
         assert place.open_addresses() == []
-        left = [path for path in shared_memory() - shm if path.exists() and not in_use(path)]
-        assert left == []
+        wait_until(lambda: left_in_shared_memory(shm) == [], lambda: f"{left_in_shared_memory(shm)} is gone", STOP_S)

@@ -98,6 +98,7 @@ def test_a_result_that_comes_after_the_cancel_is_dropped(place: Place, address: 
         assert all(future.cancelled() or future.result() == number for number, future in enumerate(futures))
 
 
+@pytest.mark.alone
 def test_cancel_in_waves_on_64_workers_frees_each_slot_within_a_second_beside_short_tasks(
     place: Place, address: str, client: Client
 ):

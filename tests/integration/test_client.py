@@ -319,7 +319,7 @@ def test_a_future_can_be_awaited_and_calls_back(client: Client):
 
 
 def test_a_future_is_reported_running(client: Client):
-    future = client.submit(time.sleep, 0.5)
+    future = client.submit(time.sleep, 1.0)
     wait_until(future.running, "it runs")
     assert not future.cancel()
     assert future.result() is None

@@ -18,6 +18,7 @@ import pytest
 
 from scaler import Client, ScalerFuture, SchedulerClusterCombo, as_completed, wait
 from tests.integration.processes import Place, own_place, wait_until
+from tests.integration.workloads import wait_for
 
 
 @pytest.fixture(scope="module")
@@ -123,14 +124,16 @@ def test_a_client_that_nobody_holds_leaves(cluster: SchedulerClusterCombo):
     assert done.result() == 1
 
 
-def test_a_future_of_a_client_that_nobody_holds_is_finished_first(cluster: SchedulerClusterCombo):
+def test_a_future_of_a_client_that_nobody_holds_is_finished_first(cluster: SchedulerClusterCombo, tmp_path: Path):
     threads = io_threads()
-    future = Client(address=cluster).submit(time.sleep, 0.5)
-    given_up = Client(address=cluster).submit(time.sleep, 0.5)
+    go = str(tmp_path / "go")
+    future = Client(address=cluster).submit(wait_for, go, 1)
+    given_up = Client(address=cluster).submit(wait_for, go, 2)
     gc.collect()
     assert io_threads() == threads + 2
     given_up.cancel()
-    assert future.result(10) is None
+    Path(go).touch()
+    assert future.result(10) == 1
     wait_until(lambda: io_threads() == threads, "the clients are gone")
 
 

@@ -201,7 +201,7 @@ def test_cancel_is_true_only_of_what_never_ran(client: Client, place: Place):
 
 def test_what_runs_is_not_interrupted_by_cancel(client: Client):
     with client.executor() as strict:
-        future = strict.submit(time.sleep, 0.4)
+        future = strict.submit(time.sleep, 1.0)
         wait_until(future.running, "it runs")
         assert not future.cancel()
         assert future.result() is None

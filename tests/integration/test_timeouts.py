@@ -30,6 +30,7 @@ def test_timeout_ends_a_task_whatever_it_does(place: Place, address: str, client
     assert len(place.lines("runs")) == 1
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("count", [192, pytest.param(1000, marks=pytest.mark.full)])
 def test_timeout_of_many_tasks_on_64_workers_is_told_of_each_in_time(
     place: Place, address: str, client: Client, count: int

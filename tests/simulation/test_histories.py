@@ -17,6 +17,8 @@ from tests.simulation.plan import TASKS
 from tests.simulation.tally import Tally
 from tests.simulation.trees import POLLING, WAITING
 
+pytestmark = pytest.mark.alone
+
 HISTORIES = 3000
 SOME_MORE = 300
 LEAST_BATCHES = 3

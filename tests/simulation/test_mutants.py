@@ -20,6 +20,8 @@ STEP = 6
 PROCESSES = max(2, len(os.sched_getaffinity(0)))
 PLAY = "import scaler, sys; print(scaler.__file__, flush=True); from tests.simulation.cli import main; sys.exit(main())"
 
+pytestmark = pytest.mark.alone
+
 Playing = dict[Path, Future[subprocess.CompletedProcess[str]]]
 
 
