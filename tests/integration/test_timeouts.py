@@ -41,13 +41,14 @@ def test_timeout_of_many_tasks_on_64_workers_is_told_of_each_in_time(
     ended: dict[int, float] = {}
     # more that compute at once than there are processors would say something of these alone
     ways = ["in C with the GIL", *["asleep"] * 31]
+    submitted_at = time.monotonic()
     futures = [client.submit(stay, place.path("runs"), n, ways[n % 32], timeout=1) for n in range(count)]
     for number, future in enumerate(futures):
         future.add_done_callback(lambda _, number=number: ended.setdefault(number, time.monotonic()))
     assert {type(future.exception(100)) for future in futures} == {TaskTimeoutError}
     begun = {int(number): float(at) for number, at, _ in map(str.split, place.lines("runs"))}
     late = sorted(ended[number] - begun[number] - 1.0 for number in range(count))
-    assert late[0] >= -0.1
+    assert min(ended.values()) - submitted_at >= 1.0
     assert late[count * 99 // 100] <= LATE_S
     assert len(place.lines("runs")) == count
     assert client.map(abs, range(1000)) == list(range(1000))
