@@ -65,14 +65,12 @@ class Harvest:
         self._runs.settle(run)
 
     def _answer_wanted(self, run: Run, column: ResultColumn, worker: Worker) -> None:
-        # beside others a late task is not interrupted, but what it waited for may be, when it is to tell where it is
-        endings = None if worker.threads > 1 else (RAISED, RAISED_RETRYABLE)
         place = worker.place
         late = run.timed_out.remove(column.lo, column.hi)
         for lo, hi in self._runs.drop_cancelled(run, column.lo, column.hi):
             start = lo
             for index in (index for first, last in late for index in range(first, last) if lo <= index < hi):
-                if endings is None or column.statuses[index - column.lo] in endings:
+                if worker.threads > 1 or _was_late(run, column, index):
                     self._answer_slice(run, column, start, index, place)
                     self._runs.answer(run, timed_out_column(run, index, place), place)
                     start = index + 1
@@ -81,6 +79,19 @@ class Harvest:
     def _answer_slice(self, run: Run, column: ResultColumn, lo: int, hi: int, place: str) -> None:
         if lo < hi:
             self._runs.answer(run, column.slice(lo, hi), place)
+
+
+def _was_late(run: Run, column: ResultColumn, index: int) -> bool:
+    """Whether what a task came to that was to be ended is no outcome: it was interrupted, or had run for too long.
+
+    The signal that has it tell where it is makes some C functions return early: its value may be wrong.
+    """
+    limit_us = (run.options.timeout_s or 0.0) * 1e6
+    at = index - column.lo
+    return (
+        column.statuses[at] in (RAISED, RAISED_RETRYABLE)
+        or memoryview(column.run_us).cast("B").cast("I")[at] >= limit_us
+    )
 
 
 def _note_stack(worker: Worker, number: int, stack: str) -> None:

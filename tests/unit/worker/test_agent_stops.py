@@ -242,6 +242,15 @@ def test_a_task_that_finished_in_the_last_moment_has_its_result():
     assert cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)), at=0.501)[-1] == span_result(0, 1)
 
 
+def test_a_value_that_came_because_its_task_was_disturbed_after_its_timeout_is_none():
+    """The signal that has a worker tell where a task is makes some C functions return early."""
+    cluster = running(ready(), options=LIMITED, at=0.01)
+    cluster.tell(at=0.5)
+    cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)))
+    done = harvested(0, piece(1, 0, 1, 500_100), slots=(rests(1, 1),))
+    assert cluster.tell(done, at=0.501)[-1] == failed(0, Cause.TIMEOUT, TOO_LONG, run_us=500_000)
+
+
 def test_a_task_that_ended_before_its_timeout_is_left_alone():
     cluster = running(ready(), options=LIMITED, at=0.01)
     assert cluster.tell(at=0.5)[0] == Look(W0)
