@@ -16,9 +16,6 @@ from scaler.ids import FunctionId, Incarnation
 from scaler.protocol import DefineFunction, NeedFunction, NeedTasks, RunSpan
 from scaler.protocol.columns import Frame
 
-#: A task that ended lets so many more of its function be at a cluster, up to a lookahead's work: what the first of them
-#: took is little to go by.
-ROOM_BY_RESULT = 4
 #: So many classes may be looked at in vain for a cluster that has no idle slot.
 MOST_IN_VAIN = 64
 
@@ -181,15 +178,11 @@ class Placement:
             return 1 if not load.unfinished else 0
         times = self._tasks.by_serial[lane.serial].times
         slots = cluster.slots
-        lookahead_s = self._config.lookahead_s
-        if times.nests:
-            count = free
-        elif times.is_long(lookahead_s):
-            # it waits for its turn there: what is short would never leave a slot without work for it
-            count = max(free, min(share, slots - load.long_tasks(lookahead_s)))
-        else:
-            count = int((lookahead_s * slots * cluster.pace.part - load.filled_s(lookahead_s)) / times.estimate_s)
-            count = min(count, slots + ROOM_BY_RESULT * times.finished - load.by_times.get(times, 0))
+        count = free
+        if times.samples and not times.nests:
+            lookahead_s = self._config.lookahead_s
+            count = int((lookahead_s * slots - load.filled_s(lookahead_s)) / times.estimate_s)
+            count = min(count, slots * times.ramp - load.by_times.get(times, 0))
             count = max(min(count, share), free)
         if known.key.resources:
             count = min(count, cluster.fitting(known.key.resources))

@@ -104,7 +104,6 @@ class Reports:
     """Reads what clusters say of tasks."""
 
     def __init__(self, managers: Managers, outcomes: Outcomes, flow: Flow, unbegun: Unbegun) -> None:
-        self._lookahead_s = managers.config.lookahead_s
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._timers = managers.timers
@@ -133,9 +132,6 @@ class Reports:
                 raise ProtocolError(f"results of [{lo}, {hi}) for a run of [{run.lo}, {run.hi})")
             batch = self._tasks.batch_of(run)
             batch.times.observe(column.run_us)
-            if not batch.times.is_long(self._lookahead_s):
-                slots = cluster.slots - cluster.load.long_tasks(self._lookahead_s)
-                cluster.pace.ended(column.count, batch.times.estimate_s, now, slots=slots, free=cluster.free)
             has_room = self._flow.has_room(batch, run, message, frames, now)
             piece = _Piece(cluster, run, batch, column, has_room=has_room)
             self._take_in(piece, now)

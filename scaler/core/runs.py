@@ -66,10 +66,6 @@ class Load:
         """The estimated slot-seconds of what is unfinished."""
         return sum(count * times.estimate_s for times, count in self.by_times.items())
 
-    def long_tasks(self, lookahead_s: float) -> int:
-        """How many tasks may each take a slot's whole lookahead or more, or nobody knows."""
-        return sum(count for times, count in self.by_times.items() if times.is_long(lookahead_s))
-
     def filled_s(self, lookahead_s: float) -> float:
         """What of the lookahead of all slots is taken: a task fills that of one slot at most, however long it runs."""
         return sum(count * min(times.estimate_s, lookahead_s) for times, count in self.by_times.items())

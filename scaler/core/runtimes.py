@@ -18,7 +18,7 @@ _FORGET_AT = 512
 #: Functions remembered; the one that ran longest ago is forgotten first.
 _REMEMBERED = 4096
 _BUCKETS = 4 * 33
-#: A message with results doubles what a worker may have of a function, until this many tasks a slot.
+#: A result doubles what may be sent of a function, until this many tasks a slot.
 _WIDE_OPEN = 1 << 30
 
 
@@ -45,7 +45,6 @@ class RunTimes:
         "_counts",
         "_looked_at",
         "estimate_s",
-        "finished",
         "nests",
         "p50_s",
         "p95_s",
@@ -61,16 +60,10 @@ class RunTimes:
         self.p95_s = 0.0
         #: what one more task is expected to cost a slot
         self.estimate_s = UNKNOWN_S
-        #: tasks that ended
-        self.finished = 0
-        #: tasks of each slot that may be at a worker: doubled by each message with results
+        #: tasks a slot that may be at a cluster: doubled by each message with results
         self.ramp = 1
         #: tasks of it have submitted others: none is sent ahead, so that what they wait for is not queued behind them
         self.nests = False
-
-    def is_long(self, lookahead_s: float) -> bool:
-        """Whether one of them may take so long or longer, by what is known."""
-        return self.nests or not self.samples or self.estimate_s >= lookahead_s
 
     def observe(self, run_us: Frame) -> None:
         """Take in a column of run times of one message, a few samples of it."""
@@ -80,7 +73,6 @@ class RunTimes:
         for time_us in looked_at:
             counts[_bucket(time_us)] += 1
         self.samples += len(looked_at)
-        self.finished += len(times)
         if self.ramp < _WIDE_OPEN:
             self.ramp *= 2
         if self.samples * 8 >= self._looked_at * 9:

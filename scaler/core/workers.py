@@ -6,7 +6,6 @@ It knows work as loads. A cluster whose load changed is looked at once before a 
 from collections import OrderedDict
 
 from scaler.core.config import CoreConfig
-from scaler.core.pace import Pace
 from scaler.core.queue import ClassKey, Lane, QueueKind
 from scaler.core.runs import Load
 from scaler.errors import ProtocolError
@@ -62,8 +61,6 @@ class Cluster:
         self.counted_free = 0
         #: when its last results came
         self.progress_at = 0.0
-        #: how fast it gets on with what it has ahead
-        self.pace = Pace()
         #: the index of `WorkerManager.surplus` it is in, or -1
         self.surplus = -1
         #: what it told last while somebody watches
@@ -239,7 +236,7 @@ class WorkerManager:
         else:
             self.idle.pop(cluster.peer, None)
         has_room = (
-            (free > 0 or load.filled_s(lookahead_s) < REFILL_BELOW * lookahead_s * slots * cluster.pace.part)
+            (free > 0 or load.filled_s(lookahead_s) < REFILL_BELOW * lookahead_s * slots)
             and slots > 0
             and not cluster.is_alone
             and not cluster.is_reserved

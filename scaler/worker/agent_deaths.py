@@ -1,5 +1,8 @@
 """What follows when a worker process ends: who is to blame, what is answered, what runs again."""
 
+from collections.abc import Collection
+
+from scaler.ids import TicketId
 from scaler.protocol import Cause, Failure, ReturnReason, WorkerDied
 from scaler.resources import bytes_text
 from scaler.worker.agent_events import MemoryPassed, StartFailed, WorkerEnded
@@ -52,9 +55,11 @@ class Deaths:
         drop_calls(worker, self._runs)
         self._pool.ended(worker, now, in_vain=True)
 
-    def _put_back(self, worker: Worker) -> None:
+    def _put_back(self, worker: Worker, begun: Collection[TicketId] = ()) -> None:
         """What a worker has not begun is to be run by others."""
         for ticket in reversed(list(worker.tickets.values())):  # each goes before all else
+            if ticket.id in begun:
+                continue
             lo, hi = ticket.next, ticket.hi
             worker.cut(ticket, lo)
             self._runs.put_back(ticket.run, lo, hi)
@@ -67,9 +72,9 @@ class Deaths:
         running = [(ticket, slot.view.index) for slot in worker.slots if (ticket := worker.runs(slot)) is not None]
         if not was_asked:
             self._tell(worker, event)
-        for ticket, index in running:
+        self._put_back(worker, {ticket.id for ticket, _ in running})
+        for ticket, index in reversed(running):
             self._split_off(worker, ticket, index)
-        self._put_back(worker)
         drop_calls(worker, self._runs)
         is_vain = not was_asked and not worker.has_run and not running and now < worker.started_at + VAIN_S
         self._pool.ended(worker, now, in_vain=is_vain)

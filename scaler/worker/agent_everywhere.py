@@ -79,6 +79,12 @@ def call(worker: Worker, run: Run, index: int) -> None:
     run.out += 1
 
 
+def call_again(worker: Worker, run: Run, index: int) -> None:
+    """The same, which was given to it before the others and was not begun."""
+    worker.calls.appendleft((run, index))
+    run.out += 1
+
+
 def drop_calls(worker: Worker, runs: Runs, of: Run | None = None) -> None:
     """A worker will not make its calls, or those of one run; whoever says so tells the pool."""
     gone = [waiting for waiting in worker.calls if of is None or waiting[0] is of]

@@ -2,7 +2,7 @@
 
 from scaler.ids import RunId
 from scaler.protocol import Cause, Failure, Running, SpanResult
-from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, ResultColumn
+from scaler.protocol.columns import MAX_RUN_US, RAISED, RAISED_RETRYABLE, ResultColumn
 from scaler.worker.agent_events import Harvested, Piece
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
@@ -70,6 +70,7 @@ class Harvest:
         for lo, hi in self._runs.drop_cancelled(run, column.lo, column.hi):
             start = lo
             for index in (index for first, last in late for index in range(first, last) if lo <= index < hi):
+                # beside others it was not interrupted, only asked where it is
                 if worker.threads > 1 or _was_late(run, column, index):
                     self._answer_slice(run, column, start, index, place)
                     self._runs.answer(run, timed_out_column(run, index, place), place)
@@ -86,7 +87,7 @@ def _was_late(run: Run, column: ResultColumn, index: int) -> bool:
 
     The signal that has it tell where it is makes some C functions return early: its value may be wrong.
     """
-    limit_us = (run.options.timeout_s or 0.0) * 1e6
+    limit_us = min((run.options.timeout_s or 0.0) * 1e6, MAX_RUN_US)
     at = index - column.lo
     return (
         column.statuses[at] in (RAISED, RAISED_RETRYABLE)

@@ -60,31 +60,11 @@ def given(commands: list[Command]) -> list[tuple[int, object, int, int]]:
 # ---- how many
 
 
-def test_of_an_unknown_function_each_slot_gets_one_task_and_each_result_makes_room_for_four(core: Checked):
+def test_of_an_unknown_function_each_slot_gets_one_task_and_each_result_doubles_that(core: Checked):
     assert core.handle(maps(A, 100)) == [function_for(X), span_for(X, run_id(1), A, 0, 2)]
-    first, some = values(0, 2, run_us=10), values(2, 6, run_us=10)
-    assert core.handle([finishes(X, run_id(1), first)]) == [results_for(A, first), span_for(X, run_id(2), A, 2, 12)]
-    assert core.handle([finishes(X, run_id(2), some)]) == [results_for(A, some), span_for(X, run_id(3), A, 12, 32)]
-
-
-def test_of_a_function_that_nobody_knows_a_task_waits_for_each_slot_behind_what_is_short(core: Checked):
-    knows(core, run_us=20_000)
-    core.handle(maps(A, 100))
-    sent: list[tuple[int, object, int, int]] = []
-    core.handle(maps(B, 10, function=G))
-    for lo in range(0, 16, 2):
-        sent += given(core.handle([finishes(X, run_id(1), values(lo, lo + 2, run_us=20_000))]))
-        assert core.managers.workers.clusters[X].free < 0
-    assert [(lo, hi) for _, batch, lo, hi in sent if batch == B] == [(0, 1), (1, 2)]
-
-
-def test_a_cluster_that_is_slow_with_what_it_has_is_sent_less_ahead(core: Checked):
-    knows(core, run_us=1_000)
-    assert given(core.handle(maps(A, 10_000))) == [(X, A, 0, 312)]
-    core.handle([finishes(X, run_id(1), values(0, 1, run_us=1_000))], now=0.0)
-    assert given(core.handle([finishes(X, run_id(1), values(1, 101, run_us=1_000))], now=1.0)) == []
-    assert core.managers.workers.clusters[X].pace.part == pytest.approx(0.05, rel=0.1)
-    assert given(core.handle([finishes(X, run_id(1), values(101, 312, run_us=1_000))], now=3.0)) == [(X, A, 312, 327)]
+    first, second = values(0, 2, run_us=10), values(2, 6, run_us=10)
+    assert core.handle([finishes(X, run_id(1), first)]) == [results_for(A, first), span_for(X, run_id(2), A, 2, 6)]
+    assert core.handle([finishes(X, run_id(2), second)]) == [results_for(A, second), span_for(X, run_id(3), A, 6, 14)]
 
 
 def test_of_a_known_function_a_cluster_gets_its_lookahead_and_is_filled_up_below_three_quarters(core: Checked):
@@ -266,7 +246,7 @@ def test_all_arguments_that_are_missing_in_a_row_are_asked_for_at_once(anew: Che
 def test_a_task_that_runs_for_long_fills_its_own_slot_and_no_other(core: Checked):
     knows(core, 5_000_000)
     for _ in range(20):
-        core.managers.tasks.run_times.of(G, None).observe(array("I", [1000] * 1000).tobytes())
+        core.managers.tasks.run_times.of(G, None).observe(array("I", [1000]).tobytes())
     core.handle(maps(A, 1))
     assert given(core.handle(maps(B, 1000, function=G))) == [(X, B, 0, 156)]
     assert given(core.handle([finishes(X, run_id(2), values(0, 20, 1000))])) == []

@@ -83,6 +83,15 @@ def test_tasks_of_several_runs_that_were_not_begun_keep_their_order():
     assert [give.run.n for give in commands if isinstance(give, Give)] == [2, 3, 4, 5]
 
 
+def test_what_is_behind_the_running_task_goes_before_other_runs():
+    cluster = seasoned(run_us=10)
+    given = cluster.hear(run_span(1, 0, 4), run_span(2, 0, 4))
+    assert [(give.ticket, give.column.hi) for give in given if isinstance(give, Give)] == [(17, 4), (18, 4)]
+    cluster.tell(ended(0, slots=(runs(17, 0, 0.0),), unread=(18,)), at=0.5)
+    commands = cluster.tell(WorkerStarted(WorkerId(1), 101))
+    assert [(give.run.n, give.column.lo) for give in commands if isinstance(give, Give)] == [(1, 1), (2, 0)]
+
+
 def test_other_workers_take_over_at_once_and_before_what_came_later():
     cluster = ready(2)
     cluster.hear(run_span(1, 0, 2), run_span(2, 0, 1))

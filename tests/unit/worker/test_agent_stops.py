@@ -4,7 +4,7 @@ import pytest
 
 from scaler.ids import TicketId, WorkerId
 from scaler.protocol import BatchOptions, CancelRun, Cause, Confirmed, Forget, Running, SpanResult
-from scaler.protocol.columns import ResultColumn
+from scaler.protocol.columns import MAX_RUN_US, ResultColumn
 from scaler.worker.agent_events import (
     Command,
     Dump,
@@ -242,13 +242,17 @@ def test_a_task_that_finished_in_the_last_moment_has_its_result():
     assert cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)), at=0.501)[-1] == span_result(0, 1)
 
 
-def test_a_value_that_came_because_its_task_was_disturbed_after_its_timeout_is_none():
+@pytest.mark.parametrize("limit_s", [0.5, 7200.0])
+def test_a_value_that_came_because_its_task_was_disturbed_after_its_timeout_is_none(limit_s: float):
     """The signal that has a worker tell where a task is makes some C functions return early."""
-    cluster = running(ready(), options=LIMITED, at=0.01)
-    cluster.tell(at=0.5)
+    cluster = running(ready(), options=BatchOptions(timeout_s=limit_s), at=0.01)
+    cluster.tell(at=limit_s)
     cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)))
-    done = harvested(0, piece(1, 0, 1, 500_100), slots=(rests(1, 1),))
-    assert cluster.tell(done, at=0.501)[-1] == failed(0, Cause.TIMEOUT, TOO_LONG, run_us=500_000)
+    longest_us = min(int(limit_s * 1e6) + 100, MAX_RUN_US)
+    done = harvested(0, piece(1, 0, 1, longest_us), slots=(rests(1, 1),))
+    text = f"it ran longer than its timeout of {limit_s:g} s on host (c), worker 0"
+    told = failed(0, Cause.TIMEOUT, text, run_us=min(int(limit_s * 1e6), MAX_RUN_US))
+    assert cluster.tell(done, at=limit_s + 0.001)[-1] == told
 
 
 def test_a_task_that_ended_before_its_timeout_is_left_alone():
