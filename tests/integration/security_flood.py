@@ -25,6 +25,8 @@ AT_ONCE = 16
 LENGTHS = (4, 10, 30, 80)
 #: longest wait for a connection to be cut off
 CUT_S = 30.0
+#: who is refused leaves so much later: whoever closes in the middle of a message may end by an assertion of libzmq
+LEAVE_S = 0.05
 #: no frame is so large; libzmq itself ends such a connection
 TOO_LARGE = bytes(3 << 20)
 
@@ -39,6 +41,8 @@ class Intruder:
         self._train = train
         self._said = 0
         self._by = time.monotonic() + CUT_S
+        #: it was told that it is refused: it leaves when it is cut off, or then
+        self._leave_at: float | None = None
 
     def is_cut_off(self) -> bool:
         """Go on; whether the scheduler has ended it, which it must in time."""
@@ -48,8 +52,9 @@ class Intruder:
                     self._say(1)
                 case Arrived(_, frames):
                     if any(isinstance(header.message, Rejected) for header in self._decoder.decode(frames)):
-                        return True
-                    self._say(len(self._train))
+                        self._leave_at = time.monotonic() + LEAVE_S
+                    elif self._leave_at is None:
+                        self._say(len(self._train))
                 case Lost(_, reason) if not self._said:
                     # a busy scheduler may take longer for the handshake than we wait for it
                     if time.monotonic() > self._by:
@@ -59,6 +64,8 @@ class Intruder:
                     return False
                 case Lost():
                     return True
+        if self._leave_at is not None:
+            return time.monotonic() > self._leave_at
         if time.monotonic() > self._by:
             raise SystemExit(f"not cut off after {CUT_S:g} s: {self._train!r:.2000}")
         return False
