@@ -14,8 +14,8 @@ Frame = bytes | memoryview
 
 #: No frame on the wire is larger; a single larger value is cut into frames of this size.
 MAX_FRAME_BYTES = 1 << 20
-#: run times are 32-bit words: what ran for longer, 71 minutes, counts as this
-MAX_RUN_US = 0xFFFFFFFF
+#: run times in µs and what tasks cost are 32-bit words: what is more counts as this
+MAX_MEASURED = 0xFFFFFFFF
 #: No value, call or function has more bytes: it goes in one message, whose frames are counted where it arrives. Who
 #: makes such bytes looks at their number; where they arrive, too many are the fault of a whole peer.
 MAX_VALUE_BYTES = 4000 * MAX_FRAME_BYTES

@@ -5,7 +5,7 @@ behind that task in its ticket is the agent's again. A task that has begun is ne
 """
 
 from scaler.worker.agent_events import Limit
-from scaler.worker.agent_everywhere import call_again, is_to_be_made
+from scaler.worker.agent_everywhere import call, is_to_be_made
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
 from scaler.worker.agent_runs import Runs
@@ -126,7 +126,7 @@ class Balance:
         if lo < hi:
             worker.cut(ticket, lo)
             if is_to_be_made(self._runs, ticket.run, lo):
-                call_again(worker, ticket.run, lo)
+                call(worker, ticket.run, lo, at_front=True)
             else:
                 self._runs.put_back(ticket.run, lo, hi)
             self._pool.note(worker)

@@ -73,15 +73,9 @@ class Everywhere:
         return [run for run in self._runs.by_id.values() if run.options.everywhere]
 
 
-def call(worker: Worker, run: Run, index: int) -> None:
-    """A worker has a call to make; whoever says so tells the pool."""
-    worker.calls.append((run, index))
-    run.out += 1
-
-
-def call_again(worker: Worker, run: Run, index: int) -> None:
-    """The same, which was given to it before the others and was not begun."""
-    worker.calls.appendleft((run, index))
+def call(worker: Worker, run: Run, index: int, *, at_front: bool = False) -> None:
+    """A worker has a call to make, before all others if it had it before; whoever says so tells the pool."""
+    (worker.calls.appendleft if at_front else worker.calls.append)((run, index))
     run.out += 1
 
 

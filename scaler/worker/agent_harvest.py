@@ -2,7 +2,7 @@
 
 from scaler.ids import RunId
 from scaler.protocol import Cause, Failure, Running, SpanResult
-from scaler.protocol.columns import MAX_RUN_US, RAISED, RAISED_RETRYABLE, ResultColumn
+from scaler.protocol.columns import MAX_MEASURED, RAISED, RAISED_RETRYABLE, ResultColumn
 from scaler.worker.agent_events import Harvested, Piece
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
@@ -87,7 +87,7 @@ def _was_late(run: Run, column: ResultColumn, index: int) -> bool:
 
     The signal that has it tell where it is makes some C functions return early: its value may be wrong.
     """
-    limit_us = min((run.options.timeout_s or 0.0) * 1e6, MAX_RUN_US)
+    limit_us = min((run.options.timeout_s or 0.0) * 1e6, MAX_MEASURED)
     at = index - column.lo
     return (
         column.statuses[at] in (RAISED, RAISED_RETRYABLE)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from scaler.ids import Range
 from scaler.protocol import Failure
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, MAX_RUN_US, WORD_BYTES, ResultColumn
+from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, MAX_MEASURED, WORD_BYTES, ResultColumn
 
 #: one column holds no more tasks, so that its ends fit a frame
 MAX_JOINED = MAX_FRAME_BYTES // WORD_BYTES
@@ -53,7 +53,7 @@ def failed_column(index: int, failure: Failure, run_us: int = 0) -> ResultColumn
         count=1,
         base=0,
         statuses=bytes([FAILED]),
-        run_us=min(run_us, MAX_RUN_US).to_bytes(4, "little"),
+        run_us=min(run_us, MAX_MEASURED).to_bytes(4, "little"),
         ends=len(data).to_bytes(WORD_BYTES, "little"),
         costs=b"",
         data=(data,),

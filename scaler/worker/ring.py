@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from scaler.ids import TicketId
+from scaler.protocol.columns import MAX_MEASURED
 from scaler.worker.board import COMMITTED, ENTRIES, FREED, RING_BYTES, TAKEN, SlotBoard, parts
 
 #: larger values go through a file of their own, ahead of their entry
@@ -24,7 +25,6 @@ POKE_AGE_NS = 5_000_000
 POKE_BYTES = 256 << 10
 #: from this run time on, CPU time and memory are measured
 MEASURED_US = 1000
-_LARGEST = 0xFFFFFFFF
 _FIRST_NAP_S = 0.0001
 _LONGEST_NAP_S = 0.005
 
@@ -98,10 +98,10 @@ class RingWriter:
     def _measure(self, entry: int, run_us: int) -> int:
         cpu_ns = time.thread_time_ns()
         costs = self._slot.costs
-        costs[2 * entry] = min((cpu_ns - self._cpu_ns) // 1000, run_us, _LARGEST)
-        costs[2 * entry + 1] = min(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, _LARGEST)
+        costs[2 * entry] = min((cpu_ns - self._cpu_ns) // 1000, run_us, MAX_MEASURED)
+        costs[2 * entry + 1] = min(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, MAX_MEASURED)
         self._cpu_ns = cpu_ns
-        return min(run_us, _LARGEST)
+        return min(run_us, MAX_MEASURED)
 
     def _wait_for_room(self, end: int) -> None:
         if os.getpid() != self._owner:

@@ -199,6 +199,15 @@ def test_an_unread_one_that_was_taken_back_is_given_to_the_same_worker_again():
     assert commands == [gives(0, 3, 0), Say(RetractAnswered(run_id(2), 0, 1))]
 
 
+def test_several_unread_ones_that_were_taken_back_keep_their_order():
+    cluster = ready(1, threads=3)
+    given = cluster.hear(call(1), call(2), call(3))
+    assert [(one.run.n, one.ticket) for one in given if isinstance(one, Give)] == [(1, 1), (2, 2), (3, 3)]
+    cluster.hear(run_span(5, 0, 1), Retract(run_id(1), 0, 1))
+    commands = cluster.tell(TookBack(W0, (TicketId(2), TicketId(3))))
+    assert [(one.run.n, one.ticket) for one in commands if isinstance(one, Give)] == [(2, 4), (3, 5)]
+
+
 @pytest.mark.parametrize("message", [CancelRun(run_id(1), ranges((0, 1))), Forget(run_id(1))])
 def test_when_nobody_wants_it_any_more_it_ends_on_every_worker(message: CancelRun | Forget):
     cluster = called()

@@ -4,7 +4,7 @@ import pytest
 
 from scaler.ids import TicketId, WorkerId
 from scaler.protocol import BatchOptions, CancelRun, Cause, Confirmed, Forget, Running, SpanResult
-from scaler.protocol.columns import MAX_RUN_US, ResultColumn
+from scaler.protocol.columns import MAX_MEASURED, ResultColumn
 from scaler.worker.agent_events import (
     Command,
     Dump,
@@ -248,10 +248,10 @@ def test_a_value_that_came_because_its_task_was_disturbed_after_its_timeout_is_n
     cluster = running(ready(), options=BatchOptions(timeout_s=limit_s), at=0.01)
     cluster.tell(at=limit_s)
     cluster.tell(harvested(0, slots=(runs(1, 0, 0.0),)))
-    longest_us = min(int(limit_s * 1e6) + 100, MAX_RUN_US)
+    longest_us = min(int(limit_s * 1e6) + 100, MAX_MEASURED)
     done = harvested(0, piece(1, 0, 1, longest_us), slots=(rests(1, 1),))
     text = f"it ran longer than its timeout of {limit_s:g} s on host (c), worker 0"
-    told = failed(0, Cause.TIMEOUT, text, run_us=min(int(limit_s * 1e6), MAX_RUN_US))
+    told = failed(0, Cause.TIMEOUT, text, run_us=min(int(limit_s * 1e6), MAX_MEASURED))
     assert cluster.tell(done, at=limit_s + 0.001)[-1] == told
 
 
