@@ -43,9 +43,9 @@ class ColumnStore:
             at -= 1
 
     def head(self, lo: int, hi: int) -> ArgumentColumn | None:
-        """The longest slice [lo, x), x at most hi, that lies in one column; None if `lo` is in none."""
+        """The longest slice [lo, x), x at most hi, that lies in one column; None if that would be empty."""
         at = bisect_right(self._los, lo) - 1
-        if at < 0 or self._columns[at].hi <= lo:
+        if at < 0 or min(hi, self._columns[at].hi) <= lo:
             return None
         column = self._columns[at]
         return column.slice(lo, min(hi, column.hi))

@@ -106,6 +106,15 @@ def test_a_batch_without_calls_is_never_mentioned(ledger: Watched):
     assert ledger.handle([UP_ANEW]) == [RESUMED]
 
 
+def test_a_batch_whose_last_call_is_withdrawn_before_it_is_said_closes_behind_the_one_before(ledger: Watched):
+    """Ctrl-C in `submit` gives up a call that lies in one column with others, which were said and are waited for."""
+    ledger.handle([*opened(), TasksAppended(A, arguments(0, 1))])
+    ledger.handle([TasksAppended(A, arguments(1, 2))], room_bytes=0)
+    assert kept(ledger) == [0, 1]
+    assert ledger.handle([BatchClosed(A), Unwanted(A, spans((1, 2)))]) == [Say(CloseBatch(A, 1))]
+    assert ledger.handle([results(A, 0, 1)])[:1] == [resolve(0, 1)]
+
+
 def test_a_batch_closes_even_when_all_its_tasks_are_done_before(ledger: Watched):
     ledger.handle([*opened(), TasksAppended(A, arguments(0, 1))])
     ledger.handle([results(A, 0, 1)])
