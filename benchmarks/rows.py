@@ -212,6 +212,33 @@ ROWS = (
         quick={"n": 2_000},
     ),
     Row(
+        "broadcast",
+        "128 MB array sent once, 64 tasks",
+        "broadcast",
+        (
+            Bar("seconds", "s", at_most=0.2),
+            Bar("seconds", "s, x Ray", at_most=1, times=("ray",)),
+            Bar("arrays", "x its memory", at_most=1.3),
+        ),
+        flags={"n": 64, "megabytes": 128},
+        quick={"n": 8, "megabytes": 4},
+        peers=("dask", "ray", "opengris"),
+        is_for_all=False,
+    ),
+    Row(
+        "large-values",
+        "64 tasks, 4 MB in, 4 MB out",
+        "large_values",
+        (
+            Bar("gb_per_s", "GB/s", at_least=1.0),
+            Bar("gb_per_s", "x Ray", at_least=1.3, times=("ray",)),
+        ),
+        flags={"n": 64, "megabytes": 4},
+        quick={"n": 8, "megabytes": 1},
+        peers=("dask", "ray", "opengris"),
+        is_for_all=False,
+    ),
+    Row(
         "idle",
         "idle, 2 workers and a client",
         "idle",

@@ -4,9 +4,11 @@ import contextlib
 import ctypes
 import os
 import signal
+import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Self
 
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PR_SET_CHILD_SUBREAPER = 36
@@ -76,6 +78,40 @@ def pss(pids: Iterable[int]) -> int:
     """Bytes of memory of these processes, with shared pages split among those that map them."""
     rollups = (_read(pid, "smaps_rollup") or "" for pid in pids)
     return sum(int(line.split()[1]) * 1024 for text in rollups for line in text.splitlines() if line.startswith("Pss:"))
+
+
+def memory(pids: Iterable[int]) -> int:
+    """Bytes of memory of these processes, and all that lies in files in memory, whoever has mapped it."""
+    total = 0
+    for text in (_read(pid, "smaps_rollup") or "" for pid in pids):
+        sizes = {line.split()[0]: int(line.split()[1]) * 1024 for line in text.splitlines()[1:]}
+        total += sizes.get("Pss:", 0) - sizes.get("Pss_Shmem:", 0)
+    with open("/proc/meminfo", encoding="ascii") as file:
+        return total + sum(int(line.split()[1]) * 1024 for line in file if line.startswith("Shmem:"))
+
+
+class PeakMemory:
+    """Within it, how far the memory of some processes grows, looked at every few milliseconds in a thread."""
+
+    def __init__(self, pids: Callable[[], list[int]]) -> None:
+        self._pids = pids
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._look, daemon=True)
+        self.growth_bytes = 0
+
+    def __enter__(self) -> Self:
+        self._before = memory(self._pids())
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        known = self._pids()
+        while not self._ended.wait(0.01):
+            self.growth_bytes = max(self.growth_bytes, memory(known) - self._before)
 
 
 def written_bytes(pids: Iterable[int]) -> int:

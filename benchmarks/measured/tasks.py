@@ -3,6 +3,7 @@
 import ctypes
 import os
 import time
+from typing import Any
 
 
 def noop(x: int) -> int:
@@ -13,6 +14,17 @@ def noop(x: int) -> int:
 def add(first: int, second: int) -> int:
     """What joins two results."""
     return first + second
+
+
+def sum_slice(array: Any, index: int, count: int) -> float:
+    """The sum of one of so many equal parts of an array of NumPy's."""
+    size = len(array) // count
+    return float(array[index * size : (index + 1) * size].sum())
+
+
+def negate(array: Any) -> Any:
+    """An array of the same size."""
+    return -array
 
 
 def sleep(seconds: float) -> None:

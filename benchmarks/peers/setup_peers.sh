@@ -23,11 +23,11 @@ venv() { # venv NAME REQUIREMENT... : makes $root/venv-NAME unless it already ho
 }
 
 mkdir -p "$root"
-venv dask distributed==2026.8.0
+venv dask distributed==2026.8.0 numpy==2.4.6
 venv parsl parsl==2026.10.26
 venv ipyparallel ipyparallel==9.2.0
-venv opengris opengris-scaler==2.9.0
+venv opengris opengris-scaler==2.9.0 numpy==2.4.6
 venv loky loky==3.7.0 cloudpickle==3.1.2
 venv mpire mpire==2.10.2
-venv ray ray==2.59.0
+venv ray ray==2.59.0 numpy==2.4.6
 [ "${#missing[@]}" -eq 0 ] || { echo "missing, and skipped by the benchmarks: ${missing[*]}"; exit 1; }

@@ -47,6 +47,10 @@ class Base:
         """The values of many, in the way the peer recommends."""
         return [self.result(future) for future in futures]
 
+    def put(self, value: Any) -> Any:
+        """Send a value once: what stands for it among the arguments of `submit`."""
+        raise Unsupported(f"it sends its {type(value).__name__} with every call")
+
     def pids(self) -> list[int]:
         """All processes of the peer but this one, the client."""
         pids: list[int] = procs.descendants(os.getpid())

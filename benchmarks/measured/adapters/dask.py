@@ -32,6 +32,9 @@ class Peer(Base):
     def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
         return self.client.submit(fn, *args, pure=False)
 
+    def put(self, value: Any) -> Any:
+        return self.client.scatter(value)
+
     def results(self, futures: list[Any]) -> Any:
         return self.client.gather(futures)
 

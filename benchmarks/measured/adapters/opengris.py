@@ -24,6 +24,9 @@ class Peer(Base):
     def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
         return self.client.submit(fn, *args)
 
+    def put(self, value: Any) -> Any:
+        return self.client.send_object(value)
+
     def stop(self) -> None:
         self.client.disconnect()
         self.cluster.shutdown()

@@ -37,6 +37,9 @@ class Peer(Base):
     def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
         return self.remote(fn).remote(*args)
 
+    def put(self, value: Any) -> Any:
+        return ray.put(value)
+
     def result(self, future: Any) -> Any:
         return ray.get(future)
 

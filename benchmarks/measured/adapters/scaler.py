@@ -28,6 +28,9 @@ class Peer(Base):
     def submit(self, fn: Callable[..., Any], *args: Any) -> Any:
         return self.client.submit(fn, *args)
 
+    def put(self, value: Any) -> Any:
+        return self.client.send_object(value)
+
     def results(self, futures: list[Any]) -> list[Any]:
         return self.client.gather(futures)
 
