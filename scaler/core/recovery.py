@@ -78,7 +78,7 @@ class Recovery:
         #: when the window ends, and when at the latest
         self._until = self._latest = 0.0
         #: when a client that has not come back is taken for lost, and what clusters have of it for nobody's
-        self._absent_at = 0.0
+        self.absent_at = 0.0
         #: batches whose HELD tasks wait for their release, and until when, by serial
         self._held: dict[int, tuple[Batch, float]] = {}
         #: claims on batches nobody has resumed yet
@@ -93,18 +93,20 @@ class Recovery:
             self._has_started = True
             self._until = now + self._config.recovery_s
             self._latest = now + self._config.recovery_max_s
-            self._absent_at = now + self._config.client_timeout_s
+            self._timers.recovers_until = self._until
+            self.absent_at = now + self._config.client_timeout_s
 
     def joined(self, now: float) -> None:
         """A peer arrived: while some do, the window stays open a little longer."""
         if now < self._until:
             self._until = max(self._until, min(now + ARRIVAL_S, self._latest))
+            self._timers.recovers_until = self._until
 
     def shift(self, seconds: float) -> None:
         """The shell overslept."""
         self._until += seconds
         self._latest += seconds
-        self._absent_at += seconds
+        self.absent_at += seconds
         self._held = {serial: (batch, until + seconds) for serial, (batch, until) in self._held.items()}
 
     # ---- clients
@@ -166,7 +168,7 @@ class Recovery:
                 raise ProtocolError(f"run {held.run} is held before it was given")
             if batch is not None:
                 self._claim(cluster, batch, held)
-            elif now < self._absent_at and not self._has_told_all(held.batch.owner):
+            elif now < self.absent_at and not self._has_told_all(held.batch.owner):
                 self._keep_claim(cluster, held)
             else:
                 self._outbox.send(cluster.peer, Forget(held.run))
@@ -191,7 +193,7 @@ class Recovery:
         early = self._early_runs[held.run] = _Early(cluster, held, size_bytes)
         self._claim_bytes += size_bytes
         self._early.setdefault(held.batch, []).append(early)
-        self._timers.release_by(self._absent_at)
+        self._timers.release_by(self.absent_at)
 
     def keeps(self, cluster: Cluster, message: SpanResult | Returned, frames: tuple[Frame, ...] = ()) -> bool:
         """Whether a report is of a claim that waits for its client; it is looked at now and dealt with then."""
@@ -303,10 +305,10 @@ class Recovery:
                 del self._held[serial]
                 self.release_held(batch)
         if self._early:
-            if now >= self._absent_at:
+            if now >= self.absent_at:
                 self._forget_early(list(self._early))
             else:
-                self._timers.release_by(self._absent_at)
+                self._timers.release_by(self.absent_at)
 
     def release_held(self, batch: Batch) -> None:
         """Queue what is HELD, but for what a cluster says it has finished: that comes."""

@@ -219,11 +219,14 @@ class Reports:
             self._end_for_good(piece, span, index, index + 1, Trigger.FAIL)
         else:
             counts, delay_s = retry
+            due = now + delay_s
             if span.state is State.HELD:
+                # another cluster may tell yet that it has tried again, for the scheduler before
+                due = max(due, self._timers.recovers_until)
                 self._tasks.advance(piece.batch, index, index + 1, Trigger.CLAIM, to=State.RUNNING, run=piece.run)
             self._outbox.delivered(piece.run.peer, piece.run.id, index, index + 1)
             self._tasks.advance(piece.batch, index, index + 1, Trigger.RETRY, counts=counts, wait=Wait.BACKOFF)
-            self._timers.back_off(now + delay_s, piece.batch, index)
+            self._timers.back_off(due, piece.batch, index)
 
     def _retry(self, piece: _Piece, counts: Counts, index: int) -> tuple[Counts, float] | None:
         """What is charged for a failure and how long to pause, or None if it is final."""

@@ -33,6 +33,8 @@ class Timers:
         self._serial = 0
         self.backoffs: list[Backoff] = []
         self.began: deque[Began] = deque()
+        #: until then clusters may tell what they had of an earlier scheduler
+        self.recovers_until = 0.0
         #: when HELD tasks of some batch may be released, and claims of unknown batches given up
         self.release_at: float | None = None
         #: when a placement that was put off is tried again
@@ -81,6 +83,7 @@ class Timers:
         """The shell overslept: nothing is due because of that."""
         self.backoffs = [entry._replace(due=entry.due + seconds) for entry in self.backoffs]
         self.began = deque(entry._replace(due=entry.due + seconds) for entry in self.began)
+        self.recovers_until += seconds
         self.release_at = None if self.release_at is None else self.release_at + seconds
         self.place_at = None if self.place_at is None else self.place_at + seconds
         self.ask_at = None if self.ask_at is None else self.ask_at + seconds

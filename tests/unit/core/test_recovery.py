@@ -164,7 +164,18 @@ def test_a_failed_result_of_a_claim_may_be_tried_again(anew: Checked):
         delivered_at(X, OLD, (0, 1)),
     ]
     assert states(anew) == [(0, 1, "waiting"), (1, 2, "done"), (2, 3, "failed")]
-    assert anew.handle([], now=1.0) == [need_tasks(A, 0, 1)]
+    assert anew.handle([], now=anew.config.recovery_s - 0.01) == []
+    assert anew.handle([], now=anew.config.recovery_s + 0.01) == [need_tasks(A, 0, 1)]
+
+
+def test_a_failed_result_of_a_claim_waits_for_who_has_tried_again_for_the_scheduler_before(anew: Checked):
+    anew.handle([resumes(A, 3, (0, 1), options=TWICE), defines()])
+    anew.handle([holds(X, held(A, OLD, finished=[(0, 1)])), finishes(X, OLD, outcomes(0, [TRY_AGAIN]))])
+    other = run_id(6, EARLIER)
+    anew.handle([holds(Y, held(A, other, finished=[(0, 1)]))], now=0.5)
+    column = outcomes(0, [FINE])
+    assert results_for(A, column, attempts=2) in anew.handle([finishes(Y, other, column)], now=0.5)
+    assert anew.handle([], now=anew.config.recovery_s + 0.01) == []
 
 
 def test_what_of_a_claim_nobody_wants_is_dropped_there(anew: Checked):
