@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from scaler.client.facts import ProfilingInfo as ProfilingInfo
     from scaler.client.futures import ScalerFuture as ScalerFuture
     from scaler.client.map_future import MapFuture as MapFuture
+    from scaler.client.objects import ObjectReference as ObjectReference
     from scaler.client.waiting import as_completed as as_completed
     from scaler.client.waiting import gather as gather
     from scaler.client.waiting import wait as wait
@@ -25,6 +26,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Client": "scaler.client.client",
     "MapFuture": "scaler.client.map_future",
+    "ObjectReference": "scaler.client.objects",
     "ProfilingInfo": "scaler.client.facts",
     "ScalerFuture": "scaler.client.futures",
     "as_completed": "scaler.client.waiting",
@@ -37,6 +39,7 @@ _HOMES = {
 __all__ = [
     "Client",
     "MapFuture",
+    "ObjectReference",
     "ProfilingInfo",
     "ScalerFuture",
     "SchedulerClusterCombo",

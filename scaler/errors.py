@@ -105,6 +105,10 @@ class MissingObjects(ScalerError):
     """An object reference is used after its object was freed by `clear()`."""
 
 
+class StoreFullError(ScalerError):
+    """A value found no room in the memory and on the disk of its host; the text has what there is of both."""
+
+
 class ObjectLostError(ScalerError):
     """The only copy of a value was lost with its host and cannot be made again."""
 

@@ -1,5 +1,6 @@
 """What a task needs and what a worker has: quantities by name, honoured as counts, and tags."""
 
+import re
 from collections.abc import Mapping, Sequence
 
 #: Name to quantity, sorted by name, so that equal requests are equal values.
@@ -9,6 +10,8 @@ NO_RESOURCES: Resources = ()
 #: the resource of which each task sees its own
 GPU = "gpu"
 _TAGS_SHOWN = 32
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b?", re.IGNORECASE)
 
 #: more of anything is neither offered nor asked for
 MOST_AMOUNT = 1e12
@@ -25,6 +28,15 @@ def bytes_text(size_bytes: float) -> str:
         if size_bytes >= factor:
             return f"{size_bytes / factor:.3g} {unit}"
     return f"{size_bytes:.0f} bytes"
+
+
+def bytes_of(text: str) -> int:
+    """Bytes of `500M` or `2 GB`, which are decimal, or of `300Mi` or `2GiB`, which are binary; else `ValueError`."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text)
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** ("kmgt".index(unit.lower()) + 1))
 
 
 def fits(wanted: Resources, offered: Resources) -> bool:

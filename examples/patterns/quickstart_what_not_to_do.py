@@ -1,7 +1,7 @@
 """A function that carries much, mapped and submitted: `python -m examples.patterns.quickstart_what_not_to_do`.
 
-Either way it is sent once, and each worker makes it once. But `submit` looks at every call whether it is still the
-same, which is what takes the time; a hint on stderr says so.
+Either way the table is sent once, and each worker makes it once. A hint on stderr says what is plainer than to
+submit it over and over.
 """
 
 import functools

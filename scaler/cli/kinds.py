@@ -2,13 +2,12 @@
 
 import datetime
 import math
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
-from scaler.resources import MOST_AMOUNT, Resources, resources_from
+from scaler.resources import MOST_AMOUNT, Resources, bytes_of, resources_from
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -18,7 +17,6 @@ _LONGEST_S = 315_360_000
 #: how Scaler says that there is none
 _NO_LIMIT = -1
 _MOST_TASKS = 1 << 40
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b?", re.IGNORECASE)
 #: half of it is what a worker takes by itself
 _LEAST_WORKER_BYTES = 64_000_000
 _LEAST_SCHEDULER_BYTES = 1_000_000
@@ -119,26 +117,21 @@ def _moment(text: str) -> float:
 
 
 def _scheduler_memory(text: str) -> int:
-    size_bytes = _size(text)
+    size_bytes = bytes_of(text)
     if size_bytes < _LEAST_SCHEDULER_BYTES:
         raise ValueError(text)
     return size_bytes
 
 
 def _worker_memory(text: str) -> int:
-    size_bytes = _size(text)
+    size_bytes = bytes_of(text)
     if size_bytes < _LEAST_WORKER_BYTES:
         raise ValueError(text)
     return size_bytes
 
 
-def _size(text: str) -> int:
-    """Bytes of `500M` or `2 GB`, which are decimal, or of `300Mi` or `2GiB`, which are binary."""
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(text)
-    number, unit, binary = match.groups()
-    return int(float(number) * (1024 if binary else 1000) ** ("kmgt".index(unit.lower()) + 1))
+def _store_memory(text: str) -> int:
+    return 0 if text.strip() == "0" else _scheduler_memory(text)
 
 
 def _preload(text: str) -> str:
@@ -190,6 +183,7 @@ MOMENT = Kind(
     (int, float, str, datetime.datetime),
 )
 SCHEDULER_MEMORY = Kind("a size from 1M, such as 500M, 2G or 2Gi", "SIZE", _scheduler_memory)
+STORE_MEMORY = Kind("0, or a size from 1M, such as 500M, 2G or 2Gi", "SIZE", _store_memory)
 WORKER_MEMORY = Kind("a size from 64M, such as 500M, 2G or 2Gi", "SIZE", _worker_memory)
 PRELOAD = Kind("module:function or module:function('a', k=1)", "CALL", _preload)
 LEVEL = _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -73,6 +73,8 @@ def worker_config(
         preload=found[settings.PRELOAD] or "",
         max_tasks_per_worker=found[settings.MAX_TASKS_PER_WORKER],
         memory_limit_bytes=found[settings.MEMORY_LIMIT],
+        object_store_limit_bytes=found[settings.OBJECT_STORE_LIMIT],
+        spill_folder=found[settings.SPILL_DIR],
         parent_fd=parent_fd,
         environment=environment,
         echo=found[settings.ECHO],

@@ -241,6 +241,20 @@ MEMORY_LIMIT: Setting[int | None] = Setting(
     None,
     "What a worker and its processes may use, such as 500M or 2G: the task that passes it fails.",
 )
+OBJECT_STORE_LIMIT: Setting[int | None] = Setting(
+    "object_store_limit",
+    kinds.STORE_MEMORY,
+    None,
+    "How much memory copies of large values from other hosts may take here; more goes to --spill-dir.",
+    "half of what is free in /dev/shm",
+)
+SPILL_DIR: Setting[Path | None] = Setting(
+    "spill_dir",
+    kinds.FILE,
+    None,
+    "The folder on disk for large values that have no room in memory.",
+    "that for temporary files",
+)
 PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "python_path",
     kinds.FOLDERS,
@@ -319,6 +333,8 @@ WORKER: Table = (
     GRACE,
     END_TIME,
     MEMORY_LIMIT,
+    OBJECT_STORE_LIMIT,
+    SPILL_DIR,
     PYTHON_PATH,
     PRELOAD,
     MAX_TASKS_PER_WORKER,

@@ -11,12 +11,14 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from scaler.client.config import ClientConfig
 from scaler.client.draft import Draft, S
 from scaler.client.futures import ScalerFuture
-from scaler.client.heavy import HeavyFunctions, is_heavy
+from scaler.client.heavy import HeavyCalls
 from scaler.client.io_thread import IoThread
 from scaler.client.mapping import Calls, carried_calls
 from scaler.client.news import tell
+from scaler.client.objects import ObjectReference, Objects
 from scaler.client.options import TaskOptions, batch_options, exception_types, nested_options
 from scaler.client.partials import unwrapped
 from scaler.client.posting import NeededTask
@@ -31,7 +33,10 @@ from scaler.payload.functions import PickledFunction, call_and_forget, function_
 from scaler.payload.inputs import Found
 from scaler.payload.nested import Task
 from scaler.protocol import BatchOptions
+from scaler.protocol.columns import MAX_FRAME_BYTES
 from scaler.resources import unknown_tag
+from scaler.storage.places import places
+from scaler.storage.store import Store
 
 #: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
 OPEN_BATCHES = 64
@@ -42,6 +47,7 @@ class Batches:
 
     `carrier` makes bytes of functions and arguments in place of ours; `quiet`: nobody wants to see what tasks print;
     `ship_code`: modules of the user's own go along with functions; `parent` is the task that the client is inside of.
+    `make_store` makes what large values lie in, once there are some.
     """
 
     def __init__(
@@ -53,6 +59,7 @@ class Batches:
         quiet: bool = False,
         ship_code: bool = False,
         parent: Task | None = None,
+        make_store: Callable[[], Store] = lambda: Store(()),
     ) -> None:
         self.io = io
         self._ship_code = ship_code
@@ -63,7 +70,11 @@ class Batches:
         self._count = 0
         #: the batches `submit` appends to, used longest ago first
         self._open: OrderedDict[tuple[FunctionId, BatchOptions], SubmitSink] = OrderedDict()
-        self._heavy = HeavyFunctions()
+        self._heavy = HeavyCalls()
+        self._objects = Objects(io, incarnation, make_store)
+        io.objects = self._objects
+        #: what stands for large arguments; a serializer of the user's own makes bytes of all of them
+        self.lift = None if carrier is not None else self._objects.lift
 
     @property
     def are_nested(self) -> bool:
@@ -88,17 +99,18 @@ class Batches:
         """One call, pickled now; its future is of this kind."""
         self.require_open()
         call_shape(fn).check(args, kwargs)
-        fn, args, kwargs = unwrapped(fn, args, kwargs)
+        fn, args, kwargs = unwrapped(fn, args, kwargs, self.lift)
         with Found() as found:
             if self._carrier is not None:
                 args = self._carrier.values(args)
                 kwargs = {name: self._carrier.value(value) for name, value in kwargs.items()}
-            call = pickle_call(args, kwargs)
+            call = pickle_call(args, kwargs, self.lift)
         function, options = self._prepare(fn, given)
-        future = self._append(function, options, call, self.own(found.take()), kind)
-        if is_heavy(function):
+        needed = self.own(found.take())
+        future = self._append(function, options, call, needed, kind)
+        if needed or len(function.frames) > 1 or len(call) > MAX_FRAME_BYTES:
             with self.io.lock:
-                hint = self._heavy.submitted(function)
+                hint = self._heavy.submitted(function, call, needed)
             if hint is not None:
                 tell(hint)
         return future
@@ -112,12 +124,19 @@ class Batches:
                 needed.become_input()
         return self._append(function, again.options, b"".join(again.columns[0].data), inputs, ScalerFuture)
 
-    def own(self, futures: tuple[ScalerFuture, ...]) -> tuple[ScalerFuture, ...]:
-        """The same futures, found among arguments; `ValueError` if one of them is another client's."""
-        for future in futures:
-            if future.task.batch.owner != self._incarnation:
-                raise ValueError(f"{future!r} is a future of another client, whose scheduler has it: pass its result()")
-        return futures
+    def own(self, needed: tuple[NeededTask, ...]) -> tuple[NeededTask, ...]:
+        """The same futures and objects, found among arguments; `ValueError` if one of them is another client's."""
+        for one in needed:
+            if one.task.batch.owner != self._incarnation:
+                raise ValueError(
+                    f"{one!r} is another client's, whose scheduler has it: pass its result(), or the value itself"
+                )
+        return needed
+
+    def send_object(self, value: Any, name: str | None) -> ObjectReference:  # Any: whatever users send
+        """Make an object of a value."""
+        self.require_open()
+        return self._objects.send(value if self._carrier is None else self._carrier.value(value), name)
 
     def draft(
         self,
@@ -135,7 +154,7 @@ class Batches:
         function, options = self._prepare(fn, given, everywhere=everywhere)
         with self.io.lock:
             batch = self._next()
-        return Draft(self.io, sink_of(batch, options.name), function, options, self.own)
+        return Draft(self.io, sink_of(batch, options.name), function, options, self.own, self.lift)
 
     def carried(self, calls: Calls) -> Calls:
         """The calls of a draft as they are to be sent."""
@@ -146,7 +165,9 @@ class Batches:
         with self.io.lock:
             self.require_open()
             self._open.clear()
+            self._objects.clear()
             self.io.clear()
+            self._objects.tell_again()
 
     def _prepare(
         self, fn: Callable[..., Any], given: TaskOptions, *, everywhere: bool = False
@@ -219,3 +240,18 @@ class Batches:
         """The caller holds the lock."""
         self._count += 1
         return BatchId(self._incarnation, self._count)
+
+
+def batches_of(
+    config: ClientConfig, io: IoThread, incarnation: Incarnation, carrier: Carrier | None, parent: Task | None = None
+) -> Batches:
+    """The batches of a client with this record."""
+    return Batches(
+        io,
+        incarnation,
+        carrier,
+        quiet=not config.stream_output,
+        ship_code=config.ship_code,
+        parent=parent,
+        make_store=lambda: Store(places(config.store_limit_bytes, config.spill_folder)),
+    )

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, Self, Unpack
 
-from scaler.client import finding, getting, maps, retrying, waiting
-from scaler.client.batches import Batches
+from scaler.client import getting, maps, retrying, waiting
+from scaler.client.batches import batches_of
 from scaler.client.completions import Completions
 from scaler.client.config import client_config
 from scaler.client.discarded import warn_of
@@ -20,10 +20,11 @@ from scaler.client.executor import ClientExecutor, refuse_words_of_executors
 from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread
-from scaler.client.lives import DISCONNECTED, reconnect
+from scaler.client.lives import DISCONNECTED, reconnect, shut_down
 from scaler.client.map_future import MapFuture
 from scaler.client.mapping import calls_of, starred_calls_of
 from scaler.client.maps import Work
+from scaler.client.objects import ObjectReference
 from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, look_at_ambiguous, with_capabilities
 from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
@@ -31,10 +32,8 @@ from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
 from scaler.client.way import way_to_scheduler
 from scaler.ids import SECRET_BYTES, incarnation_of
-from scaler.ledger.events import ShutdownAsked
 from scaler.payload import nested
 from scaler.payload.custom import Carrier, Serializer
-from scaler.protocol import ShutdownAnswer
 
 #: what a client inside a worker has in each task that uses it, and finds there
 _OF_ITS_TASK = {"_incarnation": "incarnation", "_io": "io", "_batches": "batches"}
@@ -100,7 +99,7 @@ class Client(Executor):
         secret = os.urandom(SECRET_BYTES)
         self._incarnation = incarnation_of(secret)
         self._io = IoThread(self._config, way_to_scheduler(self._config, secret))
-        self._batches = Batches(self._io, self._incarnation, carrier, quiet=not stream_output, ship_code=ship_code)
+        self._batches = batches_of(self._config, self._io, self._incarnation, carrier)
         self._connect()
 
     def _connect(self) -> None:
@@ -389,9 +388,15 @@ class Client(Executor):
         """Wait until at least one worker can take tasks; `TimeoutError` after `timeout` seconds."""
         require_may_wait("wait_for_workers")
         self._batches.require_open()
-        if not self._io.news.workers_ready.wait(timeout):
-            raise TimeoutError(f"no worker was ready at {self._config.address} within {timeout:g} s")
+        self._io.news.wait_for_workers(timeout)
         self._batches.require_open()
+
+    def send_object(self, obj: Any, name: str | None = None) -> ObjectReference:
+        """Send a value once, to be passed to any number of tasks; what is returned stands for it among arguments.
+
+        Tasks cannot write to its arrays. It is freed when no reference is left and no task needs it, or by `clear()`.
+        """
+        return self._batches.send_object(obj, name)
 
     # ---- life
 
@@ -415,11 +420,7 @@ class Client(Executor):
         """
         refuse_words_of_executors(*wait, *others)
         self._batches.require_open()
-        answer = self._io.ask(ShutdownAsked())
-        if isinstance(answer, ShutdownAnswer) and answer.refused:
-            raise ValueError(f"the scheduler at {self._config.address} goes on: {answer.refused}")
-        self._io.leave("the client has had its scheduler stopped")
-        finding.ended(self._config.address)
+        shut_down(self._io, self._config.address)
 
     def __enter__(self) -> Self:
         return self

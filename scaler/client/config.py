@@ -10,7 +10,9 @@ from pathlib import Path
 from scaler.client.finding import find
 from scaler.errors import ConfigurationError
 from scaler.protocol.connection import LONGEST_LABEL
+from scaler.resources import bytes_of
 
+STORE_LIMIT, SPILL_DIR = "SCALER_OBJECT_STORE_LIMIT", "SCALER_SPILL_DIR"
 #: a scheduler would take a client that is silent for longer for dead
 _LONGEST_HEARTBEAT_S = 3600.0
 
@@ -29,6 +31,9 @@ class ClientConfig:
     environment: Mapping[str, str]
     stream_output: bool = True
     ship_code: bool = True
+    #: where large values lie, and how much of them in memory; None for what is usual
+    store_limit_bytes: int | None = None
+    spill_folder: Path | None = None
 
     def elsewhere(self) -> "ClientConfig":
         """The same in another process, whose environment is its own."""
@@ -56,6 +61,8 @@ def client_config(
     timeout_s = _seconds("timeout_seconds", timeout_s, math.inf)
     heartbeat_interval_s = _seconds("heartbeat_interval_seconds", heartbeat_interval_s, _LONGEST_HEARTBEAT_S)
     named_key = _key_file(key_file)
+    store_limit_bytes = _store_limit(environment)
+    spill_folder = _spill_folder(environment)
     where = find(address, environment)
     return ClientConfig(
         address=where.address,
@@ -68,7 +75,28 @@ def client_config(
         ship_code=ship_code,
         environment=environment,
         stream_output=stream_output,
+        store_limit_bytes=store_limit_bytes,
+        spill_folder=spill_folder,
     )
+
+
+def _store_limit(environment: Mapping[str, str]) -> int | None:
+    text = environment.get(STORE_LIMIT, "").strip()
+    if text in {"", "0"}:
+        return 0 if text else None
+    try:
+        return bytes_of(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"{STORE_LIMIT} must be 0 or a size such as 500M or 2Gi, but is {text!r:.50}"
+        ) from None
+
+
+def _spill_folder(environment: Mapping[str, str]) -> Path | None:
+    text = environment.get(SPILL_DIR, "")
+    if text and not Path(text).is_dir():
+        raise ConfigurationError(f"{SPILL_DIR} must name a folder, but is {text!r:.200}")
+    return Path(text) if text else None
 
 
 def _seconds(argument: str, value: object, most: float) -> float:

@@ -1,18 +1,18 @@
 """A batch while its calls are drawn from what a user gave: what is said of it, and in which order."""
 
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Generic, Protocol, TypeVar
 
-from scaler.client.futures import ScalerFuture
 from scaler.client.io_thread import IoThread
 from scaler.client.mapping import Calls
-from scaler.client.posting import PostedColumn
+from scaler.client.posting import NeededTask, PostedColumn
 from scaler.client.progress import Tally
 from scaler.client.sinks import Sink
 from scaler.ids import Range
 from scaler.ledger.events import BatchClosed, BatchOpened, FunctionPickled, TasksAppended, Unwanted
-from scaler.payload.calls import Futures, columns
+from scaler.payload.calls import Block, Futures, columns
 from scaler.payload.functions import PickledFunction
+from scaler.payload.pickling import Lift
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 
@@ -34,7 +34,7 @@ S = TypeVar("S", bound=Growing)
 class Draft(Generic[S]):
     """One batch, from its opening until it is closed or given up; used by the thread that draws.
 
-    `own` refuses futures that are not the client's.
+    `own` refuses futures that are not the client's, `lift` makes of large arguments what stands for them.
     """
 
     def __init__(
@@ -43,7 +43,8 @@ class Draft(Generic[S]):
         sink: S,
         function: PickledFunction,
         options: BatchOptions,
-        own: Callable[[tuple[ScalerFuture, ...]], object] = len,
+        own: Callable[[tuple[NeededTask, ...]], object] = len,
+        lift: Lift | None = None,
     ) -> None:
         self.sink = sink
         #: so many calls are on their way, or have been
@@ -51,6 +52,7 @@ class Draft(Generic[S]):
         self.name = options.name
         self._is_closed = False
         self._own = own
+        self._lift = lift
         self._io = io
         io.remember(sink)
         io.post(
@@ -67,11 +69,17 @@ class Draft(Generic[S]):
         batch = self.sink.batch
         self._io.post(PostedColumn(batch, column, futures) if futures else TasksAppended(batch, column))
 
+    def columns(
+        self, elements: Iterable[Any], as_calls: Callable[[list[Any]], Block]
+    ) -> Iterator[tuple[ArgumentColumn, Futures]]:
+        """The next calls, drawn from elements."""
+        return columns(elements, self.size, as_calls, lift=self._lift)
+
     def append_all(self, calls: Calls) -> None:
         """Draw and send every call, and close the batch; if drawing fails it is given up."""
         elements, as_calls = calls
         try:
-            for column, futures in columns(elements, self.size, as_calls):
+            for column, futures in self.columns(elements, as_calls):
                 self.append(column, futures)
         except BaseException:
             self.give_up()

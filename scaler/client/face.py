@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from scaler.client.batches import Batches
+from scaler.client.batches import batches_of
 from scaler.client.config import ClientConfig
 from scaler.client.io_thread import IoThread
 from scaler.client.way import Way
@@ -157,14 +157,7 @@ class Side:
         self.incarnation = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self.io = IoThread(config, Way(_Dialing(task, self.incarnation), FaceLink(_heard), "to-child"))
         # this client has no terminal: what its tasks print is shown by that of the outermost task
-        self.batches = Batches(
-            self.io,
-            self.incarnation,
-            carrier,
-            quiet=not config.stream_output,
-            ship_code=config.ship_code,
-            parent=task,
-        )
+        self.batches = batches_of(config, self.io, self.incarnation, carrier, task)
 
 
 _heard = Heard()

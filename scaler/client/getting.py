@@ -8,6 +8,7 @@ from scaler.client import dask_graphs
 from scaler.client.batches import Batches
 from scaler.client.futures import ScalerFuture
 from scaler.client.graphs import submit_graph
+from scaler.client.objects import ObjectReference
 from scaler.client.options import TaskOptions
 
 
@@ -22,7 +23,13 @@ def get(batches: Batches, graph: Any, keys: Any, given: TaskOptions, *, block: b
     found = submit_graph(submit, graph, keys)
     if not block:
         return {key: one if isinstance(one, ScalerFuture) else submit(_itself, (one,)) for key, one in found.items()}
-    return {key: one.result() if isinstance(one, ScalerFuture) else one for key, one in found.items()}
+    return {key: _value(one) for key, one in found.items()}
+
+
+def _value(one: Any) -> Any:  # Any: what stands for a key
+    if isinstance(one, ScalerFuture):
+        return one.result()
+    return one.value() if isinstance(one, ObjectReference) else one
 
 
 def compute(

@@ -1,35 +1,61 @@
-"""Functions that carry much and are submitted call by call: what to tell their user, who pays for it at every call."""
+"""Calls that are submitted one by one and carry much: what to tell their user, who pays for it at every call."""
 
+from collections.abc import Hashable, Iterable
+
+from scaler.client.objects import Uploaded
+from scaler.client.posting import NeededTask
 from scaler.ids import FunctionId
 from scaler.payload.functions import PickledFunction
 from scaler.protocol.columns import MAX_FRAME_BYTES
 
 #: one call more may be no loop
 MANY = 3
-#: so many such functions are kept in mind
+#: so many different ones are kept in mind
 MOST_COUNTED = 100
 
 
-def is_heavy(function: PickledFunction) -> bool:
-    """Whether it takes longer to pickle than a call takes to send."""
-    return len(function.frames) > 1
-
-
-class HeavyFunctions:
-    """Counts how often each heavy function was pickled for a single call. Its user holds a lock."""
+class HeavyCalls:
+    """Counts how often the same much was submitted. Its user holds a lock."""
 
     def __init__(self) -> None:
-        self._pickled: dict[FunctionId, int] = {}
+        self._times: dict[Hashable, int] = {}
+        #: functions whose calls were told to carry the same
+        self._told: set[FunctionId] = set()
 
-    def submitted(self, function: PickledFunction) -> str | None:
-        """A heavy function was pickled for one call; a hint when that has become a habit, once."""
-        if function.id not in self._pickled and len(self._pickled) == MOST_COUNTED:
-            return None
-        times = self._pickled[function.id] = self._pickled.get(function.id, 0) + 1
-        if times != MANY:
-            return None
-        megabytes = MAX_FRAME_BYTES * len(function.frames) / 1e6
-        return (
-            f"{function.name} carries {megabytes:,.0f} MB, which are sent once, but pickled again by every submit: "
-            f"client.map({function.name}, …) pickles them once for all calls"
-        )
+    def submitted(self, function: PickledFunction, call: bytes, needed: Iterable[NeededTask]) -> str | None:
+        """One call was submitted; a hint when what it carries has become a habit, once for each."""
+        if len(function.frames) > 1 and self._is_habit(function.id):
+            return (
+                f"{function.name} carries {_megabytes(MAX_FRAME_BYTES * len(function.frames))}, which are sent once, "
+                f"but pickled again by every submit: client.map({function.name}, …) pickles them once for all calls"
+            )
+        if len(call) > MAX_FRAME_BYTES and self._is_habit((function.id, "call")):
+            return (
+                f"each call of {function.name} carries {_megabytes(len(call))}: what calls have in common is sent once "
+                "by client.send_object(…), whose result is passed in its place"
+            )
+        for one in needed:
+            if isinstance(one, Uploaded) and _is_heavy(one) and self._is_habit(one.task):
+                if function.id in self._told:
+                    return None
+                self._told.add(function.id)
+                return (
+                    f"calls of {function.name} carry the same {_megabytes(one.size_bytes)} again and again, which are "
+                    f"sent once: client.map({function.name}, …) makes all calls at once, and what "
+                    "client.send_object(…) returns can be passed in their place"
+                )
+        return None
+
+    def _is_habit(self, what: Hashable) -> bool:
+        if what not in self._times and len(self._times) == MOST_COUNTED:
+            return False
+        times = self._times[what] = self._times.get(what, 0) + 1
+        return times == MANY
+
+
+def _is_heavy(one: Uploaded) -> bool:
+    return one.is_lifted and one.size_bytes > MAX_FRAME_BYTES
+
+
+def _megabytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.0f} MB"

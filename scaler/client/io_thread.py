@@ -10,6 +10,7 @@ import threading
 import time
 import weakref
 from collections import deque
+from typing import Protocol
 
 from scaler.client import waker
 from scaler.client.code import archive, with_archives
@@ -45,7 +46,7 @@ from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
-from scaler.protocol import Explanation, NeedFunction, Output
+from scaler.protocol import Explanation, FetchChunks, NeedFunction, ObjectsDropped, Output
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
@@ -59,6 +60,26 @@ _LONGEST_SLEEP_S = 3600.0
 
 #: all whose thread may run, also those whose client is gone
 living: "weakref.WeakSet[IoThread]" = weakref.WeakSet()
+
+
+class Pieces(Protocol):
+    """The objects of the client."""
+
+    def answer(self, wanted: FetchChunks) -> list[Say]:
+        """The pieces that somebody asks for."""
+        ...
+
+    def close(self) -> None:
+        """The client has left."""
+        ...
+
+
+class _NoPieces:
+    def answer(self, wanted: FetchChunks) -> list[Say]:
+        return [Say(ObjectsDropped((wanted.object,)))]
+
+    def close(self) -> None:
+        """There are none."""
 
 
 class IoThread:
@@ -84,6 +105,7 @@ class IoThread:
         self._error: ScalerError | None = None
         self._stop_by: float | None = None
         self._is_abandoned = False
+        self.objects: Pieces = _NoPieces()
         self.news = News(config.address)
         self.failures = Failures()
         self._terminal = Terminal()
@@ -207,6 +229,7 @@ class IoThread:
             self._waker.wake()
             if threading.current_thread() is not self._thread:
                 self._thread.join(LEAVE_S + 1)
+                self.objects.close()
         elif not self._over.is_set():  # it could not even be started
             self._error = self._error or ClientQuitException(reason)
             self._end()
@@ -250,6 +273,7 @@ class IoThread:
         self._drop_dialer()
         self._dialing.close()
         self._waker.close()
+        self.objects.close()
 
     def _turn(self) -> bool:
         """Do what there is to do; False when the thread is to end."""
@@ -387,6 +411,10 @@ class IoThread:
                 case Learned(NeedFunction() as wanted):  # the ledger has let go of it
                     if (found := archive(wanted.function)) is not None:
                         self._posted.extend((found, Received(wanted)))
+                case Learned(FetchChunks() as wanted_pieces):
+                    said += [
+                        link_events.Outgoing(one.message, one.frames) for one in self.objects.answer(wanted_pieces)
+                    ]
                 case Learned(message):
                     self.news.learn(message, time.monotonic())
         return said

@@ -4,10 +4,13 @@ import atexit
 import os
 from typing import TYPE_CHECKING, TypeVar
 
+from scaler.client import finding
 from scaler.client.config import ClientConfig
-from scaler.client.io_thread import living
+from scaler.client.io_thread import IoThread, living
+from scaler.ledger.events import ShutdownAsked
 from scaler.payload import nested
 from scaler.payload.custom import Serializer
+from scaler.protocol import ShutdownAnswer
 
 if TYPE_CHECKING:
     from scaler.client.client import Client
@@ -37,6 +40,15 @@ def reconnect(
         ship_code=config.ship_code,
         stream_output=config.stream_output,
     )
+
+
+def shut_down(io: IoThread, address: str) -> None:
+    """Have the scheduler stop, and leave; `ValueError` if it refuses."""
+    answer = io.ask(ShutdownAsked())
+    if isinstance(answer, ShutdownAnswer) and answer.refused:
+        raise ValueError(f"the scheduler at {address} goes on: {answer.refused}")
+    io.leave("the client has had its scheduler stopped")
+    finding.ended(address)
 
 
 @atexit.register

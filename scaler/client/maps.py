@@ -10,6 +10,7 @@ from scaler.client.kept import KeptResults
 from scaler.client.map_future import MapFuture, raise_first
 from scaler.client.mapping import Calls
 from scaler.client.options import TaskOptions
+from scaler.client.partials import unwrapped_calls
 from scaler.client.progress import ProgressWish, check_progress, follow, shown
 from scaler.client.sinks import MapSink
 from scaler.client.stream import Stream, checked_buffersize
@@ -33,10 +34,11 @@ def run(batches: Batches, work: Work, *, return_exceptions: bool) -> list[Any]:
     """Send all, wait for all, and return the results in order."""
     require_may_wait("map")
     check_progress(work.progress)
-    draft = batches.draft(work.fn, work.given, MapSink)
+    fn, calls = unwrapped_calls(work.fn, work.calls, batches.lift)
+    draft = batches.draft(fn, work.given, MapSink)
     try:
         with shown(work.progress, draft.name, functools.partial(draft.tally, work.size)):
-            draft.append_all(batches.carried(work.calls))
+            draft.append_all(batches.carried(calls))
             results, failed = draft.sink.collect()
     except BaseException:
         draft.give_up()
@@ -50,10 +52,11 @@ def run(batches: Batches, work: Work, *, return_exceptions: bool) -> list[Any]:
 def keep(batches: Batches, work: Work, kind: type[ScalerFuture] = ScalerFuture) -> KeptResults:
     """Send all, and return what keeps the results, and makes futures of this kind of them."""
     check_progress(work.progress)
-    draft = batches.draft(work.fn, work.given, lambda batch, name: KeptResults(batch, batches.io, name, kind))
+    fn, calls = unwrapped_calls(work.fn, work.calls, batches.lift)
+    draft = batches.draft(fn, work.given, lambda batch, name: KeptResults(batch, batches.io, name, kind))
     follow(work.progress, draft.name, functools.partial(draft.tally, work.size), draft.sink.wait)
     try:
-        draft.append_all(batches.carried(work.calls))
+        draft.append_all(batches.carried(calls))
     except BaseException:
         draft.sink.clear()
         raise
@@ -81,8 +84,9 @@ def stream(
 ) -> Stream:
     """Send as much as is taken; the stream keeps its owner, the client, from leaving."""
     check_progress(work.progress)
-    elements, as_calls = batches.carried(work.calls)
+    fn, calls = unwrapped_calls(work.fn, work.calls, batches.lift)
+    elements, as_calls = batches.carried(calls)
     ahead, drawn = checked_buffersize(buffersize), iter(elements)
-    draft = batches.draft(work.fn, work.given, MapSink)
+    draft = batches.draft(fn, work.given, MapSink)
     bar = shown(work.progress, draft.name, functools.partial(draft.tally, work.size))
     return Stream(owner, draft, drawn, as_calls, ahead, bar, in_order=in_order, return_exceptions=return_exceptions)

@@ -57,6 +57,11 @@ class News:
             case _:
                 return
 
+    def wait_for_workers(self, timeout_s: float | None) -> None:
+        """Wait until one can take tasks; `TimeoutError` after so many seconds."""
+        if not self.workers_ready.wait(timeout_s):
+            raise TimeoutError(f"no worker was ready at {self._address} within {timeout_s:g} s")
+
     def next_look(self) -> float | None:
         """When to call `look`."""
         return self._unattended.due

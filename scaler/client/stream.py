@@ -17,7 +17,7 @@ from scaler.client.raising import not_an_end
 from scaler.client.sinks import MapSink, Part
 from scaler.client.waits import require_may_wait
 from scaler.errors import ScalerError
-from scaler.payload.calls import Block, Futures, columns
+from scaler.payload.calls import Block, Futures
 from scaler.protocol.columns import ArgumentColumn
 
 #: without `buffersize=` so many elements are drawn ahead, fewer where they and their results have more than so many
@@ -196,7 +196,7 @@ class Stream(Iterator[Any]):
         if room < worth_it:
             self._draw_at = self._given + worth_it - room
             return False
-        self._drawing = columns(islice(self._elements, room), self._draft.size, self._as_calls)
+        self._drawing = self._draft.columns(islice(self._elements, room), self._as_calls)
         return True
 
     def _draw_column(self) -> None:

@@ -9,7 +9,7 @@ from scaler.core.batches import Batch
 from scaler.core.lifecycle import ENDED, OVER, State
 from scaler.core.needs import Input, Needed, Outcome
 from scaler.ids import BatchId, TaskId
-from scaler.protocol.columns import WORD_BYTES, Frame
+from scaler.protocol.columns import REFERENCE, WORD_BYTES, Frame
 from scaler.protocol.inputs import input_frames
 from scaler.ranges import members_within
 
@@ -87,17 +87,23 @@ def _is_coming(batch: Batch, index: int) -> bool:
 
 
 def sendable(batch: Batch, lo: int, hi: int) -> tuple[int, tuple[Frame, ...]]:
-    """How many of the queued tasks [lo, hi) may go to a cluster together, as their end, and what they need."""
+    """How many of the queued tasks [lo, hi) may go to a cluster together, as their end, and what they need.
+
+    All of them need the same objects: they wait for these together, and whichever is left needs them.
+    """
     positions: dict[TaskId, int] = {}
     values: list[tuple[Frame, ...]] = []
     needs: list[list[int]] = []
+    objects: frozenset[TaskId] = frozenset()
     size = 0
     for index in range(lo, min(hi, lo + MAX_TASKS)):
         needed = batch.needs.get(index)
         outcomes = [(one.task, one.value) for one in needed.inputs] if needed is not None else []
         size += sum(WORD_BYTES if task in positions else WORD_BYTES + value.size_bytes for task, value in outcomes)
-        if needs and size > MAX_BYTES:
+        own = frozenset(task for task, value in outcomes if value.status == REFERENCE)
+        if needs and (size > MAX_BYTES or own != objects):
             break
+        objects = own
         for task, value in outcomes:
             if positions.setdefault(task, len(values)) == len(values):
                 values.append(value.data)

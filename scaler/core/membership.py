@@ -5,6 +5,7 @@ from scaler.core.clients import ClientManager, ClientRecord, Parent
 from scaler.core.everywhere import Everywhere
 from scaler.core.managers import Managers
 from scaler.core.nesting import Nesting
+from scaler.core.object_requests import ObjectRequests
 from scaler.core.outcomes import Outcomes
 from scaler.core.recovery import Recovery
 from scaler.core.workers import Cluster
@@ -16,11 +17,18 @@ from scaler.protocol import ClusterReady, Goodbye, KnownTags, ToClient, Watched,
 class Membership:
     """Lets peers in and out; tells clients which tags there are and whether anybody can take tasks."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes, recovery: Recovery, everywhere: Everywhere) -> None:
+    def __init__(
+        self,
+        managers: Managers,
+        outcomes: Outcomes,
+        recovery: Recovery,
+        everywhere: Everywhere,
+        objects: ObjectRequests,
+    ) -> None:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._clients: ClientManager = managers.clients
-        self._objects = managers.objects
+        self._objects = objects
         self._outbox = managers.outbox
         self._outcomes = outcomes
         self._recovery = recovery
@@ -70,13 +78,9 @@ class Membership:
         cluster = self._workers.clusters.get(peer)
         if cluster is not None:
             self._cluster_left(cluster, reason, said_goodbye=said_goodbye)
-            self._drop_objects(peer)
+            self._objects.left(peer)
         else:
             self._client_left(self._clients.clients[peer], reason)
-
-    def _drop_objects(self, peer: Incarnation) -> None:
-        for concerned, message in self._objects.lost_peer(peer):
-            self._outbox.send(concerned, message)
 
     def _client_left(self, client: ClientRecord, reason: str) -> None:
         unfinished = sum(self._tasks.batches[name].unfinished for name in client.batches)
@@ -89,7 +93,7 @@ class Membership:
         for name in list(client.batches):
             self._outcomes.abandon(self._tasks.batches[name])
         self._clients.leave(client.peer)
-        self._drop_objects(client.peer)
+        self._objects.left(client.peer)
 
     def _cluster_left(self, cluster: Cluster, reason: str, *, said_goodbye: bool) -> None:
         for child in self._clients.children_of(cluster.peer):

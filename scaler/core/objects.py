@@ -12,6 +12,8 @@ from scaler.protocol import FreeObjects, ObjectLocated, ObjectsLost
 
 #: so many names fit a header
 MAX_OBJECTS = 1 << 15
+#: a peer may have so many
+MOST_OBJECTS = 1_000_000
 #: what to say to whom
 Sayings = list[tuple[Incarnation, FreeObjects | ObjectLocated | ObjectsLost]]
 
@@ -51,6 +53,8 @@ class ObjectManager:
 
     def made(self, peer: Incarnation, objects: Iterable[tuple[ObjectId, int]]) -> None:
         """A peer made values: it holds them and refers to them."""
+        if len(self._of_peer.get(peer, ())) >= MOST_OBJECTS:
+            raise ProtocolError(f"a peer has more than {MOST_OBJECTS:,} objects")
         for name, size_bytes in objects:
             if name.owner != peer or size_bytes < 0:
                 raise ProtocolError(f"object {name} of {size_bytes} bytes is not this peer's to make")
@@ -108,8 +112,19 @@ class ObjectManager:
             self._unnote(peer, name, known)
             if not known.references:
                 for holder in self._forget(name):
-                    free.setdefault(holder, []).append(name)
+                    if holder != peer or holder != name.owner:  # an owner that lets go has dropped its own
+                        free.setdefault(holder, []).append(name)
         return _sayings(FreeObjects, free)
+
+    def is_with_owner(self, name: ObjectId) -> bool:
+        """Whether there is an object of this name, and its owner has it."""
+        known = self._objects.get(name)
+        return known is not None and name.owner in known.holders
+
+    def size_bytes(self, name: ObjectId) -> int:
+        """How large an object is; 0 if there is none of this name."""
+        known = self._objects.get(name)
+        return 0 if known is None else known.size_bytes
 
     def located(self, peer: Incarnation, name: ObjectId, addresses: dict[Incarnation, str]) -> Sayings:
         """Tell a peer where an object is: the addresses of its holders, as far as they have one."""

@@ -11,6 +11,7 @@ from scaler.core.explanation import nobody_offers
 from scaler.core.managers import Managers
 from scaler.core.needs import Outcome
 from scaler.core.nesting import nested
+from scaler.core.object_requests import ObjectRequests
 from scaler.core.outcomes import Outcomes
 from scaler.core.placement import Placement
 from scaler.core.spans import NO_COUNTS, Wait
@@ -33,10 +34,11 @@ from scaler.protocol import (
     TasksWait,
 )
 from scaler.protocol.codec import decode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, STATUSES, ArgumentColumn, Frame
+from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, STATUSES, VALUE, ArgumentColumn, Frame
 from scaler.protocol.connection import LONGEST_TEXT
 from scaler.protocol.inputs import Dependencies, read_dependencies, split_off
 from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX
+from scaler.protocol.references import is_record, read_record
 from scaler.ranges import members_within
 from scaler.resources import MOST_AMOUNT, unknown_tag
 
@@ -47,11 +49,18 @@ MOST_BATCHES = 1_000_000
 class Requests:
     """Takes in what clients say of their batches."""
 
-    def __init__(self, managers: Managers, outcomes: Outcomes, placement: Placement, unbegun: Unbegun) -> None:
+    def __init__(
+        self,
+        managers: Managers,
+        outcomes: Outcomes,
+        placement: Placement,
+        unbegun: Unbegun,
+        objects: ObjectRequests,
+    ) -> None:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._functions = managers.functions
-        self._objects = managers.objects
+        self._objects = objects
         self._outbox = managers.outbox
         self._outcomes = outcomes
         self._placement = placement
@@ -158,12 +167,17 @@ class Requests:
     def input_known(self, client: ClientRecord, message: InputKnown, frames: tuple[Frame, ...]) -> None:
         """What became of a task that others need, as its client had it."""
         task, status = message.task, message.status
-        if task.batch.owner != client.peer or status not in STATUSES or status == REFERENCE:
+        if task.batch.owner != client.peer or status not in STATUSES:
             raise ProtocolError(f"the outcome of task {task} is not this peer's to tell")
         if not frames or any(len(frame) > MAX_FRAME_BYTES for frame in frames):
             raise ProtocolError(f"the outcome of task {task} came in {len(frames)} frames, or in one that is too large")
+        data = b"".join(frames)
         if status == FAILED:
-            decode_failure(b"".join(frames))
+            decode_failure(data)
+        elif status == REFERENCE and read_record(data).object != (client.peer, task.index):
+            raise ProtocolError(f"an object of another name is told to be the outcome of task {task}")
+        elif status == VALUE and is_record(data):
+            raise ProtocolError(f"a reference is told to be the value of task {task}")
         self._outcomes.dependents.known(task, Outcome(status, frames, message.attempts))
 
     def close(self, client: ClientRecord, message: CloseBatch) -> None:
@@ -197,8 +211,7 @@ class Requests:
         """Drop all work and all objects of a client; what is used of these afterwards is missing."""
         for name in list(client.batches):
             self._outcomes.abandon(self._tasks.batches[name])
-        for concerned, message in self._objects.cleared(client.peer):
-            self._outbox.send(concerned, message)
+        self._objects.cleared(client.peer)
 
 
 def _split(

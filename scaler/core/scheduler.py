@@ -30,6 +30,7 @@ from scaler.core.flow import Flow
 from scaler.core.functions import FunctionTable
 from scaler.core.managers import Managers
 from scaler.core.membership import Membership
+from scaler.core.object_requests import AboutObjects, ObjectRequests
 from scaler.core.objects import ObjectManager
 from scaler.core.outcomes import Outcomes
 from scaler.core.placement import Placement
@@ -55,22 +56,14 @@ from scaler.protocol import (
     DefineFunction,
     Drain,
     ExplainTask,
-    FetchChunks,
     FromClient,
     FromCluster,
     Goodbye,
     Holding,
     InputKnown,
-    LocateObject,
     NeedFunction,
-    ObjectChunk,
-    ObjectsDropped,
-    ObjectsHeld,
-    ObjectsMade,
     OpenBatch,
     Output,
-    ReferencesReleased,
-    ReferencesTaken,
     Resume,
     Resumed,
     RetractAnswered,
@@ -83,18 +76,6 @@ from scaler.protocol import (
     WorkerDied,
 )
 from scaler.protocol.columns import Frame
-
-_About = (
-    ObjectsMade
-    | ObjectsHeld
-    | ObjectsDropped
-    | ReferencesTaken
-    | ReferencesReleased
-    | LocateObject
-    | FetchChunks
-    | ObjectChunk
-)
-
 
 _PROTECTED = "this scheduler is protected: only its operator may stop it, or any client if it runs with --no-protected"
 
@@ -120,8 +101,9 @@ class SchedulerCore:
         unbegun = Unbegun(managers, outcomes, retraction)
         self._reports = reports = Reports(managers, outcomes, flow, unbegun)
         self._recovery = recovery = Recovery(managers, outcomes, reports, retraction)
-        self._requests = Requests(managers, outcomes, placement, unbegun)
-        self._membership = membership = Membership(managers, outcomes, recovery, everywhere)
+        self._objects = objects = ObjectRequests(managers, lambda: recovery.absent_at)
+        self._requests = Requests(managers, outcomes, placement, unbegun, objects)
+        self._membership = membership = Membership(managers, outcomes, recovery, everywhere, objects)
         self._children = Children(managers, membership, recovery, reports, everywhere)
         self._explanations = Explanations(managers)
         self._admission = Admission(managers)
@@ -143,6 +125,7 @@ class SchedulerCore:
         self._recovery.check()
         self._everywhere.check()
         self._children.check()
+        self._objects.check()
 
     # ---- events
 
@@ -206,6 +189,7 @@ class SchedulerCore:
                 self._recovery.resume(client, message, now)
             case Resumed():
                 self._recovery.resumed(client)
+                self._objects.resumed(now)
             case ClearClient():
                 requests.clear(client)
             case ShutdownScheduler():
@@ -213,7 +197,7 @@ class SchedulerCore:
             case ExplainTask():
                 self._explanations.ask(client, message.task, now)
             case _:
-                self._from_any(client.peer, message)
+                self._from_any(client.peer, message, frames, now)
 
     def _from_cluster(self, cluster: Cluster, message: FromCluster, frames: tuple[Frame, ...], now: float) -> None:
         reports = self._reports
@@ -249,7 +233,7 @@ class SchedulerCore:
                 fields = (("cluster", cluster.name), ("worker", message.worker), ("exit_code", message.exit_code))
                 self.managers.outbox.note("warning", "a worker died", *fields, ("reason", message.text))
             case _:
-                self._from_any(cluster.peer, message)
+                self._from_any(cluster.peer, message, frames, now)
 
     def _from_child(self, cluster: Cluster, message: ChildSays, frames: tuple[Frame, ...], now: float) -> None:
         child = self._children.speaker(cluster, message, now)
@@ -259,36 +243,15 @@ class SchedulerCore:
             except ProtocolError as error:
                 self._children.broke_rules(child, str(error))
 
-    def _from_any(self, peer: Incarnation, message: FromClient | FromCluster) -> None:
+    def _from_any(
+        self, peer: Incarnation, message: FromClient | FromCluster, frames: tuple[Frame, ...], now: float
+    ) -> None:
         if isinstance(message, Goodbye):
             self._membership.left(peer, message.reason, said_goodbye=True)
-        elif isinstance(message, _About):
-            self._about_objects(peer, message)
+        elif isinstance(message, AboutObjects):
+            self._objects.said(peer, message, frames, now)
         else:
             raise ProtocolError(f"a {type(message).__name__} is not for peer {peer:016x} to send")
-
-    def _about_objects(self, peer: Incarnation, message: _About) -> None:
-        objects, send = self.managers.objects, self.managers.outbox.send
-        match message:
-            case ObjectsMade():
-                objects.made(peer, message.objects)
-                return
-            case ObjectsHeld():
-                sayings = objects.held(peer, message.objects)
-            case ObjectsDropped():
-                sayings = objects.dropped(peer, message.objects)
-            case ReferencesTaken():
-                sayings = objects.referred(peer, message.objects)
-            case ReferencesReleased():
-                sayings = objects.released(peer, message.objects)
-            case LocateObject():
-                sayings = objects.located(peer, message.object, {})
-            case FetchChunks() | ObjectChunk():
-                raise ProtocolError("the bytes of objects travel on a bulk connection")
-            case _:
-                assert_never(message)
-        for concerned, answer in sayings:
-            send(concerned, answer)
 
     # ---- the end
 
@@ -316,6 +279,7 @@ class SchedulerCore:
     def _decide(self, now: float) -> list[Command]:
         managers = self.managers
         self._recovery.release(now)
+        self._objects.release(now)
         self._end_backoffs(now)
         is_all_told = self._outcomes.dependents.tell()
         self._everywhere.tick()

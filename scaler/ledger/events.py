@@ -4,18 +4,22 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from scaler.ids import BatchId, Epoch, FunctionId, Range, TaskId
+from scaler.ids import BatchId, Epoch, FunctionId, ObjectId, Range, TaskId
 from scaler.protocol import BatchOptions, Failure, FromClient, ToClient
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 
 
 class KnownOutcome(NamedTuple):
-    """What became of a task: status and bytes, of the last of so many attempts."""
+    """What became of a task: status and bytes, of the last of so many attempts.
+
+    What its bytes speak of is there as long as somebody holds it, by `kept`.
+    """
 
     status: int
     frames: tuple[Frame, ...]
     attempts: int = 1
+    kept: object = None
 
 
 class LinkUp(Struct, frozen=True):
@@ -83,6 +87,19 @@ class CancelAsked(Struct, frozen=True):
     ranges: tuple[Range, ...]
 
 
+class ObjectMade(Struct, frozen=True):
+    """A value of the caller's has become an object of so many bytes."""
+
+    object: ObjectId
+    size_bytes: int
+
+
+class ObjectFreed(Struct, frozen=True):
+    """Nobody needs this object any more."""
+
+    object: ObjectId
+
+
 class ClearAsked(Struct, frozen=True):
     """All work of this client is dropped."""
 
@@ -111,6 +128,8 @@ Event = (
     | BatchClosed
     | Unwanted
     | CancelAsked
+    | ObjectMade
+    | ObjectFreed
     | ClearAsked
     | Leaving
     | ShutdownAsked

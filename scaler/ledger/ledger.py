@@ -26,6 +26,8 @@ from scaler.ledger.events import (
     Leaving,
     LinkDown,
     LinkUp,
+    ObjectFreed,
+    ObjectMade,
     Received,
     Reject,
     Resolve,
@@ -36,6 +38,7 @@ from scaler.ledger.events import (
 )
 from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
+from scaler.ledger.objects import LedgerObjects
 from scaler.ledger.requests import Requests
 from scaler.ledger.sayings import cancel, resume
 from scaler.ledger.taken import TakenNotes
@@ -93,6 +96,7 @@ class Ledger:
         self._talking: OrderedDict[BatchId, LedgerBatch] = OrderedDict()
         self._functions = FunctionShelf()
         self._inputs = LedgerInputs()
+        self._objects = LedgerObjects()
         self._taken = TakenNotes()
         #: said before all else
         self._requests = Requests()
@@ -121,6 +125,7 @@ class Ledger:
                 case _:
                     commands += self._handle_one(event, now)
         if self._linked:
+            commands += self._objects.say()
             commands += self._answer() if self._is_held else self._talk(room_bytes)
             if self._taken.due is not None and now >= self._taken.due:
                 commands += self._taken.say()
@@ -141,6 +146,7 @@ class Ledger:
         assert all(name in self._batches for name in self._talking)
         self._functions.check(Counter(batch.function for batch in self._batches.values()))
         self._taken.check()
+        self._objects.check()
         self._inputs.check(self._batches.values())
 
     def _handle_one(self, event: Event, now: float) -> list[Command]:
@@ -164,6 +170,9 @@ class Ledger:
                 return self._give_up(batch, ranges)
             case CancelAsked(batch, ranges):
                 return self._ask_to_cancel(batch, ranges)
+            case ObjectMade() | ObjectFreed():
+                self._objects.hear(event)
+                return []
             case LinkUp():
                 return self._go_on()
             case LinkDown():
@@ -245,6 +254,7 @@ class Ledger:
     def _clear(self) -> list[Command]:
         for batch in list(self._batches.values()):
             self._forget(batch)
+        self._objects.clear()
         self._requests.ask(ClearClient())
         return self._say_requests()
 
@@ -357,6 +367,7 @@ class Ledger:
         self._linked = True
         self._is_held = False
         self._functions.nobody_knows()
+        self._objects.tell_anew()
         self._taken.forget()
         said: list[Command] = []
         for batch in list(self._batches.values()):
@@ -365,7 +376,7 @@ class Ledger:
                 said += resume(batch)
             self._settle(batch)
         self._requests.tell_anew()
-        return [*said, Say(Resumed()), *self._say_requests()]
+        return [*said, *self._objects.say(), Say(Resumed()), *self._say_requests()]
 
     # ---- talking
 

@@ -5,16 +5,17 @@ values are drawn and pickled in blocks; others one by one, so that what changes 
 """
 
 import pickle
+import sys
 import time
 from array import array
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, chain, islice, repeat
 from typing import Any, NamedTuple
 
-from scaler.errors import SerializationError
+from scaler.errors import MissingObjects, SerializationError, StoreFullError
 from scaler.payload.diagnosis import too_large, unpicklable_path
-from scaler.payload.inputs import Found
-from scaler.payload.pickling import PLAIN, PROTOCOL, dumps
+from scaler.payload.inputs import INLINE_BYTES, Found
+from scaler.payload.pickling import PLAIN, PROTOCOL, Lift, dumps
 from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, WORD_BYTES, ArgumentColumn, Frame, frames_of
 
 #: so many offsets of calls fit one frame
@@ -27,8 +28,11 @@ _MAX_BLOCK_S = 0.02
 _FIRST_COLUMN_CALLS = 16
 _SECOND_COLUMN_BYTES = 16 << 10
 
+#: their pickling asks no one, so that they have to be found before
+_SILENT = frozenset((bytes, bytearray, str))
+
 Call = tuple[Any, ...]
-#: of each call that has any, the futures among its arguments
+#: of each call that has any, the futures among its arguments, and what stands for large values
 Futures = dict[int, tuple[Any, ...]]
 
 
@@ -39,19 +43,43 @@ class Block(NamedTuple):
     types: set[type] | None = None
 
 
-def pickle_call(args: Call, kwargs: dict[str, Any] | None = None) -> bytes:
-    """One call in bytes; `SerializationError` names the argument that cannot be pickled."""
+def pickle_call(args: Call, kwargs: dict[str, Any] | None = None, lift: Lift | None = None) -> bytes:
+    """One call in bytes; `SerializationError` names the argument that cannot be pickled.
+
+    `lift` makes of a large value what stands for it, within a `Found`.
+    """
     if not kwargs:
         for value in args:
-            if type(value) not in PLAIN:
+            if type(value) not in PLAIN or _is_large(value):
                 break
         else:
             return _checked(pickle.dumps(args, PROTOCOL))
     try:
-        data = dumps([args, kwargs] if kwargs else args)
+        if lift is not None:
+            args = tuple(_lifted(args, lift))
+            kwargs = kwargs and dict(zip(kwargs, _lifted(kwargs.values(), lift), strict=True))
+        data = dumps([args, kwargs] if kwargs else args, lift)
+    except (MissingObjects, StoreFullError):
+        raise
     except Exception as error:
         raise SerializationError(f"the call cannot be sent: {_culprit(args, kwargs or {}, error)}") from error
     return _checked(data)
+
+
+def _is_large(value: Any) -> bool:  # Any: whatever users send
+    """Whether a value is one of those whose pickling asks nobody, and too large for the bytes of a call."""
+    return type(value) in _SILENT and len(value) > INLINE_BYTES
+
+
+def _largest(calls: Iterable[Call]) -> int:
+    """How large the largest argument is."""
+    return max(map(sys.getsizeof, chain.from_iterable(calls)), default=0)
+
+
+def _lifted(values: Iterable[Any], lift: Lift) -> Iterator[Any]:
+    """The values, and in the place of each that is large what stands for it."""
+    for value in values:
+        yield lift(value) if _is_large(value) else value
 
 
 def _checked(data: bytes) -> bytes:
@@ -84,17 +112,19 @@ def columns(
     lo: int,
     as_calls: Callable[[list[Any]], Block] = Block,
     clock: Callable[[], float] = time.monotonic,
+    lift: Lift | None = None,
 ) -> Iterator[tuple[ArgumentColumn, Futures]]:
     """The elements, made calls by `as_calls`, in columns of at most 1 MiB, from index `lo` on, with their futures.
 
-    A larger single call has a column of its own. The first column is small, and a slow iterable is not waited for:
-    what was drawn goes on its way.
+    `lift` makes of a large value what stands for it. A larger single call has a column of its own. The first column is
+    small, and a slow iterable is not waited for: what was drawn goes on its way.
     """
-    source, gathering, size = iter(elements), _Gathering(lo), 1
+    source, gathering, size = iter(elements), _Gathering(lo, lift), 1
     begun = clock()
     while drawn := list(islice(source, size)):
         calls, types = as_calls(drawn)
-        is_plain = PLAIN.issuperset(map(type, chain.from_iterable(calls)) if types is None else types)
+        types = set(map(type, chain.from_iterable(calls))) if types is None else types
+        is_plain = types <= PLAIN and (_SILENT.isdisjoint(types) or _largest(calls) <= INLINE_BYTES)
         if is_plain:
             pickled = list(map(pickle.dumps, calls, repeat(PROTOCOL)))
         else:
@@ -121,8 +151,9 @@ def _next_size(size: int, size_bytes: int, seconds: float) -> int:
 class _Gathering:
     """Pickled calls that wait for their column to be complete."""
 
-    def __init__(self, lo: int) -> None:
+    def __init__(self, lo: int, lift: Lift | None) -> None:
         self._lo = lo
+        self._lift = lift
         self._calls: list[bytes] = []
         self._size = 0
         self._target_calls = _FIRST_COLUMN_CALLS
@@ -137,7 +168,7 @@ class _Gathering:
         try:
             with self._found as found:
                 for index, call in enumerate(calls, index):  # noqa: B020  # where it stops is told
-                    pickled.append(pickle_call(call))
+                    pickled.append(pickle_call(call, None, self._lift))
                     if futures := found.take():
                         self._futures[index] = futures
         except SerializationError as error:

@@ -75,7 +75,8 @@ class Carrier:
 
     def value(self, value: Any) -> "Sealed | _Standing":
         """A value in the serializer's bytes; `SerializationError` if it makes none. A future stands for its result."""
-        return _Standing(self, value) if isinstance(value, Future) else Sealed(self._key, _made(self._key, value))
+        stands_for_value = isinstance(value, Future) or getattr(type(value), "stands_for_value", False)
+        return _Standing(self, value) if stands_for_value else Sealed(self._key, _made(self._key, value))
 
     def values(self, values: tuple[Any, ...]) -> "tuple[Sealed | _Standing, ...]":
         """As `value`, for the arguments of a call."""

@@ -7,11 +7,12 @@ an `Opener`, which has the values that the scheduler sent along.
 import pickle
 import threading
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
-from scaler.errors import SerializationError
+from scaler.errors import ObjectLostError, SerializationError
 from scaler.protocol.columns import Frame
 from scaler.protocol.inputs import MAX_INPUTS, Inputs
+from scaler.protocol.references import is_record
 
 #: a value that is here goes in the bytes of each call that needs it up to this size, else beside them and once
 INLINE_BYTES = 64 << 10
@@ -86,22 +87,49 @@ def _found() -> Found:
     return _here.found
 
 
+class Objects(Protocol):
+    """Brings the inputs of calls that lie in a store."""
+
+    def fetch(self, record: Frame) -> Any:  # Any: as above
+        """The value that a record stands for."""
+        ...
+
+    def is_open(self) -> None:
+        """A call has all it needs."""
+        ...
+
+
+class Nowhere:
+    """Brings none: what this process opens has no objects."""
+
+    def fetch(self, record: Frame) -> Any:  # Any: as above
+        """Nothing."""
+        raise ObjectLostError(f"{len(record)} bytes stand for an object, of which this process knows nothing")
+
+    def is_open(self) -> None:
+        """Nothing was needed."""
+
+
 class Opener:
     """Unpickles the calls of a ticket, each with its inputs."""
 
-    def __init__(self, inputs: Inputs) -> None:
+    def __init__(self, inputs: Inputs, objects: Objects | None = None) -> None:
         self._inputs = inputs
+        self._objects = Nowhere() if objects is None else objects
 
     def open(self, number: int, data: Frame) -> Any:  # Any: the users' values
         """The call with this number, from its bytes."""
         need, values = self._inputs.needs[number], self._inputs.values
 
         def value(position: int) -> Any:  # Any: as above
-            return pickle.loads(values[need[position]])  # noqa: S301  # as arguments are
+            data = values[need[position]]
+            return self._objects.fetch(data) if is_record(data) else pickle.loads(data)  # noqa: S301  # as arguments are
 
         try:
             _here.input = value
-            return pickle.loads(data)  # noqa: S301  # the scheduler let only our own keys in
+            call = pickle.loads(data)  # noqa: S301  # the scheduler let only our own keys in
+            self._objects.is_open()
+            return call
         finally:
             _here.input = None
 

@@ -25,12 +25,15 @@ PLAIN = frozenset((int, float, bool, str, bytes, complex, type(None)))
 #: picklers that have written no more than this are used again
 _KEPT_BYTES = 64 << 10
 
+#: what is to be pickled in the place of a value; None for itself
+Lift = Callable[[Any], Any]
+
 _Cached = type(functools.lru_cache(len))
 _NAMED = frozenset((types.FunctionType, typing.NewType, typing.TypeVar, _Cached))
 _idle: "list[tuple[_ByReference, io.BytesIO]]" = []
 
 
-def dumps(value: Any) -> bytes:  # Any: whatever users send
+def dumps(value: Any, lift: Lift | None = None) -> bytes:  # Any: whatever users send
     """The value in bytes; raises whatever its own pickling code raises if there is no way."""
     if type(value) in PLAIN:
         return pickle.dumps(value, PROTOCOL)
@@ -40,11 +43,13 @@ def dumps(value: Any) -> bytes:  # Any: whatever users send
         buffer = io.BytesIO()
         pickler = _ByReference(buffer, PROTOCOL)
     try:
+        pickler.lift = lift
         pickler.dump(value)
     except Exception:  # noqa: BLE001  # not by reference alone; if it is truly unpicklable, that is told below
-        return dumps_by_value(value)
+        return dumps_by_value(value, lift)
     data = buffer.getvalue()
     if len(data) <= _KEPT_BYTES:
+        pickler.lift = None
         pickler.clear_memo()
         buffer.seek(0)
         buffer.truncate()
@@ -86,14 +91,22 @@ class _NotImportableError(Exception):
 
 
 class _ByReference(pickle.Pickler):
+    lift: Lift | None = None
+
     def reducer_override(self, value: Any) -> Any:  # Any: as the standard library declares it
+        if self.lift is not None and (lifted := self.lift(value)) is not None:
+            return lifted.__reduce__()
         if (isinstance(value, type) or type(value) in _NAMED) and not is_importable(value):
             raise _NotImportableError
         return exception_by_parts(value) if isinstance(value, BaseException) else NotImplemented
 
 
 class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    lift: Lift | None = None
+
     def reducer_override(self, value: Any) -> Any:  # Any: as above
+        if self.lift is not None and (lifted := self.lift(value)) is not None:
+            return lifted.__reduce__()
         kind = type(value)
         if isinstance(value, type):
             _take_along(value.__module__)
@@ -115,10 +128,29 @@ class _ByValue(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
         return super().reducer_override(value)
 
 
-def dumps_by_value(value: Any) -> bytes:
+def dumps_by_value(value: Any, lift: Lift | None = None) -> bytes:
     """The value in bytes, known to need cloudpickle."""
     buffer = io.BytesIO()
-    _ByValue(buffer, PROTOCOL).dump(value)
+    pickler = _ByValue(buffer, PROTOCOL)
+    pickler.lift = lift
+    pickler.dump(value)
+    return buffer.getvalue()
+
+
+def dumps_beside(
+    value: Any, lay_beside: Callable[[pickle.PickleBuffer], bool], begin_anew: Callable[[], object]
+) -> bytes:
+    """The value in bytes, without the buffers that `lay_beside` takes (and then returns False).
+
+    Where a second way has to be tried, `begin_anew` is called before, and all buffers come again.
+    """
+    buffer = io.BytesIO()
+    try:
+        _ByReference(buffer, PROTOCOL, buffer_callback=lay_beside).dump(value)
+    except Exception:  # noqa: BLE001  # as above
+        begin_anew()
+        buffer = io.BytesIO()
+        _ByValue(buffer, PROTOCOL, lay_beside).dump(value)
     return buffer.getvalue()
 
 

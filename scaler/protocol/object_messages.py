@@ -43,7 +43,10 @@ class LocateObject(Struct, frozen=True, array_like=True, tag=95):
 
 
 class ObjectLocated(Struct, frozen=True, array_like=True, tag=96):
-    """Its size and the addresses of holders, best first; empty: ask the scheduler for the bytes. Scheduler to any."""
+    """Its size and the addresses of holders, best first; empty: ask the scheduler for the bytes. Scheduler to any.
+
+    A size of 0 says that its owner has not come back yet: it is told again when that has.
+    """
 
     object: ObjectId
     size_bytes: Natural

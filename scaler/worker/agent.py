@@ -15,6 +15,7 @@ from scaler.protocol import (
     DefineFunction,
     Delivered,
     Drain,
+    Failure,
     FetchChunks,
     Forget,
     FreeObjects,
@@ -46,6 +47,9 @@ from scaler.worker.agent_events import (
     LinkUp,
     Measured,
     MemoryPassed,
+    ObjectAway,
+    ObjectHere,
+    ObjectRefused,
     Printed,
     Received,
     Slept,
@@ -61,6 +65,7 @@ from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_greeting import Greeting
 from scaler.worker.agent_harvest import Harvest, Telling
+from scaler.worker.agent_objects import Objects
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_output import Telling as OutputTelling
 from scaler.worker.agent_parking import ParkingPlace
@@ -70,7 +75,7 @@ from scaler.worker.agent_runs import Runs
 from scaler.worker.agent_starts import Starts
 from scaler.worker.agent_statistics import Statistics
 from scaler.worker.agent_stops import Stops
-from scaler.worker.agent_work import Worker
+from scaler.worker.agent_work import Run, Worker
 
 __all__ = ["Agent", "AgentConfig"]
 
@@ -82,7 +87,8 @@ class Agent:
         self.incarnation = incarnation
         self._outbox = outbox = Outbox()
         self._functions = functions = Functions(outbox)
-        self._runs = runs = Runs(functions, outbox)
+        self._objects = objects = Objects(outbox)
+        self._runs = runs = Runs(functions, objects, outbox)
         self._pool = pool = Pool(config, outbox)
         self._giving = giving = Giving(runs, pool, Fitting(config.devices, pool), functions, outbox)
         self._everywhere = Everywhere(runs, pool, functions, giving, outbox)
@@ -100,6 +106,7 @@ class Agent:
         self._ending = Ending(config, runs, pool, giving, balance, outbox)
         self._starts = Starts(config, pool, outbox)
         self._task_timeout_s = config.task_timeout_s
+        self._place = config.place
         self._has_begun = False
 
     def handle(self, events: Iterable[Event], now: float) -> list[Command]:
@@ -190,8 +197,21 @@ class Agent:
             case MemoryPassed():
                 if (worker := self._pool.workers.get(event.worker)) is not None:
                     self._deaths.memory_passed(worker, event)
+            case ObjectHere() | ObjectAway() | ObjectRefused():
+                self._found(event)
             case Slept():
                 self._ending.slept(event.seconds)
+            case _:
+                assert_never(event)
+
+    def _found(self, event: ObjectHere | ObjectAway | ObjectRefused) -> None:
+        match event:
+            case ObjectHere(reference):
+                self._runs.provided(self._objects.here(reference))
+            case ObjectAway(name):
+                self._objects.away(name)
+            case ObjectRefused(name, text):
+                self._fail(self._objects.refused(name, text))
             case _:
                 assert_never(event)
 
@@ -229,6 +249,7 @@ class Agent:
             self._outbox.begin_anew()
             self._telling.begin_anew()
             self._greeting.begin_anew()
+            self._objects.linked()
             self._children.linked(event.epoch)
 
     def _received(self, message: ToCluster, frames: tuple[Frame, ...], now: float) -> None:
@@ -240,7 +261,7 @@ class Agent:
                 for run, ranges in message.runs:
                     self._runs.delivered(run, ranges)
             case DefineFunction():
-                self._runs.function_defined(self._functions.defined(message.function, frames))
+                self._runs.provided(self._functions.defined(message.function, frames))
             case Retract():
                 self._retracts.ask(message)
             case CancelRun():
@@ -259,10 +280,23 @@ class Agent:
                 self._children.park(message)
             case Goodbye():
                 return  # the link is closed behind it, which is heard as `LinkDown`
-            case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
-                return  # nothing of what runs here refers to objects
+            case ObjectChunk():
+                self._objects.arrived(message, frames)
+            case FreeObjects(names):
+                self._objects.free(names)
+            case ObjectsLost(names):
+                self._fail(self._objects.lost(names))
+            case ObjectLocated(name, size_bytes):
+                self._objects.located(name, size_bytes)
+            case FetchChunks():
+                return  # nobody asks this cluster for its copies
             case _:
                 assert_never(message)
+
+    def _fail(self, failed: Iterable[tuple[Run, Failure]]) -> None:
+        """What these runs need cannot be had."""
+        for run, failure in failed:
+            self._runs.fail(run, replace(failure, place=self._place))
 
     def _limited(self, message: RunSpan) -> RunSpan:
         """A run whose tasks have the timeout of this cluster unless they have their own."""

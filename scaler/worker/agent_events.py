@@ -6,9 +6,10 @@ the batch, as everywhere.
 
 from msgspec import Struct
 
-from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, RunId, TicketId, WorkerId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, ObjectId, RunId, TicketId, WorkerId
 from scaler.protocol import BatchOptions, FromClient, FromCluster, ToChild, ToCluster
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.references import Reference
 from scaler.worker.source import Source
 
 # ---- events
@@ -160,6 +161,25 @@ class MemoryPassed(Struct, frozen=True):
     used_bytes: int
 
 
+class ObjectHere(Struct, frozen=True):
+    """An object lies on this host, where this says; the answer to `Hold`, and to the last `StorePiece`."""
+
+    reference: Reference
+
+
+class ObjectAway(Struct, frozen=True):
+    """The other answer to `Hold`: it lies on another host."""
+
+    object: ObjectId
+
+
+class ObjectRefused(Struct, frozen=True):
+    """The other answer to `StorePiece`: there is no room, and what came of it is removed."""
+
+    object: ObjectId
+    text: str
+
+
 class Slept(Struct, frozen=True):
     """The shell woke this much later than it asked for."""
 
@@ -182,6 +202,9 @@ Event = (
     | StopAsked
     | Measured
     | MemoryPassed
+    | ObjectHere
+    | ObjectAway
+    | ObjectRefused
     | Slept
 )
 
@@ -330,6 +353,32 @@ class Dump(Struct, frozen=True):
     slot: int
 
 
+class Hold(Struct, frozen=True):
+    """See whether an object lies on this host; answered by `ObjectHere` or `ObjectAway` (in the same turn)."""
+
+    reference: Reference
+
+
+class StorePiece(Struct, frozen=True):
+    """Store piece `n` of an object of so many bytes; pieces come in any order.
+
+    Those behind one that was refused are passed over, until one `is_first` again.
+    """
+
+    object: ObjectId
+    size_bytes: int
+    n: int
+    frames: tuple[Frame, ...]
+    is_first: bool
+    is_last: bool
+
+
+class DropObject(Struct, frozen=True):
+    """Remove the copy of an object, or what has come of it."""
+
+    object: ObjectId
+
+
 class Measure(Struct, frozen=True):
     """See what the cluster's process and its workers use; answered by `Measured` (in the same turn)."""
 
@@ -358,6 +407,9 @@ WorkerCommand = (
     | Drop
     | KeepCode
     | DropCode
+    | Hold
+    | StorePiece
+    | DropObject
     | Give
     | TakeBack
     | Limit

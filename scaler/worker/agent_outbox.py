@@ -6,9 +6,20 @@ from scaler.ids import Range, RunId, WorkerId
 from scaler.protocol import Confirmed, FromCluster, Returned, ReturnReason
 from scaler.protocol.columns import Frame, ResultColumn
 from scaler.ranges import RangeSet
-from scaler.worker.agent_events import Command, DropCode, End, KeepCode, Measure, Note, Say
+from scaler.worker.agent_events import (
+    Command,
+    DropCode,
+    DropObject,
+    End,
+    Hold,
+    KeepCode,
+    Measure,
+    Note,
+    Say,
+    StorePiece,
+)
 
-_OF_NO_WORKER = (Say, KeepCode, DropCode, Measure, Note, End)
+_OF_NO_WORKER = (Say, KeepCode, DropCode, Hold, StorePiece, DropObject, Measure, Note, End)
 
 
 class Outbox:

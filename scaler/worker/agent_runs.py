@@ -4,21 +4,24 @@ from msgspec.structs import replace
 
 from scaler.core.runtimes import RunTimeTable
 from scaler.ids import FunctionId, Range, RunId
-from scaler.protocol import ReturnReason, RunSpan
+from scaler.protocol import Failure, ReturnReason, RunSpan
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.inputs import Inputs, split_off
 from scaler.ranges import RangeSet
 from scaler.worker.agent_functions import Functions
+from scaler.worker.agent_objects import Objects
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_queue import RunQueue
+from scaler.worker.agent_results import failed_column
 from scaler.worker.agent_work import Run
 
 
 class Runs:
     """Every run that is not over, by name, oldest first."""
 
-    def __init__(self, functions: Functions, outbox: Outbox) -> None:
+    def __init__(self, functions: Functions, objects: Objects, outbox: Outbox) -> None:
         self._functions = functions
+        self._objects = objects
         self._outbox = outbox
         self._times = RunTimeTable()
         self.by_id: dict[RunId, Run] = {}
@@ -36,26 +39,27 @@ class Runs:
             self._outbox.give_back(message.run, lo, hi, ReturnReason.NOT_BEGUN)
             return
         run = self.known(message, column, inputs)
-        if run.has_function:
+        if run.is_ready:
             self.queue.added(run, hi - lo, at_front=False)
 
     def known(self, message: RunSpan, column: ArgumentColumn, inputs: Inputs | None = None) -> Run:
-        """The record of a run, made from now on; its function may have to come."""
+        """The record of a run, made from now on; what it needs may have to come."""
         times = self._times.of(message.function, message.options.tag)
         run = self.by_id[message.run] = Run(message, column, times, inputs)
         self._functions.use(run)
+        self._objects.use(run)
         return run
 
-    def function_defined(self, runs: list[Run]) -> None:
-        """What these runs waited for is here."""
+    def provided(self, runs: list[Run]) -> None:
+        """Something that these runs waited for is here."""
         for run in runs:
-            if run.queued:
+            if run.queued and run.is_ready:
                 self.queue.added(run, len(run.queued), at_front=False)
 
     def take(self, run: Run, lo: int, hi: int) -> list[Range]:
         """Take from the queue what is in it of [lo, hi)."""
         taken = run.queued.remove(lo, hi)
-        if taken and run.has_function:
+        if taken and run.is_ready:
             self.queue.removed(run, sum(last - first for first, last in taken))
         return taken
 
@@ -94,6 +98,13 @@ class Runs:
         run.kept.add(column, place)
         self._outbox.results.append((run.id, place, column))
 
+    def fail(self, run: Run, failure: Failure) -> None:
+        """What of a run waits will never be run."""
+        for lo, hi in self.take(run, run.lo, run.hi):
+            for index in range(lo, hi):
+                self.answer(run, failed_column(index, failure), failure.place)
+        self.settle(run)
+
     def return_queued(self, run: Run) -> None:
         """Everything of a run that waits is the scheduler's again."""
         self._outbox.returned(run.id, self.take(run, run.lo, run.hi), ReturnReason.NOT_BEGUN)
@@ -128,6 +139,7 @@ class Runs:
         if not run.has_ended:
             if run.options.everywhere and not run.is_forgotten:
                 self._answer_for_all(run)
+            self._objects.release(run)
             run.end()
             self._functions.release(run)
         if not run.kept:
@@ -153,9 +165,10 @@ class Runs:
             assert run.has_ended == (not run.queued and not run.out)
             assert not (run.is_forgotten and (run.queued or run.kept))
             assert not (self.is_closed and run.queued)
-            assert (run in self.queue) == (bool(run.queued) and run.has_function)
-            waiting += len(run.queued) if run.has_function else 0
+            assert (run in self.queue) == (bool(run.queued) and run.is_ready)
+            waiting += len(run.queued) if run.is_ready else 0
             if not run.has_ended:
                 uses[run.function] = uses.get(run.function, 0) + 1
         assert waiting == self.queue.tasks
         self._functions.check(uses)
+        self._objects.check(self.by_id.values())

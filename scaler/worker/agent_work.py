@@ -10,7 +10,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from scaler.core.runtimes import RunTimes
-from scaler.ids import FunctionId, Incarnation, TicketId, WorkerId
+from scaler.ids import FunctionId, Incarnation, ObjectId, TicketId, WorkerId
 from scaler.protocol import RunSpan
 from scaler.protocol.code import NO_CODE, Code
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn, words
@@ -34,8 +34,8 @@ class Run:
 
     __slots__ = (
         "batch", "cancelled", "code", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "inputs",
-        "is_forgotten", "kept", "lo", "offsets", "options", "out", "queued", "root", "said", "stacks", "timed_out",
-        "times",
+        "is_forgotten", "kept", "lacks", "lo", "objects", "offsets", "options", "out", "queued", "root", "said",
+        "stacks", "timed_out", "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes, inputs: Inputs | None = None) -> None:
@@ -55,6 +55,9 @@ class Run:
         self.inputs = inputs
         self.times = times
         self.has_function = False
+        #: the objects among its inputs, and at which positions they are; how many of them are not here
+        self.objects: dict[ObjectId, list[int]] = {}
+        self.lacks = 0
         #: the code its function came with, once that is here
         self.code = NO_CODE
         #: not given to any worker
@@ -74,6 +77,11 @@ class Run:
         self.kept = KeptResults()
         #: of a call that every worker makes: what is to be answered for all of them, and where that was
         self.said: tuple[ResultColumn, str] | None = None
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all is here that it takes to run its tasks."""
+        return self.has_function and not self.lacks
 
     def calls(self, lo: int, hi: int) -> ArgumentColumn:
         """The calls of [lo, hi). Of one that every worker makes there is one, whichever index a worker has."""

@@ -1,10 +1,5 @@
-"""Where the code that comes with functions lies for the workers of a cluster: a folder of its own, gone with it.
+"""Where the code that comes with functions lies for the workers of a cluster: a folder of its own, gone with it."""
 
-Whoever made it holds a lock on it. Where the lock can be had all processes were killed at once: it is swept away.
-"""
-
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -13,13 +8,14 @@ from pathlib import Path
 from scaler.ids import FunctionId
 from scaler.protocol.code import ARCHIVE_SUFFIX
 from scaler.protocol.columns import Frame
+from scaler.storage.folders import OwnedFolder, new_path
 
 _PREFIX = "scaler-code-"
 
 
 def folder_name() -> str:
     """The name of a folder that nobody has, to be made when it is needed."""
-    return str(Path(tempfile.gettempdir(), f"{_PREFIX}{os.urandom(8).hex()}"))
+    return str(new_path(tempfile.gettempdir(), _PREFIX))
 
 
 class CodeFolder:
@@ -27,14 +23,12 @@ class CodeFolder:
 
     def __init__(self, path: str) -> None:
         self._path = Path(path)
-        self._lock: int | None = None
+        self._owned: OwnedFolder | None = None
 
     def keep(self, archive: FunctionId, frames: Sequence[Frame]) -> None:
         """Lay an archive there, so that whoever sees it sees all of it."""
-        if self._lock is None:
-            self._path.mkdir(mode=0o700)
-            self._lock = _locked(self._path)
-            _sweep(self._path.parent)
+        if self._owned is None:
+            self._owned = OwnedFolder(self._path, _PREFIX)
         making = self._path / f"{archive.hex()}.making"
         with making.open("wb") as file:
             file.writelines(frames)
@@ -48,32 +42,9 @@ class CodeFolder:
             shutil.rmtree(folder, ignore_errors=True)
 
     def remove(self) -> None:
-        """Remove it with all that is in it; nothing that was not made here."""
+        """Remove it with all that is in it, also where another process that is gone made it."""
         if self._path.name.startswith(_PREFIX) and self._path.is_dir():
             shutil.rmtree(self._path, ignore_errors=True)
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
-
-
-def _locked(folder: Path) -> int | None:
-    """A folder as a descriptor with a lock on it; None if another process has it."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
-
-
-def _sweep(place: Path) -> None:
-    """Remove folders of this user that nobody holds any more."""
-    for folder in place.glob(f"{_PREFIX}*"):
-        try:
-            descriptor = _locked(folder) if folder.lstat().st_uid == os.getuid() else None
-        except OSError:  # it has just gone, or is no folder
-            continue
-        if descriptor is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-            os.close(descriptor)
+        if self._owned is not None:
+            self._owned.remove()
+            self._owned = None

@@ -51,6 +51,8 @@ class WorkerClusterConfig:
     preload: str = ""
     max_tasks_per_worker: int | None = None
     memory_limit_bytes: int | None = None
+    object_store_limit_bytes: int | None = None
+    spill_folder: Path | None = None
     devices: tuple[str, ...] = ()
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None

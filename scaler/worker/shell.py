@@ -23,6 +23,7 @@ from scaler.net.descriptors import raise_descriptor_limit
 from scaler.net.keys import KeyFile, load_key
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
+from scaler.storage.places import places
 from scaler.worker.agent import Agent, AgentConfig
 from scaler.worker.code_folder import folder_name
 from scaler.worker.config import WorkerClusterConfig
@@ -56,7 +57,8 @@ def run(config: WorkerClusterConfig) -> int:
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
         agent_config = _agent_config(config, name, spares)
         facts = _zygote_facts(config, agent_config.place, environment)
-        workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes)
+        stores = places(config.object_store_limit_bytes, config.spill_folder)
+        workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes, stores)
         opened.callback(workers.close)
         if not config.address:
             workers.open()

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from scaler.errors import TaskExceptionNotSerializableError
+from scaler.errors import ObjectLostError, TaskExceptionNotSerializableError
 from scaler.ids import TaskId
 from scaler.payload import nested
 from scaler.payload.bare import dump, load
@@ -23,9 +23,12 @@ from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD,
 from scaler.worker.inbox import Inbox
 from scaler.worker.inside import Inside
 from scaler.worker.line import TicketPacket, send_result
+from scaler.worker.objects import Objects
 from scaler.worker.ring import RingWriter
 from scaler.worker.tidying import Tidying
 
+#: what was mapped for a task is kept for the next one, if that comes so soon
+KEPT_S = 1.0
 _ONE = (1).to_bytes(8, "little")
 #: stands for a call whose bytes could not be opened
 _UNREAD: Any = None  # Any: calls are users' values
@@ -53,6 +56,8 @@ class Slot:
         self.thread = 0
         #: what it does when it has had nothing to do for a while
         self.tidying: Tidying | None = None
+        #: what its tasks have had of the stores of this host
+        self._objects = Objects()
         #: what the task can ask of us
         self._asked = Inside(board, line, self._point_out)
         os.register_at_fork(after_in_child=self._ring.abandon)
@@ -67,6 +72,8 @@ class Slot:
                 ticket = inbox.next_now()
             except BlockingIOError:
                 ring.poke()
+                if self._objects and not inbox.comes_within(KEPT_S):
+                    self._objects.let_go()
                 if self.tidying is not None and not inbox.comes_within(self.tidying.after_s):
                     self.tidying.tidy()
                 ticket = inbox.next()
@@ -123,7 +130,7 @@ class Slot:
         now: int,
     ) -> int:
         """Run the calls of a ticket in order; the word behind the last one run. The hot loop of every worker."""
-        opener, content = _parts_of(ticket)
+        opener, content = _parts_of(ticket, self._objects)
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
         board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
@@ -168,7 +175,7 @@ class Slot:
         call: Any,  # Any: the users' values, or that they could not be read
     ) -> tuple[int, bytes]:
         """Status and bytes of what a task raised."""
-        if call is _UNREAD and not isinstance(error, Interrupted):
+        if call is _UNREAD and not isinstance(error, Interrupted | ObjectLostError):
             error = not_loadable("the arguments", error).with_traceback(error.__traceback__)
         owner, n = ticket.batch
         note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({ticket.name}) on {self._place}"
@@ -189,10 +196,10 @@ class Slot:
         os.write(self._poke, _ONE)
 
 
-def _parts_of(ticket: TicketPacket) -> tuple[Opener | None, memoryview]:
+def _parts_of(ticket: TicketPacket, objects: Objects) -> tuple[Opener | None, memoryview]:
     """What opens the inputs of its calls, if they need any; and the calls."""
     content = memoryview(ticket.content)
     if not ticket.input_bytes:
         return None, content
     at = len(content) - ticket.input_bytes
-    return Opener(Inputs(ticket.count, content[at:])), content[:at]
+    return Opener(Inputs(ticket.count, content[at:]), objects), content[:at]

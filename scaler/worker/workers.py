@@ -9,7 +9,7 @@ import logging
 import math
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -19,6 +19,7 @@ from scaler.protocol import ToChild
 from scaler.protocol.codec import Decoder, pack
 from scaler.protocol.columns import Frame
 from scaler.resources import bytes_text
+from scaler.storage.store import Place
 from scaler.worker.agent_deaths import ending
 from scaler.worker.agent_events import (
     Answer,
@@ -28,10 +29,12 @@ from scaler.worker.agent_events import (
     Define,
     Drop,
     DropCode,
+    DropObject,
     Dump,
     Event,
     Give,
     Harvested,
+    Hold,
     Interrupt,
     KeepCode,
     KillWorker,
@@ -42,6 +45,7 @@ from scaler.worker.agent_events import (
     RetireWorker,
     StartFailed,
     StartWorker,
+    StorePiece,
     TakeBack,
     Tell,
     WorkerCommand,
@@ -55,6 +59,7 @@ from scaler.worker.forwarding import Forwarding
 from scaler.worker.handle import WorkerHandle
 from scaler.worker.launch import Exited, Forked, ForkFailed, ZygoteEnded, ZygoteProcess
 from scaler.worker.memory import MemoryWatch
+from scaler.worker.shelf import Shelf
 from scaler.worker.usage import Usage
 from scaler.worker.watch import Watch
 
@@ -80,7 +85,12 @@ class Workers:
     """The workers, by number; `take_events` tells what they did since it was last called."""
 
     def __init__(
-        self, facts: ZygoteFacts, watch: Watch, clock: Callable[[], float], memory_limit_bytes: int | None = None
+        self,
+        facts: ZygoteFacts,
+        watch: Watch,
+        clock: Callable[[], float],
+        memory_limit_bytes: int | None = None,
+        stores: Sequence[Place] = (),
     ) -> None:
         self._facts = facts
         self._watch = watch
@@ -93,6 +103,7 @@ class Workers:
         self._zygote: ZygoteProcess | None = None
         self._usage = Usage()
         self._code = CodeFolder(facts.workers.code_folder)
+        self._shelf = Shelf(stores)
         self._decoder = Decoder("child")
         #: whether what clients inside tasks say is taken in: else it waits where it is
         self._listens = True
@@ -135,6 +146,8 @@ class Workers:
         if isinstance(command, KeepCode | DropCode):
             self._keep_code(command)
             return None
+        if isinstance(command, Hold | StorePiece | DropObject):
+            return self._shelf.perform(command)
         handle = self._handles[command.worker]
         match command:
             case Give():
@@ -391,3 +404,4 @@ class Workers:
             self._discard(handle)
         self._output.close()
         self._code.remove()
+        self._shelf.close()

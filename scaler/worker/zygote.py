@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 import scaler
+from scaler.storage.places import sweep_stores
 from scaler.worker.code_folder import CodeFolder
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.facts import WorkerFacts
@@ -165,6 +166,7 @@ def main() -> None:
     finally:
         kill_descendants(os.getpid())
         CodeFolder(known.code_folder).remove()
+        sweep_stores()
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from tests.house.source import ROOT
 PUBLIC = [
     "Client",
     "MapFuture",
+    "ObjectReference",
     "ProfilingInfo",
     "ScalerFuture",
     "SchedulerClusterCombo",

@@ -17,13 +17,16 @@ _PATIENCE_S = 30.0
 
 
 class Host:
-    """One host: its folder is its home, and what runs there sees no other."""
+    """One host: its folder is its home, another its shared memory, and what runs there sees no other's."""
 
     def __init__(self, name: str, folder: Path, prefix: str) -> None:
         self.name = name
         self.folder = folder
-        self._run = ["env", f"NETNS_PFX={prefix}", str(SCRIPT), "run", name]
-        (folder / "run").mkdir(parents=True)
+        # what runs in a network namespace has mounts of its own: here memory that it shares with no other host
+        own_memory = ["sh", "-c", 'mount --bind "$0" /dev/shm && exec "$@"', str(folder / "shm")]
+        self._run = ["env", f"NETNS_PFX={prefix}", str(SCRIPT), "run", name, *own_memory]
+        (folder / "shm").mkdir(parents=True)
+        (folder / "run").mkdir()
         (folder / "run").chmod(0o700)
         self._commands: list[Command] = []
 

@@ -190,7 +190,7 @@ def test_a_future_of_another_client_counts_once_it_is_done(address: str, place: 
     with Client(address=address) as client, Client(address=address) as other:
         future = other.submit(wait_for, place.path("gate"), 7)
         for call in (lambda: client.submit(same, future), lambda: client.map(same, [future])):
-            with pytest.raises(ValueError, match=r"is a future of another client, .*: pass its result\(\)"):
+            with pytest.raises(ValueError, match=r"is another client's, .*: pass its result\(\)"):
                 call()
         Path(place.path("gate")).touch()
         wait_until(future.done, "it is done")

@@ -8,9 +8,10 @@ from scaler.ids import BatchId, FunctionId, Incarnation, Range, TaskId, function
 from scaler.ledger import events as ledger
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link
-from scaler.protocol import BatchOptions, Cause, Failure, NeedFunction
+from scaler.protocol import BatchOptions, Cause, Failure, FetchChunks, NeedFunction
 from scaler.protocol.codec import decode_failure, encode_failure
 from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, ResultColumn
+from tests.simulation.objects import CallerObjects
 from tests.simulation.plan import ARCHIVE, CODES
 from tests.simulation.slots import results_of
 from tests.simulation.workload import error_of, raised_by, value_of
@@ -35,6 +36,7 @@ class Caller:
         self._judge = judge
         self._tell = tell
         self.ledger = Ledger()
+        self.objects = CallerObjects(incarnation, self._tell_objects)
         #: nothing more is appended
         self.has_ended = False
         self._turns = 0
@@ -47,6 +49,10 @@ class Caller:
         self._outcomes: dict[tuple[BatchId, int], ledger.KnownOutcome] = {}
         #: how many tasks of each batch the ledger has been told of
         self._told: dict[BatchId, int] = {}
+
+    def _tell_objects(self, events: list[ledger.Event]) -> None:
+        if not self.has_ended:
+            self._tell(events)
 
     # ---- what the caller does
 
@@ -86,6 +92,7 @@ class Caller:
                 events.append(self._appended(batch, column, needs))
         events.append(ledger.BatchClosed(batch))
         self._world.clock.after(len(parts) * every_s, lambda: self._tell(events))
+        self._world.clock.after(len(parts) * every_s, lambda: self.objects.submitted(batch))
         return batch
 
     def submitted(self) -> list[TaskId]:
@@ -107,8 +114,12 @@ class Caller:
     ) -> ledger.TasksAppended:
         self._told[batch] = column.hi
         needed = {index: needs[index] for index in range(column.lo, column.hi) if index in needs}
-        ended = dict.fromkeys(task for tasks in needed.values() for task in tasks if task in self._outcomes)
-        return ledger.TasksAppended(batch, column, needed, tuple((task, self._outcomes[task]) for task in ended))
+        known = []
+        for task in dict.fromkeys(task for tasks in needed.values() for task in tasks):
+            outcome = self._outcomes.get((task.batch, task.index)) or self.objects.outcome(batch, task)
+            if outcome is not None:
+                known.append((task, outcome))
+        return ledger.TasksAppended(batch, column, needed, tuple(known))
 
     def cancel(self, batch: BatchId, lo: int, hi: int) -> list[int]:
         """Give up what is not answered of [lo, hi), all of it appended before; which tasks."""
@@ -176,6 +187,8 @@ class Caller:
                         self._failed(batch, index, failure)
             case ledger.Learned(NeedFunction(function) as wanted) if function == function_id((ARCHIVE,)):
                 self._tell([ledger.FunctionPickled(function, (ARCHIVE,)), ledger.Received(wanted)])
+            case ledger.Learned(FetchChunks() as wanted):
+                said += [link.Outgoing(one.message, one.frames) for one in self.objects.answer(wanted)]
             case ledger.Began() | ledger.Learned():
                 return
 

@@ -21,6 +21,7 @@ from tests.simulation.plan import (
     batch_sizes,
     cluster_config,
     function_of,
+    needs_objects,
     needs_of,
     parts_of,
     tasks_of,
@@ -42,6 +43,7 @@ QUIET_WITHIN_S = 60.0
 LEAST_FAULTS = 5
 CLIENTS = 2
 NESTS_EVERY = 18
+OBJECTS_EVERY = 6
 
 
 class History:
@@ -76,6 +78,9 @@ class History:
         if seed % NESTS_EVERY == 0:
             self.families = Families(self._world, self.workload, self.verdicts, self._incarnation)
             self._max_parked = self.chance.choice(MOST_PARKED)
+        #: in these histories tasks need objects; drawn apart, so that others stay as they are
+        has_objects = seed % OBJECTS_EVERY == 1 or seed % NESTS_EVERY == OBJECTS_EVERY
+        self._objects_chance = Random(seed + 3) if has_objects else None
         self.scheduler = self._new_scheduler()
         self.clusters: dict[str, Cluster] = {}
         for number in range(CLUSTERS):
@@ -164,6 +169,8 @@ class History:
 
     def _submit_tasks(self, caller: Caller, function: FunctionId, options: BatchOptions, tasks: list[Task]) -> None:
         needs_of(self.chance, tasks, caller.submitted())
+        if self._objects_chance is not None:
+            needs_objects(self._objects_chance, tasks, caller.objects)
         for task in tasks:
             self.workload.add(task)
         every_s = self.chance.choice((0.0, 0.15, 0.4))

@@ -29,6 +29,8 @@ def _of_client(client: Client) -> Iterator[str]:
         yield f"batches {list(client.caller.ledger._batches)}"
     if client.caller.ledger._inputs._by_task:
         yield f"outcomes that others need {list(client.caller.ledger._inputs._by_task)}"
+    if len(client.caller.objects.alive) or client.caller.ledger._objects._alive or client.caller.ledger._objects._freed:
+        yield f"objects {list(client.caller.objects.alive)}"
     if client.caller.ledger._taken.due is not None:
         yield "results that were not acknowledged"
     if client.link.backlog_bytes:
@@ -45,6 +47,8 @@ def _of_cluster(cluster: Cluster) -> Iterator[str]:
         yield f"{agent._pool.parked} parked tasks and {agent._pool.spares} spares"
     if agent._children._children or (cluster.nests is not None and cluster.nests.left()):
         yield f"clients inside tasks {list(agent._children._children)}"
+    if agent._objects._by_name or not cluster.workers.shelf.is_empty:
+        yield f"objects {list(agent._objects._by_name)}"
     if cluster.link.backlog_bytes:
         yield "messages that have not arrived"
 
@@ -57,6 +61,8 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
         yield f"batches {[(name, [(s.lo, s.hi, s.state.name) for s in some[:9]]) for name, some in spans.items()]}"
     if len(tasks.inputs):
         yield f"inputs {list(tasks.inputs._by_task)}"
+    if len(managers.objects) or core._objects._relays._by_object:
+        yield f"objects {list(managers.objects._objects)}, or pieces of {list(core._objects._relays._by_object)}"
     if tasks.runs:
         yield f"runs {list(tasks.runs)}"
     if tasks.queue.tasks or tasks.queue.classes or tasks.queue.aside:

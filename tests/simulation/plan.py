@@ -6,6 +6,7 @@ from scaler.ids import BatchId, FunctionId, TaskId, function_id
 from scaler.protocol import BatchOptions
 from scaler.protocol.code import SHIPPED, WHOSE, with_code
 from scaler.worker.agent import AgentConfig
+from tests.simulation.objects import CallerObjects
 from tests.simulation.workload import Task, argument
 
 TASKS = 200
@@ -89,6 +90,15 @@ def needs_of(chance: Random, tasks: list[Task], earlier: list[TaskId]) -> None:
         before = [*earlier[-20:], *(TaskId(task.batch, index) for index in range(max(0, task.index - 3), task.index))]
         if before and chance.random() < often:
             task.needs = tuple(chance.sample(before, min(len(before), chance.choice((1, 1, 2, 3)))))
+
+
+def needs_objects(chance: Random, tasks: list[Task], objects: CallerObjects) -> None:
+    """Have some of the tasks need a few new objects, beside what else they need."""
+    made = [objects.make(chance, tasks[0].batch) for _ in range(chance.choice((1, 2, 4, 8)))]
+    often = chance.choice((0.05, 0.2, 0.5, 1.0))
+    for task in tasks:
+        if chance.random() < often:
+            task.needs = (*task.needs, *chance.sample(made, chance.randint(1, len(made))))
 
 
 def parts_of(chance: Random, size: int) -> list[int]:

@@ -7,8 +7,10 @@ from scaler.ids import TicketId, WorkerId
 from scaler.payload.nested import Standing
 from scaler.protocol.columns import RAISED, Frame
 from scaler.protocol.inputs import Inputs
+from scaler.protocol.references import is_record, read_record
 from scaler.worker import agent_events as agent
 from tests.simulation.clock import Clock
+from tests.simulation.objects import SimShelf
 from tests.simulation.slots import Finished, Nested, SimWorker, Slot, Ticket, calls_of, take_pieces, view_of
 
 START_S = 0.03
@@ -82,6 +84,7 @@ class SimWorkers:
         self._nests = nests
         #: those whose end has not been told yet, too
         self.workers: dict[WorkerId, SimWorker] = {}
+        self.shelf = SimShelf()
         self._pids = 1000
         self._is_over = False
         self._news: list[tuple[Callable[[SimWorker], list[agent.Event]], SimWorker]] = []
@@ -136,6 +139,8 @@ class SimWorkers:
                 self._interrupt(self.workers[worker], slot, ticket, index)
             case agent.Answer() | agent.Tell() | agent.CloseChild():
                 self._tell_nested(self.workers[command.worker], command)
+            case agent.Hold() | agent.StorePiece() | agent.DropObject():
+                return self.shelf.perform(command)
             case agent.Dump() | agent.KeepCode() | agent.DropCode():
                 return []
             case agent.Say() | agent.Note() | agent.End():
@@ -159,7 +164,10 @@ class SimWorkers:
         inputs = Inputs.from_frames(len(calls), frames) if frames else None
         for number, call in enumerate(calls):
             need = inputs.needs[number] if inputs is not None else ()
-            self._calls.is_given(call, [bytes(inputs.values[position]) for position in need] if inputs else [])
+            given = [bytes(inputs.values[position]) for position in need] if inputs else []
+            for record in filter(is_record, given):
+                self.shelf.check(read_record(record))
+            self._calls.is_given(call, given)
 
     def _start(self, worker: SimWorker) -> None:
         if not self._is_over:

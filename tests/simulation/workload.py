@@ -5,8 +5,10 @@ from dataclasses import dataclass, field
 from scaler.ids import BatchId, Incarnation, TaskId, WorkerId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE
+from scaler.protocol.references import is_record, read_record
 from scaler.worker.agent import AgentConfig
 from tests.simulation.clock import Clock
+from tests.simulation.objects import OBJECTS
 
 
 def argument(batch: BatchId, index: int) -> bytes:
@@ -103,7 +105,7 @@ class Workload:
         """A task, and all that it needs, and these need, in turn."""
         found = {task.call: task}
         for one in (queue := [task]):
-            for batch, index in one.needs:
+            for batch, index in (task for task in one.needs if task.batch.n != OBJECTS):
                 needed = self.tasks[argument(batch, index)]
                 if needed.call not in found:
                     found[needed.call] = needed
@@ -137,7 +139,11 @@ class ClusterWork:
 
     def is_given(self, call: bytes, inputs: list[bytes]) -> None:
         """A call has come to a worker with these values of other tasks."""
-        needed = [value_of(argument(batch, index)) for batch, index in self._tasks[call].needs]
+        inputs = [b"object %d:%d" % read_record(one).object if is_record(one) else one for one in inputs]
+        needed = [
+            value_of(argument(batch, index)) if batch.n != OBJECTS else b"object %d:%d" % (batch.owner, index)
+            for batch, index in self._tasks[call].needs
+        ]
         assert inputs == needed, f"{call!r} needs {needed}, and has {inputs}"
 
     def seconds_of(self, call: bytes) -> float:

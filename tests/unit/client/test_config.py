@@ -71,3 +71,18 @@ def test_a_name_is_short_printable_text(name: object):
     with pytest.raises(ConfigurationError, match="name must be printable text of at most 256 characters") as raised:
         config(name=name)
     assert len(str(raised.value)) < 150
+
+
+def test_where_large_values_lie_is_said_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    assert (config().store_limit_bytes, config().spill_folder) == (None, None)
+    for text, limit in (("0", 0), ("500M", 500_000_000), (" 2Gi ", 2 << 30), ("", None)):
+        monkeypatch.setenv("SCALER_OBJECT_STORE_LIMIT", text)
+        assert config().store_limit_bytes == limit
+    monkeypatch.setenv("SCALER_SPILL_DIR", str(tmp_path))
+    assert config().spill_folder == tmp_path
+    monkeypatch.setenv("SCALER_SPILL_DIR", str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigurationError, match=r"SCALER_SPILL_DIR must name a folder, but is '.*nowhere'"):
+        config()
+    monkeypatch.setenv("SCALER_OBJECT_STORE_LIMIT", "much")
+    with pytest.raises(ConfigurationError, match=r"SCALER_OBJECT_STORE_LIMIT must be 0 or a size such as .*'much'"):
+        config()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from scaler.client import stream
+from scaler.client import draft, stream
 from scaler.client.mapping import calls_of
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink
@@ -227,9 +227,9 @@ def test_what_is_there_is_given_while_a_slow_iterable_is_drawn():
 
     now = [0.0]
     scene = Scene(elements(), buffersize=50)
-    slow = stream.columns
+    slow = draft.columns
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stream, "columns", lambda *given: slow(*given, clock=lambda: now[0]))
+        patch.setattr(draft, "columns", lambda *given, **named: slow(*given, clock=lambda: now[0], **named))
         assert next(scene.stream) == "first"
     assert scene.drawn <= 6
 

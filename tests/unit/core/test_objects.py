@@ -6,7 +6,6 @@ from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId
 from scaler.protocol import (
     ClearClient,
-    FetchChunks,
     FreeObjects,
     LocateObject,
     ObjectLocated,
@@ -19,7 +18,7 @@ from scaler.protocol import (
     ToScheduler,
 )
 from scaler.protocol.codec import encode
-from tests.unit.core.examples import ALICE, BOB, Checked, X, Y, cluster, cut_off, said
+from tests.unit.core.examples import ALICE, BOB, Checked, X, Y, cluster, said
 
 FIRST, SECOND = ObjectId(ALICE, 1), ObjectId(ALICE, 2)
 
@@ -50,7 +49,7 @@ def test_where_an_object_is(objects: ObjectManager):
 
 
 def test_an_object_lives_while_anybody_refers_to_it(objects: ObjectManager):
-    assert objects.released(ALICE, [FIRST, SECOND]) == [(ALICE, FreeObjects((SECOND,)))]
+    assert objects.released(ALICE, [FIRST, SECOND]) == []
     objects.check()
     assert objects.released(ALICE, [FIRST]) == []
     assert objects.released(X, [FIRST]) == [(ALICE, FreeObjects((FIRST,))), (X, FreeObjects((FIRST,)))]
@@ -196,7 +195,3 @@ def test_clear_frees_objects_and_their_use_afterwards_is_told_to_be_lost(core: C
         Send(X, FreeObjects((FIRST,))),
         Send(X, ObjectsLost((FIRST,))),
     ]
-
-
-def test_bytes_of_objects_do_not_travel_on_this_connection(core: Checked):
-    assert cut_off(core.handle([says(ALICE, FetchChunks(FIRST, 0, 1))])) == [ALICE]

@@ -1,0 +1,284 @@
+"""The objects of a client: values in files of its host that travel by name, each there as long as anybody needs it.
+
+To tasks that need it an object is an input like any other, whose outcome is known beforehand: a record that says where
+the file is. Whoever holds that outcome keeps the file.
+"""
+
+import hashlib
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from scaler.errors import ClientQuitException, MissingObjects
+from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
+from scaler.ledger.events import KnownOutcome, ObjectFreed, ObjectMade, Say
+from scaler.payload.inputs import INLINE_BYTES, stand_in, stand_in_for_pickled
+from scaler.payload.parts import dump_parts, load_parts
+from scaler.payload.pickling import dumps
+from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
+from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE, Frame
+from scaler.protocol.references import Reference, record_of
+from scaler.storage.layout import parts_size
+from scaler.storage.reading import mapped, piece
+from scaler.storage.store import Store, StoredFile
+
+#: equal contents up to this size are one object
+EQUAL_BYTES = 1 << 20
+#: the number of the batch that objects are tasks of; no batch of calls has it
+_OBJECTS = 0
+_FIXED = (bytes, str)
+#: so much is compared at a time: what is copied for that stays in the processor's caches
+_COMPARED_BYTES = 256 << 10
+
+
+class Line(Protocol):
+    """What is told of objects."""
+
+    def post(self, *events: ObjectMade | ObjectFreed) -> None:
+        """Tell the ledger, in order."""
+        ...
+
+
+class _Life:
+    """One object, as long as anybody here needs it."""
+
+    __slots__ = ("__weakref__", "_mapped", "name", "stored")
+
+    def __init__(self, name: ObjectId, stored: StoredFile) -> None:
+        self.name = name
+        self.stored = stored
+        self._mapped: list[memoryview] | None = None
+
+    def is_still(self, value: Any) -> bool:  # Any: whatever users send
+        """Whether a value that may have changed is what was written of it."""
+        try:
+            if self._mapped is None:
+                self._mapped = mapped(str(self.stored.path))
+        except OSError:
+            return False
+        return _are_equal(_parts_of(value), self._mapped)
+
+
+class Uploaded:
+    """An object as an input of tasks: pickled among the arguments of a call it stands for its value."""
+
+    def __init__(self, life: _Life, *, is_lifted: bool = False) -> None:
+        self._life = life
+        #: it was an argument that nobody has sent on purpose
+        self.is_lifted = is_lifted
+
+    @property
+    def size_bytes(self) -> int:
+        """What it takes."""
+        return self._life.stored.size_bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return stand_in(self)
+
+    def __repr__(self) -> str:
+        return f"object {self._life.name.owner:016x}-{self._life.name.n}"
+
+    def value(self) -> Any:  # Any: whatever users send
+        """What was sent; its arrays cannot be written to."""
+        return load_parts(mapped(str(self._life.stored.path)))
+
+    @property
+    def task(self) -> TaskId:
+        """Its name among those of tasks."""
+        owner, n = self._life.name
+        return TaskId(BatchId(owner, _OBJECTS), n)
+
+    def outcome(self) -> KnownOutcome:
+        """Where its value is."""
+        stored = self._life.stored
+        reference = Reference(self._life.name, stored.size_bytes, str(stored.path), stored.token)
+        return KnownOutcome(REFERENCE, (record_of(reference),), kept=self._life)
+
+
+class ObjectReference:
+    """A value that `Client.send_object` has sent, to be passed to tasks in its place, also within other arguments.
+
+    `size` is what it takes in bytes. The value is freed when the last reference to it is gone and no task needs it.
+    """
+
+    #: for serializers of the users' own
+    stands_for_value = True
+
+    def __init__(self, name: str, size: int, object_id: str, held: Uploaded | bytes) -> None:
+        self.name = name
+        self.size = size
+        self.object_id = object_id
+        self._held: Uploaded | bytes | None = held
+
+    def __repr__(self) -> str:
+        return f"ObjectReference(name={self.name!r}, size={self.size}, object_id={self.object_id!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Among the arguments of a call it stands for its value; elsewhere it cannot be pickled."""
+        held = self._require()
+        return stand_in_for_pickled(held) if isinstance(held, bytes) else stand_in(held)
+
+    def value(self) -> Any:  # Any: whatever users send
+        """What was sent; `MissingObjects` if that was dropped. Its arrays cannot be written to."""
+        held = self._require()
+        return load_parts((held,)) if isinstance(held, bytes) else held.value()
+
+    def _require(self) -> Uploaded | bytes:
+        if self._held is None:
+            raise MissingObjects(f"the object {self.name} was dropped by clear(): send it again")
+        return self._held
+
+    def drop(self) -> None:
+        """Its value is there no more."""
+        self._held = None
+
+
+class Objects:
+    """All objects of one client. Any thread may make some; what lets go of the last of one may come in the midst."""
+
+    def __init__(self, line: Line, owner: Incarnation, make_store: Callable[[], Store]) -> None:
+        self._line = line
+        self._owner = owner
+        self._make_store = make_store
+        self._store: Store | None = None
+        self._is_closed = False
+        self._lock = threading.Lock()
+        self._count = 0
+        #: those that are there, by number
+        self._lives: weakref.WeakValueDictionary[int, _Life] = weakref.WeakValueDictionary()
+        #: by identity, the values that some of them were made of, which are kept so long
+        self._same: dict[int, tuple[Any, weakref.ref[_Life]]] = {}
+        #: by a hash of their content, those that are small enough for that
+        self._equal: weakref.WeakValueDictionary[bytes, _Life] = weakref.WeakValueDictionary()
+        self._references: weakref.WeakSet[ObjectReference] = weakref.WeakSet()
+
+    def send(self, value: Any, name: str | None) -> ObjectReference:  # Any: whatever users send
+        """A new object; a small value is kept as it is pickled."""
+        parts = dump_parts(value)
+        size = parts_size(parts)
+        small = dumps(value) if size <= INLINE_BYTES else None
+        with self._lock:
+            self._count += 1
+            n = self._count
+            held = Uploaded(self._made(n, parts, None)) if small is None else small
+            reference = ObjectReference(name or f"{type(value).__name__}-{n}", size, f"{self._owner:016x}-{n}", held)
+            self._references.add(reference)
+        return reference
+
+    def lift(self, value: Any) -> Uploaded | None:  # Any: as above
+        """What stands for a large value that can be sent by itself; None for others."""
+        if not is_large(value):
+            return None
+        with self._lock:
+            life = self._same_as(value)
+            if life is None:
+                parts = _parts_of(value)
+                self._count += 1
+                life = self._equal_to(parts) or self._made(self._count, parts, value)
+        return Uploaded(life, is_lifted=True)
+
+    def _same_as(self, value: Any) -> _Life | None:  # Any: as above
+        known = self._same.get(id(value))
+        life = None if known is None else known[1]()
+        if life is None or type(value) in _FIXED or life.is_still(value):
+            return life
+        self._same.pop(id(value), None)  # it has changed since
+        return None
+
+    def _equal_to(self, parts: Sequence[Frame]) -> _Life | None:
+        return self._equal.get(_digest(parts)) if parts_size(parts) <= EQUAL_BYTES else None
+
+    def _made(self, n: int, parts: Sequence[Frame], of: Any) -> _Life:  # Any: as above
+        """A new object of these parts; the lock is held."""
+        if self._is_closed:
+            raise ClientQuitException("the client has left; make a new Client")
+        if self._store is None:
+            self._store = self._make_store()
+        life = _Life(ObjectId(self._owner, n), self._store.write(f"{self._owner:016x}-{n}", parts))
+        weakref.finalize(life, self._ended, life.name, id(of)).atexit = False
+        if of is not None:
+            self._same[id(of)] = of, weakref.ref(life)
+        if parts_size(parts) <= EQUAL_BYTES:
+            self._equal[_digest(parts)] = life
+        self._lives[n] = life
+        self._line.post(ObjectMade(life.name, life.stored.size_bytes))
+        return life
+
+    def _ended(self, name: ObjectId, of: int) -> None:
+        """Nobody needs an object any more, which was made of the value with this identity."""
+        known = self._same.get(of)
+        if known is not None and known[1]() is None:
+            self._same.pop(of, None)
+        self._line.post(ObjectFreed(name))
+
+    def clear(self) -> None:
+        """Drop all that was sent: references to it stand for nothing from now on."""
+        with self._lock:
+            for reference in list(self._references):
+                reference.drop()
+
+    def tell_again(self) -> None:
+        """The scheduler was told to forget all: some may still be needed, to submit anew what failed."""
+        for life in list(self._lives.values()):
+            self._line.post(ObjectMade(life.name, life.stored.size_bytes))
+
+    def close(self) -> None:
+        """Remove all of them: the client has left."""
+        with self._lock:
+            self._is_closed = True
+            if self._store is not None:
+                self._store.remove()
+
+    def answer(self, wanted: FetchChunks) -> list[Say]:
+        """Pieces of an object that a cluster on another host asks for, or that it is gone."""
+        life = self._lives.get(wanted.object.n) if wanted.object.owner == self._owner else None
+        if life is None:
+            return [Say(ObjectsDropped((wanted.object,)))]
+        said: list[Say] = []
+        try:
+            for n in range(wanted.first, wanted.first + wanted.count):
+                data = piece(life.stored.path, n * MAX_FRAME_BYTES, MAX_FRAME_BYTES)
+                if data:
+                    said.append(Say(ObjectChunk(wanted.object, n, life.stored.size_bytes), (data,)))
+        except OSError:  # somebody has removed it
+            return [Say(ObjectsDropped((wanted.object,)))]
+        return said
+
+
+def is_large(value: Any, most_bytes: int = INLINE_BYTES) -> bool:  # Any: as above
+    """Whether a value is one that lies in a buffer of its own, and larger than that."""
+    kind = type(value)
+    if kind in (bytes, bytearray, str):
+        return len(value) > most_bytes
+    if kind.__name__ == "ndarray" and kind.__module__ == "numpy":
+        return bool(value.nbytes > most_bytes and not value.dtype.hasobject)
+    if kind.__name__ == "Buffer" and kind.__module__ == "pyarrow.lib":
+        return bool(value.size > most_bytes)
+    return False
+
+
+def _parts_of(value: Any) -> tuple[Frame, ...]:  # Any: as above
+    """A large value in parts; of an array that is not in one piece a copy that is, so that it can be read in place."""
+    if type(value).__name__ == "ndarray" and not value.flags.forc:
+        value = value.copy(order="K")
+    return dump_parts(value)
+
+
+def _digest(parts: Sequence[Frame]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.digest()
+
+
+def _are_equal(ours: Sequence[Frame], theirs: Sequence[Frame]) -> bool:
+    """Whether parts are the same; copies of some of them are compared, ten times faster than views."""
+    if [len(part) for part in ours] != [len(part) for part in theirs]:
+        return False
+    return all(
+        bytearray(one[at : at + _COMPARED_BYTES]) == bytearray(other[at : at + _COMPARED_BYTES])
+        for one, other in zip(ours, theirs, strict=True)
+        for at in range(0, len(one), _COMPARED_BYTES)
+    )

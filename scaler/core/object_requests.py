@@ -1,0 +1,111 @@
+"""What peers say of objects: who made, has and needs which; and their pieces, on the way from one host to another."""
+
+from collections.abc import Callable
+from typing import assert_never
+
+from scaler.core.managers import Managers
+from scaler.core.objects import Sayings
+from scaler.core.relays import Relays
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation
+from scaler.protocol import (
+    FetchChunks,
+    LocateObject,
+    ObjectChunk,
+    ObjectsDropped,
+    ObjectsHeld,
+    ObjectsMade,
+    ReferencesReleased,
+    ReferencesTaken,
+)
+from scaler.protocol.columns import Frame
+
+AboutObjects = (
+    ObjectsMade
+    | ObjectsHeld
+    | ObjectsDropped
+    | ReferencesTaken
+    | ReferencesReleased
+    | LocateObject
+    | FetchChunks
+    | ObjectChunk
+)
+
+
+class ObjectRequests:
+    """Answers them; owners that are not back at `absent_at` are taken for lost."""
+
+    def __init__(self, managers: Managers, absent_at: Callable[[], float]) -> None:
+        self._objects = managers.objects
+        self._outbox = managers.outbox
+        self._timers = managers.timers
+        self._clients = managers.clients.clients
+        self._clusters = managers.workers.clusters
+        self._absent_at = absent_at
+        self._relays = Relays(managers.objects, managers.outbox)
+
+    def _may_come(self, owner: Incarnation, now: float) -> bool:
+        """Whether an object of this owner may be unknown here because it has not told of it yet."""
+        client = self._clients.get(owner)
+        return now < self._absent_at() if client is None else not client.has_resumed
+
+    def resumed(self, now: float) -> None:
+        """A client has said which objects it has, and all else."""
+        self._relays.come_no_more(lambda owner: self._may_come(owner, now))
+
+    def release(self, now: float) -> None:
+        """Owners that have not come back by now are taken for lost."""
+        if now >= self._absent_at():
+            self._relays.come_no_more(lambda owner: self._may_come(owner, now))
+
+    def said(self, peer: Incarnation, message: AboutObjects, frames: tuple[Frame, ...], now: float) -> None:
+        """A peer said something of objects."""
+        objects = self._objects
+        match message:
+            case ObjectsMade(made):
+                objects.made(peer, made)
+                self._relays.made(name for name, _ in made)
+            case ObjectsHeld(names):
+                self._tell(objects.held(peer, names))
+            case ObjectsDropped(names):
+                self._tell(objects.dropped(peer, names))
+                self._relays.gone(names)
+            case ReferencesTaken(names):
+                self._tell(objects.referred(peer, names))
+            case ReferencesReleased(names):
+                self._tell(objects.released(peer, names))
+                self._relays.gone(names)
+            case LocateObject(name):
+                self._tell(objects.located(peer, name, {}))
+            case FetchChunks():
+                self._fetch(peer, message, now)
+            case ObjectChunk():
+                self._relays.arrived(peer, message, frames)
+            case _:
+                assert_never(message)
+
+    def _fetch(self, peer: Incarnation, wanted: FetchChunks, now: float) -> None:
+        if peer not in self._clusters:
+            raise ProtocolError("pieces of objects are for clusters alone")
+        may_come = self._may_come(wanted.object.owner, now)
+        if may_come:
+            self._timers.release_by(self._absent_at())
+        self._relays.fetch(peer, wanted, may_come=may_come)
+
+    def cleared(self, peer: Incarnation) -> None:
+        """A peer drops all its objects."""
+        self._tell(self._objects.cleared(peer))
+        self._relays.cleared(peer)
+
+    def left(self, peer: Incarnation) -> None:
+        """A peer is gone, and all that it had."""
+        self._tell(self._objects.lost_peer(peer))
+        self._relays.left(peer)
+
+    def _tell(self, sayings: Sayings) -> None:
+        for concerned, message in sayings:
+            self._outbox.send(concerned, message)
+
+    def check(self) -> None:
+        """Every invariant."""
+        self._relays.check()

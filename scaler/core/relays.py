@@ -1,0 +1,156 @@
+"""Pieces of objects on their way through the scheduler, from their owners to those who wait for them.
+
+A piece that several wait for is asked for once; it is passed on to all of them as it comes, and not kept.
+"""
+
+from collections.abc import Callable, Iterable
+
+from scaler.core.objects import ObjectManager
+from scaler.core.outbox import Outbox
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation, ObjectId
+from scaler.protocol import FetchChunks, ObjectChunk, ObjectLocated, ObjectsLost
+from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
+from scaler.ranges import joined_indices
+
+#: a peer may wait for so many pieces at a time; what it wants no more counts until it comes
+MOST_WAITED_FOR = 4096
+
+
+class _Relay:
+    """One object, pieces of which are on their way."""
+
+    __slots__ = ("waiting",)
+
+    def __init__(self) -> None:
+        #: of each piece who waits for it
+        self.waiting: dict[int, dict[Incarnation, None]] = {}
+
+
+class Relays:
+    """All objects of which pieces are on their way."""
+
+    def __init__(self, objects: ObjectManager, outbox: Outbox) -> None:
+        self._objects = objects
+        self._outbox = outbox
+        self._by_object: dict[ObjectId, _Relay] = {}
+        #: objects that their owners have not told of yet, and who wants to hear when they have
+        self._absent: dict[ObjectId, dict[Incarnation, None]] = {}
+        #: how many pieces each peer waits for
+        self._waited_for: dict[Incarnation, int] = {}
+
+    def fetch(self, peer: Incarnation, wanted: FetchChunks, *, may_come: bool = False) -> None:
+        """A peer wants pieces of an object; one that nobody has `may_come` if its owner has not told all it has.
+
+        Then the peer hears when it does, and asks again.
+        """
+        name = wanted.object
+        if not self._objects.is_with_owner(name):
+            self._have_wait(peer, name, may_come=may_come)
+            return
+        if (wanted.first + wanted.count - 1) * MAX_FRAME_BYTES >= self._objects.size_bytes(name):
+            self._outbox.send(peer, ObjectsLost((name,)))  # it is another one than the peer was told of
+            return
+        if self._waited_for.get(peer, 0) + wanted.count > MOST_WAITED_FOR:
+            raise ProtocolError(f"a peer waits for more than {MOST_WAITED_FOR} pieces of objects")
+        if not wanted.count:
+            return
+        relay = self._by_object.setdefault(name, _Relay())
+        asked = []
+        for n in range(wanted.first, wanted.first + wanted.count):
+            if n not in relay.waiting:
+                relay.waiting[n] = {}
+                asked.append(n)
+            if peer not in relay.waiting[n]:
+                relay.waiting[n][peer] = None
+                self._waited_for[peer] = self._waited_for.get(peer, 0) + 1
+        for lo, hi in joined_indices(asked):
+            self._outbox.send(name.owner, FetchChunks(name, lo, hi - lo))
+
+    def _have_wait(self, peer: Incarnation, name: ObjectId, *, may_come: bool) -> None:
+        if may_come:
+            self._absent.setdefault(name, {})[peer] = None
+            self._outbox.send(peer, ObjectLocated(name, 0, ()))
+        else:
+            self._outbox.send(peer, ObjectsLost((name,)))
+
+    def made(self, names: Iterable[ObjectId]) -> None:
+        """An owner has said that it has these: who waits for that hears it."""
+        for name in names:
+            for peer in self._absent.pop(name, ()):
+                self._outbox.send(peer, ObjectLocated(name, self._objects.size_bytes(name), ()))
+
+    def come_no_more(self, may_come: Callable[[Incarnation], bool]) -> None:
+        """Of some owners all objects are known now: who waits for others hears that there are none."""
+        for name in [name for name in self._absent if not may_come(name.owner)]:
+            for peer in self._absent.pop(name):
+                self._outbox.send(peer, ObjectsLost((name,)))
+
+    def arrived(self, peer: Incarnation, chunk: ObjectChunk, frames: tuple[Frame, ...]) -> None:
+        """A piece has come: it goes to all who wait for it, if anybody still does."""
+        relay = self._by_object.get(chunk.object)
+        if relay is None or chunk.object.owner != peer:
+            return
+        if len(frames) != 1 or len(frames[0]) > MAX_FRAME_BYTES:
+            raise ProtocolError(f"a piece of an object came in {len(frames)} frames, or in one that is too large")
+        for one in relay.waiting.pop(chunk.n, ()):
+            self._waits_no_more(one)
+            self._outbox.send(one, chunk, frames)
+        if not relay.waiting:
+            del self._by_object[chunk.object]
+
+    def gone(self, names: Iterable[ObjectId]) -> None:
+        """Something has become of these: who waits for pieces of one that its owner has no more hears so."""
+        for name in names:
+            relay = self._by_object.get(name)
+            if relay is not None and not self._objects.is_with_owner(name):
+                self._give_up(name, relay)
+
+    def _give_up(self, name: ObjectId, relay: _Relay) -> None:
+        waiting = dict.fromkeys(one for those in relay.waiting.values() for one in those)
+        del self._by_object[name]
+        for those in relay.waiting.values():
+            for one in those:
+                self._waits_no_more(one)
+        for one in waiting:
+            self._outbox.send(one, ObjectsLost((name,)))
+
+    def cleared(self, owner: Incarnation) -> None:
+        """An owner has dropped all its objects."""
+        self.gone([name for name in self._by_object if name.owner == owner])
+
+    def left(self, peer: Incarnation) -> None:
+        """A peer is gone: it waits for nothing, and what was asked of it will not come."""
+        self._waited_for.pop(peer, None)
+        for name, those in list(self._absent.items()):
+            those.pop(peer, None)
+            if not those:
+                del self._absent[name]
+        self.come_no_more(lambda owner: owner != peer)
+        for name, relay in list(self._by_object.items()):
+            for n, those in list(relay.waiting.items()):
+                those.pop(peer, None)
+                if not those:
+                    del relay.waiting[n]
+            if not relay.waiting:
+                del self._by_object[name]
+            elif name.owner == peer:
+                self._give_up(name, relay)
+
+    def _waits_no_more(self, peer: Incarnation) -> None:
+        left = self._waited_for[peer] - 1
+        if left:
+            self._waited_for[peer] = left
+        else:
+            del self._waited_for[peer]
+
+    def check(self) -> None:
+        """Who waits for how much is counted right."""
+        counted: dict[Incarnation, int] = {}
+        for relay in self._by_object.values():
+            assert relay.waiting
+            for those in relay.waiting.values():
+                assert those
+                for one in those:
+                    counted[one] = counted.get(one, 0) + 1
+        assert counted == self._waited_for

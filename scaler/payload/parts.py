@@ -1,0 +1,62 @@
+"""Values to parts and back: a pickle, and beside it the buffers of arrays, which are used where they lie.
+
+What is opened so cannot be written to; whoever wants to change an array copies it.
+"""
+
+import pickle
+from collections.abc import Sequence
+from pickle import PickleBuffer
+from typing import Any
+
+from scaler.errors import SerializationError
+from scaler.payload.diagnosis import unpicklable_path
+from scaler.payload.pickling import dumps_beside
+from scaler.protocol.columns import Frame
+
+#: smaller buffers are not worth a place of their own
+LEAST_BUFFER_BYTES = 4 << 10
+
+
+class _Whole:
+    """Bytes or text as one buffer, which the pickle has not to copy."""
+
+    def __init__(self, value: bytes | bytearray | str) -> None:
+        self._value = value
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if isinstance(self._value, str):
+            return str, (PickleBuffer(self._value.encode("utf-8", "surrogatepass")), "utf-8", "surrogatepass")
+        return type(self._value), (PickleBuffer(self._value),)
+
+
+def dump_parts(value: Any, what: str = "the object") -> tuple[Frame, ...]:  # Any: whatever users send
+    """A value in parts; `SerializationError` names what in it cannot be pickled.
+
+    The buffers are the value's own: they are to be written before it changes.
+    """
+    try:
+        return _parts(_Whole(value) if type(value) in (bytes, bytearray, str) else value)
+    except Exception as error:
+        raise SerializationError(f"{what} cannot be sent: {unpicklable_path(value, what, error)}") from error
+
+
+def _parts(value: Any) -> tuple[Frame, ...]:  # Any: as above
+    buffers: list[memoryview] = []
+
+    def lay_beside(buffer: PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < LEAST_BUFFER_BYTES:
+            return True
+        buffers.append(raw)
+        return False
+
+    return (dumps_beside(value, lay_beside, buffers.clear), *buffers)
+
+
+def load_parts(parts: Sequence[Frame]) -> Any:  # Any: whatever was sent
+    """The value in parts that are not to change while it is used."""
+    return pickle.loads(parts[0], buffers=[_read_only(part) for part in parts[1:]])  # noqa: S301  # only our own keys are in
+
+
+def _read_only(part: Frame) -> memoryview:
+    return memoryview(part).toreadonly()

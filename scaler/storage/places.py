@@ -1,0 +1,47 @@
+"""Where stores of this host lie, and how much there may be in them: in memory first, then on disk."""
+
+import contextlib
+import shutil
+import tempfile
+from pathlib import Path
+
+from scaler.errors import ConfigurationError
+from scaler.storage.folders import new_path, sweep
+from scaler.storage.store import PREFIX, Place
+
+#: files below it are memory
+MEMORY = Path("/dev/shm")  # noqa: S108  # folders in it are our user's alone
+#: a store in memory that could hold less is none
+LEAST_BYTES = 256 << 20
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def places(limit_bytes: int | None = None, spill_folder: Path | None = None) -> tuple[Place, ...]:
+    """The places of a new store: so many bytes of memory at most, then the disk under a folder."""
+    limit = default_limit_bytes() if limit_bytes is None else limit_bytes
+    found = []
+    if limit:
+        what = f"in memory (--object-store-limit is {limit >> 20:,} MiB)"
+        found.append(Place(new_path(MEMORY, PREFIX), limit, what))
+    spill = spill_folder or Path(tempfile.gettempdir())
+    if not spill.is_dir():
+        raise ConfigurationError(f"{spill} is no folder that values could be laid in: make it, or name another")
+    return (*found, Place(new_path(spill, PREFIX), float("inf"), f"on disk ({spill})"))
+
+
+def sweep_stores() -> None:
+    """Remove the stores of processes that were killed."""
+    for root in (MEMORY, Path(tempfile.gettempdir())):
+        sweep(root, PREFIX)
+
+
+def default_limit_bytes(memory: Path = MEMORY, cgroup: Path = _CGROUP) -> int:
+    """Half of what the host, or our part of it, has left for files in memory; 0 where that is hardly anything."""
+    try:
+        free = shutil.disk_usage(memory).free
+    except OSError:
+        return 0
+    with contextlib.suppress(OSError, ValueError):  # no limit is written as "max"
+        most = int((cgroup / "memory.max").read_text(encoding="ascii"))
+        free = min(free, most - int((cgroup / "memory.current").read_text(encoding="ascii")))
+    return free // 2 if free // 2 >= LEAST_BYTES else 0

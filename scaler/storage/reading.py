@@ -1,0 +1,42 @@
+"""Values of other processes of this host: mapped where they lie, never copied and never to be written to."""
+
+import mmap
+import os
+from pathlib import Path
+
+from scaler.storage.layout import parts_in
+from scaler.storage.store import TOKEN_BYTES, TOKEN_NAME
+
+
+def is_here(path: str, token: bytes) -> bool:
+    """Whether the store that a file lies in is on this host, and of a user whose files we may read."""
+    try:
+        beside = Path(path).with_name(TOKEN_NAME)
+        descriptor = os.open(beside, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except (OSError, ValueError):  # of what is no path of a file
+        return False
+    try:
+        return os.read(descriptor, TOKEN_BYTES) == token
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def mapped(path: str) -> list[memoryview]:
+    """The parts of a value; `OSError` if it is gone, `ValueError` if it is none."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+    finally:
+        os.close(descriptor)
+    return parts_in(memoryview(content))
+
+
+def piece(path: Path, first: int, size: int) -> bytes:
+    """So many bytes of a file, fewer at its end; `OSError` if it is gone."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return os.pread(descriptor, size, first)
+    finally:
+        os.close(descriptor)

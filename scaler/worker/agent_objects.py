@@ -1,0 +1,287 @@
+"""The objects that the runs of a cluster need: mapped where they lie on this host, else fetched, piece by piece, once.
+
+A run waits until all its objects are here. Copies that were fetched are kept until nobody refers to the object any
+more; when there is no room for another, those that no run needs go.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+
+from scaler.errors import ProtocolError
+from scaler.ids import ObjectId
+from scaler.protocol import Cause, Failure, FetchChunks, ObjectChunk, ObjectsDropped, ObjectsHeld
+from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
+from scaler.protocol.options import MAX_RANGES
+from scaler.protocol.references import Reference, is_record, read_record, record_of
+from scaler.ranges import RangeSet
+from scaler.worker.agent_events import DropObject, Hold, StorePiece
+from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_work import Run
+
+#: so many pieces are on their way at a time, and asked for together
+WINDOW = 16
+STEP = 8
+
+
+class _Object:
+    """One object that runs here need, or needed."""
+
+    __slots__ = (
+        "coming",
+        "is_absent",
+        "is_copy",
+        "is_freed",
+        "local",
+        "pieces",
+        "reference",
+        "stored",
+        "to_ask",
+        "users",
+        "waiting",
+    )
+
+    def __init__(self, reference: Reference) -> None:
+        self.reference = reference
+        #: the runs that need it and are not over
+        self.users = 0
+        #: those of them that wait for it
+        self.waiting: list[Run] = []
+        #: what workers are told of it; None until it is here
+        self.local: bytes | None = None
+        #: it came, or is to come, from another host
+        self.is_copy = False
+        #: nobody refers to it any more
+        self.is_freed = False
+        #: its owner is not there at the moment: it is told when to ask for pieces
+        self.is_absent = False
+        self.pieces = -(-reference.size_bytes // MAX_FRAME_BYTES)
+        #: the pieces that are to be asked for, those that were and have not come, and how many have come
+        self.to_ask = RangeSet(((0, self.pieces),))
+        self.coming: set[int] = set()
+        self.stored = 0
+
+    def begin_anew(self) -> None:
+        """What has come of it is gone."""
+        self.to_ask = RangeSet(((0, self.pieces),))
+        self.coming.clear()
+        self.stored = 0
+
+    def ask_again(self) -> None:
+        """What was asked for will not come."""
+        for n in self.coming:
+            self.to_ask.add(n, n + 1)
+        self.coming.clear()
+
+
+class Objects:
+    """All of them."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+        self._by_name: dict[ObjectId, _Object] = {}
+        #: those that pieces are asked of, in the order they are wanted
+        self._fetching: OrderedDict[ObjectId, _Object] = OrderedDict()
+        #: copies that no run needs, the one used longest ago first
+        self._idle: OrderedDict[ObjectId, _Object] = OrderedDict()
+
+    # ---- runs
+
+    def use(self, run: Run) -> None:
+        """A run came: it has all it needs, or waits for it."""
+        if run.inputs is None:
+            return
+        for position, value in enumerate(run.inputs.values):
+            reference = _reference_in(value)
+            if reference is not None:
+                run.objects.setdefault(reference.object, []).append(position)
+                if len(run.objects[reference.object]) == 1:
+                    self._need(run, reference)
+        for name, positions in run.objects.items():
+            local = self._by_name[name].local
+            if local is not None:
+                _tell(run, positions, local)
+
+    def _need(self, run: Run, reference: Reference) -> None:
+        name = reference.object
+        known = self._by_name.get(name)
+        if known is None:
+            known = self._by_name[name] = _Object(reference)
+            self._outbox.order(Hold(reference))
+        known.users += 1
+        self._idle.pop(name, None)
+        if known.local is None:
+            known.waiting.append(run)
+            run.lacks += 1
+
+    def release(self, run: Run) -> None:
+        """A run has nothing more to be run here."""
+        for name in run.objects:
+            known = self._by_name[name]
+            known.users -= 1
+            if known.local is None:
+                known.waiting.remove(run)
+            if not known.users:
+                self._unused(name, known)
+        run.objects, run.lacks = {}, 0
+
+    def _unused(self, name: ObjectId, known: _Object) -> None:
+        if known.is_copy and known.local is not None and not known.is_freed:
+            self._idle[name] = known
+        else:
+            self._drop(name, known)
+
+    def _drop(self, name: ObjectId, known: _Object) -> None:
+        del self._by_name[name]
+        self._idle.pop(name, None)
+        if known.is_copy:
+            self._outbox.order(DropObject(name))
+        self._fetch_no_more(name)
+
+    def _fetch_no_more(self, name: ObjectId) -> None:
+        """What is asked for of it takes no room any more."""
+        if self._fetching.pop(name, None) is not None:
+            self._ask()
+
+    # ---- what the shell found
+
+    def here(self, reference: Reference) -> list[Run]:
+        """An object lies on this host, as this says; the runs that lack nothing any more."""
+        known = self._by_name.get(reference.object)
+        if known is None:
+            return []
+        known.local = record_of(reference)
+        if known.is_copy and not known.is_freed:
+            self._outbox.say(ObjectsHeld((reference.object,)))
+        runs, known.waiting = known.waiting, []
+        for run in runs:
+            run.lacks -= 1
+            _tell(run, run.objects[reference.object], known.local)
+        if not known.users:
+            self._unused(reference.object, known)
+        return [run for run in runs if not run.lacks]
+
+    def away(self, name: ObjectId) -> None:
+        """It lies on another host."""
+        known = self._by_name.get(name)
+        if known is not None:
+            known.is_copy = True
+            self._fetching[name] = known
+            self._ask()
+
+    def refused(self, name: ObjectId, text: str) -> list[tuple[Run, Failure]]:
+        """There is no room for it: if copies that nobody needs can go it is fetched anew, else runs fail."""
+        known = self._by_name.get(name)
+        if known is None:
+            return []
+        if not self._idle:
+            return self._lose(name, known, text)
+        dropped = tuple(self._idle)
+        for idle in dropped:
+            self._drop(idle, self._by_name[idle])
+        for at in range(0, len(dropped), MAX_RANGES):
+            self._outbox.say(ObjectsDropped(dropped[at : at + MAX_RANGES]))
+        known.begin_anew()
+        self._fetching[name] = known
+        self._ask()
+        return []
+
+    # ---- what the scheduler says
+
+    def arrived(self, chunk: ObjectChunk, frames: tuple[Frame, ...]) -> None:
+        """A piece has come."""
+        known = self._fetching.get(chunk.object)
+        if known is None or chunk.n not in known.coming:
+            return
+        known.coming.discard(chunk.n)
+        is_first, is_last = not known.stored, known.stored + 1 == known.pieces
+        known.stored += 1
+        size_bytes = known.reference.size_bytes
+        self._outbox.order(StorePiece(chunk.object, size_bytes, chunk.n, frames, is_first=is_first, is_last=is_last))
+        if is_last:
+            del self._fetching[chunk.object]
+        self._ask()
+
+    def located(self, name: ObjectId, size_bytes: int) -> None:
+        """Pieces of an object can be had, or, of size 0, cannot for a while."""
+        known = self._fetching.get(name)
+        if known is not None:
+            known.is_absent = not size_bytes
+            if known.is_absent:
+                known.ask_again()
+            self._ask()
+
+    def lost(self, names: Iterable[ObjectId]) -> list[tuple[Run, Failure]]:
+        """Nobody has these any more; the runs that wait for them, and why they fail."""
+        failed: list[tuple[Run, Failure]] = []
+        for name in names:
+            known = self._fetching.get(name)
+            if known is not None:
+                failed += self._lose(name, known, "nobody has it any more")
+        return failed
+
+    def _lose(self, name: ObjectId, known: _Object, why: str) -> list[tuple[Run, Failure]]:
+        text = f"object {name.owner:016x}-{name.n} of {known.reference.size_bytes:,} bytes cannot be had: {why}"
+        failure = Failure(Cause.OBJECT_LOST, text)
+        self._fetch_no_more(name)
+        return [(run, failure) for run in known.waiting]
+
+    def free(self, names: Iterable[ObjectId]) -> None:
+        """Nobody refers to these any more: copies go, as soon as no run needs them."""
+        for name in names:
+            known = self._by_name.get(name)
+            if known is not None:
+                known.is_freed = True
+                if not known.users:
+                    self._drop(name, known)
+
+    def linked(self) -> None:
+        """A new link stands: what was asked for on the old one will not come, and nobody knows what is here."""
+        for known in self._fetching.values():
+            known.ask_again()
+            known.is_absent = False
+        held = [name for name, known in self._by_name.items() if known.is_copy and known.local is not None]
+        for at in range(0, len(held), MAX_RANGES):
+            self._outbox.say(ObjectsHeld(tuple(held[at : at + MAX_RANGES])))
+        self._ask()
+
+    def _ask(self) -> None:
+        """Ask for the next pieces, of what is wanted first."""
+        room = WINDOW - sum(len(known.coming) for known in self._fetching.values())
+        for name, known in self._fetching.items():
+            while known.to_ask and not known.is_absent:
+                lo, hi = next(iter(known.to_ask))
+                hi = min(hi, lo + STEP)
+                if room < hi - lo:
+                    return
+                self._outbox.say(FetchChunks(name, lo, hi - lo))
+                known.to_ask.remove(lo, hi)
+                known.coming.update(range(lo, hi))
+                room -= hi - lo
+
+    def check(self, runs: Iterable[Run]) -> None:
+        """Who needs and who waits for what is counted right."""
+        users: dict[ObjectId, int] = {}
+        for run in runs:
+            assert run.lacks == sum(self._by_name[name].local is None for name in run.objects), run.id
+            for name in run.objects:
+                users[name] = users.get(name, 0) + 1
+        for name, known in self._by_name.items():
+            assert known.users == users.pop(name, 0), name
+            assert known.users or known.is_copy, name
+            assert (name in self._idle) == (not known.users and known.local is not None), name
+            assert known.stored + len(known.coming) + len(known.to_ask) == known.pieces, name
+        assert not users
+
+
+def _reference_in(value: Frame) -> Reference | None:
+    """The reference that stands for a value, if one does; the task that needs what is none is told so itself."""
+    try:
+        return read_record(value) if is_record(value) else None
+    except ProtocolError:
+        return None
+
+
+def _tell(run: Run, positions: Iterable[int], local: bytes) -> None:
+    assert run.inputs is not None
+    for position in positions:
+        run.inputs.values[position] = memoryview(local)

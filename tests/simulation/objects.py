@@ -1,0 +1,126 @@
+"""Objects of simulated callers: values on their hosts that tasks need, and the copies of them that clusters fetch.
+
+What is in one is never looked at: its name says which it is.
+"""
+
+import weakref
+from collections.abc import Callable
+from random import Random
+
+from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
+from scaler.ledger import events as ledger
+from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
+from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE
+from scaler.protocol.references import Reference, record_of
+from scaler.worker import agent_events as agent
+
+#: the number of the batch that objects are tasks of
+OBJECTS = 0
+_MOST_PIECES = 20
+#: what stands for a piece: its size means nothing here
+_PIECE = (b"piece",)
+
+
+class _Life:
+    """One object, as long as anybody here holds it."""
+
+    def __init__(self, name: ObjectId, size_bytes: int, ended: Callable[[ObjectId], None]) -> None:
+        self.name = name
+        self.size_bytes = size_bytes
+        self._ended = ended
+
+    def __del__(self) -> None:
+        self._ended(self.name)
+
+
+class CallerObjects:
+    """The objects of one caller; `tell` has what happens to them taken in at its next turn."""
+
+    def __init__(self, owner: Incarnation, tell: Callable[[list[ledger.Event]], None]) -> None:
+        self._owner = owner
+        self._tell = tell
+        self._count = 0
+        #: those that are needed, and those that may be: their batch is being submitted
+        self.alive: weakref.WeakValueDictionary[ObjectId, _Life] = weakref.WeakValueDictionary()
+        self._kept: dict[BatchId, dict[TaskId, _Life]] = {}
+
+    def make(self, chance: Random, batch: BatchId) -> TaskId:
+        """A new object for a batch, kept until that is `submitted`."""
+        self._count += 1
+        name = ObjectId(self._owner, self._count)
+        life = _Life(name, chance.randint(1, _MOST_PIECES * MAX_FRAME_BYTES), self._end)
+        self.alive[name] = life
+        task = TaskId(BatchId(self._owner, OBJECTS), self._count)
+        self._kept.setdefault(batch, {})[task] = life
+        self._tell([ledger.ObjectMade(name, life.size_bytes)])
+        return task
+
+    def outcome(self, batch: BatchId, task: TaskId) -> ledger.KnownOutcome | None:
+        """Where an object is that was made for a batch; None of any other task."""
+        life = self._kept.get(batch, {}).get(task)
+        if life is None:
+            return None
+        record = record_of(Reference(life.name, life.size_bytes, "/there", b"token"))
+        return ledger.KnownOutcome(REFERENCE, (record,), kept=life)
+
+    def submitted(self, batch: BatchId) -> None:
+        """All calls of the batch that those made for it are for have been told of."""
+        self._kept.pop(batch, None)
+
+    def _end(self, name: ObjectId) -> None:
+        self._tell([ledger.ObjectFreed(name)])
+
+    def answer(self, wanted: FetchChunks) -> list[ledger.Say]:
+        """Pieces of an object, or that it is gone."""
+        life = self.alive.get(wanted.object)
+        if life is None:
+            return [ledger.Say(ObjectsDropped((wanted.object,)))]
+        pieces = range(wanted.first, wanted.first + wanted.count)
+        assert pieces[-1] * MAX_FRAME_BYTES < life.size_bytes, wanted
+        return [ledger.Say(ObjectChunk(wanted.object, n, life.size_bytes), _PIECE) for n in pieces]
+
+
+def is_near(name: ObjectId) -> bool:
+    """Whether an object lies on the host of whoever needs it."""
+    return name.n % 2 == 0
+
+
+class SimShelf:
+    """The copies of one cluster."""
+
+    def __init__(self) -> None:
+        self._coming: dict[ObjectId, set[int]] = {}
+        self._copies: dict[ObjectId, int] = {}
+
+    def perform(self, command: agent.Hold | agent.StorePiece | agent.DropObject) -> list[agent.Event]:
+        """Do what the agent asks; what is answered in the same turn."""
+        match command:
+            case agent.Hold(reference):
+                near = is_near(reference.object)
+                return [agent.ObjectHere(reference) if near else agent.ObjectAway(reference.object)]
+            case agent.StorePiece(name, size_bytes, n, _, is_first, is_last):
+                assert is_first == (name not in self._coming), f"piece {n} of {name}"
+                come = self._coming.setdefault(name, set())
+                assert n not in come, f"piece {n} of {name} is stored again"
+                come.add(n)
+                assert is_last == (len(come) * MAX_FRAME_BYTES >= size_bytes), f"piece {n} of {name} of {size_bytes}"
+                if not is_last:
+                    return []
+                del self._coming[name]
+                self._copies[name] = size_bytes
+                return [agent.ObjectHere(Reference(name, size_bytes, "/here", b"own"))]
+            case agent.DropObject(name):
+                self._coming.pop(name, None)
+                self._copies.pop(name, None)
+                return []
+
+    def check(self, reference: Reference) -> None:
+        """A worker is to map what is there."""
+        if not is_near(reference.object):
+            assert reference.path == "/here", f"a worker is to map {reference}, which is on another host"
+            assert reference.object in self._copies, f"a worker is to map {reference}, which was dropped"
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is left."""
+        return not self._coming and not self._copies
