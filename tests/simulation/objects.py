@@ -29,6 +29,9 @@ class _Life:
         self.size_bytes = size_bytes
         self._ended = ended
 
+    def __repr__(self) -> str:
+        return f"<the life of {self.name}>"
+
     def __del__(self) -> None:
         self._ended(self.name)
 
