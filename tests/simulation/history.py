@@ -43,7 +43,7 @@ QUIET_WITHIN_S = 60.0
 LEAST_FAULTS = 5
 CLIENTS = 2
 NESTS_EVERY = 18
-OBJECTS_EVERY = 6
+OBJECTS_EVERY, OBJECTS_AT = 18, 6
 
 
 class History:
@@ -79,7 +79,7 @@ class History:
             self.families = Families(self._world, self.workload, self.verdicts, self._incarnation)
             self._max_parked = self.chance.choice(MOST_PARKED)
         #: in these histories tasks need objects; drawn apart, so that others stay as they are
-        has_objects = seed % OBJECTS_EVERY == 1 or seed % NESTS_EVERY == OBJECTS_EVERY
+        has_objects = seed % OBJECTS_EVERY == OBJECTS_AT
         self._objects_chance = Random(seed + 3) if has_objects else None
         self.scheduler = self._new_scheduler()
         self.clusters: dict[str, Cluster] = {}

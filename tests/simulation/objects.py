@@ -16,7 +16,6 @@ from scaler.worker import agent_events as agent
 
 #: the number of the batch that objects are tasks of
 OBJECTS = 0
-_MOST_PIECES = 20
 #: what stands for a piece: its size means nothing here
 _PIECE = (b"piece",)
 
@@ -47,11 +46,11 @@ class CallerObjects:
         self.alive: weakref.WeakValueDictionary[ObjectId, _Life] = weakref.WeakValueDictionary()
         self._kept: dict[BatchId, dict[TaskId, _Life]] = {}
 
-    def make(self, chance: Random, batch: BatchId) -> TaskId:
+    def make(self, chance: Random, batch: BatchId, most_pieces: int) -> TaskId:
         """A new object for a batch, kept until that is `submitted`."""
         self._count += 1
         name = ObjectId(self._owner, self._count)
-        life = _Life(name, chance.randint(1, _MOST_PIECES * MAX_FRAME_BYTES), self._end)
+        life = _Life(name, chance.randint(1, most_pieces * MAX_FRAME_BYTES), self._end)
         self.alive[name] = life
         task = TaskId(BatchId(self._owner, OBJECTS), self._count)
         self._kept.setdefault(batch, {})[task] = life

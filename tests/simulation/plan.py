@@ -94,7 +94,12 @@ def needs_of(chance: Random, tasks: list[Task], earlier: list[TaskId]) -> None:
 
 def needs_objects(chance: Random, tasks: list[Task], objects: CallerObjects) -> None:
     """Have some of the tasks need a few new objects, beside what else they need."""
-    made = [objects.make(chance, tasks[0].batch) for _ in range(chance.choice((1, 2, 4, 8)))]
+    if chance.random() < 0.5:  # one each in turn, of which a cluster has no room for two at a time
+        made = [objects.make(chance, tasks[0].batch, 40) for _ in range(6)]
+        for task in tasks:
+            task.needs = (*task.needs, made[task.index // 5 % len(made)])
+        return
+    made = [objects.make(chance, tasks[0].batch, 4) for _ in range(chance.choice((1, 2, 4, 8)))]
     often = chance.choice((0.05, 0.2, 0.5, 1.0))
     for task in tasks:
         if chance.random() < often:
