@@ -55,7 +55,7 @@ class ObjectRequests:
 
     def release(self, now: float) -> None:
         """Owners that have not come back by now are taken for lost."""
-        if now >= self._absent_at():
+        if self._relays.are_some_absent and now >= self._absent_at():
             self._relays.come_no_more(lambda owner: self._may_come(owner, now))
 
     def said(self, peer: Incarnation, message: AboutObjects, frames: tuple[Frame, ...], now: float) -> None:

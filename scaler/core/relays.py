@@ -80,6 +80,11 @@ class Relays:
             for peer in self._absent.pop(name, ()):
                 self._outbox.send(peer, ObjectLocated(name, self._objects.size_bytes(name), ()))
 
+    @property
+    def are_some_absent(self) -> bool:
+        """Whether anybody wants to hear of an object that its owner has not told of."""
+        return bool(self._absent)
+
     def come_no_more(self, may_come: Callable[[Incarnation], bool]) -> None:
         """Of some owners all objects are known now: who waits for others hears that there are none."""
         for name in [name for name in self._absent if not may_come(name.owner)]:

@@ -50,6 +50,8 @@ class LedgerObjects:
 
     def say(self) -> list[Command]:
         """All that is unsaid, now that there is a link."""
+        if not self._made and not self._freed:
+            return []
         made, freed = tuple(self._made.items()), tuple(self._freed)
         self._made.clear()
         self._freed.clear()
