@@ -99,7 +99,8 @@ class Batches:
         """One call, pickled now; its future is of this kind."""
         self.require_open()
         call_shape(fn).check(args, kwargs)
-        fn, args, kwargs = unwrapped(fn, args, kwargs, self.lift)
+        fn, own = unwrapped(fn, self.lift)
+        args = (*own, *args)
         with Found() as found:
             if self._carrier is not None:
                 args = self._carrier.values(args)

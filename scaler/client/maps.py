@@ -34,6 +34,7 @@ def run(batches: Batches, work: Work, *, return_exceptions: bool) -> list[Any]:
     """Send all, wait for all, and return the results in order."""
     require_may_wait("map")
     check_progress(work.progress)
+    batches.require_open()
     fn, calls = unwrapped_calls(work.fn, work.calls, batches.lift)
     draft = batches.draft(fn, work.given, MapSink)
     try:
@@ -52,6 +53,7 @@ def run(batches: Batches, work: Work, *, return_exceptions: bool) -> list[Any]:
 def keep(batches: Batches, work: Work, kind: type[ScalerFuture] = ScalerFuture) -> KeptResults:
     """Send all, and return what keeps the results, and makes futures of this kind of them."""
     check_progress(work.progress)
+    batches.require_open()
     fn, calls = unwrapped_calls(work.fn, work.calls, batches.lift)
     draft = batches.draft(fn, work.given, lambda batch, name: KeptResults(batch, batches.io, name, kind))
     follow(work.progress, draft.name, functools.partial(draft.tally, work.size), draft.sink.wait)
@@ -84,6 +86,7 @@ def stream(
 ) -> Stream:
     """Send as much as is taken; the stream keeps its owner, the client, from leaving."""
     check_progress(work.progress)
+    batches.require_open()
     fn, calls = unwrapped_calls(work.fn, work.calls, batches.lift)
     elements, as_calls = batches.carried(calls)
     ahead, drawn = checked_buffersize(buffersize), iter(elements)

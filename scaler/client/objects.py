@@ -7,7 +7,7 @@ the file is. Whoever holds that outcome keeps the file.
 import hashlib
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from scaler.errors import ClientQuitException, MissingObjects
@@ -43,21 +43,18 @@ class Line(Protocol):
 class _Life:
     """One object, as long as anybody here needs it."""
 
-    __slots__ = ("__weakref__", "_mapped", "name", "stored")
+    __slots__ = ("__weakref__", "name", "stored")
 
     def __init__(self, name: ObjectId, stored: StoredFile) -> None:
         self.name = name
         self.stored = stored
-        self._mapped: list[memoryview] | None = None
 
     def is_still(self, value: Any) -> bool:  # Any: whatever users send
         """Whether a value that may have changed is what was written of it."""
         try:
-            if self._mapped is None:
-                self._mapped = mapped(str(self.stored.path))
-        except OSError:
+            return _are_equal(_parts_of(value), mapped(str(self.stored.path)))
+        except FileNotFoundError:
             return False
-        return _are_equal(_parts_of(value), self._mapped)
 
 
 class Uploaded:
@@ -143,12 +140,12 @@ class Objects:
         self._make_store = make_store
         self._store: Store | None = None
         self._is_closed = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the handler of a signal may have the client leave
         self._count = 0
         #: those that are there, by number
         self._lives: weakref.WeakValueDictionary[int, _Life] = weakref.WeakValueDictionary()
-        #: by identity, the values that some of them were made of, which are kept so long
-        self._same: dict[int, tuple[Any, weakref.ref[_Life]]] = {}
+        #: by identity, the values that some of them were made of; those that cannot be referred to weakly are kept
+        self._same: dict[Hashable, tuple[Callable[[], Any], weakref.ref[_Life]]] = {}
         #: by a hash of their content, those that are small enough for that
         self._equal: weakref.WeakValueDictionary[bytes, _Life] = weakref.WeakValueDictionary()
         self._references: weakref.WeakSet[ObjectReference] = weakref.WeakSet()
@@ -179,11 +176,13 @@ class Objects:
         return Uploaded(life, is_lifted=True)
 
     def _same_as(self, value: Any) -> _Life | None:  # Any: as above
-        known = self._same.get(id(value))
-        life = None if known is None else known[1]()
+        known = self._same.get(_identity(value))
+        if known is None or not (known[0]() is value or _is_buffer(value)):
+            return None
+        life = known[1]()
         if life is None or type(value) in _FIXED or life.is_still(value):
             return life
-        self._same.pop(id(value), None)  # it has changed since
+        self._same.pop(_identity(value), None)  # it has changed since
         return None
 
     def _equal_to(self, parts: Sequence[Frame]) -> _Life | None:
@@ -196,16 +195,16 @@ class Objects:
         if self._store is None:
             self._store = self._make_store()
         life = _Life(ObjectId(self._owner, n), self._store.write(f"{self._owner:016x}-{n}", parts))
-        weakref.finalize(life, self._ended, life.name, id(of)).atexit = False
+        weakref.finalize(life, self._ended, life.name, _identity(of)).atexit = False
         if of is not None:
-            self._same[id(of)] = of, weakref.ref(life)
+            self._same[_identity(of)] = _referred(of), weakref.ref(life)
         if parts_size(parts) <= EQUAL_BYTES:
             self._equal[_digest(parts)] = life
         self._lives[n] = life
         self._line.post(ObjectMade(life.name, life.stored.size_bytes))
         return life
 
-    def _ended(self, name: ObjectId, of: int) -> None:
+    def _ended(self, name: ObjectId, of: Hashable) -> None:
         """Nobody needs an object any more, which was made of the value with this identity."""
         known = self._same.get(of)
         if known is not None and known[1]() is None:
@@ -220,7 +219,9 @@ class Objects:
 
     def tell_again(self) -> None:
         """The scheduler was told to forget all: some may still be needed, to submit anew what failed."""
-        for life in list(self._lives.values()):
+        with self._lock:
+            lives = list(self._lives.values())
+        for life in lives:
             self._line.post(ObjectMade(life.name, life.stored.size_bytes))
 
     def close(self) -> None:
@@ -246,6 +247,23 @@ class Objects:
         return said
 
 
+def _identity(value: Any) -> Hashable:  # Any: as above
+    """What tells a value from others while it lives; Arrow makes buffers anew whenever they are asked for."""
+    return (value.address, value.size) if _is_buffer(value) else id(value)
+
+
+def _is_buffer(value: Any) -> bool:  # Any: as above
+    return type(value).__name__ == "Buffer" and type(value).__module__ == "pyarrow.lib"
+
+
+def _referred(value: Any) -> Callable[[], Any]:  # Any: as above
+    """What gives a value back, if possible without keeping it."""
+    try:
+        return (lambda: value) if _is_buffer(value) else weakref.ref(value)
+    except TypeError:
+        return lambda: value
+
+
 def is_large(value: Any, most_bytes: int = INLINE_BYTES) -> bool:  # Any: as above
     """Whether a value is one that lies in a buffer of its own, and larger than that."""
     kind = type(value)
@@ -253,7 +271,7 @@ def is_large(value: Any, most_bytes: int = INLINE_BYTES) -> bool:  # Any: as abo
         return len(value) > most_bytes
     if kind.__name__ == "ndarray" and kind.__module__ == "numpy":
         return bool(value.nbytes > most_bytes and not value.dtype.hasobject)
-    if kind.__name__ == "Buffer" and kind.__module__ == "pyarrow.lib":
+    if _is_buffer(value):
         return bool(value.size > most_bytes)
     return False
 

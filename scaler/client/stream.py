@@ -13,10 +13,12 @@ from itertools import islice
 from typing import Any, NamedTuple, Self, SupportsIndex
 
 from scaler.client.draft import Draft
+from scaler.client.objects import Uploaded
 from scaler.client.raising import not_an_end
 from scaler.client.sinks import MapSink, Part
 from scaler.client.waits import require_may_wait
 from scaler.errors import ScalerError
+from scaler.ids import TaskId
 from scaler.payload.calls import Block, Futures
 from scaler.protocol.columns import ArgumentColumn
 
@@ -95,6 +97,8 @@ class Stream(Iterator[Any]):
         self._drawing: Iterator[tuple[ArgumentColumn, Futures]] | None = None
         self._is_closed = self._is_over = False
         self._argument_bytes = 0
+        #: in the column drawn last, and their sizes
+        self._objects: dict[TaskId, int] = {}
         #: outcomes whose turn it is
         self._hand: deque[Any] = deque()
         #: in order: outcomes that came before their turn, by their first index
@@ -205,9 +209,17 @@ class Stream(Iterator[Any]):
         if drawn is None:
             self._drawing = None
             return
-        self._argument_bytes += drawn[0].size_bytes
+        self._argument_bytes += drawn[0].size_bytes + self._object_bytes(drawn[1])
         self._draft.append(*drawn)
         self._take(self._draft.sink.arrived())
+
+    def _object_bytes(self, futures: Futures) -> int:
+        """What large arguments of a column take that those of the one before did not have."""
+        needed = (one for among in futures.values() for one in among)
+        objects = {one.task: one.size_bytes for one in needed if isinstance(one, Uploaded)}
+        size_bytes = sum(size for task, size in objects.items() if task not in self._objects)
+        self._objects = objects
+        return size_bytes
 
     def _most(self) -> int:
         """How many elements may be drawn and not given."""

@@ -117,7 +117,7 @@ def function_name(function: Any) -> str:  # Any: any callable
 
 def _note_imports(function: Any, *, ship_code: bool) -> None:  # Any: any callable
     """What a function imports when it runs has to go along."""
-    while isinstance(function, functools.partial):
+    while isinstance(function, functools.partial) or getattr(type(function), "is_filled", False):
         function = function.func
     code = getattr(function, "__code__", None)
     if ship_code and isinstance(code, types.CodeType):

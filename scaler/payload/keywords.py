@@ -1,4 +1,4 @@
-"""Calls whose first arguments are keywords: what a partial brings by name goes with every call like the others."""
+"""Partials some of whose own values are arguments of each call: the others stay with the function."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,18 +6,34 @@ from typing import Any
 from scaler.payload.functions import function_name
 
 
-class Keyworded:
-    """A function that takes the values of some keywords before its arguments."""
+class Filled:
+    """A function that takes the values of some places and keywords before its arguments, and has those of others."""
 
-    def __init__(self, function: Callable[..., Any], names: tuple[str, ...]) -> None:
-        self.__qualname__ = function_name(function)
-        self._function = function
-        self._names = names
+    #: for who looks for the function within
+    is_filled = True
+
+    def __init__(
+        self,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        keywords: dict[str, Any],
+        places: tuple[int | str, ...],
+    ) -> None:
+        self.__qualname__ = function_name(func)
+        self.func = func
+        self._args = args
+        self._keywords = keywords
+        self._places = places
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Keyworded, (self._function, self._names)
+        return Filled, (self.func, self._args, self._keywords, self._places)
 
     def __call__(self, /, *values: Any, **others: Any) -> Any:  # Any: the users' values
         """Call it."""
-        count = len(self._names)
-        return self._function(*values[count:], **dict(zip(self._names, values[:count], strict=True)), **others)
+        args, keywords = list(self._args), dict(self._keywords)
+        for place, value in zip(self._places, values, strict=False):
+            if isinstance(place, int):
+                args[place] = value
+            else:
+                keywords[place] = value
+        return self.func(*args, *values[len(self._places) :], **{**keywords, **others})

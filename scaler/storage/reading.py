@@ -7,6 +7,9 @@ from pathlib import Path
 from scaler.storage.layout import parts_in
 from scaler.storage.store import TOKEN_BYTES, TOKEN_NAME
 
+#: up to this size a value is read rather than mapped
+READ_BYTES = 1 << 20
+
 
 def is_here(path: str, token: bytes) -> bool:
     """Whether the store that a file lies in is on this host, and of a user whose files we may read."""
@@ -24,13 +27,18 @@ def is_here(path: str, token: bytes) -> bool:
 
 
 def mapped(path: str) -> list[memoryview]:
-    """The parts of a value; `OSError` if it is gone, `ValueError` if it is none."""
+    """The parts of a value; `OSError` if it is gone, `ValueError` if it is none.
+
+    A small one is read: what is mapped keeps a descriptor of its own.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        content = mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)
+        size = os.fstat(descriptor).st_size
+        if size <= READ_BYTES:
+            return parts_in(os.pread(descriptor, size, 0))
+        return parts_in(memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)))
     finally:
         os.close(descriptor)
-    return parts_in(memoryview(content))
 
 
 def piece(path: Path, first: int, size: int) -> bytes:

@@ -87,7 +87,7 @@ class Store:
 
     def __init__(self, places: Sequence[Place]) -> None:
         self._shelves = [_Shelf(place) for place in places]
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def write(self, name: str, parts: Sequence[Frame]) -> StoredFile:
         """A value of these parts, in a new file of this name; `StoreFullError` if there is no room for it anywhere."""

@@ -81,6 +81,8 @@ class Objects:
         self._by_name: dict[ObjectId, _Object] = {}
         #: those that pieces are asked of, in the order they are wanted
         self._fetching: OrderedDict[ObjectId, _Object] = OrderedDict()
+        #: those that have no room before another copy goes
+        self._crowded: OrderedDict[ObjectId, _Object] = OrderedDict()
         #: copies that no run needs, the one used longest ago first
         self._idle: OrderedDict[ObjectId, _Object] = OrderedDict()
 
@@ -125,7 +127,7 @@ class Objects:
         run.objects, run.lacks = {}, 0
 
     def _unused(self, name: ObjectId, known: _Object) -> None:
-        if known.is_copy and known.local is not None and not known.is_freed:
+        if known.is_copy and known.local is not None and not known.is_freed and not self._crowded:
             self._idle[name] = known
         else:
             self._drop(name, known)
@@ -133,8 +135,12 @@ class Objects:
     def _drop(self, name: ObjectId, known: _Object) -> None:
         del self._by_name[name]
         self._idle.pop(name, None)
+        self._crowded.pop(name, None)
         if known.is_copy:
             self._outbox.order(DropObject(name))
+            self._fetching.update(self._crowded)
+            self._crowded.clear()
+            self._ask()
         self._fetch_no_more(name)
 
     def _fetch_no_more(self, name: ObjectId) -> None:
@@ -147,8 +153,8 @@ class Objects:
     def here(self, reference: Reference) -> list[Run]:
         """An object lies on this host, as this says; the runs that lack nothing any more."""
         known = self._by_name.get(reference.object)
-        if known is None:
-            return []
+        if known is None or (reference != known.reference and known.stored < known.pieces):
+            return []  # it says so of a copy that was dropped meanwhile
         known.local = record_of(reference)
         if known.is_copy and not known.is_freed:
             self._outbox.say(ObjectsHeld((reference.object,)))
@@ -169,18 +175,22 @@ class Objects:
             self._ask()
 
     def refused(self, name: ObjectId, text: str) -> list[tuple[Run, Failure]]:
-        """There is no room for it: if copies that nobody needs can go it is fetched anew, else runs fail."""
+        """There is no room for it: it is fetched anew once other copies are gone; if there are none, runs fail."""
         known = self._by_name.get(name)
-        if known is None:
-            return []
+        if known is None or not known.stored:
+            return []  # it says so of one that was dropped meanwhile, or has begun anew
+        known.begin_anew()
+        self._fetching.pop(name, None)
         if not self._idle:
-            return self._lose(name, known, text)
+            if not any(other.is_copy for other in self._by_name.values() if other is not known):
+                return self._lose(name, known, text)
+            self._crowded[name] = known
+            return []
         dropped = tuple(self._idle)
         for idle in dropped:
             self._drop(idle, self._by_name[idle])
         for at in range(0, len(dropped), MAX_RANGES):
             self._outbox.say(ObjectsDropped(dropped[at : at + MAX_RANGES]))
-        known.begin_anew()
         self._fetching[name] = known
         self._ask()
         return []
@@ -214,7 +224,7 @@ class Objects:
         """Nobody has these any more; the runs that wait for them, and why they fail."""
         failed: list[tuple[Run, Failure]] = []
         for name in names:
-            known = self._fetching.get(name)
+            known = self._fetching.get(name) or self._crowded.pop(name, None)
             if known is not None:
                 failed += self._lose(name, known, "nobody has it any more")
         return failed

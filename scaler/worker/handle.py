@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+from collections.abc import Sequence
 
 from scaler.ids import Incarnation, TaskId, TicketId, WorkerId
 from scaler.payload.nested import Standing
@@ -327,10 +328,7 @@ class WorkerHandle:
 
     def _only_source(self) -> Source | None:
         """The one task that runs here, or ran last; None if there are several."""
-        words = [slot.words for slot in self._board.slots]
-        at = [parts(one[CURRENT] - 1) for one in words if one[CURRENT]]
-        if not at:
-            at = [parts(one[ENDED] - 1) for one in words if one[ENDED]]
+        at = running_or_last([slot.words for slot in self._board.slots])
         return self._tickets.source(*at[0]) if len(at) == 1 else None
 
     def why_not_begun(self) -> str:
@@ -361,3 +359,13 @@ class WorkerHandle:
             os.close(descriptor)
         if self._pid_descriptor is not None:
             os.close(self._pid_descriptor)
+
+
+def running_or_last(slots: Sequence[Sequence[int]]) -> list[tuple[TicketId, int]]:
+    """Ticket and offset of what each slot runs or, where none runs anything, ran last; from the words of each."""
+    # tasks end meanwhile: each word is looked at once
+    for which in (CURRENT, ENDED):
+        at = [parts(value - 1) for value in [words[which] for words in slots] if value]
+        if at:
+            return at
+    return []

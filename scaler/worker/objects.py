@@ -79,6 +79,8 @@ def _mapped(reference: Reference) -> list[memoryview]:
         return mapped(reference.path)
     except (OSError, ValueError) as error:
         owner, n = reference.object
-        raise ObjectLostError(
-            f"object {owner:016x}-{n} is not there any more: its owner ended, or somebody removed its file ({error})"
-        ) from None
+        name = f"object {owner:016x}-{n}"
+        if isinstance(error, FileNotFoundError):
+            text = f"{name} is not there any more: its owner ended, or somebody removed {reference.path}"
+            raise ObjectLostError(text) from None
+        raise ObjectLostError(f"{name} cannot be read: {error}") from None

@@ -50,14 +50,14 @@ class Shelf:
             if (filling := self._coming.get(name)) is None:
                 return None  # an earlier piece was refused
             filling.write(command.n * MAX_FRAME_BYTES, command.frames)
+            if not command.is_last:
+                return None
+            copy = self._copies[name] = filling.complete()
         except (OSError, StoreFullError) as error:
             self._coming.pop(name, None)
             log.warning("a copy of object %016x-%d cannot be stored: %s", *name, error)
             return ObjectRefused(name, str(error))
-        if not command.is_last:
-            return None
         del self._coming[name]
-        copy = self._copies[name] = filling.complete()
         return ObjectHere(Reference(name, copy.size_bytes, str(copy.path), copy.token))
 
     def close(self) -> None:

@@ -1,5 +1,6 @@
 """A scheduler and workers in one call: how many, with which threads, and workers that come later."""
 
+import contextlib
 import gc
 import os
 import re
@@ -92,7 +93,8 @@ def test_a_combo_that_lost_its_workers_to_a_signal_can_still_be_stopped(place: P
         pid = client.submit(os.getppid).result()
         assert pid in place.processes()
     for pid in place.processes():
-        os.kill(pid, 9)
+        with contextlib.suppress(ProcessLookupError):  # workers go with their cluster
+            os.kill(pid, 9)
     wait_until(lambda: not place.processes(), "all are gone")
     cluster.shutdown()
 

@@ -2,6 +2,7 @@
 
 import gc
 import pickle
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,25 @@ def test_equal_contents_are_one_object_up_to_a_size(world: World):
     assert len(kept) == 7
 
 
+def test_buffers_of_arrow_are_recognised_by_where_they_lie(world: World):
+    table = pa.table({"a": np.arange(EQUAL_BYTES)})
+    kept = [world.pickled([table])[1] for _ in range(3)]
+    assert world.made() == 1
+    assert len({one.task for [one] in kept}) == 1
+
+
+def test_an_array_is_not_kept_by_what_was_made_of_it(world: World):
+    value = np.zeros(EQUAL_BYTES + 1, dtype="u1")
+    seen = weakref.ref(value)
+    kept = world.pickled(value)[1]
+    del value
+    gc.collect()
+    assert seen() is None
+    others = [world.pickled(np.zeros(EQUAL_BYTES + 1, dtype="u1"))[1] for _ in range(3)]
+    assert world.made() == 4
+    assert len(kept) + len(others) == 4
+
+
 # ---- as long as somebody needs them
 
 
@@ -189,11 +209,6 @@ def test_an_object_goes_with_the_last_who_needs_it(world: World):
     assert len(data) < 500
     kept = world.pickled(value)[1]
     assert (world.line.numbers(ObjectMade), len(kept)) == ([1, 2], 1)
-
-
-def test_a_value_is_kept_as_long_as_its_object_so_that_it_is_recognised(world: World):
-    kept = [world.pickled(array(EQUAL_BYTES + 1 + number))[1] for number in range(5)]
-    assert world.made() == len({one.task for [one] in kept}) == 5
 
 
 def test_where_a_value_has_no_room_that_is_told_and_nothing_is_left(tmp_path: Path):

@@ -262,24 +262,69 @@ def test_one_whose_owner_is_not_back_yet_is_in_nobodys_way_and_asked_for_when_it
     assert asked == [asks(0, STEP)]
 
 
+def wanted(cluster: Cluster, *, n: int) -> None:
+    """Another run needs the second object, of which a piece has come."""
+    cluster.hear(span_with([[0]], record_of(reference(SECOND)), n=n))
+    cluster.tell(ObjectAway(SECOND))
+    assert cluster.hear(comes(0, SECOND))[0] == stores(0, SECOND, is_first=True)
+
+
 def test_copies_that_no_run_needs_make_room_for_another():
     cluster = ready()
     fetching(cluster)
     fetched(cluster)
     cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)))
-    cluster.hear(span_with([[0]], record_of(reference(SECOND)), n=2))
-    cluster.tell(ObjectAway(SECOND))
+    wanted(cluster, n=2)
     assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [
         DropObject(FIRST),
         Say(ObjectsDropped((FIRST,))),
         asks(0, STEP, SECOND),
         asks(STEP, STEP, SECOND),
     ]
+    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == []
+    cluster.hear(comes(0, SECOND))
     assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [
         DropObject(SECOND),
         fails(0, SECOND, "the disk is full", n=2),
     ]
     assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == []
+
+
+def test_what_has_no_room_waits_for_that_of_what_is_in_use():
+    cluster = ready()
+    fetching(cluster)
+    fetched(cluster)
+    wanted(cluster, n=2)
+    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == []
+    assert cluster.hear(comes(1, SECOND)) == []
+    assert cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),))) == [
+        DropObject(FIRST),
+        asks(0, STEP, SECOND),
+        asks(STEP, STEP, SECOND),
+        span_result(0, 1),
+    ]
+
+
+def test_what_waits_for_room_is_lost_and_given_up_as_any_other():
+    for said in (ObjectsLost((SECOND,)), CancelRun(run_id(2), ranges((0, 1)))):
+        cluster = ready()
+        fetching(cluster)
+        fetched(cluster)
+        wanted(cluster, n=2)
+        cluster.tell(ObjectRefused(SECOND, "the disk is full"))
+        assert cluster.hear(said)[0] == DropObject(SECOND)
+        assert not cluster.agent._objects._crowded
+
+
+def test_an_answer_about_a_copy_that_was_dropped_meanwhile_is_not_believed():
+    cluster = ready()
+    fetching(cluster)
+    for number in range(PIECES - 1):
+        cluster.hear(comes(number))
+    again = span_with([[0]], record_of(reference()), n=2)
+    orders = cluster.hear(comes(PIECES - 1), CancelRun(run_id(1), ranges((0, 1))), again)
+    assert orders[:3] == [stores(PIECES - 1, is_last=True), DropObject(FIRST), Hold(reference())]
+    assert cluster.tell(ObjectHere(here()), ObjectAway(FIRST)) == [asks(0, STEP), asks(STEP, STEP)]
 
 
 @pytest.mark.parametrize("size_bytes", [1, MAX_FRAME_BYTES, MAX_FRAME_BYTES + 1])
