@@ -77,6 +77,7 @@ FORM = r": ([\d.]+) s, different outputs: (\d+), in the order "
 # ---- the lesson
 
 
+@pytest.mark.alone
 def test_ten_tasks_take_9_s_one_by_one_and_a_fifth_of_it_in_threads_that_share_their_numbers(
     sleepers: dict[str, Printed],
 ):
@@ -91,6 +92,7 @@ def test_ten_tasks_take_9_s_one_by_one_and_a_fifth_of_it_in_threads_that_share_t
     assert sorted(printed.lines()[2].split()[-10:]) == sorted("0123456789")
 
 
+@pytest.mark.alone
 def test_a_cluster_is_a_pool_of_threads_or_of_processes_or_a_mixture(sleepers: dict[str, Printed]):
     """Ten processes have to import NumPy, which is work: no more than the standard library's own pool of them takes."""
     printed = run("patterns.lesson_cluster")
@@ -147,6 +149,7 @@ def test_the_mean_of_200_million_points_is_there_sooner_on_two_workers_than_by_n
 # ---- the article
 
 
+@pytest.mark.alone
 def test_ten_items_of_a_second_take_three_on_four_workers(sleepers: dict[str, Printed]):
     printed = sleepers["article_map"]
     squares = [0, 1, 4, 9, 16, 25, 36, 49, 64, 81]
