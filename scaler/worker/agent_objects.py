@@ -182,7 +182,9 @@ class Objects:
         known.begin_anew()
         self._fetching.pop(name, None)
         if not self._idle:
-            if not any(other.is_copy for other in self._by_name.values() if other is not known):
+            # those that wait for room themselves make none
+            others = self._by_name.keys() - self._crowded.keys() - {name}
+            if not any(self._by_name[other].is_copy for other in others):
                 return self._lose(name, known, text)
             self._crowded[name] = known
             return []
@@ -281,6 +283,8 @@ class Objects:
             assert (name in self._idle) == (not known.users and known.local is not None), name
             assert known.stored + len(known.coming) + len(known.to_ask) == known.pieces, name
         assert not users
+        makers = self._by_name.keys() - self._crowded.keys()
+        assert not self._crowded or any(self._by_name[name].is_copy for name in makers)
 
 
 def _reference_in(value: Frame) -> Reference | None:

@@ -305,6 +305,23 @@ def test_what_has_no_room_waits_for_that_of_what_is_in_use():
     ]
 
 
+def test_of_two_that_both_have_no_room_and_nothing_in_use_one_fails_and_the_other_is_tried_again():
+    cluster = ready(2)
+    fetching(cluster)
+    cluster.hear(span_with([[0]], record_of(reference(SECOND)), n=2))
+    cluster.tell(ObjectAway(SECOND))
+    for number in range(STEP):
+        cluster.hear(comes(number))
+    for number in range(STEP, WINDOW):
+        cluster.hear(comes(number))
+    cluster.hear(comes(0, SECOND))
+    assert cluster.tell(ObjectRefused(FIRST, "full"))[:1] != [DropObject(FIRST)]
+    told = cluster.tell(ObjectRefused(SECOND, "full"))
+    assert told[0] == DropObject(SECOND)
+    assert told[-1] == fails(0, SECOND, "full", n=2)
+    assert asks(0, STEP) in told
+
+
 def test_what_waits_for_room_is_lost_and_given_up_as_any_other():
     for said in (ObjectsLost((SECOND,)), CancelRun(run_id(2), ranges((0, 1)))):
         cluster = ready()
