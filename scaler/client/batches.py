@@ -18,7 +18,7 @@ from scaler.client.heavy import HeavyCalls
 from scaler.client.io_thread import IoThread
 from scaler.client.mapping import Calls, carried_calls
 from scaler.client.news import tell
-from scaler.client.objects import ObjectReference, Objects
+from scaler.client.objects import ObjectReference, Objects, Uploaded
 from scaler.client.options import TaskOptions, batch_options, exception_types, nested_options
 from scaler.client.partials import unwrapped
 from scaler.client.posting import NeededTask
@@ -109,7 +109,8 @@ class Batches:
         function, options = self._prepare(fn, given)
         needed = self.own(found.take())
         future = self._append(function, options, call, needed, kind)
-        if needed or len(function.frames) > 1 or len(call) > MAX_FRAME_BYTES:
+        carries_much = len(function.frames) > 1 or len(call) > MAX_FRAME_BYTES
+        if carries_much or any(isinstance(one, Uploaded) for one in needed):
             with self.io.lock:
                 hint = self._heavy.submitted(function, call, needed)
             if hint is not None:

@@ -20,7 +20,7 @@ from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE, Frame
 from scaler.protocol.references import Reference, record_of
 from scaler.storage.layout import parts_size
-from scaler.storage.reading import mapped, piece
+from scaler.storage.reading import mapped, parts_of, piece
 from scaler.storage.store import Store, StoredFile
 
 #: equal contents up to this size are one object
@@ -48,6 +48,10 @@ class _Life:
     def __init__(self, name: ObjectId, stored: StoredFile) -> None:
         self.name = name
         self.stored = stored
+
+    def reference(self) -> Reference:
+        """Where it is."""
+        return Reference(self.name, self.stored.size_bytes, str(self.stored.path), self.stored.token)
 
     def is_still(self, value: Any) -> bool:  # Any: whatever users send
         """Whether a value that may have changed is what was written of it."""
@@ -77,8 +81,8 @@ class Uploaded:
         return f"object {self._life.name.owner:016x}-{self._life.name.n}"
 
     def value(self) -> Any:  # Any: whatever users send
-        """What was sent; its arrays cannot be written to."""
-        return load_parts(mapped(str(self._life.stored.path)))
+        """What was sent; its arrays cannot be written to. `ObjectLostError` if somebody has removed it."""
+        return load_parts(parts_of(self._life.reference()))
 
     @property
     def task(self) -> TaskId:
@@ -88,9 +92,7 @@ class Uploaded:
 
     def outcome(self) -> KnownOutcome:
         """Where its value is."""
-        stored = self._life.stored
-        reference = Reference(self._life.name, stored.size_bytes, str(stored.path), stored.token)
-        return KnownOutcome(REFERENCE, (record_of(reference),), kept=self._life)
+        return KnownOutcome(REFERENCE, (record_of(self._life.reference()),), kept=self._life)
 
 
 class ObjectReference:
@@ -172,7 +174,10 @@ class Objects:
             if life is None:
                 parts = _parts_of(value)
                 self._count += 1
-                life = self._equal_to(parts) or self._made(self._count, parts, value)
+                equal = _digest(parts) if parts_size(parts) <= EQUAL_BYTES else b""
+                life = self._equal.get(equal) or self._made(self._count, parts, value)
+                if equal:
+                    self._equal[equal] = life
         return Uploaded(life, is_lifted=True)
 
     def _same_as(self, value: Any) -> _Life | None:  # Any: as above
@@ -185,9 +190,6 @@ class Objects:
         self._same.pop(_identity(value), None)  # it has changed since
         return None
 
-    def _equal_to(self, parts: Sequence[Frame]) -> _Life | None:
-        return self._equal.get(_digest(parts)) if parts_size(parts) <= EQUAL_BYTES else None
-
     def _made(self, n: int, parts: Sequence[Frame], of: Any) -> _Life:  # Any: as above
         """A new object of these parts; the lock is held."""
         if self._is_closed:
@@ -198,8 +200,6 @@ class Objects:
         weakref.finalize(life, self._ended, life.name, _identity(of)).atexit = False
         if of is not None:
             self._same[_identity(of)] = _referred(of), weakref.ref(life)
-        if parts_size(parts) <= EQUAL_BYTES:
-            self._equal[_digest(parts)] = life
         self._lives[n] = life
         self._line.post(ObjectMade(life.name, life.stored.size_bytes))
         return life

@@ -100,7 +100,7 @@ def sendable(batch: Batch, lo: int, hi: int) -> tuple[int, tuple[Frame, ...]]:
         needed = batch.needs.get(index)
         outcomes = [(one.task, one.value) for one in needed.inputs] if needed is not None else []
         size += sum(WORD_BYTES if task in positions else WORD_BYTES + value.size_bytes for task, value in outcomes)
-        own = frozenset(task for task, value in outcomes if value.status == REFERENCE)
+        own = frozenset([task for task, value in outcomes if value.status == REFERENCE])
         if needs and (size > MAX_BYTES or own != objects):
             break
         objects = own

@@ -4,6 +4,8 @@ import mmap
 import os
 from pathlib import Path
 
+from scaler.errors import ObjectLostError
+from scaler.protocol.references import Reference
 from scaler.storage.layout import parts_in
 from scaler.storage.store import TOKEN_BYTES, TOKEN_NAME
 
@@ -39,6 +41,19 @@ def mapped(path: str) -> list[memoryview]:
         return parts_in(memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)))
     finally:
         os.close(descriptor)
+
+
+def parts_of(reference: Reference) -> list[memoryview]:
+    """The parts of the value that a reference of this host stands for; `ObjectLostError` if they cannot be had."""
+    owner, n = reference.object
+    name = f"object {owner:016x}-{n}"
+    try:
+        return mapped(reference.path)
+    except FileNotFoundError:
+        text = f"{name} is not there any more: its owner ended, or somebody removed {reference.path}"
+        raise ObjectLostError(text) from None
+    except (OSError, ValueError) as error:
+        raise ObjectLostError(f"{name} cannot be read: {error}") from None
 
 
 def piece(path: Path, first: int, size: int) -> bytes:

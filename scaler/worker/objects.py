@@ -4,12 +4,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from scaler.errors import ObjectLostError
 from scaler.ids import ObjectId
 from scaler.payload.parts import load_parts
 from scaler.protocol.columns import Frame
-from scaler.protocol.references import Reference, read_record
-from scaler.storage.reading import mapped
+from scaler.protocol.references import read_record
+from scaler.storage.reading import parts_of
 
 #: beside those of the task that runs, so many bytes stay mapped while tasks follow each other, and so many objects
 KEPT_BYTES = 64 << 20
@@ -47,7 +46,7 @@ class Objects:
         reference = read_record(record)
         kept = self._kept.get(reference.object)
         if kept is None:
-            kept = self._kept[reference.object] = _Kept(_mapped(reference), _OWN, reference.size_bytes, self._call)
+            kept = self._kept[reference.object] = _Kept(parts_of(reference), _OWN, reference.size_bytes, self._call)
         kept.used_by = self._call
         self._kept.move_to_end(reference.object)
         if kept.value is not _OWN:
@@ -72,15 +71,3 @@ class Objects:
     def let_go(self) -> None:
         """No task follows: what is freed meanwhile shall not be kept by us."""
         self._kept.clear()
-
-
-def _mapped(reference: Reference) -> list[memoryview]:
-    try:
-        return mapped(reference.path)
-    except (OSError, ValueError) as error:
-        owner, n = reference.object
-        name = f"object {owner:016x}-{n}"
-        if isinstance(error, FileNotFoundError):
-            text = f"{name} is not there any more: its owner ended, or somebody removed {reference.path}"
-            raise ObjectLostError(text) from None
-        raise ObjectLostError(f"{name} cannot be read: {error}") from None

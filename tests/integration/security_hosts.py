@@ -46,6 +46,12 @@ class Host:
         path.write_text(text, encoding="utf-8")
         return self.start("python", str(path), *arguments)
 
+    def worker(self, key_file: Path, *options: str) -> Command:
+        """A connected cluster of two workers of the scheduler on the first host."""
+        command = self.start("scaler_worker", "-n", "2", "tcp://h1:8516", "--key-file", str(key_file), *options)
+        command.wait_for("connected")
+        return command
+
     def copy(self, file: Path) -> Path:
         """Bring a file here by hand, as the user it belongs to."""
         path = self.folder / file.name
@@ -90,6 +96,16 @@ class Cable:
         told = [_told("ip", "netns", "list"), _told("ip", "-o", "link", "show")]
         files = [str(path) for path in Path("/etc/netns").glob(f"{self._prefix}h*")]
         return [line for text in told for line in text.splitlines() if self._prefix in line] + files
+
+    @contextlib.contextmanager
+    def scheduler(self) -> Iterator[Path]:
+        """A scheduler on the first host: its key directory, as its log names it. All that runs ends with it."""
+        scheduler = self.hosts[0].start("scaler_scheduler", "tcp://0.0.0.0:8516")
+        line = scheduler.wait_for("keys: other machines need a copy of ")
+        scheduler.wait_for("listening on tcp://0.0.0.0:8516")
+        yield Path(line.partition("copy of ")[2].partition("/client.key")[0])
+        for host in reversed(self.hosts):
+            host.end()
 
 
 def _sweep() -> None:

@@ -54,20 +54,13 @@ def cable() -> Iterator[Cable]:
 @pytest.fixture
 def keys(cable: Cable) -> Iterator[Path]:
     """The key directory of the scheduler on the first host, as its log names it."""
-    scheduler = cable.hosts[0].start("scaler_scheduler", "tcp://0.0.0.0:8516")
-    line = scheduler.wait_for("keys: other machines need a copy of ")
-    scheduler.wait_for("listening on tcp://0.0.0.0:8516")
-    yield Path(line.partition("copy of ")[2].partition("/client.key")[0])
-    for host in reversed(cable.hosts):
-        host.end()
-        assert list((host.folder / "shm").iterdir()) == []
+    with cable.scheduler() as keys:
+        yield keys
+    assert [path for host in cable.hosts for path in (host.folder / "shm").iterdir()] == []
 
 
 def worker(host: Host, keys: Path, *options: str) -> Command:
-    key_file = host.copy(keys / "worker.key")
-    command = host.start("scaler_worker", "-n", "2", ADDRESS, "--key-file", str(key_file), *options)
-    command.wait_for("connected")
-    return command
+    return host.worker(host.copy(keys / "worker.key"), *options)
 
 
 def copies(host: Host) -> list[Path]:

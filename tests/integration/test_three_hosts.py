@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from scaler.cli.endings import ExitCode
-from tests.integration.processes import Command, wait_until
-from tests.integration.security_hosts import Cable, Host, cable_between
+from tests.integration.processes import wait_until
+from tests.integration.security_hosts import Cable, cable_between
 from tests.integration.security_root import needs_hosts
 
 pytestmark = needs_hosts
@@ -57,23 +57,13 @@ def cable() -> Iterator[Cable]:
 @pytest.fixture
 def keys(cable: Cable) -> Iterator[Path]:
     """The key directory of the scheduler on the first host, as its log names it."""
-    scheduler = cable.hosts[0].start("scaler_scheduler", "tcp://0.0.0.0:8516")
-    line = scheduler.wait_for("keys: other machines need a copy of ")
-    scheduler.wait_for("listening on tcp://0.0.0.0:8516")
-    yield Path(line.partition("copy of ")[2].partition("/client.key")[0])
-    for host in reversed(cable.hosts):
-        host.end()
-
-
-def worker(host: Host, key_file: Path) -> Command:
-    command = host.start("scaler_worker", "-n", "2", ADDRESS, "--key-file", str(key_file))
-    command.wait_for("connected")
-    return command
+    with cable.scheduler() as keys:
+        yield keys
 
 
 def test_copied_key_files_are_all_that_three_hosts_need(cable: Cable, keys: Path):
     _, second, third = cable.hosts
-    worker(second, second.copy(keys / "worker.key"))
+    second.worker(second.copy(keys / "worker.key"))
     client = third.script(QUICKSTART, str(third.copy(keys / "client.key")))
     assert (client.wait(), client.out, client.err) == (0, "True\n", "")
 
@@ -105,7 +95,7 @@ def test_without_its_key_a_worker_cluster_is_told_which_file_to_copy_and_the_opt
 
 def test_packets_dropped_for_seconds_cost_no_task_and_work_goes_on_soon_after(cable: Cable, keys: Path):
     _, second, third = cable.hosts
-    worker(second, second.copy(keys / "worker.key"))
+    second.worker(second.copy(keys / "worker.key"))
     client = third.script(APPENDS, str(third.copy(keys / "client.key")), str(second.folder / "ran"), str(TASKS))
     wait_until(lambda: len(second.lines("ran")) > 20, "tasks run")
     cable.ask("drop", "h1", "h2")
