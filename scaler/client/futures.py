@@ -392,4 +392,8 @@ class ScalerFuture(Future[Any]):
                 else:
                     waiter.add_result(self)
             self._condition.notify_all()
+        if is_io_thread() and self._done_callbacks and getattr(sealed, "is_far", False):
+            # they may read it, which is to wait for it
+            threading.Thread(target=self._invoke_callbacks, name="scaler-callbacks", daemon=True).start()
+            return
         self._invoke_callbacks()

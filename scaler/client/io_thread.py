@@ -22,6 +22,7 @@ from scaler.client.output import Terminal
 from scaler.client.posting import NeededTask, Posted, PostedColumn, taken
 from scaler.client.questions import Answer, Question
 from scaler.client.sinks import Sink
+from scaler.client.stored import StoredValues
 from scaler.client.waits import become_io_thread, require_may_wait
 from scaler.client.way import Way
 from scaler.errors import ClientQuitException, ProtocolError, ScalerError
@@ -32,10 +33,12 @@ from scaler.ledger.events import (
     ClearAsked,
     Command,
     ExplainAsked,
+    Fetched,
     Learned,
     Leaving,
     LinkDown,
     LinkUp,
+    NotThere,
     Received,
     Reject,
     Resolve,
@@ -89,7 +92,8 @@ class IoThread:
         self._config = config
         self._dialing = way.dialing
         self._link = way.link
-        self._ledger = Ledger()
+        self.stored = StoredValues(self)
+        self._ledger = Ledger(self.stored)
         self._decoder = Decoder(way.direction)
         #: the scheduler that was reached last
         self.epoch = Epoch(0)
@@ -212,6 +216,7 @@ class IoThread:
 
     def clear(self) -> None:
         """Drop all that is unfinished; the caller holds `lock`, and appends to no batch opened before."""
+        self.stored.keep_all()
         self.post(ClearAsked())
         for batch in list(self._sinks):
             sink = self._sinks.pop(batch, None)
@@ -224,6 +229,7 @@ class IoThread:
             if self.left_because:
                 return
             self.left_because = reason
+        self.stored.keep_all()
         if self._thread.is_alive():
             self._begin_leaving(ClientQuitException(reason))
             self._waker.wake()
@@ -268,6 +274,7 @@ class IoThread:
 
     def _end(self) -> None:
         self._over.set()
+        self.stored.over()
         self.news.end(self.error)
         self._abort_sinks()
         self._drop_dialer()
@@ -408,6 +415,10 @@ class IoThread:
                 case Began(batch, ranges):
                     if (sink := self._sinks.get(batch)) is not None:
                         sink.began(ranges)
+                case Fetched():
+                    self.stored.fetched(command)
+                case NotThere(name):
+                    self.stored.not_there(name)
                 case Learned(NeedFunction() as wanted):  # the ledger has let go of it
                     if (found := archive(wanted.function)) is not None:
                         self._posted.extend((found, Received(wanted)))

@@ -74,7 +74,7 @@ class _Part:
             return list(map(self._reason, range(self.lo, self.hi))), self.failures()
         done = self._done
         if done is not None:  # another thread may do the same
-            self._values, wrong = load_column(done.column, done.attempts, tell)
+            self._values, wrong = load_column(done.column, done.attempts, tell, done.kept)
             self._wrong = frozenset(wrong)
             self._done = None
         return self._values, self.failures()
@@ -157,7 +157,8 @@ class KeptResults:
         def part(lo: int, hi: int) -> _Part:
             some = done
             if (lo, hi) != (column.lo, column.hi):
-                some = Resolve(done.batch, column.slice(lo, hi), done.place, done.attempts, done.host)
+                kept = {index: done.kept[index] for index in done.kept if lo <= index < hi}
+                some = Resolve(done.batch, column.slice(lo, hi), done.place, done.attempts, done.host, kept=kept)
             return _Part(lo, hi, done=some, facts=Facts.of_results(some, self._name, now), again=done.again)
 
         self._end((Range(column.lo, column.hi),), part)

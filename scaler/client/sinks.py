@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from scaler.client.facts import Facts, told
 from scaler.client.failures import Failing
 from scaler.client.futures import ScalerFuture, Sealed
+from scaler.client.stored import StoredValue
 from scaler.client.waits import taken_from
 from scaler.errors import ClientQuitException, ScalerError
 from scaler.ids import BatchId, Range, TaskId
@@ -87,6 +88,30 @@ class SealedValue:
         return KnownOutcome(self._status, frames_of(self._data), self._facts.attempts)
 
 
+class SealedStored:
+    """A value that lies where it was made."""
+
+    __slots__ = ("_kept",)
+
+    failed = False
+
+    def __init__(self, kept: StoredValue) -> None:
+        self._kept = kept
+
+    @property
+    def is_far(self) -> bool:
+        return self._kept.is_far
+
+    def open(self) -> Outcome:
+        return self._kept.open()
+
+    def inline(self) -> bytes | None:
+        return None
+
+    def outcome(self) -> KnownOutcome:
+        return self._kept.outcome()
+
+
 class SealedFailure:
     """A failure that the scheduler told; each who asks has an exception of his own, since raising it changes it."""
 
@@ -128,8 +153,10 @@ class SealedError:
         return SealedFailure(Failure(Cause.CANCELLED, str(self._error))).outcome()
 
 
-def sealed_value(done: Resolve, facts: Facts, index: int) -> SealedValue:
+def sealed_value(done: Resolve, facts: Facts, index: int) -> Sealed:
     """The outcome of one task of a column, with bytes of its own."""
+    if index in done.kept:
+        return SealedStored(done.kept[index])
     one = done.column.slice(index, index + 1)
     return SealedValue(memoryview(one.statuses)[0], b"".join(one.data), facts, index)
 
@@ -231,10 +258,13 @@ class SubmitSink:
         ):
             future = take(index, None)
             if future is not None:
-                content = bytes(view[start - column.base : end - column.base])
-                if status != VALUE:
-                    content = self._once(content)
-                self._hand_over(future, SealedValue(status, content, facts, index), facts, done.again)
+                sealed: Sealed
+                if index in done.kept:
+                    sealed = SealedStored(done.kept[index])
+                else:
+                    content = bytes(view[start - column.base : end - column.base])
+                    sealed = SealedValue(status, content if status == VALUE else self._once(content), facts, index)
+                self._hand_over(future, sealed, facts, done.again)
             start = end
         self._settle()
 
@@ -368,7 +398,7 @@ class MapSink:
     def opened(self, part: Resolve | tuple[tuple[Range, ...], Failure]) -> Iterator[tuple[int, list[Any], list[int]]]:
         """For each range of a part its first index, its values, and the indices of those that are exceptions."""
         if isinstance(part, Resolve):
-            yield (part.column.lo, *load_column(part.column, part.attempts, self._tell))
+            yield (part.column.lo, *load_column(part.column, part.attempts, self._tell, part.kept))
             return
         ranges, failure = part
         for lo, hi in ranges:

@@ -18,13 +18,18 @@ from scaler.core.tasks import TaskManager
 from scaler.ids import Range, TaskId
 from scaler.protocol import Failure, NeedInputs, Results, TasksFailed
 from scaler.protocol.codec import decode_failure, encode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, Frame, ResultColumn
+from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 from scaler.protocol.options import MAX_RANGES
+from scaler.protocol.references import read_record
 from scaler.ranges import joined, joined_indices, members_within
 
 #: so many ranges of tasks fail in one turn, and those of one input: chains may be long, and others wait meanwhile
 MOST_IN_A_TURN = 1000
+#: a task looks so often for what it needs and is not there, pausing ever longer: the loss of a cluster takes a while
+#: to be known
+MOST_LOOKS = 5
+FIRST_LOOK_S = 0.25
 
 
 class Dependents:
@@ -78,15 +83,58 @@ class Dependents:
     # ---- what others need has ended
 
     def known(self, task: TaskId, outcome: Outcome) -> None:
-        """A client answered what became of one of its tasks."""
+        """A client answered what became of one of its tasks; it may not have heard that this is lost."""
         needed = self._tasks.inputs.get(task)
-        if needed is not None:
-            self._ended.append((needed, outcome))
+        if needed is None:
+            return
+        if (
+            _is_stored(outcome)
+            and task.batch.n
+            and read_record(b"".join(outcome.data)).object.owner not in (self._outbox.peers)
+        ):
+            return
+        self._ended.append((needed, outcome))
 
     def finished(self, batch: Batch, column: ResultColumn, lo: int, hi: int, attempts: int) -> None:
         """[lo, hi) of a column are the outcomes of these tasks, whenever their client has room for them."""
         for index in members_within(batch.wanted, lo, hi):
             self._ended.append((batch.wanted[index], Outcome(*column.one(index), attempts)))
+
+    def lost(self, batch: Batch, lo: int, hi: int) -> None:
+        """What [lo, hi) came to is nowhere any more: those who need it wait until it has been made anew."""
+        for index in members_within(batch.wanted, lo, hi):
+            self._unlearn(batch.wanted[index])
+
+    def _unlearn(self, needed: Input) -> None:
+        """Values that lie here are not lost."""
+        if any(one is needed for one, _ in self._ended):
+            self._ended = deque(entry for entry in self._ended if entry[0] is not needed or not _is_stored(entry[1]))
+        outcome = needed.outcome
+        if outcome is None or not _is_stored(outcome):
+            return
+        self._tasks.inputs.unlearned(needed)
+        for serial, index in needed.users:
+            batch = self._tasks.by_serial[serial]
+            batch.needs[index].unlearn(outcome)
+            self.queued(batch, index, index + 1)
+
+    def looks_again_after_s(self, batch: Batch, index: int, times: int) -> float | None:
+        """After which pause a task that could not have what it needs looks again; None if that is gone for good.
+
+        What workers made is made anew once its cluster is known to be lost, and its client is asked for news of it.
+        """
+        needed = batch.needs.get(index)
+        if needed is None or needed.missing:
+            return None if needed is None else 0.0
+        made = [one for one in dict.fromkeys(needed.inputs) if _is_stored(one.value) and one.task.batch.n]
+        if not made or times >= MOST_LOOKS:
+            return None
+        for one in made:
+            self._unlearn(one)
+        asked = tuple(one.task for one in made if not self._tasks.inputs.is_coming(one.task, self._tasks.batches))
+        if asked:
+            self._outbox.send(batch.owner, NeedInputs(asked))
+        return FIRST_LOOK_S * 2.0**times
 
     def failed(self, batch: Batch, ranges: Iterable[tuple[int, int]], failure: Failure) -> None:
         """These tasks ended without a result."""
@@ -181,3 +229,8 @@ class Dependents:
                 last = min(hi, first + most)
                 answer = Results(batch.id, first, last, 0, attempts=outcome.attempts)
                 self._send(answer, column.slice(0, last - first).frames())
+
+
+def _is_stored(outcome: Outcome) -> bool:
+    """Whether the value lies with whoever made it."""
+    return outcome.status == REFERENCE

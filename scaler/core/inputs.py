@@ -41,17 +41,28 @@ class InputManager:
             if known is None:
                 of = batches.get(task.batch)
                 known = self._by_task[task] = Input(task, {} if of is None else of.wanted, batch.holding)
-                if of is None or not _is_coming(of, task.index):
+                if not self.is_coming(task, batches):
                     yield task
             known.users[batch.serial, index] = None
             inputs.append(known)
         batch.needs[index] = Needed(inputs)
+
+    def is_coming(self, task: TaskId, batches: Mapping[BatchId, Batch]) -> bool:
+        """Whether an outcome of a task will pass by; of one that was never sent its client has one."""
+        of = batches.get(task.batch)
+        return of is not None and _is_coming(of, task.index)
 
     def learned(self, known: Input, outcome: Outcome) -> None:
         """What became of a task that others need, or needed."""
         known.outcome = outcome
         if known.users:
             known.holding.input_bytes += outcome.size_bytes
+
+    def unlearned(self, known: Input) -> None:
+        """The value of a task that others need is nowhere any more."""
+        if known.outcome is not None and known.users:
+            known.holding.input_bytes -= known.outcome.size_bytes
+        known.outcome = None
 
     def release(self, batch: Batch, lo: int, hi: int) -> None:
         """Tasks [lo, hi) have ended, or will without running again: what they needed may go."""
@@ -81,9 +92,9 @@ class InputManager:
 
 
 def _is_coming(batch: Batch, index: int) -> bool:
-    """Whether an outcome of a task will pass by; of one that was never sent its client has one."""
+    # what is kept at its cluster may have passed by, or is to come still: its client is asked, too
     span = batch.spans.at(index)
-    return span is not None and span.state not in ENDED
+    return span is not None and span.state not in ENDED and span.state is not State.KEPT
 
 
 def sendable(batch: Batch, lo: int, hi: int) -> tuple[int, tuple[Frame, ...]]:

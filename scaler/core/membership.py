@@ -49,6 +49,7 @@ class Membership:
         self._recovery.joined(now)
         if role == "worker":
             self._workers.join(peer, name)
+            self._objects.joined(peer)
             if self._is_watched:
                 self._outbox.send(peer, Watched(watched=True))
             return

@@ -94,6 +94,12 @@ class Needed:
         self.missing -= 1
         self._note(outcome)
 
+    def unlearn(self, lost: Outcome) -> None:
+        """The value of one of them is nowhere any more."""
+        self.missing += 1
+        if self.failure is None:
+            self.size_bytes -= lost.size_bytes
+
     @property
     def is_ready(self) -> bool:
         """Whether all of them have a value."""

@@ -42,7 +42,7 @@ class ObjectRequests:
         self._clients = managers.clients.clients
         self._clusters = managers.workers.clusters
         self._absent_at = absent_at
-        self._relays = Relays(managers.objects, managers.outbox)
+        self._relays = Relays(managers.objects, managers.outbox, self._clusters)
 
     def _may_come(self, owner: Incarnation, now: float) -> bool:
         """Whether an object of this owner may be unknown here because it has not told of it yet."""
@@ -66,10 +66,14 @@ class ObjectRequests:
                 objects.made(peer, made)
                 self._relays.made(name for name, _ in made)
             case ObjectsHeld(names):
+                if peer in self._clusters:
+                    objects.copied(peer, [name for name in names if name.owner in self._clusters])
                 self._tell(objects.held(peer, names))
             case ObjectsDropped(names):
                 self._tell(objects.dropped(peer, names))
-                self._relays.gone(names)
+                if peer in self._clusters:
+                    self._tell(objects.released(peer, [name for name in names if name.owner == peer]))
+                self._relays.gone(names, said_by=peer)
             case ReferencesTaken(names):
                 self._tell(objects.referred(peer, names))
             case ReferencesReleased(names):
@@ -84,9 +88,13 @@ class ObjectRequests:
             case _:
                 assert_never(message)
 
+    def joined(self, cluster: Incarnation) -> None:
+        """A cluster is there, perhaps again."""
+        self._relays.joined(cluster)
+
     def _fetch(self, peer: Incarnation, wanted: FetchChunks, now: float) -> None:
-        if peer not in self._clusters:
-            raise ProtocolError("pieces of objects are for clusters alone")
+        if peer not in self._clusters and wanted.object.owner in self._clients:
+            raise ProtocolError("pieces of what clients have are for clusters alone")
         may_come = self._may_come(wanted.object.owner, now)
         if may_come:
             self._timers.release_by(self._absent_at())

@@ -92,7 +92,9 @@ class Outcomes:
     def take(self, batch: Batch, lo: int, hi: int) -> None:
         """The ledger has what ended of [lo, hi), or nobody wants it: it is gone, here and at the clusters."""
         for span in batch.spans.within(lo, hi):
-            if span.state in ENDED:
+            if span.state is State.KEPT:  # its value lay with its cluster until now
+                self._tasks.advance(batch, span.lo, span.hi, Trigger.SUCCEED)
+            if span.state in ENDED or span.state is State.KEPT:
                 if span.run is not None:
                     self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
                 self._tasks.drop(batch, span.lo, span.hi)
@@ -133,6 +135,12 @@ class Outcomes:
         self._tasks.advance(batch, span.lo, span.hi, Trigger.LOSE, to=to, counts=counts)
         self.adopt(batch, span.lo, span.hi)
 
+    def lose_kept(self, batch: Batch, span: Span) -> None:
+        """[lo, hi) of a span had ended, and its outcome is lost with the cluster that kept it: it runs again."""
+        if batch.wanted:
+            self.dependents.lost(batch, span.lo, span.hi)
+        self.lose(batch, span, span.counts._replace(began=span.counts.began + 1))
+
     def release_run(self, run: Run, *, charge: bool) -> None:
         """A run and its cluster are gone; `charge` if without goodbye, so that what ran is counted."""
         batch = self._tasks.batch_of(run)
@@ -146,7 +154,7 @@ class Outcomes:
                 vanished = counts.vanished + 1 if charge else counts.vanished
                 self.lose(batch, span, counts._replace(began=counts.began + 1, vanished=vanished))
             elif span.state is State.KEPT:
-                self.lose(batch, span, span.counts._replace(began=span.counts.began + 1))
+                self.lose_kept(batch, span)
             else:
                 self.lose(batch, span, span.counts)
         for span in batch.spans.within(run.lo, run.hi):

@@ -3,7 +3,7 @@
 A piece that several wait for is asked for once; it is passed on to all of them as it comes, and not kept.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable
 
 from scaler.core.objects import ObjectManager
 from scaler.core.outbox import Outbox
@@ -30,9 +30,10 @@ class _Relay:
 class Relays:
     """All objects of which pieces are on their way."""
 
-    def __init__(self, objects: ObjectManager, outbox: Outbox) -> None:
+    def __init__(self, objects: ObjectManager, outbox: Outbox, clusters: Container[Incarnation]) -> None:
         self._objects = objects
         self._outbox = outbox
+        self._clusters = clusters
         self._by_object: dict[ObjectId, _Relay] = {}
         #: objects that their owners have not told of yet, and who wants to hear when they have
         self._absent: dict[ObjectId, dict[Incarnation, None]] = {}
@@ -45,10 +46,11 @@ class Relays:
         Then the peer hears when it does, and asks again.
         """
         name = wanted.object
-        if not self._objects.is_with_owner(name):
+        if not self._can_be_had(name):
             self._have_wait(peer, name, may_come=may_come)
             return
-        if (wanted.first + wanted.count - 1) * MAX_FRAME_BYTES >= self._objects.size_bytes(name):
+        end = (wanted.first + wanted.count - 1) * MAX_FRAME_BYTES
+        if name.owner not in self._clusters and end >= self._objects.size_bytes(name):
             self._outbox.send(peer, ObjectsLost((name,)))  # it is another one than the peer was told of
             return
         if self._waited_for.get(peer, 0) + wanted.count > MOST_WAITED_FOR:
@@ -67,6 +69,10 @@ class Relays:
         for lo, hi in joined_indices(asked):
             self._outbox.send(name.owner, FetchChunks(name, lo, hi - lo))
 
+    def _can_be_had(self, name: ObjectId) -> bool:
+        """Whether its owner can be asked: a client says which objects it has, a cluster when it has one no more."""
+        return name.owner in self._clusters or self._objects.is_with_owner(name)
+
     def _have_wait(self, peer: Incarnation, name: ObjectId, *, may_come: bool) -> None:
         if may_come:
             self._absent.setdefault(name, {})[peer] = None
@@ -78,7 +84,11 @@ class Relays:
         """An owner has said that it has these: who waits for that hears it."""
         for name in names:
             for peer in self._absent.pop(name, ()):
-                self._outbox.send(peer, ObjectLocated(name, self._objects.size_bytes(name), ()))
+                self._outbox.send(peer, ObjectLocated(name, self._objects.size_bytes(name) or 1, ()))
+
+    def joined(self, owner: Incarnation) -> None:
+        """A cluster is back: who waits for what it has made may ask for it."""
+        self.made([name for name in self._absent if name.owner == owner])
 
     @property
     def are_some_absent(self) -> bool:
@@ -104,11 +114,11 @@ class Relays:
         if not relay.waiting:
             del self._by_object[chunk.object]
 
-    def gone(self, names: Iterable[ObjectId]) -> None:
+    def gone(self, names: Iterable[ObjectId], said_by: Incarnation | None = None) -> None:
         """Something has become of these: who waits for pieces of one that its owner has no more hears so."""
         for name in names:
             relay = self._by_object.get(name)
-            if relay is not None and not self._objects.is_with_owner(name):
+            if relay is not None and (name.owner == said_by or not self._can_be_had(name)):
                 self._give_up(name, relay)
 
     def _give_up(self, name: ObjectId, relay: _Relay) -> None:

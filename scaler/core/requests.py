@@ -174,8 +174,10 @@ class Requests:
         data = b"".join(frames)
         if status == FAILED:
             decode_failure(data)
-        elif status == REFERENCE and read_record(data).object != (client.peer, task.index):
+        elif status == REFERENCE and not task.batch.n and read_record(data).object != (client.peer, task.index):
             raise ProtocolError(f"an object of another name is told to be the outcome of task {task}")
+        elif status == REFERENCE and task.batch.n and read_record(data).object.owner == client.peer:
+            raise ProtocolError(f"an object of the client's is told to be what task {task} returned")
         elif status == VALUE and is_record(data):
             raise ProtocolError(f"a reference is told to be the value of task {task}")
         self._outcomes.dependents.known(task, Outcome(status, frames, message.attempts))

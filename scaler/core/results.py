@@ -33,7 +33,7 @@ from scaler.protocol import (
 )
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import FAILED, RAISED_RETRYABLE, STATUSES, Frame, ResultColumn, words
-from scaler.ranges import RangeSet
+from scaler.ranges import RangeSet, joined_indices
 
 #: A client is told of a task that runs once it has run so long.
 BEGAN_AFTER_S = 0.1
@@ -77,7 +77,7 @@ def back_off_s(delay_s: float, again: int, task: TaskId) -> float:
 class _Piece:
     """A part of a result message that is wanted, being dealt with."""
 
-    __slots__ = ("batch", "cluster", "column", "ended", "forward", "has_room", "is_kept", "run")
+    __slots__ = ("batch", "cluster", "column", "ended", "forward", "has_room", "is_kept", "run", "stored")
 
     def __init__(self, cluster: Cluster, run: Run, batch: Batch, column: ResultColumn, *, has_room: bool) -> None:
         self.cluster = cluster
@@ -87,6 +87,8 @@ class _Piece:
         #: whether it may be sent on; else what has ended stays at its cluster
         self.has_room = has_room
         self.is_kept = False
+        #: those whose value lies with its cluster
+        self.stored = RangeSet(joined_indices(column.stored()))
         #: how many tasks have ended with it
         self.ended = 0
         #: (lo, hi, attempts) to send on, ascending
@@ -185,20 +187,27 @@ class Reports:
     def _succeed(self, piece: _Piece, span: Span, lo: int, hi: int) -> None:
         if span.state is State.CANCELLING:
             self._cancelled(piece, lo, hi, Trigger.SUCCEED)
-            return
-        self._end_for_good(piece, span, lo, hi, Trigger.SUCCEED)
+        elif not piece.stored:
+            self._end_for_good(piece, span, lo, hi, Trigger.SUCCEED)
+        else:
+            for first, last in piece.stored.within(lo, hi):
+                self._end_for_good(piece, span, first, last, Trigger.KEEP)
+            for first, last in piece.stored.missing(lo, hi):
+                self._end_for_good(piece, span, first, last, Trigger.SUCCEED)
 
     def _end_for_good(self, piece: _Piece, span: Span, lo: int, hi: int, trigger: Trigger) -> None:
-        """[lo, hi) of a span has its outcome: it goes on, or, where there is no room, stays at the cluster."""
+        """[lo, hi) of a span has its outcome: it goes on, or, where there is no room, stays at the cluster.
+
+        Of a value that lies with the cluster it is told where; the task is kept there until its client has that.
+        """
         if span.state is not State.KEPT:
             piece.ended += hi - lo
         if piece.has_room:
-            self._tasks.advance(piece.batch, lo, hi, trigger, run=piece.run)
             piece.send_on(lo, hi, span.counts.began + 1)
         else:
-            piece.is_kept = True
-            if span.state is not State.KEPT:
-                self._tasks.advance(piece.batch, lo, hi, Trigger.KEEP, run=piece.run)
+            piece.is_kept, trigger = True, Trigger.KEEP
+        if trigger is not Trigger.KEEP or span.state is not State.KEPT:
+            self._tasks.advance(piece.batch, lo, hi, trigger, run=piece.run)
         if piece.batch.wanted:
             self._outcomes.dependents.finished(piece.batch, piece.column, lo, hi, span.counts.began + 1)
         if piece.batch.rivals:
@@ -211,7 +220,8 @@ class Reports:
     def _end_badly(self, piece: _Piece, span: Span, index: int, now: float) -> None:
         """One task failed: it is tried again after a pause, or its failure goes on as it is."""
         # what is kept was found final when it came first
-        retry = None if span.state is State.KEPT else self._retry(piece, span.counts, index)
+        is_new = span.state not in (State.KEPT, State.CANCELLING)
+        retry = self._retry(piece, span.counts, index) if is_new else None
         trigger = Trigger.FAIL if retry is None else Trigger.RETRY
         if span.state is State.CANCELLING:
             self._cancelled(piece, index, index + 1, trigger)
@@ -232,17 +242,19 @@ class Reports:
         """What is charged for a failure and how long to pause, or None if it is final."""
         options, column = piece.batch.options, piece.column
         status = memoryview(column.statuses)[index - column.lo]
-        if not options.retries:
-            return None
-        if status == RAISED_RETRYABLE:
-            again, charged = counts.raised, counts._replace(raised=counts.raised + 1)
-            delay_s = back_off_s(options.retry_delay_s, again, TaskId(piece.batch.id, index))
-        elif status == FAILED and decode_failure(b"".join(column.slice(index, index + 1).data)).cause in _CHARGED:
-            again, charged = counts.died, counts._replace(died=counts.died + 1)
-            delay_s = 0.0
+        cause = decode_failure(b"".join(column.slice(index, index + 1).data)).cause if status == FAILED else None
+        delay_s = 0.0
+        if cause is Cause.OBJECT_LOST:
+            pause_s = self._outcomes.dependents.looks_again_after_s(piece.batch, index, counts.lost)
+            if pause_s is None:
+                return None
+            delay_s, charged = pause_s, counts._replace(lost=counts.lost + (pause_s > 0))
+        elif status == RAISED_RETRYABLE and counts.raised < options.retries:
+            charged = counts._replace(raised=counts.raised + 1)
+            delay_s = back_off_s(options.retry_delay_s, counts.raised, TaskId(piece.batch.id, index))
+        elif cause in _CHARGED and counts.died < options.retries:
+            charged = counts._replace(died=counts.died + 1)
         else:
-            return None
-        if again >= options.retries:
             return None
         return charged._replace(began=counts.began + 1, tried=(*counts.tried, piece.run.id)), delay_s
 
@@ -344,6 +356,8 @@ class Reports:
                     self._ended_early(cluster, batch, span, message.reason, now)
                 elif span.state is State.CANCELLING:
                     self._outcomes.cancelled(batch, span.lo, span.hi, Trigger.RETURN)
+                elif span.state is State.KEPT and message.reason is ReturnReason.LOST:
+                    self._outcomes.lose_kept(batch, span)
         self._outcomes.settle(batch)
 
     def _bar(self, cluster: Cluster, batch: Batch, span: Span, reason: ReturnReason, now: float) -> None:

@@ -37,6 +37,8 @@ NO_NEEDS = Needs(alone=False, least_s=0.0)
 class Counts(NamedTuple):
     """What was charged to a task so far: attempts that began and ended in vain, and why, and its least run time.
 
+    `lost`: so often what it needs could not be had though it was to be there.
+
     `tried`: the runs whose attempts were charged as `died` or `raised`. A cluster that is given up and comes back may
     tell of one again.
     """
@@ -45,6 +47,7 @@ class Counts(NamedTuple):
     died: int = 0
     raised: int = 0
     vanished: int = 0
+    lost: int = 0
     least_s: float = 0.0
     tried: tuple[RunId, ...] = ()
 

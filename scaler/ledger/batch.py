@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from scaler.ids import BatchId, FunctionId, Range, TaskId
+from scaler.ids import BatchId, FunctionId, ObjectId, Range, TaskId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 from scaler.protocol.store import ColumnStore
-from scaler.ranges import RangeSet
+from scaler.ranges import RangeSet, members_within
 
 #: calls that need more tasks together go in several messages: a scheduler takes them in one by one
 MOST_NEEDS = 1 << 14
@@ -28,6 +28,7 @@ class LedgerBatch:
         "needs",
         "options",
         "sent",
+        "stored",
         "unresolved",
         "unwanted",
         "wanted",
@@ -42,6 +43,8 @@ class LedgerBatch:
         self.columns = ColumnStore()
         #: indices appended and not resolved
         self.unresolved = RangeSet()
+        #: those of them whose value lies where it was made, and is told to the caller: its name
+        self.stored: dict[int, ObjectId] = {}
         #: indices given up, of which the scheduler has not been told: it must know them first
         self.unwanted = RangeSet()
         #: unresolved indices to be cancelled unless they have begun, of which the scheduler is to be told
@@ -100,6 +103,8 @@ class LedgerBatch:
         """Nobody waits for [lo, hi) any more: the scheduler is to be told what of it it was not done with."""
         for part in self.resolve(lo, hi):
             self.unwanted.add(part.lo, part.hi)
+            for index in members_within(self.stored, *part):
+                del self.stored[index]
         if self.closed:
             self._cut_tail()
 
@@ -163,7 +168,7 @@ class LedgerBatch:
         assert all(hi <= self.sent for _, hi in self.wanted_again), self.id
         assert all(hi <= self.appended for _, hi in (*self.unwanted, *self.unresolved)), self.id
         assert not any(self.unresolved.intersects(lo, hi) for lo, hi in self.unwanted), self.id
-        assert all(index in self.unresolved for index in (*self.needs, *self.wanted)), self.id
+        assert all(index in self.unresolved for index in (*self.needs, *self.wanted, *self.stored)), self.id
         assert all(self.unresolved.within(lo, hi) == [(lo, hi)] for lo, hi in self.asked), self.id
         for lo, hi in (*self.unresolved, (self.sent, self.appended)):
             assert self.columns.extent(lo) >= hi, (self.id, lo, hi)

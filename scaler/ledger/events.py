@@ -1,6 +1,8 @@
 """What the client's ledger is told and what it asks for."""
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from msgspec import Struct
 
@@ -100,6 +102,19 @@ class ObjectFreed(Struct, frozen=True):
     object: ObjectId
 
 
+class LetGo(Struct, frozen=True):
+    """Nobody held what this task returned and lies where it was made, when this was said."""
+
+    task: TaskId
+
+
+class ValueAsked(Struct, frozen=True):
+    """The caller reads a value of so many bytes that lies on another host; of 0 bytes: not any more."""
+
+    object: ObjectId
+    size_bytes: int
+
+
 class ClearAsked(Struct, frozen=True):
     """All work of this client is dropped."""
 
@@ -130,6 +145,8 @@ Event = (
     | CancelAsked
     | ObjectMade
     | ObjectFreed
+    | LetGo
+    | ValueAsked
     | ClearAsked
     | Leaving
     | ShutdownAsked
@@ -179,7 +196,8 @@ class Again(Struct, frozen=True):
 class Resolve(Struct, frozen=True):
     """These tasks are done: each index is resolved exactly once, by this or by `Reject`.
 
-    `again` is there if any of them failed.
+    `again` is there if any of them failed. Of values that lie where they were made `kept` has what is to be held by
+    whoever needs them, by index; what becomes of these later is told by that.
     """
 
     batch: BatchId
@@ -188,6 +206,7 @@ class Resolve(Struct, frozen=True):
     attempts: int
     host: str = ""
     again: Again | None = None
+    kept: Mapping[int, Any] = MappingProxyType({})  # Any: as the ledger was given it by whoever holds such values
 
 
 class Reject(Struct, frozen=True):
@@ -212,4 +231,18 @@ class Learned(Struct, frozen=True):
     message: ToClient
 
 
-Command = Say | Resolve | Reject | Began | Learned
+class Fetched(Struct, frozen=True):
+    """Piece `n` of a value that the caller reads."""
+
+    object: ObjectId
+    n: int
+    frames: tuple[Frame, ...]
+
+
+class NotThere(Struct, frozen=True):
+    """A value that the caller reads is nowhere any more: its task runs again, or has been run."""
+
+    object: ObjectId
+
+
+Command = Say | Resolve | Reject | Began | Learned | Fetched | NotThere

@@ -10,7 +10,7 @@ from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import Command, KnownInput, KnownOutcome, Say
 from scaler.protocol import Failure, InputKnown
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, ResultColumn
+from scaler.protocol.columns import FAILED, REFERENCE, ResultColumn
 from scaler.ranges import members_within
 
 
@@ -58,8 +58,14 @@ class LedgerInputs:
     def _end(self, batch: LedgerBatch, index: int, outcome: KnownOutcome) -> None:
         batch.wanted.discard(index)
         known = self._by_task.get(TaskId(batch.id, index))
+        if known is not None and (known.outcome is None or known.outcome.status == REFERENCE):
+            known.outcome = outcome
+
+    def lies(self, batch: LedgerBatch, index: int, outcome: KnownOutcome) -> None:
+        """A value lies where it was made, perhaps anew: it may be lost, and another one come."""
+        known = self._by_task.get(TaskId(batch.id, index)) if index in batch.wanted else None
         if known is not None:
-            known.outcome = known.outcome or outcome
+            known.outcome = outcome
 
     def release(self, batch: LedgerBatch, lo: int, hi: int) -> None:
         """These are resolved: what they needed may go."""

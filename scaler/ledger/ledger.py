@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import assert_never
 
 from scaler.ids import BatchId, FunctionId, Range, TaskId
+from scaler.ledger.arrivals import Arrivals, Holder, Nobody
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
-    Again,
     BatchClosed,
     BatchOpened,
     Began,
@@ -24,18 +24,19 @@ from scaler.ledger.events import (
     KnownOutcome,
     Learned,
     Leaving,
+    LetGo,
     LinkDown,
     LinkUp,
     ObjectFreed,
     ObjectMade,
     Received,
-    Reject,
-    Resolve,
     Say,
     ShutdownAsked,
     TasksAppended,
     Unwanted,
+    ValueAsked,
 )
+from scaler.ledger.fetches import LedgerFetches
 from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
 from scaler.ledger.objects import LedgerObjects
@@ -75,7 +76,7 @@ from scaler.protocol import (
     WorkersReady,
 )
 from scaler.protocol.codec import HEADER_BYTES, encode_failure
-from scaler.protocol.columns import FAILED, Frame, ResultColumn
+from scaler.protocol.columns import FAILED, Frame
 from scaler.protocol.inputs import dependency_frames
 
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
@@ -86,7 +87,7 @@ _GONE = KnownOutcome(FAILED, (encode_failure(_CANCELLED),))
 class Ledger:
     """What was submitted, what came back, what is left; see the module."""
 
-    def __init__(self) -> None:
+    def __init__(self, holder: Holder | None = None) -> None:
         self._linked = False
         #: the scheduler has as much of ours as it may, and by which limit
         self._is_held = False
@@ -97,7 +98,11 @@ class Ledger:
         self._functions = FunctionShelf()
         self._inputs = LedgerInputs()
         self._objects = LedgerObjects()
+        self._fetches = LedgerFetches()
         self._taken = TakenNotes()
+        self._arrivals = Arrivals(
+            self._batches, self._functions, self._inputs, self._taken, self._settle, holder or Nobody()
+        )
         #: said before all else
         self._requests = Requests()
         #: tasks of which it was asked in this turn where they stand
@@ -126,6 +131,7 @@ class Ledger:
                     commands += self._handle_one(event, now)
         if self._linked:
             commands += self._objects.say()
+            commands += self._fetches.say()
             commands += self._answer() if self._is_held else self._talk(room_bytes)
             if self._taken.due is not None and now >= self._taken.due:
                 commands += self._taken.say()
@@ -147,6 +153,7 @@ class Ledger:
         self._functions.check(Counter(batch.function for batch in self._batches.values()))
         self._taken.check()
         self._objects.check()
+        self._fetches.check()
         self._inputs.check(self._batches.values())
 
     def _handle_one(self, event: Event, now: float) -> list[Command]:
@@ -172,6 +179,12 @@ class Ledger:
                 return self._ask_to_cancel(batch, ranges)
             case ObjectMade() | ObjectFreed():
                 self._objects.hear(event)
+                return []
+            case LetGo(task):
+                self._arrivals.let_go(task, now)
+                return []
+            case ValueAsked():
+                self._fetches.asked(event)
                 return []
             case LinkUp():
                 return self._go_on()
@@ -285,24 +298,10 @@ class Ledger:
 
     def _received(self, message: ToClient, frames: tuple[Frame, ...], now: float) -> list[Command]:
         match message:
-            case Results(batch, lo, hi, base, place, attempts, host):
-                column = ResultColumn.from_frames(lo, hi, base, frames)
-                if (known := self._batches.get(batch)) is not None and known.wanted:
-                    self._inputs.resolved(known, column, attempts)
-                self._taken.note(batch, ((lo, hi),), column.size_bytes, now)
-                again = self._again(batch, column.unsuccessful())
-                return [
-                    Resolve(batch, column.slice(part.lo, part.hi), place, attempts, host, again)
-                    for part in self._resolve(batch, ((lo, hi),))
-                ]
-            case TasksFailed(batch, ranges, failure):
-                self._taken.note(batch, ranges, 0, now)
-                if (known := self._batches.get(batch)) is not None:
-                    for lo, hi in ranges:
-                        self._inputs.failed(known, lo, hi, failure)
-                again = self._again(batch, [index for lo, hi in ranges for index in (lo, hi - 1)])
-                newly = self._resolve(batch, ranges)
-                return [Reject(batch, tuple(newly), failure, again)] if newly else []
+            case Results():
+                return self._arrivals.results(message, frames, now)
+            case TasksFailed():
+                return self._arrivals.failed(message, now)
             case TasksBegan(batch, ranges):
                 known = self._batches.get(batch)
                 waited = [part for span in ranges for part in known.unresolved.within(*span)] if known else []
@@ -324,31 +323,17 @@ class Ledger:
                 return [Learned(message)]
             case KnownTags() | WorkersReady() | TasksWait() | Goodbye():
                 return [Learned(message)]
-            case ObjectLocated() | ObjectChunk() | FetchChunks() | FreeObjects() | ObjectsLost():
+            case ObjectChunk():
+                return self._fetches.arrived(message, frames)
+            case ObjectsLost(names):
+                return self._fetches.lost(names)
+            case ObjectLocated():
+                self._fetches.located(message)
+                return []
+            case FetchChunks() | FreeObjects():
                 return [Learned(message)]
             case _:
                 assert_never(message)
-
-    def _again(self, batch: BatchId, failed: list[int]) -> Again | None:
-        """What it would take to submit tasks anew that failed, from the first of these to the last; before it goes."""
-        known = self._batches.get(batch)
-        if known is None or not failed:
-            return None
-        columns = known.columns.overlapping(failed[0], failed[-1] + 1)
-        frames = self._functions.frames(known.function)
-        inputs = self._inputs.known(known, failed[0], failed[-1] + 1) if known.needs else {}
-        return Again(known.function, frames, known.options, tuple(columns), inputs)
-
-    def _resolve(self, batch: BatchId, ranges: Iterable[tuple[int, int]]) -> list[Range]:
-        known = self._batches.get(batch)
-        if known is None:
-            return []
-        newly = [part for lo, hi in ranges for part in known.resolve(lo, hi)]
-        if known.needs:
-            for lo, hi in newly:
-                self._inputs.release(known, lo, hi)
-        self._settle(known)
-        return newly
 
     def _want_again(self, batch: BatchId, lo: int, hi: int) -> None:
         known = self._batches.get(batch)
@@ -368,6 +353,7 @@ class Ledger:
         self._is_held = False
         self._functions.nobody_knows()
         self._objects.tell_anew()
+        self._fetches.linked()
         self._taken.forget()
         said: list[Command] = []
         for batch in list(self._batches.values()):

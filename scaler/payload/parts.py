@@ -53,9 +53,9 @@ def _parts(value: Any) -> tuple[Frame, ...]:  # Any: as above
     return (dumps_beside(value, lay_beside, buffers.clear), *buffers)
 
 
-def load_parts(parts: Sequence[Frame]) -> Any:  # Any: whatever was sent
-    """The value in parts that are not to change while it is used."""
-    return pickle.loads(parts[0], buffers=[_read_only(part) for part in parts[1:]])  # noqa: S301  # only our own keys are in
+def load_parts(parts: Sequence[Frame], *, are_ours: bool = False) -> Any:  # Any: whatever was sent
+    """The value in parts that are not to change while it is used, unless they `are_ours`: then it may be changed."""
+    return pickle.loads(parts[0], buffers=[part if are_ours else _read_only(part) for part in parts[1:]])  # noqa: S301  # only our own keys are in
 
 
 def _read_only(part: Frame) -> memoryview:

@@ -1,11 +1,12 @@
 """Results to bytes and back: values, and what a task raised, with its type, message and the frames it went through."""
 
 import pickle
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 from scaler import errors
 from scaler.errors import ProtocolError, SerializationError
@@ -96,12 +97,23 @@ def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> O
     return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
 
 
+class Kept(Protocol):
+    """Stands for a value that lies elsewhere."""
+
+    def open(self) -> Outcome:
+        """The value, or why it cannot be had."""
+        ...
+
+
 def load_column(
-    column: ResultColumn, attempts: int = 1, tell: Callable[[int], str] = lambda _: ""
+    column: ResultColumn,
+    attempts: int = 1,
+    tell: Callable[[int], str] = lambda _: "",
+    kept: Mapping[int, Kept] = MappingProxyType({}),
 ) -> tuple[list[Any], list[int]]:
     """The values of a column in order, exceptions among them, and the indices of those that are exceptions.
 
-    `tell` says for people which task an index is.
+    `tell` says for people which task an index is, `kept` has those that lie elsewhere.
     """
     data = memoryview(column.data[0] if len(column.data) == 1 else b"".join(column.data))
     ends = words(column.ends).tolist()
@@ -114,7 +126,9 @@ def load_column(
         with suppress(Exception):  # which one it is, and why, is found out below
             return [loads(data[start:end]) for start, end in zip(starts, ends, strict=True)], []  # as above
     outcomes = [
-        load_value(status, data[start:end], attempts, tell(index) if status == FAILED else "")
+        kept[index].open()
+        if index in kept
+        else load_value(status, data[start:end], attempts, tell(index) if status == FAILED else "")
         for index, status, start, end in zip(range(column.lo, column.hi), statuses, starts, ends, strict=True)
     ]
     failed = [column.lo + number for number, outcome in enumerate(outcomes) if outcome.error is not None]

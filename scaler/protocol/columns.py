@@ -166,3 +166,10 @@ class ResultColumn(Struct, frozen=True):
         if not statuses.strip(b"\x00"):
             return []
         return [self.lo + i for i, status in enumerate(statuses) if status not in (VALUE, REFERENCE)]
+
+    def stored(self) -> list[int]:
+        """The indices whose value lies where it was made, in order."""
+        statuses = bytes(self.statuses)
+        if REFERENCE not in statuses:
+            return []
+        return [self.lo + i for i, status in enumerate(statuses) if status == REFERENCE]

@@ -28,17 +28,20 @@ def is_here(path: str, token: bytes) -> bool:
         os.close(descriptor)
 
 
-def mapped(path: str) -> list[memoryview]:
+def mapped(path: str, *, is_ours: bool = False) -> list[memoryview]:
     """The parts of a value; `OSError` if it is gone, `ValueError` if it is none.
 
-    A small one is read: what is mapped keeps a descriptor of its own.
+    A small one is read: what is mapped keeps a descriptor of its own. One that `is_ours` may be written to: what is
+    changed of it is copied then, and nobody else's.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         size = os.fstat(descriptor).st_size
         if size <= READ_BYTES:
-            return parts_in(os.pread(descriptor, size, 0))
-        return parts_in(memoryview(mmap.mmap(descriptor, 0, access=mmap.ACCESS_READ)))
+            content = os.pread(descriptor, size, 0)
+            return parts_in(memoryview(bytearray(content)) if is_ours else content)
+        access = mmap.ACCESS_COPY if is_ours else mmap.ACCESS_READ
+        return parts_in(memoryview(mmap.mmap(descriptor, 0, access=access)))
     finally:
         os.close(descriptor)
 

@@ -3,7 +3,7 @@ from array import array
 import pytest
 
 from scaler.errors import ProtocolError
-from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
+from scaler.ids import BatchId, TaskId
 from scaler.ledger.events import (
     BatchClosed,
     Began,
@@ -23,7 +23,6 @@ from scaler.protocol import (
     Explanation,
     Goodbye,
     KnownTags,
-    ObjectsLost,
     Results,
     ShutdownAnswer,
     Taken,
@@ -287,7 +286,6 @@ def test_what_begins_is_told_for_what_is_waited_for(ledger: Watched):
         ShutdownAnswer("protected"),
         Explanation(TaskId(A, 0), "why"),
         Goodbye("stops"),
-        ObjectsLost((ObjectId(Incarnation(1), 1),)),
     ],
     ids=lambda message: type(message).__name__,
 )
