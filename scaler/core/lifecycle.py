@@ -16,7 +16,7 @@ class State(enum.Enum):
     RETRACTING = "retracting"  #: asked back from its cluster
     RUNNING = "running"  #: it has begun
     CANCELLING = "cancelling"  #: nobody wants it, and its cluster has not confirmed that yet
-    KEPT = "kept"  #: it has ended, and its outcome waits at its cluster for room on the way to its ledger
+    KEPT = "kept"  #: it has ended, and its outcome waits at its cluster: for room on the way, or to be read
     DONE = "done"  #: its result is on the way to its ledger, which has not taken it yet
     FAILED = "failed"  #: as DONE, with a failure
     CANCELLED = "cancelled"  #: as DONE, without a result
@@ -39,12 +39,12 @@ class Trigger(enum.Enum):
     RETURN = "return"  #: its cluster handed it back, not begun
     RETRY = "retry"  #: its attempt failed, and it may try again after a pause
     LOSE = "lose"  #: its attempt ended with its cluster, or through no fault of its own
-    KEEP = "keep"  #: it has ended, and there is no room for its outcome on the way to its ledger
+    KEEP = "keep"  #: it has ended, and its outcome stays at its cluster for now
     SUCCEED = "succeed"
     FAIL = "fail"
     CANCEL = "cancel"  #: nobody wants it any more
     CONFIRM = "confirm"  #: its cluster has dropped it
-    OBJECT_LOST = "object-lost"  #: its large result is gone everywhere
+    OBJECT_LOST = "object-lost"  #: the outcome that its cluster kept is gone
 
 
 #: These are at no cluster.
@@ -116,10 +116,9 @@ _BY_STATE: dict[State, dict[Trigger, frozenset[State]]] = {
     State.KEPT: {
         Trigger.SUCCEED: _to(State.DONE),
         Trigger.FAIL: _to(State.FAILED),
-        Trigger.LOSE: _to(State.QUEUED),
+        Trigger.OBJECT_LOST: _to(State.QUEUED),
         Trigger.CANCEL: _to(State.CANCELLED),
     },
-    State.DONE: {Trigger.OBJECT_LOST: _to(State.WAITING, State.FAILED)},
 }
 
 #: (from, trigger) -> where it may lead: the only moves there are.

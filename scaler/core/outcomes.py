@@ -124,7 +124,7 @@ class Outcomes:
         self._tasks.advance(batch, lo, hi, Trigger.READY)
         self.adopt(batch, lo, hi)
 
-    def lose(self, batch: Batch, span: Span, counts: Counts) -> None:
+    def lose(self, batch: Batch, span: Span, counts: Counts, trigger: Trigger = Trigger.LOSE) -> None:
         """[lo, hi) of a span that was at a cluster is lost there through no fault of its own."""
         if counts.vanished >= VANISH_LIMIT:
             text = f"its host was lost {counts.vanished} times"
@@ -132,14 +132,14 @@ class Outcomes:
             self.fail(batch, span.lo, span.hi, Trigger.LOSE, Failure(Cause.VANISHED, text, attempts=counts.began))
             return
         to = None if span.state in _NOT_BEGUN else State.QUEUED
-        self._tasks.advance(batch, span.lo, span.hi, Trigger.LOSE, to=to, counts=counts)
+        self._tasks.advance(batch, span.lo, span.hi, trigger, to=to, counts=counts)
         self.adopt(batch, span.lo, span.hi)
 
     def lose_kept(self, batch: Batch, span: Span) -> None:
         """[lo, hi) of a span had ended, and its outcome is lost with the cluster that kept it: it runs again."""
         if batch.wanted:
             self.dependents.lost(batch, span.lo, span.hi)
-        self.lose(batch, span, span.counts._replace(began=span.counts.began + 1))
+        self.lose(batch, span, span.counts._replace(began=span.counts.began + 1), Trigger.OBJECT_LOST)
 
     def release_run(self, run: Run, *, charge: bool) -> None:
         """A run and its cluster are gone; `charge` if without goodbye, so that what ran is counted."""

@@ -194,8 +194,6 @@ class TaskManager:
         self.moved[before, trigger] = self.moved.get((before, trigger), 0) + count
         if after in ENDED and before not in ENDED:
             batch.store.release(lo, hi)
-        elif before in ENDED and after not in ENDED:
-            batch.store.retain(lo, hi)
         if batch.needs and after in OVER:
             self.inputs.release(batch, lo, hi)
         if self.watched is not None:

@@ -177,14 +177,8 @@ class Ledger:
                 return self._give_up(batch, ranges)
             case CancelAsked(batch, ranges):
                 return self._ask_to_cancel(batch, ranges)
-            case ObjectMade() | ObjectFreed():
-                self._objects.hear(event)
-                return []
-            case LetGo(task):
-                self._arrivals.let_go(task, now)
-                return []
-            case ValueAsked():
-                self._fetches.asked(event)
+            case ObjectMade() | ObjectFreed() | LetGo() | ValueAsked():
+                self._hear(event, now)
                 return []
             case LinkUp():
                 return self._go_on()
@@ -201,6 +195,17 @@ class Ledger:
             case ExplainAsked(task):
                 self._asked.append(task)
                 return []
+            case _:
+                assert_never(event)
+
+    def _hear(self, event: ObjectMade | ObjectFreed | LetGo | ValueAsked, now: float) -> None:
+        match event:
+            case ObjectMade() | ObjectFreed():
+                self._objects.hear(event)
+            case LetGo(task):
+                self._arrivals.let_go(task, now)
+            case ValueAsked():
+                self._fetches.asked(event)
             case _:
                 assert_never(event)
 

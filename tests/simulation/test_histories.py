@@ -30,11 +30,8 @@ NESTED = {
 PROCESSES = max(2, len(os.sched_getaffinity(0)))
 #: each process is given its share in so many parts, or fewer if others are quicker
 PARTS = 3
-#: no history can bring these about: no message of this version leads to them, large results come later
-ELSEWHERE = dict.fromkeys(
-    [(State.DONE, Trigger.OBJECT_LOST)],
-    "in the table, but no message leads to it yet: driven by tests/unit/core/test_lifecycle",
-)
+#: no history can bring these about; which test drives them
+ELSEWHERE: dict[tuple[State, Trigger], str] = {}
 
 
 def histories(first: int, last: int) -> Tally:

@@ -2,7 +2,7 @@
 
 from scaler.core.dependents import FIRST_LOOK_S, MOST_LOOKS
 from scaler.core.events import PeerLost, Received, Send
-from scaler.ids import ObjectId, TaskId
+from scaler.ids import Incarnation, ObjectId, TaskId
 from scaler.protocol import (
     Cause,
     Failure,
@@ -46,7 +46,7 @@ from tests.unit.core.examples import (
 
 def stored(owner: int, n: int = 1) -> tuple[int, bytes]:
     """An outcome whose value lies with its cluster."""
-    return REFERENCE, record_of(Reference(ObjectId(owner, n), 3 << 20, f"/there/{owner}-{n}", b"token"))  # type: ignore[arg-type]
+    return REFERENCE, record_of(Reference(ObjectId(Incarnation(owner), n), 3 << 20, f"/{owner}/{n}", b"token"))
 
 
 HERE, ANEW = stored(X), stored(Y)
