@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Callable, Mapping
 from itertools import accumulate
+from random import Random
 
 from scaler.ids import BatchId, FunctionId, Incarnation, Range, TaskId, function_id
 from scaler.ledger import events as ledger
@@ -10,10 +11,12 @@ from scaler.ledger.ledger import Ledger
 from scaler.link import events as link
 from scaler.protocol import BatchOptions, Cause, Failure, FetchChunks, NeedFunction
 from scaler.protocol.codec import decode_failure, encode_failure
-from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, VALUE, ArgumentColumn, ResultColumn
+from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, REFERENCE, VALUE, ArgumentColumn, ResultColumn
+from scaler.protocol.references import read_record
 from tests.simulation.objects import CallerObjects
 from tests.simulation.plan import ARCHIVE, CODES
 from tests.simulation.slots import results_of
+from tests.simulation.stored import CallerStored
 from tests.simulation.workload import error_of, raised_by, value_of
 from tests.simulation.world import World
 
@@ -35,7 +38,10 @@ class Caller:
         self._incarnation = incarnation
         self._judge = judge
         self._tell = tell
-        self.ledger = Ledger()
+        #: drawn apart, so that histories without such values stay as they are
+        chance = Random(incarnation)
+        self.stored = CallerStored(world.clock, chance, self._tell_objects, self._judge_anew)
+        self.ledger = Ledger(self.stored)
         self.objects = CallerObjects(incarnation, self._tell_objects)
         #: nothing more is appended
         self.has_ended = False
@@ -116,7 +122,11 @@ class Caller:
         needed = {index: needs[index] for index in range(column.lo, column.hi) if index in needs}
         known = []
         for task in dict.fromkeys(task for tasks in needed.values() for task in tasks):
-            outcome = self._outcomes.get((task.batch, task.index)) or self.objects.outcome(batch, task)
+            outcome = (
+                self.stored.outcome(task)
+                or self._outcomes.get((task.batch, task.index))
+                or self.objects.outcome(batch, task)
+            )
             if outcome is not None:
                 known.append((task, outcome))
         return ledger.TasksAppended(batch, column, needed, tuple(known))
@@ -141,6 +151,7 @@ class Caller:
         wanted = [task for task in tasks if task not in self.answers]
         for task in wanted:
             self._give_up(*task)
+        self.stored.drop()
         self._tell([ledger.ClearAsked()])
         return wanted
 
@@ -180,7 +191,11 @@ class Caller:
             case ledger.Say(message, frames):
                 said.append(link.Outgoing(message, frames))
             case ledger.Resolve(batch, column):
-                self._resolved(batch, column)
+                self._resolved(batch, column, command.kept)
+            case ledger.Fetched(name):
+                self.stored.fetched(name)
+            case ledger.NotThere(name):
+                self.stored.not_there(name)
             case ledger.Reject(batch, ranges, failure):
                 for lo, hi in ranges:
                     for index in range(lo, hi):
@@ -194,9 +209,16 @@ class Caller:
 
     # ---- judgement
 
-    def _resolved(self, batch: BatchId, column: ResultColumn) -> None:
+    def _resolved(self, batch: BatchId, column: ResultColumn, kept: Mapping[int, object]) -> None:
         calls = self._calls[batch]
         for index, status, data in results_of(column):
+            if status == REFERENCE:
+                data = read_record(data).token  # noqa: PLW2901  # the value itself, see `stored`
+                assert data == value_of(calls[index]), f"{batch} {index} was answered {data!r}"
+                self._outcomes[batch, index] = ledger.KnownOutcome(VALUE, (data,))
+                self.stored.came(TaskId(batch, index), kept[index])
+                self._note(batch, index, "value", data)
+                continue
             self._outcomes[batch, index] = ledger.KnownOutcome(status, (data,))
             if status == VALUE:
                 assert data == value_of(calls[index]), f"{batch} {index} was answered {data!r}"
@@ -208,6 +230,20 @@ class Caller:
                 origin = raised_by(data)
                 assert data == error_of(origin), f"{batch} {index} raised {data!r}"
                 self._judged(batch, index, "raised" if status == RAISED else "retryable", data, origin)
+
+    def _judge_anew(self, task: TaskId, outcome: ledger.KnownOutcome) -> None:
+        """A value that was lost has been made anew: it is the same, or there is a reason why there is none."""
+        call = self._calls[task.batch][task.index]
+        data = b"".join(outcome.frames)
+        if outcome.status in (VALUE, REFERENCE):
+            data = data if outcome.status == VALUE else read_record(data).token
+            assert data == value_of(call), f"{task} was made anew and is {data!r}"
+            return
+        if outcome.status == FAILED:
+            problem = self._judge(call, decode_failure(data).cause.value, b"")
+        else:
+            problem = self._judge(call, "raised" if outcome.status == RAISED else "retryable", raised_by(data))
+        assert problem is None, f"{task} was made anew and failed, but {problem}"
 
     def _failed(self, batch: BatchId, index: int, failure: Failure) -> None:
         self._outcomes[batch, index] = ledger.KnownOutcome(FAILED, (encode_failure(failure),))

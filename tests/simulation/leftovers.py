@@ -31,6 +31,8 @@ def _of_client(client: Client) -> Iterator[str]:
         yield f"outcomes that others need {list(client.caller.ledger._inputs._by_task)}"
     if len(client.caller.objects.alive) or client.caller.ledger._objects._alive or client.caller.ledger._objects._freed:
         yield f"objects {list(client.caller.objects.alive)}"
+    if not client.caller.stored.is_quiet or client.caller.ledger._fetches._wanted:
+        yield f"values that lie elsewhere {list(client.caller.stored.alive)}"
     if client.caller.ledger._taken.due is not None:
         yield "results that were not acknowledged"
     if client.link.backlog_bytes:
