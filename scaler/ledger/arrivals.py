@@ -161,6 +161,7 @@ class Arrivals:
             token = self._holder.hold(TaskId(batch.id, index), outcome)
             self._inputs.lies(batch, index, outcome._replace(kept=token))
             if before is None:
+                self._inputs.spare(batch, index)
                 kept[index] = token
         return [
             Resolve(
@@ -176,11 +177,11 @@ class Arrivals:
         index = task.index
         if batch is None or index not in batch.stored or self._holder.is_held(task):
             return
+        if batch.needs:
+            self._inputs.release(batch, index, index + 1)
         del batch.stored[index]
         batch.wanted.discard(index)
         batch.resolve(index, index + 1)
-        if batch.needs:
-            self._inputs.release(batch, index, index + 1)
         self._taken.note(task.batch, ((index, index + 1),), 0, now)
         self._settle(batch)
 

@@ -3,25 +3,43 @@
 The scheduler forgets an outcome that its client has taken, so whatever scheduler it is, it may ask for one again.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
+from scaler.errors import ProtocolError
 from scaler.ids import TaskId
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import Command, KnownInput, KnownOutcome, Say
-from scaler.protocol import Failure, InputKnown
+from scaler.protocol import Cause, Failure, InputKnown
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, REFERENCE, ResultColumn
+from scaler.protocol.references import read_record
 from scaler.ranges import members_within
+
+#: values that lie elsewhere and are needed only if others are lost may take so much together: the oldest go first
+SPARE_BYTES = 1 << 30
+_CUT = KnownOutcome(
+    FAILED,
+    (
+        encode_failure(
+            Failure(
+                Cause.OBJECT_LOST,
+                "a value that was not read yet was lost with its worker cluster, and so is what it was made of",
+            )
+        ),
+    ),
+)
 
 
 class LedgerInput:
     """A task that others need."""
 
-    __slots__ = ("outcome", "users")
+    __slots__ = ("outcome", "users", "waiting")
 
     def __init__(self) -> None:
-        #: tasks that need it and are not resolved
+        #: tasks that need it and are not resolved; those of them that have no value yet
         self.users = 0
+        self.waiting = 0
         #: None until there is one
         self.outcome: KnownOutcome | None = None
 
@@ -31,16 +49,23 @@ class LedgerInputs:
 
     def __init__(self) -> None:
         self._by_task: dict[TaskId, LedgerInput] = {}
+        #: those whose users all have values, which lie elsewhere, and how much their own take
+        self._spare: OrderedDict[TaskId, int] = OrderedDict()
+        self._spare_bytes = 0
 
     def learn(self, task: TaskId, outcome: KnownOutcome) -> None:
         """A task that ended before is about to be needed."""
         known = self._by_task.setdefault(task, LedgerInput())
-        known.outcome = known.outcome or outcome
+        if known.outcome is None or known.outcome is _CUT:
+            known.outcome = outcome
 
     def need(self, tasks: Iterable[TaskId]) -> None:
         """One more task needs these, each once."""
         for task in tasks:
-            self._by_task.setdefault(task, LedgerInput()).users += 1
+            known = self._by_task.setdefault(task, LedgerInput())
+            known.users += 1
+            known.waiting += 1
+            self._no_spare(task)
 
     def resolved(self, batch: LedgerBatch, column: ResultColumn, attempts: int) -> None:
         """These have an outcome."""
@@ -67,13 +92,32 @@ class LedgerInputs:
         if known is not None:
             known.outcome = outcome
 
+    def spare(self, batch: LedgerBatch, index: int) -> None:
+        """A task has a value for the first time, which lies elsewhere: what it needed is needed again if that is lost."""
+        for task in batch.needs.get(index, ()):
+            known = self._by_task[task]
+            known.waiting -= 1
+            size_bytes = _size_elsewhere(known.outcome)
+            if not known.waiting and size_bytes:
+                self._spare[task] = size_bytes
+                self._spare_bytes += size_bytes
+        while self._spare_bytes > SPARE_BYTES:
+            oldest = next(iter(self._spare))
+            self._no_spare(oldest)
+            self._by_task[oldest].outcome = _CUT
+
+    def _no_spare(self, task: TaskId) -> None:
+        self._spare_bytes -= self._spare.pop(task, 0)
+
     def release(self, batch: LedgerBatch, lo: int, hi: int) -> None:
         """These are resolved: what they needed may go."""
         for index in members_within(batch.needs, lo, hi):
             for task in batch.needs.pop(index):
                 known = self._by_task[task]
                 known.users -= 1
+                known.waiting -= index not in batch.stored
                 if not known.users:
+                    self._no_spare(task)
                     del self._by_task[task]
 
     def outcome(self, task: TaskId) -> KnownOutcome | None:
@@ -97,9 +141,24 @@ class LedgerInputs:
     def check(self, batches: Iterable[LedgerBatch]) -> None:
         """Users are counted right."""
         users: dict[TaskId, int] = {}
+        waiting: dict[TaskId, int] = {}
         for batch in batches:
             for index, tasks in batch.needs.items():
                 assert index in batch.unresolved, (batch.id, index)
                 for task in tasks:
                     users[task] = users.get(task, 0) + 1
+                    waiting[task] = waiting.get(task, 0) + (index not in batch.stored)
         assert users == {task: known.users for task, known in self._by_task.items()}
+        assert waiting == {task: known.waiting for task, known in self._by_task.items()}
+        assert all(not self._by_task[task].waiting for task in self._spare)
+        assert self._spare_bytes == sum(self._spare.values()) <= SPARE_BYTES
+
+
+def _size_elsewhere(outcome: KnownOutcome | None) -> int:
+    """How much a value takes where a worker has made it; 0 of others."""
+    if outcome is None or outcome.status != REFERENCE:
+        return 0
+    try:
+        return read_record(b"".join(outcome.frames)).size_bytes
+    except ProtocolError:
+        return 0

@@ -252,9 +252,9 @@ class Ledger:
             return []
         for lo, hi in ranges:
             self._inputs.failed(known, lo, hi, _CANCELLED)
-            known.give_up(lo, hi)
             if known.needs:
                 self._inputs.release(known, lo, hi)
+            known.give_up(lo, hi)
         said = cancel(known) if self._linked else []
         self._settle(known)
         return said

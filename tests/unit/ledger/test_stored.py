@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
+from scaler.ledger import inputs
 from scaler.ledger.events import (
     ClearAsked,
     Event,
@@ -37,7 +38,21 @@ from scaler.protocol import (
 from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, RAISED, REFERENCE, VALUE, ResultColumn
 from scaler.protocol.references import Reference, record_of
 from tests.unit.core.examples import outcomes
-from tests.unit.ledger.examples import FAILURE, OPTIONS, UP, UP_ANEW, A, B, F, Watched, arguments, mapped, opened, spans
+from tests.unit.ledger.examples import (
+    FAILURE,
+    OPTIONS,
+    UP,
+    UP_ANEW,
+    A,
+    B,
+    C,
+    F,
+    Watched,
+    arguments,
+    mapped,
+    opened,
+    spans,
+)
 
 X, Y = Incarnation(11), Incarnation(12)
 LATER = 10.0
@@ -188,6 +203,26 @@ def test_those_that_come_later_are_told_too(ledger: Watched):
     assert ledger.handle([asked]) == [Say(InputKnown(TaskId(A, 0), REFERENCE, 1), (HERE[1],))]
     ledger.handle([came([ELSEWHERE])])
     assert ledger.handle([asked]) == [Say(InputKnown(TaskId(A, 0), REFERENCE, 1), (ELSEWHERE[1],))]
+
+
+def test_what_is_needed_only_if_others_are_lost_goes_when_it_takes_too_much(
+    ledger: Watched, holder: Holder, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(inputs, "SPARE_BYTES", 7)
+    ledger.handle([*opened(B), TasksAppended(B, arguments(0, 2), {n: (TaskId(A, n),) for n in range(2)})])
+    ledger.handle([came([HERE, stored(X, 2)])])
+    ledger.handle([came([stored(Y, 1)], 0, B)])
+    asked = [Received(NeedInputs((TaskId(A, n),))) for n in range(2)]
+    assert ledger.handle(asked[:1]) == [Say(InputKnown(TaskId(A, 0), REFERENCE, 1), (HERE[1],))]
+    ledger.handle([came([stored(Y, 2)], 1, B)])
+    told = [one.message for one in ledger.handle(asked) if isinstance(one, Say)]
+    assert [(one.task.index, one.status) for one in told if isinstance(one, InputKnown)] == [
+        (0, FAILED),
+        (1, REFERENCE),
+    ]
+    anew = KnownOutcome(REFERENCE, (HERE[1],), kept="held")
+    ledger.handle([*opened(C), TasksAppended(C, arguments(0, 1), {0: (TaskId(A, 0),)}, ((TaskId(A, 0), anew),))])
+    assert ledger.handle(asked[:1]) == [Say(InputKnown(TaskId(A, 0), REFERENCE, 1), (HERE[1],))]
 
 
 def test_what_names_nothing_is_left_to_whoever_opens_it(ledger: Watched):
