@@ -22,6 +22,11 @@ def sum_slice(array: Any, index: int, count: int) -> float:
     return float(array[index * size : (index + 1) * size].sum())
 
 
+def item(values: bytes, index: int) -> int:
+    """One byte of many."""
+    return values[index]
+
+
 def negate(array: Any) -> Any:
     """An array of the same size."""
     return -array

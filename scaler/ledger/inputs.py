@@ -93,7 +93,7 @@ class LedgerInputs:
             known.outcome = outcome
 
     def spare(self, batch: LedgerBatch, index: int) -> None:
-        """A task has a value for the first time, which lies elsewhere: what it needed is needed again if that is lost."""
+        """A task has its first value, which lies elsewhere: what it needed is needed again if that is lost."""
         for task in batch.needs.get(index, ()):
             known = self._by_task[task]
             known.waiting -= 1

@@ -56,6 +56,10 @@ class Base:
         pids: list[int] = procs.descendants(os.getpid())
         return pids
 
+    def another(self) -> "Base":
+        """Another client of the same scheduler."""
+        raise Unsupported("it has one client")
+
     def scheduler_pids(self) -> list[int]:
         """The processes that hold the queue, where they can be told from the others."""
         raise Unsupported("its scheduler is no process of its own")

@@ -31,6 +31,11 @@ class Peer(Base):
     def put(self, value: Any) -> Any:
         return self.client.send_object(value)
 
+    def another(self) -> "Peer":
+        other = Peer()
+        other.client = Client(address=self.cluster.get_address())
+        return other
+
     def results(self, futures: list[Any]) -> list[Any]:
         return self.client.gather(futures)
 

@@ -206,7 +206,7 @@ def test_those_that_come_later_are_told_too(ledger: Watched):
 
 
 def test_what_is_needed_only_if_others_are_lost_goes_when_it_takes_too_much(
-    ledger: Watched, holder: Holder, monkeypatch: pytest.MonkeyPatch
+    ledger: Watched, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(inputs, "SPARE_BYTES", 7)
     ledger.handle([*opened(B), TasksAppended(B, arguments(0, 2), {n: (TaskId(A, n),) for n in range(2)})])
