@@ -25,7 +25,6 @@ def run(
     found = peer.map(lambda index: held[index] + index, range(calls))
     closure = time.perf_counter() - started
     assert found == [55 + index for index in range(calls)], "wrong results"
-    del held
     heavy = functools.partial(tasks.item, b"3" * int(gigabytes * 1e9))
     started = time.perf_counter()
     found = peer.map(heavy, range(10))
