@@ -10,11 +10,11 @@ from typing import Any
 
 from scaler.errors import SerializationError
 from scaler.payload.diagnosis import unpicklable_path
-from scaler.payload.pickling import dumps_beside
+from scaler.payload.pickling import LEAST_BUFFER_BYTES, dumps_beside
 from scaler.protocol.columns import Frame
 
-#: smaller buffers are not worth a place of their own
-LEAST_BUFFER_BYTES = 4 << 10
+#: what is one buffer as it is
+_WHOLE = frozenset((bytes, bytearray, str))
 
 
 class _Whole:
@@ -35,22 +35,23 @@ def dump_parts(value: Any, what: str = "the object") -> tuple[Frame, ...]:  # An
     The buffers are the value's own: they are to be written before it changes.
     """
     try:
-        return _parts(_Whole(value) if type(value) in (bytes, bytearray, str) else value)
+        return _parts(_Whole(value) if type(value) in _WHOLE else value)
     except Exception as error:
         raise SerializationError(f"{what} cannot be sent: {unpicklable_path(value, what, error)}") from error
 
 
+def result_parts(value: Any) -> tuple[Frame, ...]:  # Any: whatever a task returns
+    """The same for what a task returned; raises whatever its own pickling code raises if there is no way.
+
+    One part alone is a pickle like any other.
+    """
+    is_whole = type(value) in _WHOLE and len(value) >= LEAST_BUFFER_BYTES
+    return _parts(_Whole(value) if is_whole else value)
+
+
 def _parts(value: Any) -> tuple[Frame, ...]:  # Any: as above
-    buffers: list[memoryview] = []
-
-    def lay_beside(buffer: PickleBuffer) -> bool:
-        raw = buffer.raw()
-        if raw.nbytes < LEAST_BUFFER_BYTES:
-            return True
-        buffers.append(raw)
-        return False
-
-    return (dumps_beside(value, lay_beside, buffers.clear), *buffers)
+    data, buffers = dumps_beside(value)
+    return (data, *buffers)
 
 
 def load_parts(parts: Sequence[Frame], *, are_ours: bool = False) -> Any:  # Any: whatever was sent

@@ -28,9 +28,14 @@ _KEPT_BYTES = 64 << 10
 #: what is to be pickled in the place of a value; None for itself
 Lift = Callable[[Any], Any]
 
+#: smaller buffers are not worth a place of their own
+LEAST_BUFFER_BYTES = 4 << 10
+
 _Cached = type(functools.lru_cache(len))
 _NAMED = frozenset((types.FunctionType, typing.NewType, typing.TypeVar, _Cached))
 _idle: "list[tuple[_ByReference, io.BytesIO]]" = []
+#: as these, but they leave buffers out
+_idle_beside: "list[tuple[_ByReference, io.BytesIO, _Beside]]" = []
 
 
 def dumps(value: Any, lift: Lift | None = None) -> bytes:  # Any: whatever users send
@@ -90,6 +95,29 @@ class _NotImportableError(Exception):
     """Stops a pickler by reference; never seen outside of this module."""
 
 
+class _Beside:
+    """Takes the large buffers out of what is pickled."""
+
+    def __init__(self) -> None:
+        self._buffers: list[memoryview] = []
+
+    def __call__(self, buffer: pickle.PickleBuffer) -> bool:
+        """Whether a buffer is to be in the pickle all the same."""
+        try:
+            raw = buffer.raw()
+        except BufferError:  # it does not lie in one piece, which the pickler is to say itself
+            return True
+        if raw.nbytes < LEAST_BUFFER_BYTES:
+            return True
+        self._buffers.append(raw)
+        return False
+
+    def take(self) -> list[memoryview]:
+        """Those that were left out since this was asked last."""
+        buffers, self._buffers = self._buffers, []
+        return buffers
+
+
 class _ByReference(pickle.Pickler):
     lift: Lift | None = None
 
@@ -137,21 +165,26 @@ def dumps_by_value(value: Any, lift: Lift | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def dumps_beside(
-    value: Any, lay_beside: Callable[[pickle.PickleBuffer], bool], begin_anew: Callable[[], object]
-) -> bytes:
-    """The value in bytes, without the buffers that `lay_beside` takes (and then returns False).
-
-    Where a second way has to be tried, `begin_anew` is called before, and all buffers come again.
-    """
-    buffer = io.BytesIO()
+def dumps_beside(value: Any) -> tuple[bytes, list[memoryview]]:  # Any: as above
+    """The value in bytes, as `dumps` makes them, but without its large buffers; and these, in order."""
     try:
-        _ByReference(buffer, PROTOCOL, buffer_callback=lay_beside).dump(value)
-    except Exception:  # noqa: BLE001  # as above
-        begin_anew()
-        buffer = io.BytesIO()
-        _ByValue(buffer, PROTOCOL, lay_beside).dump(value)
-    return buffer.getvalue()
+        pickler, buffer, beside = _idle_beside.pop()
+    except IndexError:
+        buffer, beside = io.BytesIO(), _Beside()
+        pickler = _ByReference(buffer, PROTOCOL, buffer_callback=beside)
+    try:
+        pickler.dump(value)
+    except Exception:  # noqa: BLE001  # as above; all buffers come again
+        buffer, beside = io.BytesIO(), _Beside()
+        _ByValue(buffer, PROTOCOL, beside).dump(value)
+        return buffer.getvalue(), beside.take()
+    data, buffers = buffer.getvalue(), beside.take()
+    if len(data) <= _KEPT_BYTES:
+        pickler.clear_memo()
+        buffer.seek(0)
+        buffer.truncate()
+        _idle_beside.append((pickler, buffer, beside))
+    return data, buffers
 
 
 def _take_along(module_name: str | None) -> None:

@@ -1,7 +1,7 @@
 """Results to bytes and back: values, and what a task raised, with its type, message and the frames it went through."""
 
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import CancelledError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,8 +9,10 @@ from types import MappingProxyType
 from typing import Any, Protocol
 
 from scaler import errors
-from scaler.errors import ProtocolError, SerializationError
+from scaler.errors import ProtocolError, SerializationError, StoreFullError
 from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, too_large, unpicklable_path
+from scaler.payload.inputs import INLINE_BYTES
+from scaler.payload.parts import result_parts
 from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import (
@@ -18,6 +20,7 @@ from scaler.protocol.columns import (
     MAX_VALUE_BYTES,
     RAISED,
     RAISED_RETRYABLE,
+    REFERENCE,
     VALUE,
     Frame,
     ResultColumn,
@@ -53,9 +56,31 @@ def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
     try:
         data = dumps(value)
     except Exception as error:
-        raise SerializationError(
-            f"the task returned what cannot be sent back: {unpicklable_path(value, 'result', error)}"
-        ) from error
+        raise _unsendable(value, error) from error
+    return _not_too_large(data)
+
+
+def dump_result(value: Any, lay: Callable[[Sequence[Frame]], bytes]) -> tuple[int, bytes]:  # Any: as above
+    """A result as status and bytes: as `dump_value`, or, of a large one, what `lay` has made of its parts.
+
+    One for which that finds no room goes as a small one does.
+    """
+    try:
+        parts = result_parts(value)
+    except Exception as error:
+        raise _unsendable(value, error) from error
+    if sum(map(len, parts)) >= INLINE_BYTES:
+        with suppress(StoreFullError):
+            return REFERENCE, lay(parts)
+    return VALUE, dump_value(value) if len(parts) > 1 else _not_too_large(bytes(parts[0]))
+
+
+def _unsendable(value: Any, error: Exception) -> SerializationError:  # Any: as above
+    path = unpicklable_path(value, "result", error)
+    return SerializationError(f"the task returned what cannot be sent back: {path}")
+
+
+def _not_too_large(data: bytes) -> bytes:
     if len(data) > MAX_VALUE_BYTES:
         raise too_large("the result of the task", len(data))
     return data

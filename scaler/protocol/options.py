@@ -117,5 +117,5 @@ class ReturnReason(enum.StrEnum):
     RETRACTED = "retracted"  # asked for, not begun
     NOT_BEGUN = "not-begun"  # the cluster stops or cannot take them
     EXPIRED = "expired"  # begun, ended by walltime, drain or preemption: no limit counts it
-    LOST = "lost"  # ended, and its result, which lay here, is gone
     BYSTANDER = "bystander"  # begun, ended because a neighbour's fault took the worker down
+    LOST = "lost"  # done, but its result lay in the cluster's store and its file is gone

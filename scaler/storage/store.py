@@ -6,7 +6,9 @@ which only processes of this host can read there, tells whether two of them see 
 
 import contextlib
 import errno
+import math
 import os
+import stat
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -14,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from scaler.errors import StoreFullError
 from scaler.protocol.columns import Frame
 from scaler.resources import bytes_text
 from scaler.storage.folders import OwnedFolder
 from scaler.storage.layout import file_bytes, laid_out
+from scaler.storage.writing import new_file, no_room, reason, write_all, write_whole
 
 _T = TypeVar("_T")
 
@@ -28,8 +30,6 @@ TOKEN_NAME = "token"  # noqa: S105  # of a file
 TOKEN_BYTES = 16
 #: what a file is called until all of it is there
 _COMING = ".coming"
-#: so many pieces go in one system call
-_MOST_PIECES = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,11 @@ class Place:
     folder: Path
     limit_bytes: float
     what: str
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether anything but the disk itself bounds what may lie in it."""
+        return self.limit_bytes != math.inf
 
 
 class StoredFile:
@@ -70,7 +75,7 @@ class Filling:
     def write(self, at: int, piece: Sequence[Frame]) -> None:
         """Some of its bytes; `OSError` where the disk is full."""
         os.lseek(self._descriptor, at, os.SEEK_SET)
-        _write_all(self._descriptor, [memoryview(frame).cast("B") for frame in piece])
+        write_all(self._descriptor, piece)
 
     def complete(self) -> StoredFile:
         """Nothing follows."""
@@ -94,10 +99,7 @@ class Store:
         pieces = laid_out(parts)
 
         def written(path: Path, descriptor: int) -> Path:
-            try:
-                _write_all(descriptor, [memoryview(piece).cast("B") for piece in pieces])
-            finally:
-                os.close(descriptor)
+            write_whole(descriptor, pieces)
             return path
 
         path, shelf = self._placed(name, size := file_bytes(pieces), written)
@@ -113,11 +115,11 @@ class Store:
         reasons = []
         for shelf in self._shelves:
             try:
-                with self._room(shelf, size) as folder, _new_file(folder / name) as descriptor:
+                with self._room(shelf, size) as folder, new_file(folder / name) as descriptor:
                     return make(folder / name, descriptor), shelf
             except OSError as error:
-                reasons.append(f"{shelf.place.what}: {error.strerror or error}")
-        raise StoreFullError(f"there is no room for a value of {bytes_text(size)}: {'; '.join(reasons) or 'nowhere'}")
+                reasons.append(reason(shelf.place.what, error))
+        raise no_room(size, reasons)
 
     @contextlib.contextmanager
     def _room(self, shelf: "_Shelf", size: int) -> Iterator[Path]:
@@ -129,11 +131,53 @@ class Store:
             shelf.free(size)
             raise
 
+    def open(self, refused: Callable[[Place, OSError], None]) -> list[Place]:
+        """Make the folders of all places now, so that others can be told of them; the places that have theirs."""
+        found = []
+        with self._lock:
+            for shelf in self._shelves:
+                try:
+                    shelf.open()
+                except OSError as error:
+                    refused(shelf.place, error)
+                else:
+                    found.append(shelf.place)
+        return found
+
+    def adopt(self, name: str) -> StoredFile | None:
+        """A file that another process has written into a folder of this store, which owns it from now on.
+
+        None if it is not there. Nobody is asked whether there is room for it: it takes some already.
+        """
+        for shelf in self._shelves:
+            with contextlib.suppress(OSError), self._lock:
+                path = shelf.open() / name
+                seen = path.lstat()
+                if stat.S_ISREG(seen.st_mode):
+                    shelf.take(seen.st_size)
+                    return StoredFile(shelf, path, seen.st_size)
+        return None
+
+    def names(self) -> list[str]:
+        """What all files in its folders are called, whoever has written them."""
+        found: list[str] = []
+        for shelf in self._shelves:
+            with contextlib.suppress(OSError), self._lock:
+                found += os.listdir(shelf.open())
+        return found
+
     @property
     def used_bytes(self) -> int:
         """What lies in it."""
         with self._lock:
             return sum(shelf.used_bytes() for shelf in self._shelves)
+
+    @property
+    def room_bytes(self) -> int:
+        """What there is room for still where there is a limit; 0 without any such place."""
+        with self._lock:
+            rooms = [shelf.room_bytes() for shelf in self._shelves if shelf.place.is_limited]
+        return min(rooms, default=0)
 
     def remove(self) -> None:
         """Remove every file; what is mapped stays as it is for those who have mapped it."""
@@ -159,12 +203,21 @@ class _Shelf:
             self._used -= self._freed.popleft()
         return self._used
 
+    def room_bytes(self) -> int:
+        return int(max(0, self.place.limit_bytes - self.used_bytes()))
+
     def reserve(self, size: int) -> Path:
         """The folder, where there is to be a file of this size; `OSError` if that is too much."""
         used, limit = self.used_bytes(), self.place.limit_bytes
         if used + size > limit:
             text = f"{bytes_text(used)} of {bytes_text(limit)} are taken"
             raise OSError(errno.ENOSPC, text, str(self.place.folder))
+        folder = self.open()
+        self._used += size
+        return folder
+
+    def open(self) -> Path:
+        """Its folder, made now if there is none."""
         if self._owned is None:
             owned = OwnedFolder(self.place.folder, PREFIX)
             try:
@@ -173,8 +226,11 @@ class _Shelf:
                 owned.remove()
                 raise
             self._owned = owned
-        self._used += size
         return self._owned.path
+
+    def take(self, size: int) -> None:
+        """A file of this size is there."""
+        self._used += size
 
     def free(self, size: int) -> None:
         """A file of this size is gone, or could not be written."""
@@ -197,25 +253,3 @@ class _Shelf:
         if self._owned is not None:
             self._owned.remove()
             self._owned = None
-
-
-@contextlib.contextmanager
-def _new_file(path: Path) -> Iterator[int]:
-    """A descriptor to write to; there is no file if that goes wrong."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        yield descriptor
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
-
-
-def _write_all(descriptor: int, pieces: list[memoryview]) -> None:
-    at = 0
-    while at < len(pieces):
-        written = os.writev(descriptor, pieces[at : at + _MOST_PIECES])
-        while at < len(pieces) and written >= len(pieces[at]):
-            written -= len(pieces[at])
-            at += 1
-        if written:
-            pieces[at] = pieces[at][written:]

@@ -70,11 +70,13 @@ from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_output import Telling as OutputTelling
 from scaler.worker.agent_parking import ParkingPlace
 from scaler.worker.agent_pool import AgentConfig, Pool
+from scaler.worker.agent_result_events import PieceRead, ResultGone
 from scaler.worker.agent_retracts import Retracts
 from scaler.worker.agent_runs import Runs
 from scaler.worker.agent_starts import Starts
 from scaler.worker.agent_statistics import Statistics
 from scaler.worker.agent_stops import Stops
+from scaler.worker.agent_stored import StoredResults
 from scaler.worker.agent_work import Run, Worker
 
 __all__ = ["Agent", "AgentConfig"]
@@ -88,12 +90,13 @@ class Agent:
         self._outbox = outbox = Outbox()
         self._functions = functions = Functions(outbox)
         self._objects = objects = Objects(outbox)
-        self._runs = runs = Runs(functions, objects, outbox)
+        self._stored = stored = StoredResults(incarnation, outbox)
+        self._runs = runs = Runs(functions, objects, stored, outbox)
         self._pool = pool = Pool(config, outbox)
         self._giving = giving = Giving(runs, pool, Fitting(config.devices, pool), functions, outbox)
         self._everywhere = Everywhere(runs, pool, functions, giving, outbox)
         self._balance = balance = Balance(runs, pool, outbox)
-        self._harvest = Harvest(runs, pool)
+        self._harvest = Harvest(runs, stored, pool)
         self._telling = Telling(pool, outbox)
         self._output = OutputTelling(config.output_lines_per_s, pool, outbox)
         self._children = Children(pool, outbox)
@@ -176,6 +179,7 @@ class Agent:
                 self._functions.ended(event.worker)
                 self._children.ended(self._pool.workers[event.worker])
                 self._deaths.ended(self._pool.workers[event.worker], event, now)
+                self._stored.ended(event.worker)
             case StartFailed():
                 self._functions.ended(event.worker)
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
@@ -197,14 +201,14 @@ class Agent:
             case MemoryPassed():
                 if (worker := self._pool.workers.get(event.worker)) is not None:
                     self._deaths.memory_passed(worker, event)
-            case ObjectHere() | ObjectAway() | ObjectRefused():
+            case ObjectHere() | ObjectAway() | ObjectRefused() | PieceRead() | ResultGone():
                 self._found(event)
             case Slept():
                 self._ending.slept(event.seconds)
             case _:
                 assert_never(event)
 
-    def _found(self, event: ObjectHere | ObjectAway | ObjectRefused) -> None:
+    def _found(self, event: ObjectHere | ObjectAway | ObjectRefused | PieceRead | ResultGone) -> None:
         match event:
             case ObjectHere(reference):
                 self._runs.provided(self._objects.here(reference))
@@ -212,6 +216,10 @@ class Agent:
                 self._objects.away(name)
             case ObjectRefused(name, text):
                 self._fail(self._objects.refused(name, text))
+            case PieceRead():
+                self._stored.read(event)
+            case ResultGone(name):
+                self._runs.lost(name)
             case _:
                 assert_never(event)
 
@@ -289,7 +297,7 @@ class Agent:
             case ObjectLocated(name, size_bytes):
                 self._objects.located(name, size_bytes)
             case FetchChunks():
-                return  # nobody asks this cluster for its copies
+                self._stored.asked(message)
             case _:
                 assert_never(message)
 

@@ -10,6 +10,7 @@ from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, ObjectId, RunId,
 from scaler.protocol import BatchOptions, FromClient, FromCluster, ToChild, ToCluster
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.references import Reference
+from scaler.worker.agent_result_events import ResultCommand, ResultEvent
 from scaler.worker.source import Source
 
 # ---- events
@@ -205,6 +206,7 @@ Event = (
     | ObjectHere
     | ObjectAway
     | ObjectRefused
+    | ResultEvent
     | Slept
 )
 
@@ -410,6 +412,7 @@ WorkerCommand = (
     | Hold
     | StorePiece
     | DropObject
+    | ResultCommand
     | Give
     | TakeBack
     | Limit

@@ -2,12 +2,14 @@
 
 from scaler.ids import RunId
 from scaler.protocol import Cause, Failure, Running, SpanResult
-from scaler.protocol.columns import MAX_MEASURED, RAISED, RAISED_RETRYABLE, ResultColumn
+from scaler.protocol.columns import MAX_MEASURED, RAISED, RAISED_RETRYABLE, REFERENCE, ResultColumn
+from scaler.ranges import RangeSet
 from scaler.worker.agent_events import Harvested, Piece
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import Pool
 from scaler.worker.agent_results import failed_column, follows, joined
 from scaler.worker.agent_runs import Runs
+from scaler.worker.agent_stored import StoredResults
 from scaler.worker.agent_work import Run, Worker
 
 #: what has been in a slot for less is not worth telling: its result comes as soon
@@ -19,8 +21,9 @@ RUNNING_S = 0.1
 class Harvest:
     """Takes in what a worker's ring held, and joins it to messages."""
 
-    def __init__(self, runs: Runs, pool: Pool) -> None:
+    def __init__(self, runs: Runs, stored: StoredResults, pool: Pool) -> None:
         self._runs = runs
+        self._stored = stored
         self._pool = pool
 
     def take_in(self, worker: Worker, event: Harvested, now: float) -> None:
@@ -58,24 +61,31 @@ class Harvest:
     def _answer(self, run: Run, parts: list[ResultColumn], worker: Worker) -> None:
         """Say what tasks came to, but for those that nobody waits for."""
         column = joined(parts)
-        if run.cancelled or run.timed_out:
-            self._answer_wanted(run, column, worker)
-        else:
-            self._runs.answer(run, column, worker.place)
+        columns = [column] if REFERENCE not in column.statuses else self._stored.take_in(run.id, worker, column)
+        for column in columns:
+            if run.cancelled or run.timed_out:
+                self._answer_wanted(run, column, worker)
+            else:
+                self._runs.answer(run, column, worker.place)
         self._runs.settle(run)
 
     def _answer_wanted(self, run: Run, column: ResultColumn, worker: Worker) -> None:
         place = worker.place
         late = run.timed_out.remove(column.lo, column.hi)
+        unwanted = RangeSet(((column.lo, column.hi),))
         for lo, hi in self._runs.drop_cancelled(run, column.lo, column.hi):
             start = lo
             for index in (index for first, last in late for index in range(first, last) if lo <= index < hi):
                 # beside others it was not interrupted, only asked where it is
                 if worker.threads > 1 or _was_late(run, column, index):
                     self._answer_slice(run, column, start, index, place)
+                    unwanted.remove(start, index)
                     self._runs.answer(run, timed_out_column(run, index, place), place)
                     start = index + 1
             self._answer_slice(run, column, start, hi, place)
+            unwanted.remove(start, hi)
+        for lo, hi in unwanted:
+            self._runs.discard(column, lo, hi)
 
     def _answer_slice(self, run: Run, column: ResultColumn, lo: int, hi: int, place: str) -> None:
         if lo < hi:

@@ -18,8 +18,23 @@ from scaler.worker.agent_events import (
     Say,
     StorePiece,
 )
+from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, ReadPiece
 
-_OF_NO_WORKER = (Say, KeepCode, DropCode, Hold, StorePiece, DropObject, Measure, Note, End)
+_OF_NO_WORKER = (
+    Say,
+    KeepCode,
+    DropCode,
+    Hold,
+    StorePiece,
+    DropObject,
+    AdoptResults,
+    DropResults,
+    DropLeftovers,
+    ReadPiece,
+    Measure,
+    Note,
+    End,
+)
 
 
 class Outbox:

@@ -3,10 +3,19 @@
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 
-from scaler.ids import Range
+from scaler.ids import ObjectId, Range
 from scaler.protocol import Failure
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, MAX_MEASURED, WORD_BYTES, ResultColumn
+from scaler.protocol.columns import (
+    FAILED,
+    MAX_FRAME_BYTES,
+    MAX_MEASURED,
+    REFERENCE,
+    WORD_BYTES,
+    Frame,
+    ResultColumn,
+)
+from scaler.protocol.references import read_record
 
 #: one column holds no more tasks, so that its ends fit a frame
 MAX_JOINED = MAX_FRAME_BYTES // WORD_BYTES
@@ -60,6 +69,29 @@ def failed_column(index: int, failure: Failure, run_us: int = 0) -> ResultColumn
     )
 
 
+def entry(column: ResultColumn, index: int) -> Frame:
+    """The bytes of one small result."""
+    return column.slice(index, index + 1).data[0]
+
+
+def referring(column: ResultColumn, lo: int, hi: int) -> list[int]:
+    """The indices in [lo, hi) of results that lie in the store."""
+    statuses = bytes(column.statuses)
+    if REFERENCE not in statuses:
+        return []
+    first = column.lo
+    return [index for index in range(max(lo, first), min(hi, column.hi)) if statuses[index - first] == REFERENCE]
+
+
+def names_in(column: ResultColumn, lo: int, hi: int) -> list[ObjectId]:
+    """What these are called."""
+    return [_name_at(column, index) for index in referring(column, lo, hi)]
+
+
+def _name_at(column: ResultColumn, index: int) -> ObjectId:
+    return read_record(entry(column, index)).object
+
+
 class KeptResults:
     """What of one run is finished and not delivered, with the place each column was made at."""
 
@@ -87,21 +119,35 @@ class KeptResults:
         los.insert(at, column.lo)
         self._kept.insert(at, (column, place))
 
-    def drop(self, lo: int, hi: int) -> None:
-        """[lo, hi) has arrived where it is wanted, or nobody wants it."""
+    def drop(self, lo: int, hi: int) -> list[ObjectId]:
+        """[lo, hi) has arrived where it is wanted, or nobody wants it; those of it that lie in the store."""
         los, kept = self._los, self._kept
         first = max(0, bisect_right(los, lo) - 1)
         if first < len(kept) and kept[first][0].hi <= lo:
             first += 1
         last = bisect_left(los, hi, first)
         if first >= last:
-            return
+            return []
+        names = [name for column, _ in kept[first:last] for name in names_in(column, lo, hi)]
         (head, head_place), (tail, tail_place) = kept[first], kept[last - 1]
         rest = [(head.slice(head.lo, lo), head_place)] if head.lo < lo else []
         if tail.hi > hi:
             rest.append((tail.slice(hi, tail.hi), tail_place))
         kept[first:last] = rest
         los[first:last] = [column.lo for column, _ in rest]
+        return names
+
+    def index_of(self, name: ObjectId) -> int | None:
+        """The index of the result with this name; None if it is not kept."""
+        for column, _ in self._kept:
+            for index in referring(column, column.lo, column.hi):
+                if _name_at(column, index) == name:
+                    return index
+        return None
+
+    def names(self) -> list[ObjectId]:
+        """All that is kept and lies in the store."""
+        return [name for column, _ in self._kept for name in names_in(column, column.lo, column.hi)]
 
     def ranges(self) -> list[Range]:
         """What is kept, in order."""

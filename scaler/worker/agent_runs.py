@@ -3,8 +3,8 @@
 from msgspec.structs import replace
 
 from scaler.core.runtimes import RunTimeTable
-from scaler.ids import FunctionId, Range, RunId
-from scaler.protocol import Failure, ReturnReason, RunSpan
+from scaler.ids import FunctionId, ObjectId, Range, RunId
+from scaler.protocol import Failure, ObjectsDropped, ReturnReason, RunSpan
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.inputs import Inputs, split_off
 from scaler.ranges import RangeSet
@@ -12,16 +12,18 @@ from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_objects import Objects
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_queue import RunQueue
-from scaler.worker.agent_results import failed_column
+from scaler.worker.agent_results import failed_column, names_in
+from scaler.worker.agent_stored import StoredResults
 from scaler.worker.agent_work import Run
 
 
 class Runs:
     """Every run that is not over, by name, oldest first."""
 
-    def __init__(self, functions: Functions, objects: Objects, outbox: Outbox) -> None:
+    def __init__(self, functions: Functions, objects: Objects, stored: StoredResults, outbox: Outbox) -> None:
         self._functions = functions
         self._objects = objects
+        self._stored = stored
         self._outbox = outbox
         self._times = RunTimeTable()
         self.by_id: dict[RunId, Run] = {}
@@ -93,7 +95,11 @@ class Runs:
         """Tasks have an outcome: it is said, and kept until it is delivered."""
         if run.options.everywhere:
             if run.said is None or (column.unsuccessful() and not run.said[0].unsuccessful()):
-                run.said = column, place
+                run.said, unsaid = (column, place), run.said
+            else:
+                unsaid = column, place
+            if unsaid is not None:
+                self.discard(unsaid[0])
             return
         run.kept.add(column, place)
         self._outbox.results.append((run.id, place, column))
@@ -121,8 +127,33 @@ class Runs:
         run = self.by_id.get(name)
         if run is not None:
             for lo, hi in ranges:
-                run.kept.drop(lo, hi)
+                self._stored.drop(run.kept.drop(lo, hi))
             self.settle(run)
+
+    def forgotten(self, run: Run) -> None:
+        """Nobody wants any result of a run."""
+        run.is_forgotten = True
+        self._stored.drop(run.kept.drop(run.lo, run.hi))
+        if run.said is not None:
+            self.discard(run.said[0])
+            run.said = None
+
+    def discard(self, column: ResultColumn, lo: int | None = None, hi: int | None = None) -> None:
+        """Nobody wants these outcomes, or those of [lo, hi) of them, which are not kept."""
+        names = names_in(column, column.lo if lo is None else lo, column.hi if hi is None else hi)
+        self._stored.drop(names)
+
+    def lost(self, name: ObjectId) -> None:
+        """The file of a result is gone: its task is the scheduler's again."""
+        of = self._stored.run_of(name)
+        run = None if of is None else self.by_id[of]
+        index = None if run is None else run.kept.index_of(name)
+        if run is None or index is None:
+            return  # it was dropped meanwhile
+        self._stored.drop(run.kept.drop(index, index + 1))
+        self._outbox.say(ObjectsDropped((name,)))
+        self._outbox.give_back(run.id, index, index + 1, ReturnReason.LOST)
+        self.settle(run)
 
     def say_again(self, name: RunId, ranges: tuple[Range, ...]) -> None:
         """Results that were said were not kept where they arrived: of what is kept here, say what has any of these."""
@@ -151,6 +182,7 @@ class Runs:
             self._outbox.give_back(run.id, run.lo, run.lo + 1, ReturnReason.NOT_BEGUN)
             return
         column, place = run.said
+        run.said = None
         column = replace(column, lo=run.lo)
         run.kept.add(column, place)
         self._outbox.results.append((run.id, place, column))
@@ -172,3 +204,9 @@ class Runs:
         assert waiting == self.queue.tasks
         self._functions.check(uses)
         self._objects.check(self.by_id.values())
+        self._stored.check((run.id, name) for run in self.by_id.values() for name in _names_of(run))
+
+
+def _names_of(run: Run) -> list[ObjectId]:
+    said = [] if run.said is None else names_in(run.said[0], run.said[0].lo, run.said[0].hi)
+    return [*run.kept.names(), *said]

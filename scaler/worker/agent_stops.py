@@ -72,8 +72,7 @@ class Stops:
         """Nobody wants anything of a run, nor to hear of it."""
         run = self._runs.by_id.get(name)
         if run is not None:
-            run.is_forgotten = True
-            run.kept.drop(run.lo, run.hi)
+            self._runs.forgotten(run)
             self._cancel(run, (Range(run.lo, run.hi),))
 
     def _cancel_suspects(self, run: Run, ranges: tuple[Range, ...]) -> None:

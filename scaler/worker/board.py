@@ -31,6 +31,7 @@ TAKEN = 10  #: entries the cluster has emptied
 FREED = 11  #: bytes the cluster has emptied
 ANSWER = 12  #: twice the number of the last wait that was heard of, and 1 if the slot is others' meanwhile
 PRINTED = 13  #: counts what Python has printed in any slot; in the words of the first slot, written behind the pipe
+ROOM = 14  #: bytes that results may still take in the store in memory; the cluster writes it to the first slot's words
 #: two cache lines, so that the two sides do not share one
 _WORDS = 16
 

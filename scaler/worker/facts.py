@@ -3,6 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from scaler.ids import Incarnation
+
+_NOBODY = Incarnation(0)
+
 
 @dataclass(frozen=True, slots=True)
 class WorkerFacts:
@@ -11,7 +15,8 @@ class WorkerFacts:
     `preload` is what each of them calls first, "" for nothing; `code_folder` is where code that came with functions
     lies, which may not be there yet.
 
-    `tidying` is what they do when they are idle, as `Tidying.told`.
+    `tidying` is what they do when they are idle, as `Tidying.told`. `owner` is the cluster's incarnation, whose objects
+    large results are, and `stores` the folders they go to, the first one first, and whether there is a limit to each.
     """
 
     threads: int
@@ -19,6 +24,8 @@ class WorkerFacts:
     preload: str = ""
     code_folder: str = ""
     tidying: str = ""
+    owner: Incarnation = _NOBODY
+    stores: Sequence[tuple[str, bool]] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,6 +33,7 @@ from scaler.worker.board import (
     OPENED,
     PRELOADED,
     PRINTED,
+    ROOM,
     TARGET,
     THREAD,
     WAITS,
@@ -152,6 +153,10 @@ class WorkerHandle:
         offset = command.index - self._tickets.index(command.ticket, 0)
         self._board.slots[command.slot].words[TARGET] = word(command.ticket, offset + 1)
         self._signal(signal.SIGUSR1)
+
+    def tell_room(self, room_bytes: int) -> None:
+        """Tell it what results may still take in the store where there is a limit."""
+        self._board.slots[0].words[ROOM] = room_bytes
 
     def answer(self, command: Answer) -> None:
         """Tell a slot what becomes of its wait."""

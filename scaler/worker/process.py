@@ -6,6 +6,7 @@ It may end at any moment: nothing in it is needed afterwards but the file it sha
 import contextlib
 import ctypes
 import faulthandler
+import itertools
 import os
 import random
 import signal
@@ -16,9 +17,11 @@ import types
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from scaler.ids import WorkerId
 from scaler.payload import nested
 from scaler.payload.importing import find_code_in
-from scaler.worker.board import PRELOADED, PRINTED, Board
+from scaler.storage.results import Maker, ResultFiles
+from scaler.worker.board import PRELOADED, PRINTED, ROOM, Board
 from scaler.worker.facts import WorkerFacts
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import NOT_BEGUN, send_result
@@ -41,6 +44,7 @@ class WorkerSetup:
     """
 
     facts: WorkerFacts
+    worker: WorkerId
     place: str
     devices: str | None
     line: int
@@ -64,7 +68,7 @@ def run_worker(setup: WorkerSetup) -> None:
     if setup.facts.code_folder:
         find_code_in(setup.facts.code_folder)
     inbox = Inbox(line)
-    slots = [Slot(slot, inbox, line, setup.poke, setup.place) for slot in board.slots]
+    slots = _slots(setup, board, inbox, line)
     slots[0].tidying = tidying_from(setup.facts.tidying)
     _mark_output(slots, board)
     if setup.facts.preload:
@@ -83,6 +87,16 @@ def run_worker(setup: WorkerSetup) -> None:
     first.run()
     for thread in threads:
         thread.join()
+
+
+def _slots(setup: WorkerSetup, board: Board, inbox: Inbox, line: socket.socket) -> list[Slot]:
+    words = board.slots[0].words
+    maker = Maker(setup.facts.owner, setup.worker, itertools.count())  # one step of it is one of the interpreter
+
+    def results() -> ResultFiles:
+        return ResultFiles(maker, setup.facts.stores, lambda: words[ROOM])
+
+    return [Slot(slot, inbox, line, setup.poke, setup.place, results()) for slot in board.slots]
 
 
 def _settle_in(setup: WorkerSetup) -> None:

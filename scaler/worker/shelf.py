@@ -1,18 +1,33 @@
-"""The store of a worker cluster: copies of objects that were made on other hosts, for all its workers to map."""
+"""The store of a worker cluster: copies of objects of other hosts, for all its workers to map, and their own results.
 
+Workers write their results themselves, into the folders that `open` has made. They count here once they are adopted.
+"""
+
+import contextlib
 import logging
 from collections.abc import Sequence
 from typing import assert_never
 
 from scaler.errors import StoreFullError
-from scaler.ids import ObjectId
+from scaler.ids import Incarnation, ObjectId, WorkerId
 from scaler.protocol.columns import MAX_FRAME_BYTES
 from scaler.protocol.references import Reference
+from scaler.protocol.result_names import file_name, maker_of, named_by
 from scaler.storage.folders import sweep
 from scaler.storage.places import sweep_stores
-from scaler.storage.reading import is_here
+from scaler.storage.reading import is_here, piece
 from scaler.storage.store import PREFIX, Filling, Place, Store, StoredFile
 from scaler.worker.agent_events import DropObject, Hold, ObjectAway, ObjectHere, ObjectRefused, StorePiece
+from scaler.worker.agent_result_events import (
+    AdoptResults,
+    DropLeftovers,
+    DropResults,
+    PieceRead,
+    ReadPiece,
+    ResultCommand,
+    ResultEvent,
+    ResultGone,
+)
 
 log = logging.getLogger("scaler.worker")
 
@@ -20,12 +35,25 @@ log = logging.getLogger("scaler.worker")
 class Shelf:
     """What is on it, and what is coming."""
 
-    def __init__(self, places: Sequence[Place]) -> None:
+    def __init__(self, places: Sequence[Place], owner: Incarnation) -> None:
+        #: whose objects the results of its workers are
+        self._owner = owner
         self._store = Store(places)
         for place in places:
             sweep(place.folder.parent, PREFIX)
         self._coming: dict[ObjectId, Filling] = {}
         self._copies: dict[ObjectId, StoredFile] = {}
+        #: all and only results that were adopted and not dropped
+        self._results: dict[ObjectId, StoredFile] = {}
+
+    def open(self) -> tuple[tuple[str, bool], ...]:
+        """The folders that workers may write to, made by now, and whether there is a limit to each."""
+        return tuple([(str(place.folder), place.is_limited) for place in self._store.open(_tell_refused)])
+
+    @property
+    def room_bytes(self) -> int:
+        """What there is room for still where there is a limit."""
+        return self._store.room_bytes
 
     def perform(self, command: Hold | StorePiece | DropObject) -> ObjectHere | ObjectAway | ObjectRefused | None:
         """Do what the agent asks for; the answer, if there is one."""
@@ -42,11 +70,54 @@ class Shelf:
             case _:
                 assert_never(command)
 
+    def perform_on_results(self, command: ResultCommand) -> ResultEvent | None:
+        """The same for what workers of this cluster have made."""
+        match command:
+            case AdoptResults(names):
+                for name in names:
+                    self._adopt(name)
+            case DropResults(names):
+                for name in names:
+                    self._adopt(name)  # else it is not known where its file is
+                    self._results.pop(name, None)
+            case DropLeftovers(worker):
+                self._drop_leftovers(worker)
+            case ReadPiece(name, n):
+                return self._read_piece(name, n)
+            case _:
+                assert_never(command)
+        return None
+
+    def _adopt(self, name: ObjectId) -> None:
+        if name not in self._results and (stored := self._store.adopt(file_name(name))) is not None:
+            self._results[name] = stored
+
+    def _drop_leftovers(self, worker: WorkerId) -> None:
+        for file in self._store.names():
+            name = named_by(file)
+            if (
+                name is not None
+                and name.owner == self._owner
+                and maker_of(name) == worker
+                and name not in self._results
+            ):
+                self._store.adopt(file)  # and nobody holds it
+
+    def _read_piece(self, name: ObjectId, n: int) -> PieceRead | ResultGone:
+        stored = self._results.get(name)
+        if stored is not None:
+            with contextlib.suppress(OSError):
+                data = piece(stored.path, n * MAX_FRAME_BYTES, MAX_FRAME_BYTES)
+                if data:
+                    return PieceRead(name, n, (data,))
+            log.warning("result %016x-%d cannot be read: somebody has removed or changed %s", *name, stored.path)
+        return ResultGone(name)
+
     def _store_piece(self, command: StorePiece) -> ObjectHere | ObjectRefused | None:
         name = command.object
         try:
             if command.is_first:
-                self._coming[name] = self._store.begin(f"{name.owner:016x}-{name.n}", command.size_bytes)
+                self._coming[name] = self._store.begin(file_name(name), command.size_bytes)
             if (filling := self._coming.get(name)) is None:
                 return None  # an earlier piece was refused
             filling.write(command.n * MAX_FRAME_BYTES, command.frames)
@@ -64,5 +135,10 @@ class Shelf:
         """Nothing is left of it."""
         self._coming.clear()
         self._copies.clear()
+        self._results.clear()
         self._store.remove()
         sweep_stores()
+
+
+def _tell_refused(place: Place, error: OSError) -> None:
+    log.warning("no value can be laid %s: %s", place.what, error)

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
-from scaler.ids import SECRET_BYTES, incarnation_of
+from scaler.ids import SECRET_BYTES, Incarnation, incarnation_of
 from scaler.link.dialled import DialledConfig, DialledLink
 from scaler.net.addresses import Address, needs_no_key, parse_address
 from scaler.net.descriptors import raise_descriptor_limit
@@ -56,7 +56,8 @@ def run(config: WorkerClusterConfig) -> int:
         environment = os.environ if config.environment is None else config.environment
         name = config.name or f"{socket.gethostname()}-{os.getpid()}"
         agent_config = _agent_config(config, name, spares)
-        facts = _zygote_facts(config, agent_config.place, environment)
+        secret = os.urandom(SECRET_BYTES)
+        facts = _zygote_facts(config, agent_config.place, environment, incarnation_of(secret))
         stores = places(config.object_store_limit_bytes, config.spill_folder)
         workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes, stores)
         opened.callback(workers.close)
@@ -75,7 +76,6 @@ def run(config: WorkerClusterConfig) -> int:
         workers.open()
         dialing = Dialing(address, key)
         opened.callback(dialing.close)
-        secret = os.urandom(SECRET_BYTES)
         dialled = DialledLink(_link_config(config, name, secret, address, key), random.random)
         agent = Agent(agent_config, incarnation_of(secret))
         loop = Loop(config.grace_s, poller, dialing, dialled, agent, workers)
@@ -161,9 +161,11 @@ def _needs_no_key(config: WorkerClusterConfig, address: Address) -> bool:
     )
 
 
-def _zygote_facts(config: WorkerClusterConfig, name: str, environment: Mapping[str, str]) -> ZygoteFacts:
+def _zygote_facts(
+    config: WorkerClusterConfig, name: str, environment: Mapping[str, str], owner: Incarnation
+) -> ZygoteFacts:
     tidying = config.tidying.told() if config.tidying else ""
-    facts = WorkerFacts(config.threads, name, config.preload, folder_name(), tidying)
+    facts = WorkerFacts(config.threads, name, config.preload, folder_name(), tidying, owner)
     return ZygoteFacts(facts, _paths(config), environment, config.echo, config.log_format)
 
 

@@ -4,7 +4,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from scaler.errors import ObjectLostError, TaskExceptionNotSerializableError
@@ -14,11 +14,16 @@ from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable, too_large
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import Retried
-from scaler.payload.inputs import Opener
+from scaler.payload.inputs import INLINE_BYTES, Opener
 from scaler.payload.pickling import PLAIN, PROTOCOL
-from scaler.payload.values import dump_value
-from scaler.protocol.columns import MAX_VALUE_BYTES, RAISED, RAISED_RETRYABLE, VALUE, words
+from scaler.payload.values import dump_result, dump_value
+from scaler.protocol.codec import encode_failure
+from scaler.protocol.columns import FAILED, MAX_VALUE_BYTES, RAISED, RAISED_RETRYABLE, VALUE, Frame, words
+from scaler.protocol.connection import LONGEST_TEXT
 from scaler.protocol.inputs import Inputs
+from scaler.protocol.options import Cause, Failure
+from scaler.protocol.references import record_of
+from scaler.storage.results import ResultFiles
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard, parts
 from scaler.worker.inbox import Inbox
 from scaler.worker.inside import Inside
@@ -30,6 +35,9 @@ from scaler.worker.tidying import Tidying
 #: what was mapped for a task is kept for the next one, if that comes so soon
 KEPT_S = 1.0
 _ONE = (1).to_bytes(8, "little")
+#: types whose values are small, and those whose length tells whether one is
+_FIXED = PLAIN - {str, bytes}
+_SIZED = frozenset((str, bytes))
 #: stands for a call whose bytes could not be opened
 _UNREAD: Any = None  # Any: calls are users' values
 
@@ -39,15 +47,21 @@ class Interrupted(BaseException):
 
 
 class Slot:
-    """Runs tickets until the line ends, and leaves every result in the ring. `place` is told in users' tracebacks."""
+    """Runs tickets until the line ends, and leaves every result in the ring, or in `results` if it is large.
 
-    def __init__(self, board: SlotBoard, inbox: Inbox, line: socket.socket, poke: int, place: str) -> None:
+    `place` is told in users' tracebacks.
+    """
+
+    def __init__(
+        self, board: SlotBoard, inbox: Inbox, line: socket.socket, poke: int, place: str, results: ResultFiles
+    ) -> None:
         self._words = board.words
         self._inbox = inbox
         self._line = line
         self._poke = poke
         self._place = place
         self._ring = RingWriter(board, self._point_out, self._send_up)
+        self._results = results
         #: whether control is in a task, and it has not been interrupted yet
         self._inside = [False]
         #: the ticket it runs
@@ -133,7 +147,7 @@ class Slot:
         opener, content = _parts_of(ticket, self._objects)
         data_at = 8 * (ticket.count + 1)
         offsets, data = words(content[:data_at]).tolist(), content[data_at:]
-        board_words, inside, plain, commit = self._words, self._inside, PLAIN, self._ring.commit
+        board_words, inside, commit, fixed, sized = self._words, self._inside, self._ring.commit, _FIXED, _SIZED
         clock, ends, base, start = time.monotonic_ns, self._asked.ends, offsets[0], 0
         first = who = ticket.ticket << 32
         for end in offsets[1:]:
@@ -147,11 +161,12 @@ class Slot:
                     inside[0] = True
                     call = load(data[start:stop]) if opener is None else opener.open(who - first, data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
-                    result = dump(value, PROTOCOL) if type(value) in plain else dump_value(value)
-                    if len(result) > MAX_VALUE_BYTES:
-                        raise too_large("the result of the task", len(result))  # told as any
+                    kind = type(value)
+                    is_small = kind in fixed or (kind in sized and len(value) < INLINE_BYTES)
+                    status, result = VALUE, dump(value, PROTOCOL) if is_small else b""
+                    if not is_small or len(result) >= INLINE_BYTES:
+                        status, result = self._result_of(value)
                     inside[0] = False
-                    status = VALUE
                 except BaseException as error:  # noqa: BLE001  # whatever a task raises is its result
                     inside[0] = False
                     status, result = self._describe(error, retry_on, ticket, who - first, call)
@@ -166,6 +181,15 @@ class Slot:
             who += 1
         return who
 
+    def _result_of(self, value: Any) -> tuple[int, bytes]:  # Any: whatever a task returns
+        """Status and bytes of what may be large."""
+        if not self._results:
+            return VALUE, dump_value(value)
+        return dump_result(value, self._lay)
+
+    def _lay(self, parts: Sequence[Frame]) -> bytes:
+        return record_of(self._results.lay(parts, self._words[CURRENT]))
+
     def _describe(
         self,
         error: BaseException,
@@ -175,7 +199,10 @@ class Slot:
         call: Any,  # Any: the users' values, or that they could not be read
     ) -> tuple[int, bytes]:
         """Status and bytes of what a task raised."""
-        if call is _UNREAD and not isinstance(error, Interrupted | ObjectLostError):
+        self._results.undo(self._words[CURRENT])
+        if call is _UNREAD and isinstance(error, ObjectLostError):
+            return FAILED, encode_failure(Failure(Cause.OBJECT_LOST, str(error)[:LONGEST_TEXT], self._place))
+        if call is _UNREAD and not isinstance(error, Interrupted):
             error = not_loadable("the arguments", error).with_traceback(error.__traceback__)
         owner, n = ticket.batch
         note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({ticket.name}) on {self._place}"

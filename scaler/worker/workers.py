@@ -10,7 +10,7 @@ import math
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import assert_never
 
 from scaler.errors import ProtocolError
@@ -51,6 +51,7 @@ from scaler.worker.agent_events import (
     WorkerCommand,
     WorkerStarted,
 )
+from scaler.worker.agent_result_events import ResultCommand
 from scaler.worker.code_folder import CodeFolder
 from scaler.worker.descendants import become_subreaper, kill_descendants
 from scaler.worker.echo import Echo
@@ -103,7 +104,9 @@ class Workers:
         self._zygote: ZygoteProcess | None = None
         self._usage = Usage()
         self._code = CodeFolder(facts.workers.code_folder)
-        self._shelf = Shelf(stores)
+        self._shelf = Shelf(stores, facts.workers.owner)
+        #: what workers were told last of the room there is in the store
+        self._room = self._shelf.room_bytes
         self._decoder = Decoder("child")
         #: whether what clients inside tasks say is taken in: else it waits where it is
         self._listens = True
@@ -119,7 +122,8 @@ class Workers:
         if self._zygote is not None:
             return
         become_subreaper()
-        self._zygote = ZygoteProcess(self._facts)
+        workers = replace(self._facts.workers, stores=self._shelf.open())
+        self._zygote = ZygoteProcess(replace(self._facts, workers=workers))
         self._watch.watch(self._zygote.fileno(), self._hear_zygote)
 
     def _note(self, event: Event) -> None:
@@ -146,8 +150,8 @@ class Workers:
         if isinstance(command, KeepCode | DropCode):
             self._keep_code(command)
             return None
-        if isinstance(command, Hold | StorePiece | DropObject):
-            return self._shelf.perform(command)
+        if isinstance(command, Hold | StorePiece | DropObject | ResultCommand):
+            return self._on_shelf(command)
         handle = self._handles[command.worker]
         match command:
             case Give():
@@ -182,6 +186,19 @@ class Workers:
                 assert_never(command)
         return None
 
+    def _on_shelf(self, command: Hold | StorePiece | DropObject | ResultCommand) -> Event | None:
+        answer: Event | None
+        if isinstance(command, ResultCommand):
+            answer = self._shelf.perform_on_results(command)
+        else:
+            answer = self._shelf.perform(command)
+        room = self._shelf.room_bytes
+        if room != self._room:
+            self._room = room
+            for handle in self._handles.values():
+                handle.tell_room(room)
+        return answer
+
     def _keep_code(self, command: KeepCode | DropCode) -> None:
         """What goes wrong is told by the tasks that need the code."""
         try:
@@ -200,6 +217,7 @@ class Workers:
         except OSError as error:
             return StartFailed(worker, f"the system does not allow it: {error}")
         self._handles[worker] = handle
+        handle.tell_room(self._room)
         self._watch.watch(handle.poke, lambda: self._called(handle))
         self._output.begin(handle)
         assert self._zygote is not None

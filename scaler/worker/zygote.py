@@ -18,6 +18,7 @@ from dataclasses import replace
 from typing import Any
 
 import scaler
+from scaler.ids import WorkerId
 from scaler.storage.places import sweep_stores
 from scaler.worker.code_folder import CodeFolder
 from scaler.worker.descendants import become_subreaper, kill_descendants
@@ -93,7 +94,18 @@ class Zygote:
             scaler.Client  # noqa: B018  # loaded by being asked for
             facts = replace(facts, threads=1)
         setup = WorkerSetup(
-            facts, place, order["devices"], line, board, poke, stdout, stderr, stacks, os.getpid(), address
+            facts,
+            WorkerId(worker),
+            place,
+            order["devices"],
+            line,
+            board,
+            poke,
+            stdout,
+            stderr,
+            stacks,
+            os.getpid(),
+            address,
         )
         try:
             pid = os.fork()

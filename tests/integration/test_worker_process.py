@@ -111,14 +111,14 @@ def test_large_arguments_and_results_pass_whole_between_small_ones(driver: Drive
 
 def test_a_result_that_no_message_has_room_for_fails_its_task_alone(driver: Driver):
     def allow(size: int) -> None:
-        setattr(importlib.import_module("scaler.worker.slot"), "MAX_VALUE_BYTES", size)  # noqa: B010  # of this worker
+        setattr(importlib.import_module("scaler.payload.values"), "MAX_VALUE_BYTES", size)  # noqa: B010  # of this worker
 
     driver.start()
-    driver.run(allow, [(10_000,)])
-    fine, large, after = driver.run(bytes, [(9000,), (10_000,), (1,)])
-    assert (fine.value, after.value) == (bytes(9000), bytes(1))
+    driver.run(allow, [(100_000,)])
+    fine, large, after = driver.run(bytes, [(90_000,), (100_000,), (1,)])
+    assert (fine.value, after.value) == (bytes(90_000), bytes(1))
     assert isinstance(large.error, SerializationError)
-    assert "the result of the task has 10,0" in str(large.error)
+    assert "the result of the task has 100,0" in str(large.error)
 
 
 def test_whatever_a_task_raises_is_its_result_and_the_worker_goes_on(driver: Driver):

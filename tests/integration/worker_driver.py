@@ -1,7 +1,7 @@
 """Real worker processes, driven by a test in the place of the agent."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from scaler.ids import BatchId, Epoch, Incarnation, RunId, TicketId, WorkerId
@@ -12,6 +12,7 @@ from scaler.payload.values import Outcome, dump_value, load_value
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import words
 from scaler.protocol.inputs import input_frames
+from scaler.storage.store import Place
 from scaler.worker.agent_events import (
     Define,
     Event,
@@ -28,6 +29,7 @@ from scaler.worker.workers import Workers
 PATIENCE_S = 20.0
 RUN = RunId(Epoch(1), 1)
 BATCH = BatchId(Incarnation(7), 3)
+CLUSTER = Incarnation(8)
 E = TypeVar("E")
 
 
@@ -44,9 +46,10 @@ class Input:
 class Driver:
     """Starts workers, gives them calls, and keeps whatever they tell, in order."""
 
-    def __init__(self, environment: dict[str, str], threads: int = 1) -> None:
+    def __init__(self, environment: dict[str, str], threads: int = 1, stores: Sequence[Place] = ()) -> None:
         self.poller = Poller()
-        self.workers = Workers(ZygoteFacts(WorkerFacts(threads, "here"), (), environment), self.poller, time.monotonic)
+        facts = ZygoteFacts(WorkerFacts(threads, "here", owner=CLUSTER), (), environment)
+        self.workers = Workers(facts, self.poller, time.monotonic, stores=stores)
         self.workers.open()
         self.events: list[Event] = []
         self._tickets = 0
@@ -112,14 +115,18 @@ class Driver:
 
     def outcomes(self) -> list[tuple[int, Outcome]]:
         """Index and outcome of every task harvested so far, in order."""
-        found: list[tuple[int, Outcome]] = []
+        return [(index, load_value(status, data)) for index, status, data in self.results()]
+
+    def results(self) -> list[tuple[int, int, bytes]]:
+        """The same as status and bytes."""
+        found: list[tuple[int, int, bytes]] = []
         for event in self.of(Harvested):
             for piece in event.pieces:
                 column = piece.column
                 data, start = b"".join(column.data), column.base
                 for number, end in enumerate(words(column.ends)):
                     value = data[start - column.base : end - column.base]
-                    found.append((column.lo + number, load_value(bytes(column.statuses)[number], value)))
+                    found.append((column.lo + number, bytes(column.statuses)[number], value))
                     start = end
         return found
 

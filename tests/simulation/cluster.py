@@ -7,6 +7,7 @@ from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.dialling import Dialling
 from tests.simulation.nests import Families, Nests
+from tests.simulation.objects import Laying
 from tests.simulation.workers import SIGKILL, SimWorkers
 from tests.simulation.workload import Workload
 from tests.simulation.world import World
@@ -30,13 +31,16 @@ class Cluster(Dialling):
         config: AgentConfig,
         workload: Workload,
         families: Families | None = None,
+        *,
+        lays_results: bool = False,
     ) -> None:
         super().__init__(world, host, "worker", secret)
         self.config = config
         self.agent = Agent(config, self.incarnation)
         calls = workload.at(self.incarnation, config)
         nests = self.nests = None if families is None else Nests(families, self.incarnation, self.host, config, calls)
-        self.workers = SimWorkers(world.clock, config.threads, calls, self.call_up, nests)
+        laying = Laying(self.incarnation) if lays_results else None
+        self.workers = SimWorkers(world.clock, config.threads, calls, self.call_up, nests, laying)
         if nests is not None:
             nests.workers = self.workers
         #: when it leaves at the latest, once its agent has ended

@@ -4,15 +4,27 @@ What is in one is never looked at: its name says which it is.
 """
 
 import weakref
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
+from zlib import crc32
 
-from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
+from scaler.ids import BatchId, Incarnation, ObjectId, TaskId, WorkerId
 from scaler.ledger import events as ledger
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE
 from scaler.protocol.references import Reference, record_of
+from scaler.protocol.result_names import maker_of, result_name
 from scaler.worker import agent_events as agent
+from scaler.worker.agent_result_events import (
+    AdoptResults,
+    DropLeftovers,
+    DropResults,
+    PieceRead,
+    ReadPiece,
+    ResultGone,
+)
 
 #: the number of the batch that objects are tasks of
 OBJECTS = 0
@@ -87,10 +99,25 @@ def is_near(name: ObjectId) -> bool:
     return name.n % 2 == 0
 
 
+@dataclass(frozen=True, slots=True)
+class Laying:
+    """That workers lay some results in the store of their cluster, which is called so."""
+
+    owner: Incarnation
+
+    def is_large(self, call: bytes) -> bool:
+        """Whether the value of a call is."""
+        return crc32(call) % 3 == 0
+
+
 class SimShelf:
-    """The copies of one cluster."""
+    """The copies of one cluster, and the results that its workers have laid there."""
 
     def __init__(self) -> None:
+        self._counts: Counter[WorkerId] = Counter()
+        #: the files of results, and those that the agent has counted as its own
+        self.results: dict[ObjectId, bytes] = {}
+        self._adopted: set[ObjectId] = set()
         self._coming: dict[ObjectId, set[int]] = {}
         self._copies: dict[ObjectId, int] = {}
 
@@ -116,6 +143,34 @@ class SimShelf:
                 self._copies.pop(name, None)
                 return []
 
+    def lay(self, owner: Incarnation, worker: WorkerId, data: bytes) -> bytes:
+        """A worker writes a result; the record of it."""
+        self._counts[worker] += 1
+        name = result_name(owner, worker, self._counts[worker])
+        self.results[name] = data
+        return record_of(Reference(name, 1 + crc32(data) % (2 * MAX_FRAME_BYTES), "/laid", b"own"))
+
+    def perform_on_results(self, command: AdoptResults | DropResults | DropLeftovers | ReadPiece) -> list[agent.Event]:
+        """Do what the agent asks; what is answered in the same turn."""
+        match command:
+            case AdoptResults(names):
+                assert self.results.keys() >= set(names), f"{names} are adopted, and have no files"
+                assert not self._adopted.intersection(names), f"{names} are adopted again"
+                self._adopted.update(names)
+            case DropResults(names):
+                assert self._adopted.issuperset(names), f"{names} are dropped, and were not adopted"
+                self._adopted.difference_update(names)
+                for name in names:
+                    self.results.pop(name, None)
+            case DropLeftovers(worker):
+                left = [name for name in self.results if maker_of(name) == worker and name not in self._adopted]
+                for name in left:
+                    del self.results[name]
+            case ReadPiece(name, n):
+                assert name in self._adopted, f"{name} is read, and is not there"
+                return [PieceRead(name, n, _PIECE) if name in self.results else ResultGone(name)]
+        return []
+
     def check(self, reference: Reference) -> None:
         """A worker is to map what is there."""
         if not is_near(reference.object):
@@ -125,4 +180,4 @@ class SimShelf:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left."""
-        return not self._coming and not self._copies
+        return not self._coming and not self._copies and not self.results and not self._adopted

@@ -5,12 +5,13 @@ from typing import Protocol
 
 from scaler.ids import TicketId, WorkerId
 from scaler.payload.nested import Standing
-from scaler.protocol.columns import RAISED, Frame
+from scaler.protocol.columns import RAISED, REFERENCE, VALUE, Frame
 from scaler.protocol.inputs import Inputs
 from scaler.protocol.references import is_record, read_record
 from scaler.worker import agent_events as agent
+from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, ReadPiece
 from tests.simulation.clock import Clock
-from tests.simulation.objects import SimShelf
+from tests.simulation.objects import Laying, SimShelf
 from tests.simulation.slots import Finished, Nested, SimWorker, Slot, Ticket, calls_of, take_pieces, view_of
 
 START_S = 0.03
@@ -75,11 +76,19 @@ class SimWorkers:
     """
 
     def __init__(
-        self, clock: Clock, slots: int, calls: Calls, call_up: Callable[[], None], nests: Nests | None = None
+        self,
+        clock: Clock,
+        slots: int,
+        calls: Calls,
+        call_up: Callable[[], None],
+        nests: Nests | None = None,
+        laying: Laying | None = None,
     ) -> None:
         self._clock = clock
         self._slots = slots
         self._calls = calls
+        #: that some results are laid in the store of this cluster; None that none are
+        self._laying = laying
         self._call_up = call_up
         self._nests = nests
         #: those whose end has not been told yet, too
@@ -141,6 +150,8 @@ class SimWorkers:
                 self._tell_nested(self.workers[command.worker], command)
             case agent.Hold() | agent.StorePiece() | agent.DropObject():
                 return self.shelf.perform(command)
+            case AdoptResults() | DropResults() | DropLeftovers() | ReadPiece():
+                return self.shelf.perform_on_results(command)
             case agent.Dump() | agent.KeepCode() | agent.DropCode():
                 return []
             case agent.Say() | agent.Note() | agent.End():
@@ -234,7 +245,7 @@ class SimWorkers:
         if seconds >= INSTANT_S:
             self._clock.after(seconds, lambda: self._end(worker, slot, number))
             return True
-        self._finish(slot, seconds, *self._calls.ends(call, worker.worker))
+        self._finish(worker, slot, seconds, *self._calls.ends(call, worker.worker))
         self._ask_harvest(worker, HARVEST_AFTER_S)
         return False
 
@@ -259,7 +270,7 @@ class SimWorkers:
             self._go_on(worker, slot, status, data)
 
     def _go_on(self, worker: SimWorker, slot: Slot, status: int, data: bytes) -> None:
-        self._finish(slot, self._clock.now - slot.since, status, data)
+        self._finish(worker, slot, self._clock.now - slot.since, status, data)
         self._ask_harvest(worker, HARVEST_AFTER_S)
         self._run(worker, slot)
 
@@ -267,12 +278,13 @@ class SimWorkers:
         """The task in a slot, which submits others, has come to something."""
         self._go_on(worker, slot, status, data)
 
-    @staticmethod
-    def _finish(slot: Slot, seconds: float, status: int, data: bytes) -> None:
+    def _finish(self, worker: SimWorker, slot: Slot, seconds: float, status: int, data: bytes) -> None:
         assert slot.ticket is not None
         if slot.nested is not None:
             nested, slot.nested = slot.nested, None
             nested.end(is_killed=False)
+        if self._laying is not None and status == VALUE and self._laying.is_large(slot.call):
+            status, data = REFERENCE, self.shelf.lay(self._laying.owner, worker.worker, data)
         if not slot.finished or slot.finished[-1].ticket != slot.ticket.ticket:
             slot.finished.append(Finished(slot.ticket.ticket, slot.index))
         finished = slot.finished[-1]

@@ -1,6 +1,7 @@
 import functools
 import threading
 from array import array
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from itertools import accumulate
 from typing import Any
@@ -15,6 +16,7 @@ from scaler.errors import (
     ProtocolError,
     SchedulerError,
     SerializationError,
+    StoreFullError,
     TaskError,
     TaskTimeoutError,
     UnknownTagError,
@@ -23,9 +25,11 @@ from scaler.errors import (
 )
 from scaler.payload import values as values_module
 from scaler.payload.exceptions import dump_exception
-from scaler.payload.values import dump_value, exception_from_failure, load_column, load_value
+from scaler.payload.inputs import INLINE_BYTES
+from scaler.payload.parts import load_parts
+from scaler.payload.values import dump_result, dump_value, exception_from_failure, load_column, load_value
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, REFERENCE, VALUE, ResultColumn
+from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, REFERENCE, VALUE, Frame, ResultColumn
 from scaler.protocol.options import Cause, Failure
 
 _THE_LOCK = threading.Lock()
@@ -263,3 +267,82 @@ def test_a_value_that_no_message_has_room_for_cannot_be_sent(monkeypatch: pytest
     assert load_value(VALUE, dump_value([bytes(900)])).value == [bytes(900)]
     with pytest.raises(SerializationError, match=r"the result of the task has 1,\d{3} bytes when pickled"):
         dump_value([bytes(1000)])
+
+
+class Laid:
+    """What takes large results, or has no room for them."""
+
+    def __init__(self, *, has_room: bool = True) -> None:
+        self.parts: list[tuple[bytes, ...]] = []
+        self._has_room = has_room
+
+    def __call__(self, parts: Sequence[Frame]) -> bytes:
+        if not self._has_room:
+            raise StoreFullError("there is no room")
+        self.parts.append(tuple(bytes(part) for part in parts))
+        return b"record"
+
+
+LARGE_VALUES = [
+    bytes(INLINE_BYTES),
+    "t" * INLINE_BYTES,
+    bytearray(INLINE_BYTES),
+    [bytes(INLINE_BYTES)],
+    array("d", range(INLINE_BYTES)),
+    list(range(INLINE_BYTES)),
+]
+
+
+@pytest.mark.parametrize("value", LARGE_VALUES, ids=lambda value: type(value).__name__)
+def test_a_large_result_is_laid_in_parts(value: object):
+    laid = Laid()
+    assert dump_result(value, laid) == (REFERENCE, b"record")
+    [parts] = laid.parts
+    found = load_parts(parts)
+    assert (found, type(found)) == (value, type(value))
+
+
+@pytest.mark.parametrize("value", LARGE_VALUES, ids=lambda value: type(value).__name__)
+def test_one_that_nowhere_has_room_for_goes_by_value(value: object):
+    status, data = dump_result(value, Laid(has_room=False))
+    assert status == VALUE
+    assert load_value(status, data).value == value
+
+
+@pytest.mark.parametrize("value", [None, b"b" * 5000, bytearray(5000), [1, {"a": (2,)}], array("d", range(1000))])
+def test_a_small_result_goes_by_value(value: object):
+    laid = Laid()
+    status, data = dump_result(value, laid)
+    assert (status, load_value(status, data).value, laid.parts) == (VALUE, value, [])
+
+
+def test_a_small_result_is_pickled_once_and_as_it_always_was():
+    class Counted:
+        pickled = 0
+
+        def __reduce__(self) -> tuple[object, ...]:
+            Counted.pickled += 1
+            return list, ()
+
+    assert load_value(*dump_result([Counted(), 1], Laid())).value == [[], 1]
+    assert Counted.pickled == 1
+    for value in ([1, 2], {"a": "b"}, (Holder(3),), {1, 2}):
+        assert dump_result(value, Laid()) == (VALUE, dump_value(value))
+
+
+def test_a_result_of_which_a_part_cannot_be_pickled_says_the_same_in_either_way():
+    for value in ([threading.Lock()], [bytes(INLINE_BYTES), threading.Lock()]):
+        told = []
+        for dump in (dump_value, lambda value: dump_result(value, Laid())):
+            with pytest.raises(SerializationError) as raised:
+                dump(value)
+            told.append(str(raised.value))
+        assert told[0] == told[1]
+
+
+def test_what_is_too_large_for_a_message_may_be_laid(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(values_module, "MAX_VALUE_BYTES", INLINE_BYTES)
+    for value in ([bytes(INLINE_BYTES)], bytes(INLINE_BYTES)):
+        assert dump_result(value, Laid())[0] == REFERENCE
+        with pytest.raises(SerializationError, match="the result of the task has"):
+            dump_result(value, Laid(has_room=False))

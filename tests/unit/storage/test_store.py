@@ -135,3 +135,38 @@ def test_a_forked_child_removes_nothing(tmp_path: Path):
     assert read(stored.path) == PARTS
     del stored
     store.remove()
+
+
+def test_folders_are_there_at_once_where_they_can_be_made(tmp_path: Path):
+    (tmp_path / "no").write_bytes(b"a file")
+    places = [place(tmp_path, "memory", 10 * SIZE), place(tmp_path / "no", "folder"), place(tmp_path, "disk")]
+    store = Store(places)
+    refused: list[Place] = []
+    assert store.open(lambda place, _: refused.append(place)) == [places[0], places[2]]
+    assert [place.is_limited for place in places] == [True, False, False]
+    assert refused == [places[1]]
+    assert files(tmp_path) == ["disk/token", "memory/token", "no"]
+    store.remove()
+
+
+def test_what_another_process_has_written_is_the_stores_once_it_is_adopted(tmp_path: Path):
+    store = Store([place(tmp_path, "memory", 10 * SIZE), place(tmp_path, "disk")])
+    store.open(lambda *_: None)
+    for folder in ("memory", "disk"):
+        (tmp_path / folder / folder).write_bytes(bytes(7 * SIZE))
+    assert sorted(store.names()) == ["disk", "memory", "token", "token"]
+    assert (store.adopt("nowhere"), store.room_bytes) == (None, 10 * SIZE)
+    first, second = store.adopt("memory"), store.adopt("disk")
+    assert first is not None
+    assert second is not None
+    assert (first.path, second.path) == (tmp_path / "memory" / "memory", tmp_path / "disk" / "disk")
+    assert (first.size_bytes, store.used_bytes, store.room_bytes) == (7 * SIZE, 14 * SIZE, 3 * SIZE)
+    (tmp_path / "memory" / "more").write_bytes(bytes(7 * SIZE))
+    more = store.adopt("more")
+    assert store.room_bytes == 0
+    with pytest.raises(StoreFullError):
+        Store([place(tmp_path, "other", SIZE - 1)]).write("1", PARTS)
+    del first, second, more
+    gc.collect()
+    assert (files(tmp_path), store.used_bytes, store.room_bytes) == (["disk/token", "memory/token"], 0, 10 * SIZE)
+    store.remove()

@@ -38,6 +38,7 @@ from scaler.worker.agent_events import (
     WorkerEnded,
     WorkerStarted,
 )
+from scaler.worker.agent_result_events import DropLeftovers
 
 EPOCH = Epoch(9)
 OWNER = Incarnation(5)
@@ -60,6 +61,7 @@ class Cluster:
     """One agent and its clock; every invariant is looked at after every turn.
 
     What it says of the slots it will have is left out, but by `agent` itself: it is always the same until the end.
+    That it has the leftovers of every worker dropped which has ended is told by `tell_all` alone.
     """
 
     def __init__(self, workers: int = 1, threads: int = 1, **settings: object) -> None:
@@ -69,6 +71,9 @@ class Cluster:
 
     def tell(self, *events: Event, at: float | None = None) -> list[Command]:
         """One turn, now or later."""
+        return [command for command in self.tell_all(*events, at=at) if not isinstance(command, DropLeftovers)]
+
+    def tell_all(self, *events: Event, at: float | None = None) -> list[Command]:
         if at is not None:
             self.now = at
         commands = self.agent.handle(events, self.now)

@@ -1,0 +1,118 @@
+"""Results that workers have laid in the store of this cluster: whoever keeps the record of one here keeps its file.
+
+What a worker says of such a result is looked at once, when it is harvested. From then on the file is this cluster's,
+and goes when its entry does: see `Runs`.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from scaler.errors import ProtocolError
+from scaler.ids import Incarnation, ObjectId, RunId, WorkerId
+from scaler.protocol import Cause, Failure, FetchChunks, ObjectChunk, ObjectsDropped
+from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE, ResultColumn
+from scaler.protocol.references import Reference, read_record
+from scaler.protocol.result_names import maker_of
+from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, PieceRead, ReadPiece
+from scaler.worker.agent_results import entry, failed_column
+from scaler.worker.agent_work import Worker
+
+#: no scheduler asks for more pieces at a time
+MOST_PIECES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The run that a result is of, and how large its file is."""
+
+    run: RunId
+    size_bytes: int
+
+
+class StoredResults:
+    """All and only results in the store whose records are kept here, by name."""
+
+    def __init__(self, owner: Incarnation, outbox: Outbox) -> None:
+        self._owner = owner
+        self._outbox = outbox
+        self._by_name: dict[ObjectId, _Stored] = {}
+
+    def take_in(self, run: RunId, worker: Worker, column: ResultColumn) -> list[ResultColumn]:
+        """Results of a worker, some of which are records: these files are ours now.
+
+        What is no record of its own is no result: it becomes a failure.
+        """
+        adopted: list[ObjectId] = []
+        columns: list[ResultColumn] = []
+        start = column.lo
+        for number, status in enumerate(bytes(column.statuses)):
+            if status != REFERENCE:
+                continue
+            index = column.lo + number
+            try:
+                reference = self._read(worker.id, column, index)
+            except ProtocolError as error:
+                if start < index:
+                    columns.append(column.slice(start, index))
+                text = f"what its worker said of the result cannot be right: {error}"
+                columns.append(failed_column(index, Failure(Cause.OBJECT_LOST, text, worker.place)))
+                start = index + 1
+            else:
+                self._by_name[reference.object] = _Stored(run, reference.size_bytes)
+                adopted.append(reference.object)
+        if adopted:
+            self._outbox.order(AdoptResults(tuple(adopted)))
+        if start < column.hi:
+            columns.append(column.slice(start, column.hi))
+        return columns
+
+    def _read(self, worker: WorkerId, column: ResultColumn, index: int) -> Reference:
+        reference = read_record(entry(column, index))
+        name = reference.object
+        if (name.owner, maker_of(name)) != (self._owner, worker):
+            raise ProtocolError(f"object {name.owner:016x}-{name.n} is another's")
+        if name in self._by_name:
+            raise ProtocolError(f"object {name.owner:016x}-{name.n} is another task's")
+        return reference
+
+    def run_of(self, name: ObjectId) -> RunId | None:
+        """The run that a result is of; None if it is not here."""
+        stored = self._by_name.get(name)
+        return None if stored is None else stored.run
+
+    def drop(self, names: Iterable[ObjectId]) -> None:
+        """The entries of these are not kept any more."""
+        dropped = tuple(names)
+        for name in dropped:
+            del self._by_name[name]
+        if dropped:
+            self._outbox.order(DropResults(dropped))
+
+    def ended(self, worker: WorkerId) -> None:
+        """A worker is gone, and what it had finished is harvested: nobody will hear of what else it has written."""
+        self._outbox.order(DropLeftovers(worker))
+
+    # ---- who asks for them
+
+    def asked(self, wanted: FetchChunks) -> None:
+        """Somebody on another host needs pieces of one."""
+        stored = self._by_name.get(wanted.object)
+        if stored is None:
+            self._outbox.say(ObjectsDropped((wanted.object,)))
+            return
+        pieces = -(-stored.size_bytes // MAX_FRAME_BYTES)
+        for n in range(wanted.first, min(wanted.first + min(wanted.count, MOST_PIECES), pieces)):
+            self._outbox.order(ReadPiece(wanted.object, n))
+
+    def read(self, event: PieceRead) -> None:
+        """A piece is here."""
+        stored = self._by_name.get(event.object)
+        if stored is None:
+            self._outbox.say(ObjectsDropped((event.object,)))
+        else:
+            self._outbox.say(ObjectChunk(event.object, event.n, stored.size_bytes), event.frames)
+
+    def check(self, kept: Iterable[tuple[RunId, ObjectId]]) -> None:
+        """Every entry that is kept has its file, and no other has."""
+        assert {name: stored.run for name, stored in self._by_name.items()} == {name: run for run, name in kept}
