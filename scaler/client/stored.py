@@ -51,9 +51,8 @@ class StoredValue:
         self._values = values
         #: it is read in place since before it could go
         self._parts: list[memoryview] | None = None
-
-    def __del__(self) -> None:
-        self._values.let_go(self.task)
+        # once nobody can find it any more; `__del__` would come before
+        weakref.finalize(self, values.let_go, task).atexit = False
 
     def outcome(self) -> KnownOutcome:
         """The same for tasks that need it."""
