@@ -66,8 +66,6 @@ class ObjectRequests:
                 objects.made(peer, made)
                 self._relays.made(name for name, _ in made)
             case ObjectsHeld(names):
-                if peer in self._clusters:
-                    objects.copied(peer, [name for name in names if name.owner in self._clusters])
                 self._tell(objects.held(peer, names))
             case ObjectsDropped(names):
                 self._tell(objects.dropped(peer, names))
@@ -95,6 +93,8 @@ class ObjectRequests:
     def _fetch(self, peer: Incarnation, wanted: FetchChunks, now: float) -> None:
         if peer not in self._clusters and wanted.object.owner in self._clients:
             raise ProtocolError("pieces of what clients have are for clusters alone")
+        if wanted.object.owner in self._clusters:
+            self._objects.served(wanted.object)
         may_come = self._may_come(wanted.object.owner, now)
         if may_come:
             self._timers.release_by(self._absent_at())

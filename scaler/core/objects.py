@@ -67,16 +67,14 @@ class ObjectManager:
         gone = [name for name in objects if not self._hold(peer, name)]
         return _sayings(FreeObjects, {peer: gone})
 
-    def copied(self, peer: Incarnation, objects: Iterable[ObjectId]) -> None:
-        """A cluster has copies of what another one has made, and refers to as long as it has it."""
-        if len(self._of_peer.get(peer, ())) >= MOST_OBJECTS:
-            raise ProtocolError(f"a peer has more than {MOST_OBJECTS:,} objects")
-        for name in objects:
-            if name not in self._objects:
-                self._objects[name] = known = _Object(0)
-                known.holders[name.owner] = known.references[name.owner] = None
-                self._note(name.owner, name)
-            self._hold(peer, name)
+    def served(self, name: ObjectId) -> None:
+        """A cluster is asked for what it has made: it says when it has that no more, and copies go then."""
+        if name not in self._objects:
+            if len(self._of_peer.get(name.owner, ())) >= MOST_OBJECTS:
+                raise ProtocolError(f"of a peer more than {MOST_OBJECTS:,} objects are asked for")
+            self._objects[name] = known = _Object(0)
+            known.holders[name.owner] = known.references[name.owner] = None
+            self._note(name.owner, name)
 
     def _hold(self, peer: Incarnation, name: ObjectId) -> bool:
         known = self._objects.get(name)

@@ -90,7 +90,10 @@ class Outcomes:
         self.settle(batch)
 
     def take(self, batch: Batch, lo: int, hi: int) -> None:
-        """The ledger has what ended of [lo, hi), or nobody wants it: it is gone, here and at the clusters."""
+        """The ledger has [lo, hi), or nobody wants it: what ended is gone, here and at the clusters.
+
+        What has to be made anew, since it was lost before that was heard, has not.
+        """
         for span in batch.spans.within(lo, hi):
             if span.state is State.KEPT:  # its value lay with its cluster until now
                 self._tasks.advance(batch, span.lo, span.hi, Trigger.SUCCEED)
@@ -98,6 +101,8 @@ class Outcomes:
                 if span.run is not None:
                     self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
                 self._tasks.drop(batch, span.lo, span.hi)
+            else:
+                self.cancel(batch, span.lo, span.hi)
 
     def settle(self, batch: Batch) -> None:
         """Forget a batch that is over."""

@@ -1,12 +1,12 @@
 """One batch as its ledger sees it: what was appended, what was sent, and what is still waited for."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from scaler.ids import BatchId, FunctionId, ObjectId, Range, TaskId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 from scaler.protocol.store import ColumnStore
-from scaler.ranges import RangeSet, members_within
+from scaler.ranges import RangeSet
 
 #: calls that need more tasks together go in several messages: a scheduler takes them in one by one
 MOST_NEEDS = 1 << 14
@@ -103,10 +103,17 @@ class LedgerBatch:
         """Nobody waits for [lo, hi) any more: the scheduler is to be told what of it it was not done with."""
         for part in self.resolve(lo, hi):
             self.unwanted.add(part.lo, part.hi)
-            for index in members_within(self.stored, *part):
-                del self.stored[index]
         if self.closed:
             self._cut_tail()
+
+    def without_values(self, ranges: Iterable[tuple[int, int]]) -> Iterable[tuple[int, int]]:
+        """These but for what has a value that lies where it was made: who holds that lets go of it."""
+        if not self.stored:
+            return ranges
+        rest = RangeSet(ranges)
+        for index in self.stored:
+            rest.remove(index, index + 1)
+        return rest.ranges()
 
     def ask(self, lo: int, hi: int) -> None:
         """[lo, hi) is to be cancelled unless it has begun; it is waited for until the scheduler says more."""

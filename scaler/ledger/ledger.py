@@ -250,11 +250,11 @@ class Ledger:
         known = self._batches.get(batch)
         if known is None:
             return []
-        for lo, hi in ranges:
+        for lo, hi in known.without_values(ranges):
             self._inputs.failed(known, lo, hi, _CANCELLED)
+            known.give_up(lo, hi)
             if known.needs:
                 self._inputs.release(known, lo, hi)
-            known.give_up(lo, hi)
         said = cancel(known) if self._linked else []
         self._settle(known)
         return said

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from scaler.core.runtimes import RunTimeTable
 from scaler.ids import FunctionId, ObjectId, Range, RunId
-from scaler.protocol import Failure, ObjectsDropped, ReturnReason, RunSpan
+from scaler.protocol import Failure, ReturnReason, RunSpan
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.inputs import Inputs, split_off
 from scaler.ranges import RangeSet
@@ -151,7 +151,6 @@ class Runs:
         if run is None or index is None:
             return  # it was dropped meanwhile
         self._stored.drop(run.kept.drop(index, index + 1))
-        self._outbox.say(ObjectsDropped((name,)))
         self._outbox.give_back(run.id, index, index + 1, ReturnReason.LOST)
         self.settle(run)
 

@@ -11,6 +11,7 @@ from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId, RunId, WorkerId
 from scaler.protocol import Cause, Failure, FetchChunks, ObjectChunk, ObjectsDropped
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE, ResultColumn
+from scaler.protocol.options import MAX_RANGES
 from scaler.protocol.references import Reference, read_record
 from scaler.protocol.result_names import maker_of
 from scaler.worker.agent_outbox import Outbox
@@ -37,6 +38,8 @@ class StoredResults:
         self._owner = owner
         self._outbox = outbox
         self._by_name: dict[ObjectId, _Stored] = {}
+        #: those that others may have copies of
+        self._served: set[ObjectId] = set()
 
     def take_in(self, run: RunId, worker: Worker, column: ResultColumn) -> list[ResultColumn]:
         """Results of a worker, some of which are records: these files are ours now.
@@ -88,6 +91,11 @@ class StoredResults:
             del self._by_name[name]
         if dropped:
             self._outbox.order(DropResults(dropped))
+        served = tuple(name for name in dropped if name in self._served)
+        if served:
+            self._served.difference_update(served)
+            for at in range(0, len(served), MAX_RANGES):
+                self._outbox.say(ObjectsDropped(served[at : at + MAX_RANGES]))
 
     def ended(self, worker: WorkerId) -> None:
         """A worker is gone, and what it had finished is harvested: nobody will hear of what else it has written."""
@@ -101,6 +109,7 @@ class StoredResults:
         if stored is None:
             self._outbox.say(ObjectsDropped((wanted.object,)))
             return
+        self._served.add(wanted.object)
         pieces = -(-stored.size_bytes // MAX_FRAME_BYTES)
         for n in range(wanted.first, min(wanted.first + min(wanted.count, MOST_PIECES), pieces)):
             self._outbox.order(ReadPiece(wanted.object, n))

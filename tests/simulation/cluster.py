@@ -39,7 +39,7 @@ class Cluster(Dialling):
         self.agent = Agent(config, self.incarnation)
         calls = workload.at(self.incarnation, config)
         nests = self.nests = None if families is None else Nests(families, self.incarnation, self.host, config, calls)
-        laying = Laying(self.incarnation) if lays_results else None
+        laying = Laying(self.incarnation, workload.laid, workload.gone) if lays_results else None
         self.workers = SimWorkers(world.clock, config.threads, calls, self.call_up, nests, laying)
         if nests is not None:
             nests.workers = self.workers

@@ -44,8 +44,6 @@ LEAST_FAULTS = 5
 CLIENTS = 2
 NESTS_EVERY = 18
 OBJECTS_EVERY, OBJECTS_AT = 18, 6
-#: whether in those histories workers lay some results in the stores of their clusters
-LAYS_RESULTS = False
 
 
 class History:
@@ -268,7 +266,7 @@ class History:
         secret = self._secret()
         self._numbers[host] = number
         self.verdicts.lives(incarnation_of(secret), host)
-        lays_results = LAYS_RESULTS and self._objects_chance is not None
+        lays_results = self._objects_chance is not None
         cluster = Cluster(self._world, host, secret, config, self.workload, self.families, lays_results=lays_results)
         self.clusters[host] = cluster
         self._processes.append(cluster)

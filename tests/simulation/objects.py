@@ -101,9 +101,14 @@ def is_near(name: ObjectId) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Laying:
-    """That workers lay some results in the store of their cluster, which is called so."""
+    """That workers lay some results in the store of their cluster, which is called so.
+
+    `laid` has the values of all of them in a history, `gone` those whose file has vanished.
+    """
 
     owner: Incarnation
+    laid: dict[ObjectId, bytes]
+    gone: set[bytes]
 
     def is_large(self, call: bytes) -> bool:
         """Whether the value of a call is."""
@@ -113,7 +118,8 @@ class Laying:
 class SimShelf:
     """The copies of one cluster, and the results that its workers have laid there."""
 
-    def __init__(self) -> None:
+    def __init__(self, laying: Laying | None = None) -> None:
+        self._laying = laying
         self._counts: Counter[WorkerId] = Counter()
         #: the files of results, and those that the agent has counted as its own
         self.results: dict[ObjectId, bytes] = {}
@@ -125,7 +131,7 @@ class SimShelf:
         """Do what the agent asks; what is answered in the same turn."""
         match command:
             case agent.Hold(reference):
-                near = is_near(reference.object)
+                near = is_near(reference.object) or reference.object in self.results
                 return [agent.ObjectHere(reference) if near else agent.ObjectAway(reference.object)]
             case agent.StorePiece(name, size_bytes, n, _, is_first, is_last):
                 assert is_first == (name not in self._coming), f"piece {n} of {name}"
@@ -143,12 +149,13 @@ class SimShelf:
                 self._copies.pop(name, None)
                 return []
 
-    def lay(self, owner: Incarnation, worker: WorkerId, data: bytes) -> bytes:
-        """A worker writes a result; the record of it."""
+    def lay(self, worker: WorkerId, data: bytes) -> bytes:
+        """A worker writes a result; the record of it, whose token is the value."""
+        assert self._laying is not None
         self._counts[worker] += 1
-        name = result_name(owner, worker, self._counts[worker])
-        self.results[name] = data
-        return record_of(Reference(name, 1 + crc32(data) % (2 * MAX_FRAME_BYTES), "/laid", b"own"))
+        name = result_name(self._laying.owner, worker, self._counts[worker])
+        self.results[name] = self._laying.laid[name] = data
+        return record_of(Reference(name, 1 + crc32(data) % (2 * MAX_FRAME_BYTES), "/laid", data))
 
     def perform_on_results(self, command: AdoptResults | DropResults | DropLeftovers | ReadPiece) -> list[agent.Event]:
         """Do what the agent asks; what is answered in the same turn."""
@@ -168,12 +175,14 @@ class SimShelf:
                     del self.results[name]
             case ReadPiece(name, n):
                 assert name in self._adopted, f"{name} is read, and is not there"
+                if name.n % 29 == 0 and self._laying is not None:
+                    self._laying.gone.add(self.results.pop(name, b""))
                 return [PieceRead(name, n, _PIECE) if name in self.results else ResultGone(name)]
         return []
 
     def check(self, reference: Reference) -> None:
         """A worker is to map what is there."""
-        if not is_near(reference.object):
+        if not is_near(reference.object) and reference.object not in self.results:
             assert reference.path == "/here", f"a worker is to map {reference}, which is on another host"
             assert reference.object in self._copies, f"a worker is to map {reference}, which was dropped"
 

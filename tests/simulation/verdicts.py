@@ -6,7 +6,7 @@ from scaler.core.config import CoreConfig
 from scaler.ids import BatchId, Incarnation, RunId
 from scaler.protocol import Cause, Delivered, RunSpan
 from tests.simulation.clock import Clock
-from tests.simulation.workload import Begin, Task, Workload, argument
+from tests.simulation.workload import Begin, Task, Workload, argument, value_of
 from tests.simulation.world import SILENCE_S
 
 #: so often the cluster of a running task must have been lost before it may fail for that
@@ -200,7 +200,10 @@ class Verdicts:
         peers = (before.cluster, again.cluster, owner, self._through[owner])
         if any(at <= again.at for peer in peers for at in self._given_up.get(peer, ())):
             return True
-        if self._is_narrow and self._left.get(before.cluster, again.at) < again.at:
+        takes_along = self._is_narrow or self._workload.laid
+        if takes_along and self._left.get(before.cluster, again.at) < again.at:
+            return True
+        if value_of(task.call) in self._workload.gone:
             return True
         return any(
             self._was_late(peer, start, CLIENT_LATE_S if peer == owner else CLUSTER_LATE_S)
@@ -216,7 +219,8 @@ class Verdicts:
 
     def _count_attempts(self, task: Task) -> None:
         """Without a restart or lost peers, whose counts are lost with them, there are no more attempts than allowed."""
-        if self._restarts or self._given_up or (self._is_narrow and self._left):
+        takes_along = self._is_narrow or self._workload.laid
+        if self._restarts or self._given_up or (takes_along and self._left):
             return
         allowed = task.options.retries + 1
         assert _ended(task, "retryable") <= allowed, f"{_name(task)} was tried too often: {task.begins}"

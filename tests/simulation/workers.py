@@ -93,7 +93,7 @@ class SimWorkers:
         self._nests = nests
         #: those whose end has not been told yet, too
         self.workers: dict[WorkerId, SimWorker] = {}
-        self.shelf = SimShelf()
+        self.shelf = SimShelf(laying)
         self._pids = 1000
         self._is_over = False
         self._news: list[tuple[Callable[[SimWorker], list[agent.Event]], SimWorker]] = []
@@ -284,7 +284,7 @@ class SimWorkers:
             nested, slot.nested = slot.nested, None
             nested.end(is_killed=False)
         if self._laying is not None and status == VALUE and self._laying.is_large(slot.call):
-            status, data = REFERENCE, self.shelf.lay(self._laying.owner, worker.worker, data)
+            status, data = REFERENCE, self.shelf.lay(worker.worker, data)
         if not slot.finished or slot.finished[-1].ticket != slot.ticket.ticket:
             slot.finished.append(Finished(slot.ticket.ticket, slot.index))
         finished = slot.finished[-1]

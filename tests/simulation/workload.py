@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from scaler.ids import BatchId, Incarnation, TaskId, WorkerId
+from scaler.ids import BatchId, Incarnation, ObjectId, TaskId, WorkerId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import RAISED, RAISED_RETRYABLE, VALUE
 from scaler.protocol.references import is_record, read_record
@@ -95,6 +95,9 @@ class Workload:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.tasks: dict[bytes, Task] = {}
+        #: the values that workers have laid in the stores of their clusters, and those whose file has vanished
+        self.laid: dict[ObjectId, bytes] = {}
+        self.gone: set[bytes] = set()
 
     def add(self, task: Task) -> None:
         """A task that is about to be submitted."""
@@ -122,6 +125,7 @@ class ClusterWork:
 
     def __init__(self, workload: Workload, cluster: Incarnation, config: AgentConfig, clock: Clock) -> None:
         self._tasks = workload.tasks
+        self._laid = workload.laid
         self._cluster = cluster
         self._tags = config.tags
         self._clock = clock
@@ -139,12 +143,16 @@ class ClusterWork:
 
     def is_given(self, call: bytes, inputs: list[bytes]) -> None:
         """A call has come to a worker with these values of other tasks."""
-        inputs = [b"object %d:%d" % read_record(one).object if is_record(one) else one for one in inputs]
+        inputs = [self._value(read_record(one).object) if is_record(one) else one for one in inputs]
         needed = [
             value_of(argument(batch, index)) if batch.n != OBJECTS else b"object %d:%d" % (batch.owner, index)
             for batch, index in self._tasks[call].needs
         ]
         assert inputs == needed, f"{call!r} needs {needed}, and has {inputs}"
+
+    def _value(self, name: ObjectId) -> bytes:
+        """What an object is: something a client has sent, or what a task has returned."""
+        return self._laid.get(name) or b"object %d:%d" % name
 
     def seconds_of(self, call: bytes) -> float:
         """How long a call takes."""

@@ -84,7 +84,8 @@ def test_what_nobody_needs_any_more_is_not_made_anew(core: Checked):
     core.handle([finishes(X, run_id(1), outcomes(0, [HERE]))])
     core.handle([PeerLost(X, "gone")])
     assert states(core) == [(0, 1, "queued")]
-    core.handle([takes(A, (0, 1)), takes(A, (0, 1))])
+    core.handle([takes(A, (0, 1))])
+    assert states(core) == [(0, 1, "cancelled")]
     core.handle([takes(A, (0, 1))])
     assert is_clean(core)
 
@@ -190,8 +191,10 @@ def test_its_pieces_are_asked_of_its_cluster(core: Checked):
 
 def test_copies_of_it_go_with_it(core: Checked):
     core.handle(cluster(Y))
+    core.handle([Received(Y, FetchChunks(NAME, 0, 1))])
     assert core.handle([Received(Y, ObjectsHeld((NAME,)))]) == []
-    assert core.handle([Received(X, ObjectsDropped((NAME,)))]) == [Send(Y, FreeObjects((NAME,)))]
-    core.handle([Received(Y, ObjectsHeld((NAME,)))])
+    assert Send(Y, FreeObjects((NAME,))) in core.handle([Received(X, ObjectsDropped((NAME,)))])
+    assert core.handle([Received(Y, ObjectsHeld((NAME,)))]) == [Send(Y, FreeObjects((NAME,)))]
+    core.handle([Received(Y, FetchChunks(NAME, 0, 1)), Received(Y, ObjectsHeld((NAME,)))])
     assert Send(Y, FreeObjects((NAME,))) in core.handle([PeerLost(X, "gone")])
     assert not len(core.managers.objects)

@@ -23,7 +23,6 @@ from scaler.ledger.events import (
 )
 from scaler.pieces import STEP, WINDOW
 from scaler.protocol import (
-    CancelTasks,
     FetchChunks,
     InputKnown,
     NeedInputs,
@@ -164,10 +163,10 @@ def test_what_nobody_waits_for_is_taken_as_it_comes(ledger: Watched):
     assert ledger.handle([], LATER) == [Say(Taken(A, spans((0, 1))))]
 
 
-def test_what_is_given_up_or_cleared_is_let_go_without_a_word(ledger: Watched, holder: Holder):
+def test_what_is_given_up_goes_when_it_is_let_go_and_what_is_cleared_without_a_word(ledger: Watched, holder: Holder):
     ledger.handle([came([HERE, stored(X, 2)])])
-    assert ledger.handle([Unwanted(A, spans((0, 1)))]) == [Say(CancelTasks(A, spans((0, 1))))]
-    assert let_go(ledger, holder) == []
+    assert ledger.handle([Unwanted(A, spans((0, 1)))]) == []
+    assert let_go(ledger, holder) == [Say(Taken(A, spans((0, 1))))]
     ledger.handle([ClearAsked()])
     assert let_go(ledger, holder, 1) == []
 

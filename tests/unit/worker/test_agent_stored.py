@@ -219,7 +219,6 @@ def test_of_a_call_that_every_worker_makes_one_file_is_kept():
     ]
     assert cluster.tell(ResultGone(name(0))) == [
         DropResults((name(0),)),
-        Say(ObjectsDropped((name(0),))),
         Say(Returned(run_id(1), ranges((5, 6)), ReturnReason.LOST)),
     ]
 
@@ -275,13 +274,18 @@ def test_what_is_not_here_is_not_here():
     cluster = keeping(name(0))
     assert cluster.hear(FetchChunks(name(1), 0, 1)) == [Say(ObjectsDropped((name(1),)))]
     delivered = Delivered(((run_id(1), ranges((0, 1))),))
-    assert cluster.hear(FetchChunks(name(0), 0, 1), delivered) == [ReadPiece(name(0), 0), DropResults((name(0),))]
+    assert cluster.hear(FetchChunks(name(0), 0, 1), delivered) == [
+        ReadPiece(name(0), 0),
+        DropResults((name(0),)),
+        Say(ObjectsDropped((name(0),))),  # those who have copies hear of it
+    ]
     assert cluster.tell(PieceRead(name(0), 0, DATA)) == [Say(ObjectsDropped((name(0),)))]
     assert cluster.tell(ResultGone(name(0))) == []
 
 
 def test_a_task_whose_file_is_gone_is_the_schedulers_again():
     cluster = keeping(name(0), name(1), b"value")
+    assert cluster.hear(FetchChunks(name(1), 0, 1)) == [ReadPiece(name(1), 0)]
     assert cluster.tell(ResultGone(name(1)), ResultGone(name(1))) == [
         DropResults((name(1),)),
         Say(ObjectsDropped((name(1),))),
