@@ -40,13 +40,13 @@ def dump_parts(value: Any, what: str = "the object") -> tuple[Frame, ...]:  # An
         raise SerializationError(f"{what} cannot be sent: {unpicklable_path(value, what, error)}") from error
 
 
-def result_parts(value: Any) -> tuple[Frame, ...]:  # Any: whatever a task returns
-    """The same for what a task returned; raises whatever its own pickling code raises if there is no way.
+def result_parts(value: Any) -> tuple[bytes, list[memoryview]]:  # Any: whatever a task returns
+    """The first part of what a task returned, and the others; without others it is a pickle like any.
 
-    One part alone is a pickle like any other.
+    Raises whatever its own pickling code raises if there is no way.
     """
     is_whole = type(value) in _WHOLE and len(value) >= LEAST_BUFFER_BYTES
-    return _parts(_Whole(value) if is_whole else value)
+    return dumps_beside(_Whole(value) if is_whole else value)
 
 
 def _parts(value: Any) -> tuple[Frame, ...]:  # Any: as above

@@ -99,7 +99,8 @@ class _Beside:
     """Takes the large buffers out of what is pickled."""
 
     def __init__(self) -> None:
-        self._buffers: list[memoryview] = []
+        #: those that were left out
+        self.buffers: list[memoryview] = []
 
     def __call__(self, buffer: pickle.PickleBuffer) -> bool:
         """Whether a buffer is to be in the pickle all the same."""
@@ -109,13 +110,8 @@ class _Beside:
             return True
         if raw.nbytes < LEAST_BUFFER_BYTES:
             return True
-        self._buffers.append(raw)
+        self.buffers.append(raw)
         return False
-
-    def take(self) -> list[memoryview]:
-        """Those that were left out since this was asked last."""
-        buffers, self._buffers = self._buffers, []
-        return buffers
 
 
 class _ByReference(pickle.Pickler):
@@ -177,8 +173,10 @@ def dumps_beside(value: Any) -> tuple[bytes, list[memoryview]]:  # Any: as above
     except Exception:  # noqa: BLE001  # as above; all buffers come again
         buffer, beside = io.BytesIO(), _Beside()
         _ByValue(buffer, PROTOCOL, beside).dump(value)
-        return buffer.getvalue(), beside.take()
-    data, buffers = buffer.getvalue(), beside.take()
+        return buffer.getvalue(), beside.buffers
+    data, buffers = buffer.getvalue(), beside.buffers
+    if buffers:
+        beside.buffers = []
     if len(data) <= _KEPT_BYTES:
         pickler.clear_memo()
         buffer.seek(0)

@@ -66,13 +66,13 @@ def dump_result(value: Any, lay: Callable[[Sequence[Frame]], bytes]) -> tuple[in
     One for which that finds no room goes as a small one does.
     """
     try:
-        parts = result_parts(value)
+        data, buffers = result_parts(value)
     except Exception as error:
         raise _unsendable(value, error) from error
-    if sum(map(len, parts)) >= INLINE_BYTES:
+    if len(data) >= INLINE_BYTES or (buffers and len(data) + sum(map(len, buffers)) >= INLINE_BYTES):
         with suppress(StoreFullError):
-            return REFERENCE, lay(parts)
-    return VALUE, dump_value(value) if len(parts) > 1 else _not_too_large(bytes(parts[0]))
+            return REFERENCE, lay((data, *buffers))
+    return VALUE, dump_value(value) if buffers else _not_too_large(data)
 
 
 def _unsendable(value: Any, error: Exception) -> SerializationError:  # Any: as above

@@ -76,11 +76,11 @@ def entry(column: ResultColumn, index: int) -> Frame:
 
 def referring(column: ResultColumn, lo: int, hi: int) -> list[int]:
     """The indices in [lo, hi) of results that lie in the store."""
-    statuses = bytes(column.statuses)
+    lo, hi = max(lo, column.lo), min(hi, column.hi)
+    statuses = bytes(memoryview(column.statuses)[lo - column.lo : max(lo, hi) - column.lo])
     if REFERENCE not in statuses:
         return []
-    first = column.lo
-    return [index for index in range(max(lo, first), min(hi, column.hi)) if statuses[index - first] == REFERENCE]
+    return [index for index, status in enumerate(statuses, lo) if status == REFERENCE]
 
 
 def names_in(column: ResultColumn, lo: int, hi: int) -> list[ObjectId]:

@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 
-from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, RunId, WorkerId
+from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, ObjectId, Range, RunId, WorkerId
 from scaler.protocol import (
     BatchOptions,
     CancelRun,
@@ -19,16 +19,20 @@ from scaler.protocol import (
     DefineFunction,
     Delivered,
     Drain,
+    FetchChunks,
     Forget,
     FromCluster,
     Goodbye,
     Holding,
     NeedFunction,
+    ObjectChunk,
+    ObjectsDropped,
     ParkParent,
     Resumed,
     Retract,
     RetractAnswered,
     Returned,
+    ReturnReason,
     Running,
     RunSpan,
     SpanResult,
@@ -41,6 +45,7 @@ from scaler.resources import resources_from
 from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
 from tests.simulation.clock import Clock, Wake
+from tests.simulation.objects import Laying
 from tests.simulation.slots import SimWorker, Slot
 from tests.simulation.workers import SimWorkers
 
@@ -69,7 +74,8 @@ class History:
             max_tasks_per_worker=most, devices=self.devices, max_parked=self.chance.choice([1, 64]),
         )  # fmt: skip
         self.agent = Agent(config, Incarnation(7))
-        self.workers = SimWorkers(self.clock, threads, self, self.step)
+        laying = Laying(Incarnation(7), {}) if seed % 2 else None
+        self.workers = SimWorkers(self.clock, threads, self, self.step, laying=laying)
         self.wake = Wake(self.clock, self.step)
         #: the last of what was said and asked, for whoever looks into a failure
         self.log: deque[tuple[float, object]] = deque(maxlen=1000)
@@ -106,6 +112,8 @@ class History:
             self.codes = {FUNCTIONS[n]: ((name, FunctionId(bytes([100 + n]) * 16)),) for n, name in enumerate(names)}
         self.needs: dict[bytes, Code] = {}
         self.imported: dict[tuple[WorkerId, str], FunctionId] = {}
+        #: results whose files are gone, until that is told
+        self.lost: list[ObjectId] = []
 
     # ---- what the calls do
 
@@ -185,6 +193,9 @@ class History:
                 self.finished.setdefault(run, []).append((lo, hi))
             case Confirmed(run) if run in self.everywhere:
                 return  # its parts are no matter; that it is over is told besides
+            case Returned(run, ranges, ReturnReason.LOST):
+                assert run in self.everywhere or all(self.answers[run, lo] == 1 for lo, _ in ranges)
+                self.lost.pop()
             case Returned(run, ranges) | Confirmed(run, ranges):
                 self.answer(run, list(ranges))
             case RetractAnswered(run, lo, hi):
@@ -200,7 +211,7 @@ class History:
                 self.speaking.add(child)
             case Holding(runs):
                 assert all(held.queued or held.running or held.finished for held in runs)
-            case ClusterReady() | Running() | Goodbye() | WorkerDied():
+            case ClusterReady() | Running() | Goodbye() | WorkerDied() | ObjectChunk() | ObjectsDropped():
                 return
             case _:
                 raise AssertionError(message)
@@ -284,6 +295,18 @@ class History:
         for run, ranges in finished.items():
             self.say(Delivered(((run, tuple(Range(*part) for part in ranges)),)))
 
+    def fetch(self) -> None:
+        """Somebody on another host needs a result; now and then its file is gone, which is told once."""
+        if not (names := self.workers.shelf.adopted):
+            return
+        name = self.chance.choice(sorted(names))
+        is_kept = self.agent._runs.by_id[self.agent._stored._by_name[name].run].kept.index_of(name) is not None
+        if is_kept and self.chance.random() < 0.3:
+            del self.workers.shelf.results[name]
+            self.lost.append(name)
+        self.say(FetchChunks(name, 0, 3))
+        assert self.lost == []
+
     def kill(self) -> None:
         if self.workers.workers:
             worker = self.chance.choice(list(self.workers.workers))
@@ -336,7 +359,7 @@ def play(seed: int, finish: Callable[[History], None]) -> History:
     weights = [
         (History.submit, 10), (History.deliver, 5), (History.retract, 3), (History.cancel, 2), (History.forget, 1),
         (History.kill, 1), (History.cut, 1), (History.call_everywhere, 1), (History.wait, 4), (History.nest, 2),
-        (History.starve, 1),
+        (History.starve, 1), *([(History.fetch, 3)] if seed % 2 else []),
     ]  # fmt: skip
     actions = [action for action, weight in weights for _ in range(weight)]
     for _ in range(history.chance.randint(5, 60)):
@@ -357,6 +380,7 @@ def until_all_is_done(history: History) -> None:
     history.run(10.0)
     history.deliver()
     assert not history.agent._runs.by_id
+    assert history.workers.shelf.is_empty
     assert history.agent.next_deadline() is None
     assert not history.speaking
     assert history.agent._pool.slots == history.agent._pool.room
