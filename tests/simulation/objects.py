@@ -103,12 +103,12 @@ def is_near(name: ObjectId) -> bool:
 class Laying:
     """That workers lay some results in the store of their cluster, which is called so.
 
-    `laid` has the values of all of them in a history, `gone` those whose file has vanished.
+    `laid` has the values of all of them in a history, `gone` those whose file has vanished, where some are to.
     """
 
     owner: Incarnation
     laid: dict[ObjectId, bytes]
-    gone: set[bytes]
+    gone: set[bytes] | None
 
     def is_large(self, call: bytes) -> bool:
         """Whether the value of a call is."""
@@ -123,7 +123,7 @@ class SimShelf:
         self._counts: Counter[WorkerId] = Counter()
         #: the files of results, and those that the agent has counted as its own
         self.results: dict[ObjectId, bytes] = {}
-        self._adopted: set[ObjectId] = set()
+        self.adopted: set[ObjectId] = set()
         self._coming: dict[ObjectId, set[int]] = {}
         self._copies: dict[ObjectId, int] = {}
 
@@ -162,20 +162,20 @@ class SimShelf:
         match command:
             case AdoptResults(names):
                 assert self.results.keys() >= set(names), f"{names} are adopted, and have no files"
-                assert not self._adopted.intersection(names), f"{names} are adopted again"
-                self._adopted.update(names)
+                assert not self.adopted.intersection(names), f"{names} are adopted again"
+                self.adopted.update(names)
             case DropResults(names):
-                assert self._adopted.issuperset(names), f"{names} are dropped, and were not adopted"
-                self._adopted.difference_update(names)
+                assert self.adopted.issuperset(names), f"{names} are dropped, and were not adopted"
+                self.adopted.difference_update(names)
                 for name in names:
                     self.results.pop(name, None)
             case DropLeftovers(worker):
-                left = [name for name in self.results if maker_of(name) == worker and name not in self._adopted]
+                left = [name for name in self.results if maker_of(name) == worker and name not in self.adopted]
                 for name in left:
                     del self.results[name]
             case ReadPiece(name, n):
-                assert name in self._adopted, f"{name} is read, and is not there"
-                if name.n % 29 == 0 and self._laying is not None:
+                assert name in self.adopted, f"{name} is read, and is not there"
+                if name.n % 29 == 0 and self._laying is not None and self._laying.gone is not None:
                     self._laying.gone.add(self.results.pop(name, b""))
                 return [PieceRead(name, n, _PIECE) if name in self.results else ResultGone(name)]
         return []
@@ -189,4 +189,4 @@ class SimShelf:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is left."""
-        return not self._coming and not self._copies and not self.results and not self._adopted
+        return not self._coming and not self._copies and not self.results and not self.adopted

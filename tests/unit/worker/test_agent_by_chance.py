@@ -74,7 +74,7 @@ class History:
             max_tasks_per_worker=most, devices=self.devices, max_parked=self.chance.choice([1, 64]),
         )  # fmt: skip
         self.agent = Agent(config, Incarnation(7))
-        laying = Laying(Incarnation(7), {}) if seed % 2 else None
+        laying = Laying(Incarnation(7), {}, None) if seed % 2 else None
         self.workers = SimWorkers(self.clock, threads, self, self.step, laying=laying)
         self.wake = Wake(self.clock, self.step)
         #: the last of what was said and asked, for whoever looks into a failure
