@@ -54,17 +54,17 @@ class Pieces:
         """Whether all have come."""
         return self.come == self.count
 
-    def next_asked(self, room: int) -> tuple[int, int] | None:
-        """The next pieces to ask for; None if there are none, or not so much room."""
+    def next_step(self) -> tuple[int, int] | None:
+        """The next pieces to ask for; None if there are none."""
         if not self._to_ask or self.is_absent:
             return None
         lo, hi = next(iter(self._to_ask))
-        hi = min(hi, lo + STEP)
-        if room < hi - lo:
-            return None
+        return lo, min(hi, lo + STEP)
+
+    def asked(self, lo: int, hi: int) -> None:
+        """These are on their way."""
         self._to_ask.remove(lo, hi)
         self.coming.update(range(lo, hi))
-        return lo, hi
 
     def check(self) -> None:
         """Each is in one place."""
@@ -76,8 +76,11 @@ def ask(wanted: Mapping[ObjectId, Pieces]) -> list[FetchChunks]:
     room = WINDOW - sum(len(pieces.coming) for pieces in wanted.values())
     asked: list[FetchChunks] = []
     for name, pieces in wanted.items():
-        while (found := pieces.next_asked(room)) is not None:
-            lo, hi = found
+        while (step := pieces.next_step()) is not None:
+            lo, hi = step
+            if room < hi - lo:
+                return asked
+            pieces.asked(lo, hi)
             asked.append(FetchChunks(name, lo, hi - lo))
             room -= hi - lo
     return asked

@@ -9,33 +9,25 @@ from collections.abc import Iterable
 
 from scaler.errors import ProtocolError
 from scaler.ids import ObjectId
-from scaler.protocol import Cause, Failure, FetchChunks, ObjectChunk, ObjectsDropped, ObjectsHeld
-from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
+from scaler.pieces import Pieces, ask
+from scaler.protocol import Cause, Failure, ObjectChunk, ObjectsDropped, ObjectsHeld
+from scaler.protocol.columns import Frame
 from scaler.protocol.options import MAX_RANGES
 from scaler.protocol.references import Reference, is_record, read_record, record_of
-from scaler.ranges import RangeSet
 from scaler.worker.agent_events import DropObject, Hold, StorePiece
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_work import Run
-
-#: so many pieces are on their way at a time, and asked for together
-WINDOW = 16
-STEP = 8
 
 
 class _Object:
     """One object that runs here need, or needed."""
 
     __slots__ = (
-        "coming",
-        "is_absent",
         "is_copy",
         "is_freed",
         "local",
         "pieces",
         "reference",
-        "stored",
-        "to_ask",
         "users",
         "waiting",
     )
@@ -52,25 +44,7 @@ class _Object:
         self.is_copy = False
         #: nobody refers to it any more
         self.is_freed = False
-        #: its owner is not there at the moment: it is told when to ask for pieces
-        self.is_absent = False
-        self.pieces = -(-reference.size_bytes // MAX_FRAME_BYTES)
-        #: the pieces that are to be asked for, those that were and have not come, and how many have come
-        self.to_ask = RangeSet(((0, self.pieces),))
-        self.coming: set[int] = set()
-        self.stored = 0
-
-    def begin_anew(self) -> None:
-        """What has come of it is gone."""
-        self.to_ask = RangeSet(((0, self.pieces),))
-        self.coming.clear()
-        self.stored = 0
-
-    def ask_again(self) -> None:
-        """What was asked for will not come."""
-        for n in self.coming:
-            self.to_ask.add(n, n + 1)
-        self.coming.clear()
+        self.pieces = Pieces(reference.size_bytes)
 
 
 class Objects:
@@ -153,7 +127,7 @@ class Objects:
     def here(self, reference: Reference) -> list[Run]:
         """An object lies on this host, as this says; the runs that lack nothing any more."""
         known = self._by_name.get(reference.object)
-        if known is None or (reference != known.reference and known.stored < known.pieces):
+        if known is None or (reference != known.reference and not known.pieces.is_whole):
             return []  # it says so of a copy that was dropped meanwhile
         known.local = record_of(reference)
         if known.is_copy and not known.is_freed:
@@ -177,9 +151,9 @@ class Objects:
     def refused(self, name: ObjectId, text: str) -> list[tuple[Run, Failure]]:
         """There is no room for it: it is fetched anew once other copies are gone; if there are none, runs fail."""
         known = self._by_name.get(name)
-        if known is None or not known.stored:
+        if known is None or not known.pieces.come:
             return []  # it says so of one that was dropped meanwhile, or has begun anew
-        known.begin_anew()
+        known.pieces.begin_anew()
         self._fetching.pop(name, None)
         if not self._idle:
             # those that wait for room themselves make none
@@ -202,11 +176,9 @@ class Objects:
     def arrived(self, chunk: ObjectChunk, frames: tuple[Frame, ...]) -> None:
         """A piece has come."""
         known = self._fetching.get(chunk.object)
-        if known is None or chunk.n not in known.coming:
+        if known is None or not known.pieces.arrived(chunk.n):
             return
-        known.coming.discard(chunk.n)
-        is_first, is_last = not known.stored, known.stored + 1 == known.pieces
-        known.stored += 1
+        is_first, is_last = known.pieces.come == 1, known.pieces.is_whole
         size_bytes = known.reference.size_bytes
         self._outbox.order(StorePiece(chunk.object, size_bytes, chunk.n, frames, is_first=is_first, is_last=is_last))
         if is_last:
@@ -217,9 +189,7 @@ class Objects:
         """Pieces of an object can be had, or, of size 0, cannot for a while."""
         known = self._fetching.get(name)
         if known is not None:
-            known.is_absent = not size_bytes
-            if known.is_absent:
-                known.ask_again()
+            known.pieces.located(is_there=size_bytes > 0)
             self._ask()
 
     def lost(self, names: Iterable[ObjectId]) -> list[tuple[Run, Failure]]:
@@ -249,8 +219,8 @@ class Objects:
     def linked(self) -> None:
         """A new link stands: what was asked for on the old one will not come, and nobody knows what is here."""
         for known in self._fetching.values():
-            known.ask_again()
-            known.is_absent = False
+            known.pieces.ask_again()
+            known.pieces.is_absent = False
         held = [name for name, known in self._by_name.items() if known.is_copy and known.local is not None]
         for at in range(0, len(held), MAX_RANGES):
             self._outbox.say(ObjectsHeld(tuple(held[at : at + MAX_RANGES])))
@@ -258,17 +228,9 @@ class Objects:
 
     def _ask(self) -> None:
         """Ask for the next pieces, of what is wanted first."""
-        room = WINDOW - sum(len(known.coming) for known in self._fetching.values())
-        for name, known in self._fetching.items():
-            while known.to_ask and not known.is_absent:
-                lo, hi = next(iter(known.to_ask))
-                hi = min(hi, lo + STEP)
-                if room < hi - lo:
-                    return
-                self._outbox.say(FetchChunks(name, lo, hi - lo))
-                known.to_ask.remove(lo, hi)
-                known.coming.update(range(lo, hi))
-                room -= hi - lo
+        if self._fetching:
+            for asked in ask({name: known.pieces for name, known in self._fetching.items()}):
+                self._outbox.say(asked)
 
     def check(self, runs: Iterable[Run]) -> None:
         """Who needs and who waits for what is counted right."""
@@ -281,7 +243,7 @@ class Objects:
             assert known.users == users.pop(name, 0), name
             assert known.users or known.is_copy, name
             assert (name in self._idle) == (not known.users and known.local is not None), name
-            assert known.stored + len(known.coming) + len(known.to_ask) == known.pieces, name
+            known.pieces.check()
         assert not users
         makers = self._by_name.keys() - self._crowded.keys()
         assert not self._crowded or any(self._by_name[name].is_copy for name in makers)

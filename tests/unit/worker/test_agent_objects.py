@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from scaler.ids import Incarnation, ObjectId
+from scaler.pieces import STEP, WINDOW
 from scaler.protocol import (
     BatchOptions,
     CancelRun,
@@ -38,7 +39,6 @@ from scaler.worker.agent_events import (
     Say,
     StorePiece,
 )
-from scaler.worker.agent_objects import STEP, WINDOW
 from tests.unit.worker.examples import (
     EPOCH,
     Cluster,
