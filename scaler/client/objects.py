@@ -18,8 +18,8 @@ from scaler.payload.parts import dump_parts, load_parts
 from scaler.payload.pickling import dumps
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE, Frame
+from scaler.protocol.layout import parts_size
 from scaler.protocol.references import Reference, record_of
-from scaler.storage.layout import parts_size
 from scaler.storage.reading import mapped, parts_of, piece
 from scaler.storage.store import Store, StoredFile
 

@@ -8,7 +8,7 @@ from scaler.client.futures import ScalerFuture
 from scaler.client.graphs import in_order
 from scaler.ids import TaskId
 from scaler.ledger.events import Again
-from scaler.protocol.columns import REFERENCE, VALUE
+from scaler.protocol.columns import SUCCESSES
 
 
 def retry(batches: Batches, futures: list[ScalerFuture]) -> list[ScalerFuture]:
@@ -32,5 +32,5 @@ def retry(batches: Batches, futures: list[ScalerFuture]) -> list[ScalerFuture]:
 
 def _require_inputs(task: TaskId, again: Again, failed: dict[TaskId, Again]) -> None:
     for needed in again.inputs_of_one():
-        if needed.task not in failed and needed.known is not None and needed.known.status not in (VALUE, REFERENCE):
+        if needed.task not in failed and needed.known is not None and needed.known.status not in SUCCESSES:
             raise ValueError(f"task {task} needs task {needed.task}, which failed, too: give retry both of them")

@@ -27,7 +27,7 @@ from scaler.payload.values import (
 )
 from scaler.protocol import Cause, Failure
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, REFERENCE, VALUE, frames_of, words
+from scaler.protocol.columns import FAILED, SUCCESSES, VALUE, frames_of, words
 
 
 class Sink(Protocol):
@@ -75,7 +75,7 @@ class SealedValue:
         self._data = data
         self._facts = facts
         self._index = index
-        self.failed = status not in (VALUE, REFERENCE)
+        self.failed = status not in SUCCESSES
 
     def open(self) -> Outcome:
         task = self._facts.told(self._index) if self._status == FAILED else ""
@@ -263,7 +263,7 @@ class SubmitSink:
                     sealed = SealedStored(done.kept[index])
                 else:
                     content = bytes(view[start - column.base : end - column.base])
-                    sealed = SealedValue(status, content if status == VALUE else self._once(content), facts, index)
+                    sealed = SealedValue(status, content if status in SUCCESSES else self._once(content), facts, index)
                 self._hand_over(future, sealed, facts, done.again)
             start = end
         self._settle()

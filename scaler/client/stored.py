@@ -16,8 +16,8 @@ from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable
 from scaler.payload.parts import load_parts
 from scaler.payload.values import Outcome, load_value
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE
+from scaler.protocol.layout import parts_in
 from scaler.protocol.references import Reference, read_record
-from scaler.storage.layout import parts_in
 from scaler.storage.reading import is_here, mapped
 
 

@@ -18,7 +18,7 @@ from scaler.core.tasks import TaskManager
 from scaler.ids import Range, TaskId
 from scaler.protocol import Failure, NeedInputs, Results, TasksFailed
 from scaler.protocol.codec import decode_failure, encode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, Frame, ResultColumn
+from scaler.protocol.columns import CONTENT, FAILED, MAX_FRAME_BYTES, REFERENCE, Frame, ResultColumn
 from scaler.protocol.inputs import Dependencies
 from scaler.protocol.options import MAX_RANGES
 from scaler.protocol.references import read_record
@@ -152,6 +152,8 @@ class Dependents:
 
     def _pass_on(self, ended: Input, outcome: Outcome) -> None:
         """Move those who need a task, which ended so."""
+        if ended.outcome is not None and _is_stored(ended.outcome) and outcome.status == CONTENT:
+            self._unlearn(ended)  # its cluster leaves
         if ended.outcome is not None:
             return
         outcome = self._named(outcome, ended.task)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from scaler.core.holdings import Holding
 from scaler.ids import TaskId
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, MAX_VALUE_BYTES, REFERENCE, VALUE, Frame, ResultColumn
+from scaler.protocol.columns import FAILED, MAX_VALUE_BYTES, SUCCESSES, Frame, ResultColumn
 from scaler.protocol.options import Cause, Failure
 
 _TOO_MUCH = (
@@ -108,7 +108,7 @@ class Needed:
     def _note(self, outcome: Outcome) -> None:
         if self.failure is not None:
             return
-        if outcome.status not in (VALUE, REFERENCE):
+        if outcome.status not in SUCCESSES:
             self.failure = outcome
             return
         self.size_bytes += outcome.size_bytes

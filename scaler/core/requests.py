@@ -34,7 +34,7 @@ from scaler.protocol import (
     TasksWait,
 )
 from scaler.protocol.codec import decode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, STATUSES, VALUE, ArgumentColumn, Frame
+from scaler.protocol.columns import CONTENT, FAILED, MAX_FRAME_BYTES, REFERENCE, STATUSES, VALUE, ArgumentColumn, Frame
 from scaler.protocol.connection import LONGEST_TEXT
 from scaler.protocol.inputs import Dependencies, read_dependencies, split_off
 from scaler.protocol.options import LEAST_AMOUNT, MAX_INDEX
@@ -178,7 +178,7 @@ class Requests:
             raise ProtocolError(f"an object of another name is told to be the outcome of task {task}")
         elif status == REFERENCE and task.batch.n and read_record(data).object.owner == client.peer:
             raise ProtocolError(f"an object of the client's is told to be what task {task} returned")
-        elif status == VALUE and is_record(data):
+        elif status in (VALUE, CONTENT) and is_record(data):
             raise ProtocolError(f"a reference is told to be the value of task {task}")
         self._outcomes.dependents.known(task, Outcome(status, frames, message.attempts))
 

@@ -10,8 +10,10 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from scaler.errors import ObjectLostError, SerializationError
+from scaler.payload.parts import load_parts
 from scaler.protocol.columns import Frame
 from scaler.protocol.inputs import MAX_INPUTS, Inputs
+from scaler.protocol.layout import is_laid_out, parts_in
 from scaler.protocol.references import is_record
 
 #: a value that is here goes in the bytes of each call that needs it up to this size, else beside them and once
@@ -123,7 +125,9 @@ class Opener:
 
         def value(position: int) -> Any:  # Any: as above
             data = values[need[position]]
-            return self._objects.fetch(data) if is_record(data) else pickle.loads(data)  # noqa: S301  # as arguments are
+            if is_record(data):
+                return self._objects.fetch(data)
+            return load_parts(parts_in(data)) if is_laid_out(data) else pickle.loads(data)  # noqa: S301  # as arguments are
 
         try:
             _here.input = value

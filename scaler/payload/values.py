@@ -12,10 +12,11 @@ from scaler import errors
 from scaler.errors import ProtocolError, SerializationError, StoreFullError
 from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, too_large, unpicklable_path
 from scaler.payload.inputs import INLINE_BYTES
-from scaler.payload.parts import result_parts
+from scaler.payload.parts import load_parts, result_parts
 from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import (
+    CONTENT,
     FAILED,
     MAX_VALUE_BYTES,
     RAISED,
@@ -26,6 +27,7 @@ from scaler.protocol.columns import (
     ResultColumn,
     words,
 )
+from scaler.protocol.layout import parts_in
 from scaler.protocol.options import Cause, Failure
 
 _FAILURES: dict[Cause, type[BaseException]] = {
@@ -107,6 +109,13 @@ def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> O
         try:
             return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
         except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
+            lost = not_loadable("the result", error, FOR_CLIENTS)
+            lost.__cause__ = error
+            return Outcome(None, lost)
+    if status == CONTENT:
+        try:
+            return Outcome(load_parts(parts_in(memoryview(bytearray(data))), are_ours=True))
+        except Exception as error:  # noqa: BLE001  # as above
             lost = not_loadable("the result", error, FOR_CLIENTS)
             lost.__cause__ = error
             return Outcome(None, lost)

@@ -27,7 +27,10 @@ RAISED = 1  #: what the payload package wrote of an exception the task raised
 FAILED = 2  #: a MessagePack `Failure`: the worker died, was stopped, or passed a limit
 RAISED_RETRYABLE = 3  #: as RAISED, and one of the task's `retry_on`
 REFERENCE = 4  #: a MessagePack object reference: the value stayed where it was made
-STATUSES = frozenset((VALUE, RAISED, FAILED, RAISED_RETRYABLE, REFERENCE))
+CONTENT = 5  #: what lay in the file of a reference: its cluster left before it was read
+STATUSES = frozenset((VALUE, RAISED, FAILED, RAISED_RETRYABLE, REFERENCE, CONTENT))
+#: those of tasks that have a value
+SUCCESSES = frozenset((VALUE, REFERENCE, CONTENT))
 
 
 def words(frame: Frame) -> memoryview:
@@ -161,11 +164,11 @@ class ResultColumn(Struct, frozen=True):
         return cls(lo, count, base, statuses, run_us, ends, costs, tuple(data))
 
     def unsuccessful(self) -> list[int]:
-        """The indices whose status is neither VALUE nor REFERENCE, in order."""
+        """The indices whose tasks have no value, in order."""
         statuses = bytes(self.statuses)
         if not statuses.strip(b"\x00"):
             return []
-        return [self.lo + i for i, status in enumerate(statuses) if status not in (VALUE, REFERENCE)]
+        return [self.lo + i for i, status in enumerate(statuses) if status not in SUCCESSES]
 
     def stored(self) -> list[int]:
         """The indices whose value lies where it was made, in order."""

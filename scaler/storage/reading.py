@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from scaler.errors import ObjectLostError
+from scaler.protocol.layout import parts_in
 from scaler.protocol.references import Reference
-from scaler.storage.layout import parts_in
 from scaler.storage.store import TOKEN_BYTES, TOKEN_NAME
 
 #: up to this size a value is read rather than mapped

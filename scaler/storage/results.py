@@ -11,9 +11,9 @@ from pathlib import Path
 
 from scaler.ids import Incarnation, ObjectId, WorkerId
 from scaler.protocol.columns import Frame
+from scaler.protocol.layout import file_bytes, laid_out
 from scaler.protocol.references import Reference
 from scaler.protocol.result_names import file_name, result_name
-from scaler.storage.layout import file_bytes, laid_out
 from scaler.storage.store import TOKEN_NAME
 from scaler.storage.writing import new_file, no_room, reason, write_whole
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TypeVar
 
 from scaler.protocol.columns import Frame
+from scaler.protocol.layout import file_bytes, laid_out
 from scaler.resources import bytes_text
 from scaler.storage.folders import OwnedFolder
-from scaler.storage.layout import file_bytes, laid_out
 from scaler.storage.writing import new_file, no_room, reason, write_all, write_whole
 
 _T = TypeVar("_T")

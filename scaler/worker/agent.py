@@ -70,7 +70,7 @@ from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_output import Telling as OutputTelling
 from scaler.worker.agent_parking import ParkingPlace
 from scaler.worker.agent_pool import AgentConfig, Pool
-from scaler.worker.agent_result_events import PieceRead, ResultGone
+from scaler.worker.agent_result_events import PieceRead, ResultEvent, ResultGone, ResultRead
 from scaler.worker.agent_retracts import Retracts
 from scaler.worker.agent_runs import Runs
 from scaler.worker.agent_starts import Starts
@@ -106,7 +106,7 @@ class Agent:
         self._deaths = Deaths(config, runs, pool, giving, outbox)
         self._greeting = Greeting(config, runs, pool, functions, giving, outbox)
         self._statistics = Statistics(config, runs, pool, outbox)
-        self._ending = Ending(config, runs, pool, giving, balance, outbox)
+        self._ending = Ending(config, runs, stored, pool, giving, balance, outbox)
         self._starts = Starts(config, pool, outbox)
         self._task_timeout_s = config.task_timeout_s
         self._place = config.place
@@ -201,14 +201,14 @@ class Agent:
             case MemoryPassed():
                 if (worker := self._pool.workers.get(event.worker)) is not None:
                     self._deaths.memory_passed(worker, event)
-            case ObjectHere() | ObjectAway() | ObjectRefused() | PieceRead() | ResultGone():
+            case ObjectHere() | ObjectAway() | ObjectRefused() | PieceRead() | ResultRead() | ResultGone():
                 self._found(event)
             case Slept():
                 self._ending.slept(event.seconds)
             case _:
                 assert_never(event)
 
-    def _found(self, event: ObjectHere | ObjectAway | ObjectRefused | PieceRead | ResultGone) -> None:
+    def _found(self, event: ObjectHere | ObjectAway | ObjectRefused | ResultEvent) -> None:
         match event:
             case ObjectHere(reference):
                 self._runs.provided(self._objects.here(reference))
@@ -218,6 +218,8 @@ class Agent:
                 self._fail(self._objects.refused(name, text))
             case PieceRead():
                 self._stored.read(event)
+            case ResultRead(name, frames):
+                self._runs.handed_over(name, frames)
             case ResultGone(name):
                 self._runs.lost(name)
             case _:
@@ -320,6 +322,7 @@ class Agent:
         self._parking.tick(now)
         self._stops.tick(now)
         self._ending.tick(now)
+        self._stored.tick()
         self._starts.tick(now)
         self._functions.tick(now)
         self._retracts.settle()

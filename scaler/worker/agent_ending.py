@@ -1,7 +1,7 @@
 """How a cluster ends: told to, drained, out of walltime, or without a scheduler for too long.
 
 What has not begun is handed back at once. Within a grace what runs may finish, and results may wait for room on the way
-to their clients. Then every worker ends, and the process.
+to their clients; those that lie in the store go by value. Then every worker ends, and the process.
 """
 
 from scaler.protocol import Goodbye, ReturnReason
@@ -13,10 +13,13 @@ from scaler.worker.agent_giving import Giving
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_pool import AgentConfig, Pool
 from scaler.worker.agent_runs import Runs
+from scaler.worker.agent_stored import StoredResults
 from scaler.worker.agent_work import Phase, Worker
 
 #: a worker that has nothing left may take so long to end by itself
 RETIRE_S = 0.5
+#: large results that nobody has read yet may take so long, whatever the grace
+HAND_OVER_S = 1.0
 #: the last of the walltime is kept for saying goodbye
 PARTING_S = 1.0
 
@@ -30,10 +33,18 @@ class Ending:
     """Decides when, and sees it through."""
 
     def __init__(
-        self, config: AgentConfig, runs: Runs, pool: Pool, giving: Giving, balance: Balance, outbox: Outbox
+        self,
+        config: AgentConfig,
+        runs: Runs,
+        stored: StoredResults,
+        pool: Pool,
+        giving: Giving,
+        balance: Balance,
+        outbox: Outbox,
     ) -> None:
         self._config = config
         self._runs = runs
+        self._stored = stored
         self._pool = pool
         self._giving = giving
         self._balance = balance
@@ -49,6 +60,8 @@ class Ending:
         self._failed_preloads = 0
         #: when whatever still runs is killed; None while nothing is to end
         self._kill_at: float | None = None
+        #: until when results that lie here may wait to be handed over
+        self._leave_by = 0.0
         #: when workers that were to end by themselves are killed
         self._retire_by: float | None = None
         self.has_ended = False
@@ -79,16 +92,19 @@ class Ending:
             self._alone_since += seconds
         if self._kill_at is not None:
             self._kill_at += seconds
+            self._leave_by += seconds
 
     # ---- the end
 
     def stop(self, grace_s: float, reason: str, now: float, exit_code: int = 0) -> None:
         """Begin nothing more, and end; a second time: now."""
         if self._kill_at is not None:
-            self._kill_at = now
+            self._kill_at = self._leave_by = now
             return
         self._reason, self._exit_code = reason[:LONGEST_TEXT], exit_code
-        self._kill_at = now + grace_s if self._is_linked else now
+        self._kill_at = self._leave_by = now + grace_s if self._is_linked else now
+        if self._is_linked and self._stored.hand_over():
+            self._leave_by = max(self._kill_at, now + HAND_OVER_S)
         self._pool.is_closed = True
         self._return_suspects()
         self._runs.close()
@@ -135,7 +151,7 @@ class Ending:
                 self._retire_by = now + RETIRE_S
             elif worker.phase is Phase.RETIRING and self._retire_by is not None and now >= self._retire_by:
                 self._pool.kill(worker)
-        if not self._pool.workers and (now >= self._kill_at or not self._runs.by_id):
+        if not self._pool.workers and (now >= self._leave_by or not self._runs.by_id):
             self.has_ended = True
 
     def _see_whether_to_stop(self, now: float) -> None:
@@ -156,8 +172,10 @@ class Ending:
         if self._kill_at is not None:
             phases = [worker.phase for worker in self._pool.workers.values() if worker.phase is not Phase.KILLED]
             due = [self._retire_by] if self._retire_by is not None and Phase.RETIRING in phases else []
-            if Phase.READY in phases or not self._pool.workers:
+            if Phase.READY in phases:
                 due.append(self._kill_at)
+            elif not self._pool.workers:
+                due.append(self._leave_by)
             return min(due, default=None)
         due = [self._leave_at] if self._leave_at is not None else []
         if self._alone_since is not None:

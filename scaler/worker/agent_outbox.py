@@ -18,7 +18,7 @@ from scaler.worker.agent_events import (
     Say,
     StorePiece,
 )
-from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, ReadPiece
+from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, ReadPiece, ReadResult
 
 _OF_NO_WORKER = (
     Say,
@@ -31,6 +31,7 @@ _OF_NO_WORKER = (
     DropResults,
     DropLeftovers,
     ReadPiece,
+    ReadResult,
     Measure,
     Note,
     End,

@@ -17,12 +17,19 @@ class PieceRead(Struct, frozen=True):
 
 
 class ResultGone(Struct, frozen=True):
-    """The other answer to `ReadPiece`: there is no such file any more, or it cannot be read."""
+    """The other answer to both: there is no such file any more, or it cannot be read."""
 
     object: ObjectId
 
 
-ResultEvent = PieceRead | ResultGone
+class ResultRead(Struct, frozen=True):
+    """All of a result, in frames; the answer to `ReadResult`."""
+
+    object: ObjectId
+    frames: tuple[Frame, ...]
+
+
+ResultEvent = PieceRead | ResultRead | ResultGone
 
 # ---- commands
 
@@ -52,4 +59,10 @@ class ReadPiece(Struct, frozen=True):
     n: int
 
 
-ResultCommand = AdoptResults | DropResults | DropLeftovers | ReadPiece
+class ReadResult(Struct, frozen=True):
+    """Read all of an adopted result; answered by `ResultRead` or `ResultGone` (in the same turn)."""
+
+    object: ObjectId
+
+
+ResultCommand = AdoptResults | DropResults | DropLeftovers | ReadPiece | ReadResult

@@ -137,6 +137,11 @@ class KeptResults:
         los[first:last] = [column.lo for column, _ in rest]
         return names
 
+    def at(self, index: int) -> tuple[ResultColumn, str]:
+        """One result that is kept, and the place it was made at."""
+        column, place = self._kept[bisect_right(self._los, index) - 1]
+        return column.slice(index, index + 1), place
+
     def index_of(self, name: ObjectId) -> int | None:
         """The index of the result with this name; None if it is not kept."""
         for column, _ in self._kept:

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 from scaler.core.runtimes import RunTimeTable
 from scaler.ids import FunctionId, ObjectId, Range, RunId
 from scaler.protocol import Failure, ReturnReason, RunSpan
-from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
+from scaler.protocol.columns import CONTENT, WORD_BYTES, ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.inputs import Inputs, split_off
 from scaler.ranges import RangeSet
 from scaler.worker.agent_functions import Functions
@@ -128,12 +128,14 @@ class Runs:
         if run is not None:
             for lo, hi in ranges:
                 self._stored.drop(run.kept.drop(lo, hi))
+                self._stored.delivered(name, lo, hi)
             self.settle(run)
 
     def forgotten(self, run: Run) -> None:
         """Nobody wants any result of a run."""
         run.is_forgotten = True
         self._stored.drop(run.kept.drop(run.lo, run.hi))
+        self._stored.delivered(run.id, run.lo, run.hi)
         if run.said is not None:
             self.discard(run.said[0])
             run.said = None
@@ -143,13 +145,34 @@ class Runs:
         names = names_in(column, column.lo if lo is None else lo, column.hi if hi is None else hi)
         self._stored.drop(names)
 
-    def lost(self, name: ObjectId) -> None:
-        """The file of a result is gone: its task is the scheduler's again."""
+    def handed_over(self, name: ObjectId, frames: tuple[Frame, ...]) -> None:
+        """A result that lay here goes by value, since the cluster leaves."""
+        self._stored.was_read()
+        run, index = self._where(name)
+        if run is None:
+            return
+        column, place = run.kept.at(index)
+        self._stored.drop(run.kept.drop(index, index + 1))
+        size_bytes = sum(map(len, frames))
+        self._stored.was_read(run.id, index, size_bytes)
+        ends = size_bytes.to_bytes(WORD_BYTES, "little")
+        column = replace(column, base=0, statuses=bytes([CONTENT]), ends=ends, data=frames)
+        run.kept.add(column, place)
+        self._outbox.results.append((run.id, place, column))
+
+    def _where(self, name: ObjectId) -> tuple[Run | None, int]:
+        """The run and index of a result that lies here; none if it was dropped meanwhile."""
         of = self._stored.run_of(name)
         run = None if of is None else self.by_id[of]
         index = None if run is None else run.kept.index_of(name)
-        if run is None or index is None:
-            return  # it was dropped meanwhile
+        return (None, 0) if index is None else (run, index)
+
+    def lost(self, name: ObjectId) -> None:
+        """The file of a result is gone: its task is the scheduler's again."""
+        self._stored.was_read()
+        run, index = self._where(name)
+        if run is None:
+            return
         self._stored.drop(run.kept.drop(index, index + 1))
         self._outbox.give_back(run.id, index, index + 1, ReturnReason.LOST)
         self.settle(run)

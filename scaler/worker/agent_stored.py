@@ -4,21 +4,31 @@ What a worker says of such a result is looked at once, when it is harvested. Fro
 and goes when its entry does: see `Runs`.
 """
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId, RunId, WorkerId
 from scaler.protocol import Cause, Failure, FetchChunks, ObjectChunk, ObjectsDropped
-from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE, ResultColumn
+from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, REFERENCE, ResultColumn
 from scaler.protocol.options import MAX_RANGES
 from scaler.protocol.references import Reference, read_record
 from scaler.protocol.result_names import maker_of
 from scaler.worker.agent_outbox import Outbox
-from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, PieceRead, ReadPiece
+from scaler.worker.agent_result_events import (
+    AdoptResults,
+    DropLeftovers,
+    DropResults,
+    PieceRead,
+    ReadPiece,
+    ReadResult,
+)
 from scaler.worker.agent_results import entry, failed_column
 from scaler.worker.agent_work import Worker
 
+#: so much of what goes by value when the cluster leaves is on its way at a time
+MOST_HANDED_BYTES = 64 << 20
 #: no scheduler asks for more pieces at a time
 MOST_PIECES = 64
 
@@ -40,6 +50,10 @@ class StoredResults:
         self._by_name: dict[ObjectId, _Stored] = {}
         #: those that others may have copies of
         self._served: set[ObjectId] = set()
+        #: the cluster leaves: those whose values are to go before, and how much of such is on its way
+        self._to_hand_over: deque[ObjectId] | None = None
+        self._handed: dict[tuple[RunId, int], int] = {}
+        self._is_reading = False
 
     def take_in(self, run: RunId, worker: Worker, column: ResultColumn) -> list[ResultColumn]:
         """Results of a worker, some of which are records: these files are ours now.
@@ -63,6 +77,8 @@ class StoredResults:
                 start = index + 1
             else:
                 self._by_name[reference.object] = _Stored(run, reference.size_bytes)
+                if self._to_hand_over is not None:
+                    self._to_hand_over.append(reference.object)
                 adopted.append(reference.object)
         if adopted:
             self._outbox.order(AdoptResults(tuple(adopted)))
@@ -100,6 +116,37 @@ class StoredResults:
     def ended(self, worker: WorkerId) -> None:
         """A worker is gone, and what it had finished is harvested: nobody will hear of what else it has written."""
         self._outbox.order(DropLeftovers(worker))
+
+    # ---- the cluster leaves
+
+    def hand_over(self) -> bool:
+        """What is not read yet goes by value, a little at a time; whether there is anything."""
+        if self._to_hand_over is None:
+            self._to_hand_over = deque(self._by_name)
+        return bool(self._to_hand_over)
+
+    def tick(self) -> None:
+        """Read the next, while not too much is on its way."""
+        if self._is_reading or sum(self._handed.values()) >= MOST_HANDED_BYTES:
+            return
+        while self._to_hand_over and not self._is_reading:
+            name = self._to_hand_over.popleft()
+            stored = self._by_name.get(name)
+            if stored is not None and stored.size_bytes <= MAX_VALUE_BYTES:
+                self._is_reading = True
+                self._outbox.order(ReadResult(name))
+
+    def was_read(self, run: RunId | None = None, index: int = 0, size_bytes: int = 0) -> None:
+        """It is an outcome of its run like any now, if it was there."""
+        self._is_reading = False
+        if run is not None:
+            self._handed[run, index] = size_bytes
+
+    def delivered(self, run: RunId, lo: int, hi: int) -> None:
+        """These have arrived, or nobody wants them: there is room for others."""
+        if self._handed:
+            for key in [key for key in self._handed if key[0] == run and lo <= key[1] < hi]:
+                del self._handed[key]
 
     # ---- who asks for them
 

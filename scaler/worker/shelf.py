@@ -5,12 +5,12 @@ Workers write their results themselves, into the folders that `open` has made. T
 
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 from scaler.errors import StoreFullError
 from scaler.ids import Incarnation, ObjectId, WorkerId
-from scaler.protocol.columns import MAX_FRAME_BYTES
+from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, frames_of
 from scaler.protocol.references import Reference
 from scaler.protocol.result_names import file_name, maker_of, named_by
 from scaler.storage.folders import sweep
@@ -24,9 +24,11 @@ from scaler.worker.agent_result_events import (
     DropResults,
     PieceRead,
     ReadPiece,
+    ReadResult,
     ResultCommand,
     ResultEvent,
     ResultGone,
+    ResultRead,
 )
 
 log = logging.getLogger("scaler.worker")
@@ -83,7 +85,9 @@ class Shelf:
             case DropLeftovers(worker):
                 self._drop_leftovers(worker)
             case ReadPiece(name, n):
-                return self._read_piece(name, n)
+                return self._read(name, n * MAX_FRAME_BYTES, MAX_FRAME_BYTES, lambda data: PieceRead(name, n, (data,)))
+            case ReadResult(name):
+                return self._read(name, 0, MAX_VALUE_BYTES, lambda data: ResultRead(name, frames_of(data)))
             case _:
                 assert_never(command)
         return None
@@ -103,13 +107,15 @@ class Shelf:
             ):
                 self._store.adopt(file)  # and nobody holds it
 
-    def _read_piece(self, name: ObjectId, n: int) -> PieceRead | ResultGone:
+    def _read(
+        self, name: ObjectId, first: int, most: int, told: Callable[[bytes], PieceRead | ResultRead]
+    ) -> PieceRead | ResultRead | ResultGone:
         stored = self._results.get(name)
         if stored is not None:
             with contextlib.suppress(OSError):
-                data = piece(stored.path, n * MAX_FRAME_BYTES, MAX_FRAME_BYTES)
+                data = piece(stored.path, first, most)
                 if data:
-                    return PieceRead(name, n, (data,))
+                    return told(data)
             log.warning("result %016x-%d cannot be read: somebody has removed or changed %s", *name, stored.path)
         return ResultGone(name)
 

@@ -11,7 +11,17 @@ from scaler.ledger.ledger import Ledger
 from scaler.link import events as link
 from scaler.protocol import BatchOptions, Cause, Failure, FetchChunks, NeedFunction
 from scaler.protocol.codec import decode_failure, encode_failure
-from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, REFERENCE, VALUE, ArgumentColumn, ResultColumn
+from scaler.protocol.columns import (
+    CONTENT,
+    FAILED,
+    RAISED,
+    RAISED_RETRYABLE,
+    REFERENCE,
+    SUCCESSES,
+    VALUE,
+    ArgumentColumn,
+    ResultColumn,
+)
 from scaler.protocol.references import read_record
 from tests.simulation.objects import CallerObjects
 from tests.simulation.plan import ARCHIVE, CODES
@@ -220,7 +230,7 @@ class Caller:
                 self._note(batch, index, "value", data)
                 continue
             self._outcomes[batch, index] = ledger.KnownOutcome(status, (data,))
-            if status == VALUE:
+            if status in (VALUE, CONTENT):
                 assert data == value_of(calls[index]), f"{batch} {index} was answered {data!r}"
                 self._note(batch, index, "value", data)
             elif status == FAILED:
@@ -235,8 +245,8 @@ class Caller:
         """A value that was lost has been made anew: it is the same, or there is a reason why there is none."""
         call = self._calls[task.batch][task.index]
         data = b"".join(outcome.frames)
-        if outcome.status in (VALUE, REFERENCE):
-            data = data if outcome.status == VALUE else read_record(data).token
+        if outcome.status in SUCCESSES:
+            data = read_record(data).token if outcome.status == REFERENCE else data
             assert data == value_of(call), f"{task} was made anew and is {data!r}"
             return
         if outcome.status == FAILED:

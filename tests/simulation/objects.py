@@ -23,7 +23,10 @@ from scaler.worker.agent_result_events import (
     DropResults,
     PieceRead,
     ReadPiece,
+    ReadResult,
+    ResultCommand,
     ResultGone,
+    ResultRead,
 )
 
 #: the number of the batch that objects are tasks of
@@ -157,7 +160,7 @@ class SimShelf:
         self.results[name] = self._laying.laid[name] = data
         return record_of(Reference(name, 1 + crc32(data) % (2 * MAX_FRAME_BYTES), "/laid", data))
 
-    def perform_on_results(self, command: AdoptResults | DropResults | DropLeftovers | ReadPiece) -> list[agent.Event]:
+    def perform_on_results(self, command: ResultCommand) -> list[agent.Event]:
         """Do what the agent asks; what is answered in the same turn."""
         match command:
             case AdoptResults(names):
@@ -178,6 +181,8 @@ class SimShelf:
                 if name.n % 29 == 0 and self._laying is not None and self._laying.gone is not None:
                     self._laying.gone.add(self.results.pop(name, b""))
                 return [PieceRead(name, n, _PIECE) if name in self.results else ResultGone(name)]
+            case ReadResult(name):
+                return [ResultRead(name, (self.results[name],)) if name in self.results else ResultGone(name)]
         return []
 
     def check(self, reference: Reference) -> None:

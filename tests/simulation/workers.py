@@ -9,7 +9,7 @@ from scaler.protocol.columns import RAISED, REFERENCE, VALUE, Frame
 from scaler.protocol.inputs import Inputs
 from scaler.protocol.references import is_record, read_record
 from scaler.worker import agent_events as agent
-from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, ReadPiece
+from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, ReadPiece, ReadResult
 from tests.simulation.clock import Clock
 from tests.simulation.objects import Laying, SimShelf
 from tests.simulation.slots import Finished, Nested, SimWorker, Slot, Ticket, calls_of, take_pieces, view_of
@@ -150,7 +150,7 @@ class SimWorkers:
                 self._tell_nested(self.workers[command.worker], command)
             case agent.Hold() | agent.StorePiece() | agent.DropObject():
                 return self.shelf.perform(command)
-            case AdoptResults() | DropResults() | DropLeftovers() | ReadPiece():
+            case AdoptResults() | DropResults() | DropLeftovers() | ReadPiece() | ReadResult():
                 return self.shelf.perform_on_results(command)
             case agent.Dump() | agent.KeepCode() | agent.DropCode():
                 return []

@@ -17,9 +17,9 @@ from scaler.payload.parts import dump_parts
 from scaler.payload.values import dump_value
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, VALUE
+from scaler.protocol.layout import laid_out
 from scaler.protocol.options import Cause, Failure
 from scaler.protocol.references import Reference, record_of
-from scaler.storage.layout import laid_out
 from scaler.storage.store import Place, Store, StoredFile
 
 TASK = TaskId(BatchId(Incarnation(1), 1), 0)

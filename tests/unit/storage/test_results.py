@@ -9,10 +9,10 @@ import pytest
 
 from scaler.errors import StoreFullError
 from scaler.ids import Incarnation, ObjectId, WorkerId
+from scaler.protocol.layout import file_bytes, laid_out
 from scaler.protocol.references import Reference
 from scaler.protocol.result_names import file_name, maker_of, named_by
 from scaler.storage import writing
-from scaler.storage.layout import file_bytes, laid_out
 from scaler.storage.reading import is_here, mapped
 from scaler.storage.results import Maker, ResultFiles
 from scaler.storage.store import Place, Store

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from scaler.errors import StoreFullError
-from scaler.storage.layout import file_bytes, laid_out
+from scaler.protocol.layout import file_bytes, laid_out
 from scaler.storage.reading import is_here, mapped, piece
 from scaler.storage.store import Place, Store
 

@@ -6,9 +6,9 @@ import pytest
 
 from scaler.ids import Incarnation, ObjectId, WorkerId
 from scaler.protocol.columns import MAX_FRAME_BYTES
+from scaler.protocol.layout import laid_out
 from scaler.protocol.references import Reference
 from scaler.protocol.result_names import file_name, result_name
-from scaler.storage.layout import laid_out
 from scaler.storage.reading import is_here, mapped
 from scaler.storage.store import Place, Store
 from scaler.worker.agent_events import DropObject, Hold, ObjectAway, ObjectHere, ObjectRefused, StorePiece

@@ -37,6 +37,11 @@ def parts_size(parts: Iterable[Frame]) -> int:
     return sum(map(_size, parts))
 
 
+def is_laid_out(content: Frame) -> bool:
+    """Whether these bytes are a value as it lies in a file, and no pickle."""
+    return content[: len(_MAGIC)] == _MAGIC
+
+
 def parts_in(content: Frame) -> list[memoryview]:
     """The parts of a value in what was read; `ValueError` if it is no such file, or not all of it."""
     whole = memoryview(content).cast("B")

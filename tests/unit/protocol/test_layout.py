@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scaler.storage.layout import ALIGNMENT, file_bytes, laid_out, parts_in, parts_size
+from scaler.protocol.layout import ALIGNMENT, file_bytes, laid_out, parts_in, parts_size
 
 
 @given(st.lists(st.binary(max_size=300), max_size=6))
