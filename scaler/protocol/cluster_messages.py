@@ -73,7 +73,8 @@ class Running(Struct, frozen=True, array_like=True, tag=52):
 class Returned(Struct, frozen=True, array_like=True, tag=53):
     """These did not finish here and are the scheduler's again. Cluster to scheduler; answers `Retract` too.
 
-    What is not named in the answer to a `Retract` had begun or is done.
+    What is not named in the answer to a `Retract` had begun or is done. With the reason `LOST` they had finished, and
+    their results, which lay in the cluster's store, are gone.
     """
 
     run: RunId

@@ -152,6 +152,12 @@ def test_a_record_that_its_worker_cannot_have_made_is_no_result(forged: ObjectId
     ]
 
 
+def test_of_nothing_but_what_is_no_result_nothing_is_adopted():
+    cluster = having(1)
+    told = cluster.tell(harvested(0, *laid(TICKET, column(0, name(0, worker=1))), slots=(rests(TICKET, 1),)))
+    assert told == [says(not_right(0, f"object 0000000000000007-{1 << 32} is another's"))]
+
+
 def test_what_is_no_record_at_all_is_no_result():
     cluster = having(2)
     made = replace(column(0, b"nonsense", name(0)), statuses=bytes([REFERENCE] * 2))
@@ -293,6 +299,22 @@ def test_a_task_whose_file_is_gone_is_the_schedulers_again():
     ]
     assert cluster.hear(Delivered(((run_id(1), ranges((0, 3))),))) == [DropResults((name(0),))]
     assert is_over(cluster)
+
+
+def test_it_is_found_wherever_it_is_kept():
+    cluster = ready(2)
+    cluster.hear(run_span(1, 0, 2))
+    cluster.tell(harvested(0, *laid(1, column(0, name(0))), slots=(rests(1, 1),)))
+    other = name(0, worker=1)
+    cluster.tell(harvested(1, *laid(2, column(1, other)), slots=(rests(2, 2),)))
+    assert Say(Returned(run_id(1), ranges((1, 2)), ReturnReason.LOST)) in cluster.tell(ResultGone(other))
+
+
+def test_one_that_is_not_said_yet_is_nobodys_loss():
+    cluster = ready(2)
+    everywhere(cluster)
+    cluster.tell(harvested(0, *laid(1, column(5, name(0))), slots=(rests(1, 6),)))
+    assert cluster.tell(ResultGone(name(0))) == []
 
 
 def test_another_scheduler_is_told_of_what_is_kept():

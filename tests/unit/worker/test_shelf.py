@@ -169,3 +169,13 @@ def test_pieces_of_results_are_read_as_long_as_they_are_there(tmp_path: Path):
     path.unlink()
     assert results.shelf.perform_on_results(ReadPiece(name, 0)) == ResultGone(name)
     results.shelf.close()
+
+
+def test_what_is_no_file_is_no_result(tmp_path: Path):
+    results = Results(tmp_path)
+    name = result_name(OWNER, WORKER, 0)
+    (results.folders[0] / file_name(name)).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "elsewhere").write_bytes(CONTENT)
+    results.shelf.perform_on_results(AdoptResults((name,)))
+    assert results.shelf.perform_on_results(ReadPiece(name, 0)) == ResultGone(name)
+    results.shelf.close()
