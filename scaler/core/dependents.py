@@ -126,9 +126,10 @@ class Dependents:
         needed = batch.needs.get(index)
         if needed is None or needed.missing:
             return None if needed is None else 0.0
-        made = [one for one in dict.fromkeys(needed.inputs) if _is_stored(one.value) and one.task.batch.n]
+        made = [one for one in dict.fromkeys(needed.inputs) if one.task.batch.n]
         if not made or times >= MOST_LOOKS:
             return None
+        made = [one for one in made if _is_stored(one.value)]  # others have come by value since
         for one in made:
             self._unlearn(one)
         asked = tuple(one.task for one in made if not self._tasks.inputs.is_coming(one.task, self._tasks.batches))

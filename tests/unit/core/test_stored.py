@@ -17,7 +17,7 @@ from scaler.protocol import (
     ReturnReason,
 )
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, REFERENCE
+from scaler.protocol.columns import CONTENT, FAILED, REFERENCE
 from scaler.protocol.references import Reference, record_of
 from tests.unit.core.dependencies import is_clean, known, needing, span_with, task
 from tests.unit.core.examples import (
@@ -158,6 +158,17 @@ def test_one_that_cannot_find_it_looks_again_and_at_last_fails(core: Checked):
         core.handle([], now)
     core.handle([finishes(X, run_id(MOST_LOOKS + 2), outcomes(0, [LOST]))], now)
     assert states(core, A2) == [(0, 1, "failed")]
+
+
+def test_one_that_could_not_have_what_has_come_by_value_since_runs_again_with_that(core: Checked):
+    core.handle(maps(A, 1))
+    core.handle([finishes(X, run_id(1), outcomes(0, [HERE])), ready(X, slots=0), *cluster(Y)])
+    core.handle([*needing(A2, {0: (task(A, 0),)}, 0, 1), known(task(A, 0), *HERE)])
+    content = outcomes(0, [(CONTENT, b"content")])
+    assert core.handle([finishes(X, run_id(1), content)])[0] == results_for(A, content)
+    core.handle([PeerLost(X, "goodbye")])
+    core.handle([finishes(Y, run_id(2), outcomes(0, [LOST]))])
+    assert span_with(Y, run_id(3), A2, 0, [[0]], b"content") in core.handle([], FIRST_LOOK_S)
 
 
 def test_what_a_client_has_not_heard_is_lost_is_not_believed(core: Checked):
