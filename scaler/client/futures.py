@@ -6,6 +6,7 @@ and once there is a condition also under that, together with telling who waits. 
 """
 
 import contextlib
+import functools
 import os
 import threading
 import time
@@ -44,6 +45,11 @@ class Sealed(Protocol):
     """An outcome still in its pickled form."""
 
     failed: bool
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is to be waited for when it is opened."""
+        return False
 
     def open(self) -> Outcome:
         """The value or the exception; threads that ask at the same time may each call it."""
@@ -118,6 +124,16 @@ def call_safely(callback: Callable[[T], object] | None, about: T) -> None:
         if not isinstance(error, Exception) and not is_io_thread():
             raise
         LOGGER.exception("exception calling callback for %r", about)
+
+
+def call_where_they_may_wait(listeners: list[Callable[[], object]], *, are_far: bool) -> None:
+    """Call those who may read values; if these have to be fetched, not in the thread that does that."""
+    if not (are_far and is_io_thread()):
+        for listener in listeners:
+            listener()
+    elif listeners:
+        again = functools.partial(call_where_they_may_wait, listeners, are_far=False)
+        threading.Thread(target=again, name="scaler-callbacks", daemon=True).start()
 
 
 class ScalerFuture(Future[Any]):
@@ -392,8 +408,4 @@ class ScalerFuture(Future[Any]):
                 else:
                     waiter.add_result(self)
             self._condition.notify_all()
-        if is_io_thread() and self._done_callbacks and getattr(sealed, "is_far", False):
-            # they may read it, which is to wait for it
-            threading.Thread(target=self._invoke_callbacks, name="scaler-callbacks", daemon=True).start()
-            return
-        self._invoke_callbacks()
+        call_where_they_may_wait([self._invoke_callbacks], are_far=sealed.is_far and bool(self._done_callbacks))

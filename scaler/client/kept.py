@@ -15,7 +15,7 @@ from operator import attrgetter
 from typing import Any
 
 from scaler.client.facts import Facts, told
-from scaler.client.futures import ScalerFuture, Sealed
+from scaler.client.futures import ScalerFuture, Sealed, call_where_they_may_wait
 from scaler.client.sinks import Line, SealedError, sealed_value
 from scaler.client.waits import wait_by
 from scaler.errors import ScalerError
@@ -60,6 +60,11 @@ class _Part:
     def failures(self) -> list[int]:
         return sorted(self._wrong)
 
+    @property
+    def is_far(self) -> bool:
+        """Whether some of its values have to be fetched."""
+        return self._done is not None and any(kept.is_far for kept in self._done.kept.values())
+
     def sealed(self, index: int) -> Sealed:
         done, facts = self._done, self.facts
         if done is not None and facts is not None:
@@ -84,6 +89,8 @@ class _Opened:
     """An outcome that was opened with all of its part."""
 
     __slots__ = ("_value", "failed")
+
+    is_far = False
 
     def __init__(self, value: Any, *, failed: bool) -> None:
         self._value = value
@@ -355,5 +362,4 @@ class KeptResults:
             self._on_finished = []
             self._over.set()
         self._line.forget(self.batch)
-        for listener in listeners:
-            listener()
+        call_where_they_may_wait(listeners, are_far=any(part.is_far for part in self._parts))

@@ -70,6 +70,8 @@ class SealedValue:
 
     __slots__ = ("_data", "_facts", "_index", "_status", "failed")
 
+    is_far = False
+
     def __init__(self, status: int, data: bytes, facts: Facts, index: int) -> None:
         self._status = status
         self._data = data
@@ -118,6 +120,7 @@ class SealedFailure:
     __slots__ = ("_failure", "_task")
 
     failed = True
+    is_far = False
 
     def __init__(self, failure: Failure, task: str = "") -> None:
         self._failure = failure
@@ -139,6 +142,7 @@ class SealedError:
     __slots__ = ("_error",)
 
     failed = True
+    is_far = False
 
     def __init__(self, error: BaseException) -> None:
         self._error = error

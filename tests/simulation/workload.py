@@ -143,6 +143,8 @@ class ClusterWork:
 
     def is_given(self, call: bytes, inputs: list[bytes]) -> None:
         """A call has come to a worker with these values of other tasks."""
+        if self._tasks[call].cancelled_at is not None:
+            return  # what it needs may have been given up with it, before it was sent
         inputs = [self._value(read_record(one).object) if is_record(one) else one for one in inputs]
         needed = [
             value_of(argument(batch, index)) if batch.n != OBJECTS else b"object %d:%d" % (batch.owner, index)

@@ -44,6 +44,8 @@ class Origin:
 class Box:
     """An outcome that counts how often it is opened."""
 
+    is_far = False
+
     def __init__(self, value: Any = None, error: BaseException | None = None) -> None:
         self.failed = error is not None
         self.opened = 0
