@@ -3,7 +3,6 @@
 import asyncio
 import gc
 import os
-import shutil
 import signal
 import subprocess
 from concurrent.futures import wait
@@ -11,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 import pytest
 
 from scaler import Client, as_completed
 from scaler.storage.places import MEMORY
 from scaler.storage.store import PREFIX
 from tests.integration.processes import Place, wait_until
+from tests.integration.security_root import needs_hosts
 from tests.integration.workloads import append, same
 
 MEGABYTE = 1 << 20
@@ -92,7 +93,6 @@ def test_whatever_a_task_returns_comes_back_equal(client: Client, count: int):
 
 
 def test_a_data_frame_comes_back(client: Client):
-    pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"a": np.arange(100_000), "b": ["x"] * 100_000})
     pandas.testing.assert_frame_equal(client.submit(same, frame).result(), frame)
 
@@ -202,7 +202,7 @@ def test_where_memory_has_no_room_it_lies_on_disk(place: Place, options: tuple[s
         wait_until(lambda: not list(spill.glob(f"{PREFIX}*/*-*")), "the files are gone")
 
 
-@pytest.mark.skipif(os.getuid() != 0 or shutil.which("mount") is None, reason="mounts a small disk")
+@needs_hosts
 def test_where_there_is_no_room_at_all_it_comes_by_value(place: Place):
     spill = Path(place.path("small"))
     spill.mkdir()
