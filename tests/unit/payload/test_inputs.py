@@ -5,6 +5,7 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scaler.errors import SerializationError
@@ -17,7 +18,9 @@ from scaler.payload.inputs import (
     stand_in_for_pickled,
     stand_in_for_value,
 )
+from scaler.payload.parts import dump_parts
 from scaler.protocol.inputs import Inputs, input_frames
+from scaler.protocol.layout import laid_out
 
 
 class Pending:
@@ -222,3 +225,12 @@ def test_a_call_is_not_opened_without_its_inputs():
     opener([[0]], 1).open(0, data)
     with pytest.raises(RuntimeError, match="the inputs of a call are known only while it is opened by its worker"):
         pickle.loads(data)  # noqa: S301  # bytes of our own
+
+
+def test_an_input_that_lay_in_a_file_is_opened_and_cannot_be_written_to():
+    with Found():
+        call = pickle_call((Pending(),))
+    content = b"".join(laid_out(dump_parts(np.arange(10_000))))
+    frames = input_frames([[0]], [(content,)])
+    [array] = Opener(Inputs.from_frames(1, frames)).open(0, call)
+    assert (array[-1], array.flags.writeable) == (9_999, False)

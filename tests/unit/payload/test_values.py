@@ -6,6 +6,7 @@ from concurrent.futures import CancelledError
 from itertools import accumulate
 from typing import Any
 
+import numpy as np
 import pytest
 
 from scaler.errors import (
@@ -26,10 +27,11 @@ from scaler.errors import (
 from scaler.payload import values as values_module
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.inputs import INLINE_BYTES
-from scaler.payload.parts import load_parts
+from scaler.payload.parts import dump_parts, load_parts
 from scaler.payload.values import dump_result, dump_value, exception_from_failure, load_column, load_value
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, RAISED, RAISED_RETRYABLE, REFERENCE, VALUE, Frame, ResultColumn
+from scaler.protocol.columns import CONTENT, FAILED, RAISED, RAISED_RETRYABLE, REFERENCE, VALUE, Frame, ResultColumn
+from scaler.protocol.layout import laid_out
 from scaler.protocol.options import Cause, Failure
 
 _THE_LOCK = threading.Lock()
@@ -346,3 +348,11 @@ def test_what_is_too_large_for_a_message_may_be_laid(monkeypatch: pytest.MonkeyP
         assert dump_result(value, Laid())[0] == REFERENCE
         with pytest.raises(SerializationError, match="the result of the task has"):
             dump_result(value, Laid(has_room=False))
+
+
+def test_what_lay_in_a_file_is_opened_and_is_the_callers_own():
+    array = np.arange(10_000)
+    outcome = load_value(CONTENT, b"".join(laid_out(dump_parts(array))))
+    outcome.value[0] = 7
+    assert (outcome.error, outcome.value[0], outcome.value[-1], array[0]) == (None, 7, 9_999, 0)
+    assert isinstance(load_value(CONTENT, b"nonsense").error, DeserializeObjectError)

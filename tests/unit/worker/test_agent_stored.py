@@ -24,17 +24,21 @@ from scaler.protocol import (
     SpanResult,
 )
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, RAISED, REFERENCE, VALUE, ResultColumn
+from scaler.protocol.columns import CONTENT, FAILED, MAX_FRAME_BYTES, RAISED, REFERENCE, VALUE, ResultColumn
 from scaler.protocol.references import Reference, record_of
 from scaler.protocol.result_names import result_name
-from scaler.worker.agent_events import Command, LinkUp, Piece, Say
+from scaler.worker import agent_stored
+from scaler.worker.agent_ending import HAND_OVER_S
+from scaler.worker.agent_events import Command, LinkUp, Piece, Say, StopAsked
 from scaler.worker.agent_result_events import (
     AdoptResults,
     DropLeftovers,
     DropResults,
     PieceRead,
     ReadPiece,
+    ReadResult,
     ResultGone,
+    ResultRead,
 )
 from scaler.worker.agent_stored import MOST_PIECES
 from tests.unit.worker.examples import (
@@ -328,3 +332,67 @@ def test_another_scheduler_is_told_of_what_is_kept():
 def test_a_result_that_is_said_again_has_one_file():
     cluster = keeping(name(0))
     assert cluster.hear(NeedResults(run_id(1), ranges((0, 1)))) == [says(column(0, name(0)))]
+
+
+# ---- the cluster leaves
+
+
+def content(index: int, data: bytes) -> ResultColumn:
+    made = column(index, data, status=CONTENT)
+    return replace(made, base=0)
+
+
+def test_what_is_not_read_is_handed_over_by_value_before_the_cluster_leaves():
+    cluster = keeping(name(0), b"value", name(1))
+    assert ReadResult(name(0)) in cluster.tell(StopAsked(0.0, "SIGTERM"), at=1.0)
+    assert cluster.tell(ResultRead(name(0), (b"zero",))) == [
+        DropResults((name(0),)),
+        ReadResult(name(1)),
+        says(content(0, b"zero")),
+    ]
+    assert cluster.tell(ResultRead(name(1), (b"one",)))[-1] == says(content(2, b"one"))
+    cluster.tell(ended(0, exit_code=0), at=1.1)
+    assert not cluster.agent._ending.has_ended
+    cluster.hear(Delivered(((run_id(1), ranges((0, 3))),)), at=1.2)
+    assert cluster.agent._ending.has_ended
+
+
+def test_it_waits_for_that_no_longer_than_a_moment_or_until_it_is_told_again():
+    for again in (False, True):
+        cluster = keeping(name(0))
+        cluster.tell(StopAsked(0.0, "SIGTERM"), at=1.0)
+        cluster.tell(ResultRead(name(0), (b"zero",)), ended(0, exit_code=0), at=1.1)
+        assert cluster.agent.next_deadline() == 1.0 + HAND_OVER_S
+        if again:
+            cluster.tell(StopAsked(0.0, "SIGTERM"), at=1.2)
+        else:
+            cluster.tell(at=1.0 + HAND_OVER_S)
+        assert cluster.agent._ending.has_ended
+
+
+def test_what_is_dropped_or_gone_meanwhile_is_not_handed_over():
+    cluster = keeping(name(0), name(1), name(2))
+    cluster.tell(StopAsked(5.0, "SIGTERM"), at=1.0)
+    cluster.hear(Delivered(((run_id(1), ranges((0, 2))),)))
+    assert cluster.tell(ResultRead(name(0), (b"zero",))) == [ReadResult(name(2))]
+    assert cluster.tell(ResultGone(name(2))) == [
+        DropResults((name(2),)),
+        Say(Returned(run_id(1), ranges((2, 3)), ReturnReason.LOST)),
+    ]
+    assert is_over(cluster)
+
+
+def test_not_more_is_on_its_way_than_there_is_room_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(agent_stored, "MOST_HANDED_BYTES", 4)
+    cluster = keeping(name(0), name(1))
+    cluster.tell(StopAsked(5.0, "SIGTERM"), at=1.0)
+    assert ReadResult(name(1)) not in cluster.tell(ResultRead(name(0), (b"zero",)))
+    assert cluster.hear(Delivered(((run_id(1), ranges((0, 1))),))) == [ReadResult(name(1))]
+
+
+def test_results_that_come_while_it_leaves_are_handed_over_too():
+    cluster = having(2)
+    cluster.tell(harvested(0, *laid(TICKET, column(0, name(0))), slots=(runs(TICKET + 1, 1, 1.0),)))
+    cluster.tell(StopAsked(5.0, "SIGTERM"), ResultRead(name(0), (b"zero",)), at=1.0)
+    told = cluster.tell(harvested(0, *laid(TICKET + 1, column(1, name(1))), slots=(rests(TICKET + 1, 2),)), at=2.0)
+    assert ReadResult(name(1)) in told

@@ -18,7 +18,9 @@ from scaler.worker.agent_result_events import (
     DropResults,
     PieceRead,
     ReadPiece,
+    ReadResult,
     ResultGone,
+    ResultRead,
 )
 from scaler.worker.shelf import Shelf
 
@@ -166,8 +168,10 @@ def test_pieces_of_results_are_read_as_long_as_they_are_there(tmp_path: Path):
     assert results.shelf.perform_on_results(ReadPiece(name, 0)) == PieceRead(name, 0, (FIRST,))
     assert results.shelf.perform_on_results(ReadPiece(name, 1)) == PieceRead(name, 1, (SECOND,))
     assert results.shelf.perform_on_results(ReadPiece(name, 2)) == ResultGone(name)
+    assert results.shelf.perform_on_results(ReadResult(name)) == ResultRead(name, (FIRST, SECOND))
     path.unlink()
     assert results.shelf.perform_on_results(ReadPiece(name, 0)) == ResultGone(name)
+    assert results.shelf.perform_on_results(ReadResult(name)) == ResultGone(name)
     results.shelf.close()
 
 
