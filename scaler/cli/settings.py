@@ -245,7 +245,7 @@ OBJECT_STORE_LIMIT: Setting[int | None] = Setting(
     "object_store_limit",
     kinds.STORE_MEMORY,
     None,
-    "How much memory copies of large values from other hosts may take here; more goes to --spill-dir.",
+    "How much memory values of other hosts and unread results may take here; more goes to --spill-dir.",
     "half of what is free in /dev/shm",
 )
 SPILL_DIR: Setting[Path | None] = Setting(
