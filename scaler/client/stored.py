@@ -18,7 +18,7 @@ from scaler.payload.values import Outcome, load_value
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE
 from scaler.protocol.layout import parts_in
 from scaler.protocol.references import Reference, read_record
-from scaler.storage.reading import is_here, mapped
+from scaler.storage.reading import is_here, mapped, may_map
 
 
 class Line(Protocol):
@@ -64,12 +64,16 @@ class StoredValue:
         return self._parts is None and self._reference_here() is None
 
     def keep(self) -> None:
-        """Read it from now on where it lies, if that is here, though its file will go."""
-        if self._parts is None and (reference := self._reference_here()) is not None:
-            try:
-                self._parts = mapped(reference.path, is_ours=True)
-            except (OSError, ValueError):
-                self._parts = None
+        """Read it from now on where it lies, if that is here, though its file will go; not more than can be mapped."""
+        if self._parts is None and may_map():
+            self._parts = self._parts_here()
+
+    def _parts_here(self) -> list[memoryview] | None:
+        reference = self._reference_here()
+        try:
+            return None if reference is None else mapped(reference.path, is_ours=True)
+        except (OSError, ValueError):  # it is gone, or there are too many open files
+            return None
 
     def _reference_here(self) -> Reference | None:
         reference = _reference(self.outcome_now)
@@ -82,9 +86,8 @@ class StoredValue:
             reference = _reference(outcome)
             if reference is None:
                 return load_value(outcome.status, b"".join(outcome.frames), outcome.attempts, str(self.task))
-            self.keep()
             try:
-                parts = self._parts or self._values.fetch(reference)
+                parts = self._parts or self._parts_here() or self._values.fetch(reference)
                 if parts is not None:
                     return Outcome(load_parts(parts, are_ours=True))
                 self._values.wait_for_another(self, outcome)

@@ -2,6 +2,8 @@
 
 import mmap
 import os
+import resource
+import weakref
 from pathlib import Path
 
 from scaler.errors import ObjectLostError
@@ -11,6 +13,11 @@ from scaler.storage.store import TOKEN_BYTES, TOKEN_NAME
 
 #: up to this size a value is read rather than mapped
 READ_BYTES = 1 << 20
+#: of a quarter of the descriptors that this process may have, so many are for mapped values, at least and at most
+LEAST_MAPPED, MOST_MAPPED = 64, 4096
+
+#: all that are
+_mapped: "weakref.WeakSet[mmap.mmap]" = weakref.WeakSet()
 
 
 def is_here(path: str, token: bytes) -> bool:
@@ -31,19 +38,35 @@ def is_here(path: str, token: bytes) -> bool:
 def mapped(path: str, *, is_ours: bool = False) -> list[memoryview]:
     """The parts of a value; `OSError` if it is gone, `ValueError` if it is none.
 
-    A small one is read: what is mapped keeps a descriptor of its own. One that `is_ours` may be written to: what is
-    changed of it is copied then, and nobody else's.
+    A small one is read, and so is one beside which too many are mapped already. One that `is_ours` may be written to:
+    what is changed of it is copied then, and nobody else's.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         size = os.fstat(descriptor).st_size
-        if size <= READ_BYTES:
-            content = os.pread(descriptor, size, 0)
-            return parts_in(memoryview(bytearray(content)) if is_ours else content)
-        access = mmap.ACCESS_COPY if is_ours else mmap.ACCESS_READ
-        return parts_in(memoryview(mmap.mmap(descriptor, 0, access=access)))
+        if size > READ_BYTES and may_map():
+            whole = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY if is_ours else mmap.ACCESS_READ)
+            _mapped.add(whole)
+            return parts_in(memoryview(whole))
+        content = _read(descriptor, size)
+        return parts_in(content if is_ours else content.toreadonly())
     finally:
         os.close(descriptor)
+
+
+def _read(descriptor: int, size: int) -> memoryview:
+    content = memoryview(bytearray(size))
+    with open(descriptor, "rb", buffering=0, closefd=False) as file:
+        rest = content
+        while rest and (count := file.readinto(rest)):
+            rest = rest[count:]
+    return content
+
+
+def may_map() -> bool:
+    """Whether another value may be mapped: each takes a descriptor, of which others need some."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return len(_mapped) < max(LEAST_MAPPED, min(MOST_MAPPED, soft // 4))
 
 
 def parts_of(reference: Reference) -> list[memoryview]:
