@@ -20,6 +20,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from scaler.storage.places import sweep_stores
+
 #: what the acceptance list allows: a program's exit, and the end of what was told to end or lost its parent
 EXIT_S = 2.0
 STOP_S = 3.0
@@ -253,19 +255,32 @@ def shared_memory() -> set[Path]:
 
 
 def left_in_shared_memory(before: set[Path]) -> list[Path]:
-    """What came since then and no living process has; other tests may be between making a file and opening it."""
+    """What came since then and no living process has; other tests may be between making a file and opening it.
+
+    The stores of killed processes are for the next start on their host to remove, which this is.
+    """
+    sweep_stores()
     return [path for path in shared_memory() - before if path.exists() and not in_use(path)]
 
 
 def in_use(path: Path) -> bool:
-    """Whether a living process has this file open or mapped: it is somebody else's then."""
+    """Whether a living process has this file or folder open or mapped: it is somebody else's then."""
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
             if str(path) in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8", errors="replace"):
                 return True
-            if str(path) in {file.path for file in process.open_files()}:
+            if str(path) in open_paths(process.pid):
                 return True
     return False
+
+
+def open_paths(pid: int) -> set[str]:
+    """The files and folders that a process has open."""
+    found = set()
+    for link in Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(str(link.readlink()))
+    return found
 
 
 @contextlib.contextmanager

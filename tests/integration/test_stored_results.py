@@ -16,7 +16,7 @@ import pytest
 from scaler import Client, as_completed
 from scaler.storage.places import MEMORY
 from scaler.storage.store import PREFIX
-from tests.integration.processes import Place, wait_until
+from tests.integration.processes import Place, open_paths, wait_until
 from tests.integration.security_root import needs_hosts
 from tests.integration.workloads import append, same
 
@@ -256,3 +256,17 @@ print("done")
     program = place.script(text)
     assert program.wait() == 0
     wait_until(lambda: len(values()) == before, "all files are gone")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+def test_a_cluster_that_is_told_to_end_removes_its_store(place: Place, number: signal.Signals):
+    _, address = place.scheduler()
+    cluster = place.cluster(address, 2)
+    with Client(address=address) as client:
+        wait([client.submit(ones, MEGABYTE) for _ in range(3)])
+    [in_memory, on_disk] = [path for path in open_paths(cluster.pid) if f"/{PREFIX}" in path]
+    assert Path(in_memory).exists()
+    assert Path(on_disk).exists()
+    cluster.end(number)
+    assert not Path(in_memory).exists()
+    assert not Path(on_disk).exists()
