@@ -220,8 +220,7 @@ class Reports:
     def _end_badly(self, piece: _Piece, span: Span, index: int, now: float) -> None:
         """One task failed: it is tried again after a pause, or its failure goes on as it is."""
         # what is kept was found final when it came first
-        is_new = span.state not in (State.KEPT, State.CANCELLING)
-        retry = self._retry(piece, span.counts, index) if is_new else None
+        retry = None if span.state is State.KEPT else self._retry(piece, span.counts, index)
         trigger = Trigger.FAIL if retry is None else Trigger.RETRY
         if span.state is State.CANCELLING:
             self._cancelled(piece, index, index + 1, trigger)
