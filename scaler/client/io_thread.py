@@ -16,6 +16,7 @@ from scaler.client import waker
 from scaler.client.code import archive, with_archives
 from scaler.client.config import ClientConfig
 from scaler.client.failures import Failing, Failures
+from scaler.client.freed import FreedValues
 from scaler.client.futures import ScalerFuture
 from scaler.client.news import News, tell
 from scaler.client.output import Terminal
@@ -92,6 +93,7 @@ class IoThread:
         self._config = config
         self._dialing = way.dialing
         self._link = way.link
+        self.freed = FreedValues()
         self.stored = StoredValues(self)
         self._ledger = Ledger(self.stored)
         self._decoder = Decoder(way.direction)
@@ -304,6 +306,7 @@ class IoThread:
         """Tell the user if nobody does it; leave when it is done and the client is gone."""
         if self._is_abandoned and self._stop_by is None and not self._work_waits():
             self._begin_leaving(ClientQuitException("the client is gone"))
+        self.freed.look(time.monotonic())
         if self.news.next_look() is not None:
             self.news.look(self._work_waits, time.monotonic())
 
@@ -337,7 +340,8 @@ class IoThread:
 
     def _patience_ms(self) -> float | None:
         """How long to sleep at most; None for as long as nothing comes."""
-        wishes = (self._link_due, self._ledger.next_deadline(), self._stop_by, self.news.next_look())
+        looks = (self.news.next_look(), self.freed.next_look())
+        wishes = (self._link_due, self._ledger.next_deadline(), self._stop_by, *looks)
         deadlines = [due for due in wishes if due is not None]
         if not deadlines:
             return None

@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
+from scaler.client.freed import FreedValues
 from scaler.errors import ClientQuitException, MissingObjects
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
 from scaler.ledger.events import KnownOutcome, ObjectFreed, ObjectMade, Say
@@ -34,6 +35,8 @@ _COMPARED_BYTES = 256 << 10
 
 class Line(Protocol):
     """What is told of objects."""
+
+    freed: FreedValues
 
     def post(self, *events: ObjectMade | ObjectFreed) -> None:
         """Tell the ledger, in order."""
@@ -209,6 +212,7 @@ class Objects:
         known = self._same.get(of)
         if known is not None and known[1]() is None:
             self._same.pop(of, None)
+        self._line.freed.note()
         self._line.post(ObjectFreed(name))
 
     def clear(self) -> None:

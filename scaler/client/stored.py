@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from scaler.client.freed import FreedValues
 from scaler.client.waits import require_may_wait, wait_by
 from scaler.errors import ObjectLostError, ProtocolError, ScalerError
 from scaler.ids import ObjectId, TaskId
@@ -18,11 +19,13 @@ from scaler.payload.values import Outcome, load_value
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE
 from scaler.protocol.layout import parts_in
 from scaler.protocol.references import Reference, read_record
-from scaler.storage.reading import is_here, mapped, may_map
+from scaler.storage.reading import is_here, mapped, may_map, memory
 
 
 class Line(Protocol):
     """What is told of them."""
+
+    freed: FreedValues
 
     @property
     def error(self) -> ScalerError:
@@ -112,7 +115,7 @@ class _Coming:
     """A value on its way."""
 
     def __init__(self, size_bytes: int) -> None:
-        self.content = bytearray(size_bytes)
+        self.content = memory(size_bytes)
         self.missing = -(-size_bytes // MAX_FRAME_BYTES)
         self.is_lost = False
 
@@ -195,6 +198,7 @@ class StoredValues:
 
     def let_go(self, task: TaskId, event: type[LetGo] = LetGo) -> None:
         """Nobody holds one; called in the midst of anything."""
+        self._line.freed.note()
         self._line.post(event(task))
 
     def fetch(self, reference: Reference) -> list[memoryview] | None:
@@ -207,7 +211,7 @@ class StoredValues:
                 coming = self._coming[name] = _Coming(size_bytes)
                 self._line.post(ValueAsked(name, size_bytes))
         self._wait(lambda: not coming.missing or coming.is_lost)
-        return None if coming.is_lost else parts_in(memoryview(coming.content))
+        return None if coming.is_lost else parts_in(coming.content)
 
     def wait_for_another(self, value: StoredValue, lost: KnownOutcome) -> None:
         """Wait until a value that is lost has been made anew."""

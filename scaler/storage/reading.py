@@ -13,6 +13,8 @@ from scaler.storage.store import TOKEN_BYTES, TOKEN_NAME
 
 #: up to this size a value is read rather than mapped
 READ_BYTES = 1 << 20
+#: from this size on memory is asked of the system: what programs give back themselves they may keep
+OWN_BYTES = 128 << 10
 #: of a quarter of the descriptors that this process may have, so many are for mapped values, at least and at most
 LEAST_MAPPED, MOST_MAPPED = 64, 4096
 
@@ -54,8 +56,13 @@ def mapped(path: str, *, is_ours: bool = False) -> list[memoryview]:
         os.close(descriptor)
 
 
+def memory(size: int) -> memoryview:
+    """So many bytes to be filled; where they are many they go back to the system as soon as nobody has them."""
+    return memoryview(bytearray(size) if size < OWN_BYTES else mmap.mmap(-1, size))
+
+
 def _read(descriptor: int, size: int) -> memoryview:
-    content = memoryview(bytearray(size))
+    content = memory(size)
     with open(descriptor, "rb", buffering=0, closefd=False) as file:
         rest = content
         while rest and (count := file.readinto(rest)):

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from scaler.client.freed import FreedValues
 from scaler.client.objects import EQUAL_BYTES, ObjectReference, Objects, Uploaded
 from scaler.errors import MissingObjects, SerializationError, StoreFullError
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
@@ -34,6 +35,7 @@ class Line:
 
     def __init__(self) -> None:
         self.told: list[ObjectMade | ObjectFreed] = []
+        self.freed = FreedValues()
 
     def post(self, *events: ObjectMade | ObjectFreed) -> None:
         self.told += events

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scaler.client.freed import FreedValues
 from scaler.client.stored import StoredValue, StoredValues
 from scaler.errors import ClientQuitException, ObjectLostError, ScalerError
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
@@ -31,6 +32,7 @@ class Line:
     def __init__(self) -> None:
         self.error: ScalerError = ClientQuitException("the client has left")
         self.is_over = False
+        self.freed = FreedValues()
         self.told: list[LetGo | ValueAsked] = []
         self.asked = threading.Event()
 
