@@ -35,6 +35,10 @@ class Arrival:
         return bool(done)
 
 
+#: what brings a value from another host while the loop goes on
+in_thread = asyncio.to_thread
+
+
 async def outcome(future: ScalerFuture) -> Any:  # Any: whatever the task returned
     """The result of a future; a coroutine that is cancelled meanwhile gives the task up, also while it runs."""
     if not future.done():
@@ -43,4 +47,4 @@ async def outcome(future: ScalerFuture) -> Any:  # Any: whatever the task return
         await arrival.wait(give_up=future.give_up)
     if future.cancelled():
         raise asyncio.CancelledError
-    return future.result()
+    return await in_thread(future.result) if future.is_far else future.result()

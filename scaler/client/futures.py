@@ -23,7 +23,7 @@ from typing import Any, Protocol, TypeVar
 
 from scaler.client.facts import Facts, ProfilingInfo
 from scaler.client.raising import not_an_end
-from scaler.client.waits import Waiters, is_io_thread, require_may_wait, wait_by
+from scaler.client.waits import Waiters, is_io_thread, require_may_wait, wait_by, within
 from scaler.ids import TaskId
 from scaler.ledger.events import Again, KnownOutcome
 from scaler.payload import inputs
@@ -297,13 +297,21 @@ class ScalerFuture(Future[Any]):
 
     def exception(self, timeout: float | None = None) -> BaseException | None:
         """The exception the task raised, or None; waits as `result` does."""
+        until = None if timeout is None else time.monotonic() + timeout
         if self._state not in _DONE:
             self._wait(timeout)
         if self._state != FINISHED:
             raise CancelledError
         if self._sealed is not None:
-            self._open()
+            with within(None if until is None else until - time.monotonic()):
+                self._open()
         return self._exception
+
+    @property
+    def is_far(self) -> bool:
+        """Whether its value is to be waited for though it is done."""
+        sealed = self._sealed
+        return sealed is not None and sealed.is_far
 
     def _wait(self, timeout: float | None) -> None:
         if timeout is None or timeout > 0:

@@ -231,7 +231,6 @@ class IoThread:
             if self.left_because:
                 return
             self.left_because = reason
-        self.stored.keep_all()
         if self._thread.is_alive():
             self._begin_leaving(ClientQuitException(reason))
             self._waker.wake()
@@ -255,6 +254,7 @@ class IoThread:
         self.lock = threading.Lock()
         self._asleep = False  # nobody is to be woken, by a lock that another thread may have held
         self.left_because = self.left_because or reason
+        self.stored.disown()
         for sink in self._sinks.values():
             sink.disown(ClientQuitException(reason))
         self._sinks.clear()
@@ -276,6 +276,7 @@ class IoThread:
 
     def _end(self) -> None:
         self._over.set()
+        self.stored.keep_all()
         self.stored.over()
         self.news.end(self.error)
         self._abort_sinks()
@@ -314,6 +315,7 @@ class IoThread:
         return any(sink.is_awaited for sink in list(self._sinks.values()))
 
     def _begin_leaving(self, error: ClientQuitException) -> None:
+        self.stored.keep_all()
         self._posted.append(Leaving())
         self._error = self._error or error
         self._stop_by = time.monotonic() + LEAVE_S

@@ -274,6 +274,11 @@ class KeptResults:
         """Whether all have ended."""
         return self._over.is_set()
 
+    @property
+    def is_far(self) -> bool:
+        """Whether some of its values have to be fetched."""
+        return any(part.is_far for part in self._parts)
+
     def load(self) -> tuple[list[Any], list[int]]:
         """All outcomes, once all have ended: results in order, exceptions among them at the indices listed."""
         results: list[Any] = []
@@ -362,4 +367,4 @@ class KeptResults:
             self._on_finished = []
             self._over.set()
         self._line.forget(self.batch)
-        call_where_they_may_wait(listeners, are_far=any(part.is_far for part in self._parts))
+        call_where_they_may_wait(listeners, are_far=bool(listeners) and self.is_far)

@@ -55,6 +55,7 @@ def shut_down(io: IoThread, address: str) -> None:
 def _leave_all() -> None:
     """At the interpreter's end every client leaves, so that nothing hangs and the scheduler knows."""
     for io in list(living):
+        io.stored.keeps = False  # nobody reads any more
         io.leave(DISCONNECTED)
 
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, overload
 
 from scaler.client.futures import ScalerFuture, teller
 from scaler.client.kept import KeptResults
-from scaler.client.waits import require_may_wait
+from scaler.client.waits import require_may_wait, within
 from scaler.ids import Range
 from scaler.payload import inputs
 
@@ -65,10 +65,11 @@ class MapFuture(Sequence[ScalerFuture]):
         When elements failed, the first one's exception is raised once all are done, with every outcome on its
         `results`; where `map_async` was told `return_exceptions`, the exceptions stand in the list instead.
         """
-        if not self.wait(timeout):
-            done = self.progress()
-            raise TimeoutError(f"{done.total - done.done} (of {done.total}) tasks are not done after {timeout} s")
-        return self.gathered()
+        with within(timeout):
+            if not self.wait(timeout):
+                done = self.progress()
+                raise TimeoutError(f"{done.total - done.done} (of {done.total}) tasks are not done after {timeout} s")
+            return self.gathered()
 
     def gathered(self, *, return_exceptions: bool = False) -> list[Any]:
         """As `get`, for `gather`: it may ask for the exceptions though `map_async` did not."""
@@ -121,12 +122,12 @@ class MapFuture(Sequence[ScalerFuture]):
         return self._outcome().__await__()
 
     async def _outcome(self) -> list[Any]:
-        from scaler.client.awaiting import Arrival  # noqa: PLC0415  # asyncio takes its time; who awaits has it
+        from scaler.client.awaiting import Arrival, in_thread  # noqa: PLC0415  # asyncio takes its time; who awaits has it
 
         arrival = Arrival()
         self._kept.tell_over(arrival.tell)
         await arrival.wait(give_up=self.cancel)
-        return self.gathered()
+        return await in_thread(self.gathered) if self._kept.is_far else self.gathered()
 
     # ---- for people
 

@@ -345,7 +345,7 @@ class MapSink:
         self.size = hi
 
     def resolve(self, done: Resolve) -> None:
-        self.result_bytes += done.column.size_bytes
+        self.result_bytes += done.column.size_bytes + sum(kept.size_bytes for kept in done.kept.values())
         self.failed += len(done.column.unsuccessful())
         self.done += done.column.count
         self._parts.put(done)

@@ -9,17 +9,20 @@ from collections.abc import Callable
 from typing import Protocol
 
 from scaler.client.freed import FreedValues
-from scaler.client.waits import require_may_wait, wait_by
+from scaler.client.waits import require_may_wait, time_left, wait_by
 from scaler.errors import ObjectLostError, ProtocolError, ScalerError
 from scaler.ids import ObjectId, TaskId
 from scaler.ledger.events import Fetched, KnownOutcome, LetGo, ValueAsked
 from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable
 from scaler.payload.parts import load_parts
 from scaler.payload.values import Outcome, load_value
-from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE
-from scaler.protocol.layout import parts_in
+from scaler.protocol.columns import CONTENT, MAX_FRAME_BYTES, REFERENCE, frames_of
+from scaler.protocol.layout import laid_out, parts_in
 from scaler.protocol.references import Reference, read_record
-from scaler.storage.reading import is_here, mapped, may_map, memory
+from scaler.storage.reading import is_here, is_read, mapped, memory
+
+#: so much may be copied to be read after its file has gone
+MOST_COPIED_BYTES = 256 << 20
 
 
 class Line(Protocol):
@@ -30,11 +33,6 @@ class Line(Protocol):
     @property
     def error(self) -> ScalerError:
         """Why nothing comes any more."""
-        ...
-
-    @property
-    def is_over(self) -> bool:
-        """Whether nothing comes any more."""
         ...
 
     def post(self, *events: LetGo | ValueAsked) -> None:
@@ -59,17 +57,31 @@ class StoredValue:
 
     def outcome(self) -> KnownOutcome:
         """The same for tasks that need it."""
+        if self._parts is not None:  # its file may have gone
+            return KnownOutcome(CONTENT, frames_of(b"".join(laid_out(self._parts))), self.outcome_now.attempts)
         return self.outcome_now._replace(kept=self)
+
+    @property
+    def size_bytes(self) -> int:
+        """How large it is, where that is known without opening it."""
+        reference = _reference(self.outcome_now)
+        return 0 if reference is None else reference.size_bytes
 
     @property
     def is_far(self) -> bool:
         """Whether to read it is to wait for it."""
-        return self._parts is None and self._reference_here() is None
+        return self._parts is None and self.outcome_now.status == REFERENCE and self._reference_here() is None
 
-    def keep(self) -> None:
-        """Read it from now on where it lies, if that is here, though its file will go; not more than can be mapped."""
-        if self._parts is None and may_map():
+    def keep(self, most_bytes: int) -> int:
+        """Read it from now on where it lies, if that is here, though its file will go; how much was copied for that.
+
+        Nothing happens where more would have to be copied, or too many are mapped already.
+        """
+        copied = self.size_bytes if is_read(self.size_bytes) else 0
+        if self._parts is None and copied <= most_bytes:
             self._parts = self._parts_here()
+            return copied
+        return 0
 
     def _parts_here(self) -> list[memoryview] | None:
         reference = self._reference_here()
@@ -83,23 +95,30 @@ class StoredValue:
         return reference if reference is not None and is_here(reference.path, reference.token) else None
 
     def open(self) -> Outcome:
-        """The value; waits for it if it lies on another host, or has to be made anew. Its arrays can be written to."""
+        """The value; waits for it if it lies on another host, or has to be made anew. Its arrays can be written to.
+
+        Raises `TimeoutError` if it does not come in time, and `ObjectLostError` if it never will.
+        """
         while True:
             outcome = self.outcome_now
             reference = _reference(outcome)
-            if reference is None:
+            if self._parts is None and reference is None:
                 return load_value(outcome.status, b"".join(outcome.frames), outcome.attempts, str(self.task))
-            try:
-                parts = self._parts or self._parts_here() or self._values.fetch(reference)
-                if parts is not None:
-                    return Outcome(load_parts(parts, are_ours=True))
-                self._values.wait_for_another(self, outcome)
-            except ScalerError as error:
-                return Outcome(None, error)
-            except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
-                lost = not_loadable("the result", error, FOR_CLIENTS)
-                lost.__cause__ = error
-                return Outcome(None, lost)
+            parts = self._parts or self._parts_here()
+            if parts is None and reference is not None:
+                parts = self._values.fetch(self, outcome, reference)
+            if parts is not None:
+                return _loaded(parts)
+            self._values.wait_for_another(self, outcome)
+
+
+def _loaded(parts: list[memoryview]) -> Outcome:
+    try:
+        return Outcome(load_parts(parts, are_ours=True))
+    except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
+        lost = not_loadable("the result", error, FOR_CLIENTS)
+        lost.__cause__ = error
+        return Outcome(None, lost)
 
 
 def _reference(outcome: KnownOutcome) -> Reference | None:
@@ -118,6 +137,8 @@ class _Coming:
         self.content = memory(size_bytes)
         self.missing = -(-size_bytes // MAX_FRAME_BYTES)
         self.is_lost = False
+        #: it comes in pieces that are none of it
+        self.is_wrong = False
 
 
 class StoredValues:
@@ -129,6 +150,9 @@ class StoredValues:
         self._coming: dict[ObjectId, _Coming] = {}
         #: guards what is coming; told of whatever changes
         self._changed = threading.Condition()
+        self._is_over = False
+        #: whether values are to be read after their files have gone
+        self.keeps = True
 
     # ---- for the ledger
 
@@ -165,6 +189,7 @@ class StoredValues:
             at = piece.n * MAX_FRAME_BYTES
             content = b"".join(piece.frames)
             if len(content) != min(MAX_FRAME_BYTES, len(coming.content) - at):
+                coming.is_wrong = True
                 self._lose(piece.object, coming)
                 return
             coming.content[at : at + len(content)] = content
@@ -187,12 +212,22 @@ class StoredValues:
     def over(self) -> None:
         """Nothing comes any more."""
         with self._changed:
+            self._is_over = True
             self._changed.notify_all()
 
+    def disown(self) -> None:
+        """In a forked child: the parent's I/O thread brings nothing here, and a thread of it may have held the lock."""
+        self._changed = threading.Condition()
+        self._coming = {}
+        self._is_over = True
+
     def keep_all(self) -> None:
-        """All that lies on this host is read there from now on, since it will go."""
-        for known in list(self._alive.values()):
-            known.keep()
+        """All that lies on this host is read there from now on, since it will go, as far as that costs little."""
+        left_bytes = MOST_COPIED_BYTES
+        if not self.keeps:
+            return
+        for known in [one for ref in self._alive.valuerefs() if (one := ref()) is not None]:
+            left_bytes -= known.keep(left_bytes)
 
     # ---- for values
 
@@ -201,8 +236,8 @@ class StoredValues:
         self._line.freed.note()
         self._line.post(event(task))
 
-    def fetch(self, reference: Reference) -> list[memoryview] | None:
-        """The parts of a value on another host; None if it is nowhere any more."""
+    def fetch(self, value: StoredValue, outcome: KnownOutcome, reference: Reference) -> list[memoryview] | None:
+        """The parts of a value on another host; None if it is nowhere any more, or another has come instead."""
         require_may_wait("reading a value that lies on another host")
         name, size_bytes = reference.object, reference.size_bytes
         with self._changed:
@@ -210,8 +245,16 @@ class StoredValues:
             if coming is None:
                 coming = self._coming[name] = _Coming(size_bytes)
                 self._line.post(ValueAsked(name, size_bytes))
-        self._wait(lambda: not coming.missing or coming.is_lost)
-        return None if coming.is_lost else parts_in(coming.content)
+        self._wait(lambda: not coming.missing or coming.is_lost or value.outcome_now is not outcome)
+        if coming.is_wrong:
+            raise ObjectLostError(f"the value of task {value.task} came in pieces that are not its own")
+        if not coming.missing:
+            return parts_in(coming.content)
+        if not coming.is_lost:
+            with self._changed:
+                self._coming.pop(name, None)
+            self._line.post(ValueAsked(name, 0))
+        return None
 
     def wait_for_another(self, value: StoredValue, lost: KnownOutcome) -> None:
         """Wait until a value that is lost has been made anew."""
@@ -221,8 +264,9 @@ class StoredValues:
     def _wait(self, is_so: Callable[[], bool]) -> None:
         def attempt(seconds: float | None) -> bool:
             with self._changed:
-                return self._changed.wait_for(lambda: is_so() or self._line.is_over, seconds)
+                return self._changed.wait_for(lambda: is_so() or self._is_over, seconds)
 
-        wait_by(attempt, None)
+        if not wait_by(attempt, time_left()):
+            raise TimeoutError("the value lies on another host, or is made anew, and is not here in time")
         if not is_so():
             raise ObjectLostError(f"the value lies on another host, and {self._line.error}")

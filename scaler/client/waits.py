@@ -4,8 +4,10 @@ Whoever waits here for a task does so by `wait_by`: in a task that gives the slo
 """
 
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures._base import _Waiter
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import Any, TypeVar
 
@@ -39,6 +41,27 @@ def wait_by(attempt: Attempt, timeout: float | None) -> bool:
     """Wait at most `timeout` seconds, by as many calls of `attempt` as it takes; whether it came."""
     task = nested.here()
     return attempt(timeout) if task is None else task.wait(attempt, timeout)
+
+
+@contextmanager
+def within(timeout: float | None) -> Iterator[None]:
+    """What this thread waits for within it may take so many seconds in all; without a number as long as it takes."""
+    before, _thread.until = time_left_at(), None if timeout is None else time.monotonic() + timeout
+    try:
+        yield
+    finally:
+        _thread.until = before
+
+
+def time_left_at() -> float | None:
+    """Until when this thread may wait."""
+    return getattr(_thread, "until", None)
+
+
+def time_left() -> float | None:
+    """How many seconds this thread may wait still."""
+    until = time_left_at()
+    return None if until is None else max(0.0, until - time.monotonic())
 
 
 def taken_from(queue: "SimpleQueue[T]", timeout: float | None) -> T:

@@ -2,7 +2,7 @@
 
 from scaler.core.chunks import ChunkStore
 from scaler.core.holdings import Holding
-from scaler.core.lifecycle import ENDED
+from scaler.core.lifecycle import CLOSED
 from scaler.core.needs import Input, Needed
 from scaler.core.queue import ClassKey, Lane
 from scaler.core.runs import Run
@@ -97,7 +97,7 @@ class Batch:
     @property
     def unfinished(self) -> int:
         """How many of its tasks have not ended, counted anew."""
-        return sum(span.hi - span.lo for span in self.spans.all() if span.state not in ENDED)
+        return sum(span.hi - span.lo for span in self.spans.all() if span.state not in CLOSED)
 
     def lane_of(self, counts: Counts) -> Lane:
         """Where tasks with these counts queue.

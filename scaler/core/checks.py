@@ -4,7 +4,7 @@ import math
 from collections import Counter
 
 from scaler.core.batches import Batch
-from scaler.core.lifecycle import ENDED, LIVE, State
+from scaler.core.lifecycle import CLOSED, LIVE, State
 from scaler.core.managers import Managers
 from scaler.core.runs import Run
 from scaler.core.spans import Span, Wait
@@ -64,12 +64,15 @@ def _check_spans(batch: Batch) -> None:
         assert end <= span.lo < span.hi <= batch.appended, (batch.id, span)
         assert before is None or before.hi < span.lo or not before.continues(span), (batch.id, before, span)
         assert (span.wait is Wait.NOTHING) == (span.state is not State.WAITING), (batch.id, span)
-        assert (span.run is not None) >= (span.state in LIVE or span.state is State.KEPT), (batch.id, span)
+        assert (span.run is not None) >= (span.state in LIVE or span.state in (State.KEPT, State.STORED)), (
+            batch.id,
+            span,
+        )
         assert not (batch.is_orphan and span.state not in LIVE), (batch.id, span)
         end, present, before = span.hi, present + span.hi - span.lo, span
     assert present == batch.appended - batch.gone, batch.id
     for lo, hi, count in batch.store.live():
-        unended = sum(span.hi - span.lo for span in batch.spans.within(lo, hi) if span.state not in ENDED)
+        unended = sum(span.hi - span.lo for span in batch.spans.within(lo, hi) if span.state not in CLOSED)
         assert count == unended, (batch.id, lo, hi, count, unended)
 
 

@@ -158,6 +158,11 @@ class ChunkStore:
             self._holding.argument_bytes -= freed_bytes
             chunks[position:end] = [chunk for chunk in chunks[position:end] if chunk.live]
 
+    def retain(self, lo: int, hi: int) -> None:
+        """Tasks of [lo, hi) that had ended have to run again: chunks that are still here are kept for them."""
+        for chunk in self._chunks:
+            chunk.live += max(0, min(hi, chunk.hi) - max(lo, chunk.lo))
+
     def live(self) -> list[tuple[int, int, int]]:
         """Of each chunk its range and how many of its tasks have not ended."""
         return [(chunk.lo, chunk.hi, chunk.live) for chunk in self._chunks]

@@ -35,6 +35,7 @@ _STANDS = {
     State.RUNNING: "it runs on cluster {place}",
     State.CANCELLING: "it is being cancelled on cluster {place}",
     State.KEPT: "it has ended; the outcome waits at cluster {place} until its client has read what was sent before",
+    State.STORED: "it is done; its value lies with cluster {place} until it is read",
     State.DONE: "it is done; its result is on the way",
     State.FAILED: "it failed; the failure is on the way",
     State.CANCELLED: "it is cancelled",

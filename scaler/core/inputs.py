@@ -6,7 +6,7 @@ A task that is needed is noted in its batch by index, so that batches nobody nee
 from collections.abc import Iterable, Iterator, Mapping
 
 from scaler.core.batches import Batch
-from scaler.core.lifecycle import ENDED, OVER, State
+from scaler.core.lifecycle import CLOSED, OVER, State
 from scaler.core.needs import Input, Needed, Outcome
 from scaler.ids import BatchId, TaskId
 from scaler.protocol.columns import REFERENCE, WORD_BYTES, Frame
@@ -94,7 +94,7 @@ class InputManager:
 def _is_coming(batch: Batch, index: int) -> bool:
     # what is kept at its cluster may have passed by, or is to come still: its client is asked, too
     span = batch.spans.at(index)
-    return span is not None and span.state not in ENDED and span.state is not State.KEPT
+    return span is not None and span.state not in CLOSED and span.state is not State.KEPT
 
 
 def sendable(batch: Batch, lo: int, hi: int) -> tuple[int, tuple[Frame, ...]]:

@@ -16,7 +16,8 @@ class State(enum.Enum):
     RETRACTING = "retracting"  #: asked back from its cluster
     RUNNING = "running"  #: it has begun
     CANCELLING = "cancelling"  #: nobody wants it, and its cluster has not confirmed that yet
-    KEPT = "kept"  #: it has ended, and its outcome waits at its cluster: for room on the way, or to be read
+    KEPT = "kept"  #: it has ended, and its outcome waits at its cluster for room on the way to its ledger
+    STORED = "stored"  #: it has ended, and its value lies with its cluster until its ledger needs it no more
     DONE = "done"  #: its result is on the way to its ledger, which has not taken it yet
     FAILED = "failed"  #: as DONE, with a failure
     CANCELLED = "cancelled"  #: as DONE, without a result
@@ -39,12 +40,13 @@ class Trigger(enum.Enum):
     RETURN = "return"  #: its cluster handed it back, not begun
     RETRY = "retry"  #: its attempt failed, and it may try again after a pause
     LOSE = "lose"  #: its attempt ended with its cluster, or through no fault of its own
-    KEEP = "keep"  #: it has ended, and its outcome stays at its cluster for now
+    KEEP = "keep"  #: it has ended, and there is no room for its outcome on the way to its ledger
+    STORE = "store"  #: it has ended, and its value stays with its cluster
     SUCCEED = "succeed"
     FAIL = "fail"
     CANCEL = "cancel"  #: nobody wants it any more
     CONFIRM = "confirm"  #: its cluster has dropped it
-    OBJECT_LOST = "object-lost"  #: the outcome that its cluster kept is gone
+    OBJECT_LOST = "object-lost"  #: its value, which lay with its cluster, is gone
 
 
 #: These are at no cluster.
@@ -53,6 +55,8 @@ AT_REST = frozenset((State.WAITING, State.HELD, State.QUEUED))
 LIVE = frozenset((State.ASSIGNED, State.RETRACTING, State.RUNNING, State.CANCELLING))
 #: These end with the acknowledgement of the ledger.
 ENDED = frozenset((State.DONE, State.FAILED, State.CANCELLED))
+#: These need no arguments, unless their value is lost.
+CLOSED = ENDED | {State.STORED}
 #: These do not run again.
 OVER = ENDED | {State.CANCELLING}
 
@@ -66,6 +70,7 @@ _AT_A_CLUSTER = {
     Trigger.RETURN: _to(State.QUEUED),
     Trigger.UNREADY: _to(State.WAITING),
     Trigger.KEEP: _to(State.KEPT),
+    Trigger.STORE: _to(State.STORED),
     Trigger.SUCCEED: _to(State.DONE),
     Trigger.FAIL: _to(State.FAILED),
     Trigger.RETRY: _to(State.WAITING),
@@ -83,6 +88,7 @@ _BY_STATE: dict[State, dict[Trigger, frozenset[State]]] = {
         Trigger.CLAIM: _to(State.ASSIGNED, State.RUNNING),
         Trigger.RELEASE: _to(State.QUEUED),
         Trigger.KEEP: _to(State.KEPT),
+        Trigger.STORE: _to(State.STORED),
         Trigger.SUCCEED: _to(State.DONE),
         Trigger.FAIL: _to(State.FAILED),
         Trigger.CANCEL: _to(State.CANCELLED),
@@ -98,6 +104,7 @@ _BY_STATE: dict[State, dict[Trigger, frozenset[State]]] = {
     State.RETRACTING: _AT_A_CLUSTER,
     State.RUNNING: {
         Trigger.KEEP: _to(State.KEPT),
+        Trigger.STORE: _to(State.STORED),
         Trigger.SUCCEED: _to(State.DONE),
         Trigger.FAIL: _to(State.FAILED),
         Trigger.RETRY: _to(State.WAITING),
@@ -114,9 +121,16 @@ _BY_STATE: dict[State, dict[Trigger, frozenset[State]]] = {
         Trigger.FAIL: _to(State.CANCELLED),
     },
     State.KEPT: {
+        Trigger.STORE: _to(State.STORED),
         Trigger.SUCCEED: _to(State.DONE),
         Trigger.FAIL: _to(State.FAILED),
-        Trigger.OBJECT_LOST: _to(State.QUEUED),
+        Trigger.LOSE: _to(State.QUEUED, State.WAITING),
+        Trigger.CANCEL: _to(State.CANCELLED),
+    },
+    State.STORED: {
+        Trigger.KEEP: _to(State.KEPT),
+        Trigger.SUCCEED: _to(State.DONE),
+        Trigger.OBJECT_LOST: _to(State.QUEUED, State.WAITING),
         Trigger.CANCEL: _to(State.CANCELLED),
     },
 }

@@ -42,10 +42,18 @@ class ObjectRequests:
         self._clients = managers.clients.clients
         self._clusters = managers.workers.clusters
         self._absent_at = absent_at
+        #: those that were here and have left, while others may come that were here before
+        self._gone: set[Incarnation] = set()
+        self._are_all_told = False
         self._relays = Relays(managers.objects, managers.outbox, self._clusters)
 
     def _may_come(self, owner: Incarnation, now: float) -> bool:
         """Whether an object of this owner may be unknown here because it has not told of it yet."""
+        if owner in self._gone:
+            return False
+        if now >= self._absent_at():
+            self._are_all_told = True
+            self._gone.clear()
         client = self._clients.get(owner)
         return now < self._absent_at() if client is None else not client.has_resumed
 
@@ -88,6 +96,7 @@ class ObjectRequests:
 
     def joined(self, cluster: Incarnation) -> None:
         """A cluster is there, perhaps again."""
+        self._gone.discard(cluster)
         self._relays.joined(cluster)
 
     def _fetch(self, peer: Incarnation, wanted: FetchChunks, now: float) -> None:
@@ -107,6 +116,8 @@ class ObjectRequests:
 
     def left(self, peer: Incarnation) -> None:
         """A peer is gone, and all that it had."""
+        if not self._are_all_told:
+            self._gone.add(peer)
         self._tell(self._objects.lost_peer(peer))
         self._relays.left(peer)
 

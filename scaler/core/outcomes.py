@@ -5,18 +5,19 @@ from collections.abc import Iterable, Sequence
 from scaler.core.batches import Batch
 from scaler.core.dependents import Dependents
 from scaler.core.flow import Flow
-from scaler.core.lifecycle import AT_REST, ENDED, State, Trigger
+from scaler.core.lifecycle import AT_REST, CLOSED, ENDED, State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outbox import cut
 from scaler.core.runs import Run
 from scaler.core.spans import Counts, Span, Wait
 from scaler.ids import Range
 from scaler.protocol import Cause, Failure, NeedTasks, TasksFailed
-from scaler.ranges import joined
+from scaler.ranges import RangeSet, joined
 
 #: So often may the host of a running task vanish.
 VANISH_LIMIT = 3
 _NOT_BEGUN = (State.ASSIGNED, State.RETRACTING)
+_AT_ITS_CLUSTER = (State.KEPT, State.STORED)
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
 
 
@@ -70,7 +71,7 @@ class Outcomes:
             self.called_off.append((batch, lo, hi))
         off: list[tuple[int, int]] = []
         for span in batch.spans.within(lo, hi):
-            if span.state in AT_REST or span.state is State.KEPT:
+            if span.state in AT_REST or span.state in _AT_ITS_CLUSTER:
                 if span.run is not None:
                     self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
                 self._tasks.advance(batch, span.lo, span.hi, Trigger.CANCEL)
@@ -95,9 +96,9 @@ class Outcomes:
         What has to be made anew, since it was lost before that was heard, has not.
         """
         for span in batch.spans.within(lo, hi):
-            if span.state is State.KEPT:  # its value lay with its cluster until now
+            if span.state is State.STORED:
                 self._tasks.advance(batch, span.lo, span.hi, Trigger.SUCCEED)
-            if span.state in ENDED or span.state is State.KEPT:
+            if span.state in CLOSED:
                 if span.run is not None:
                     self._outbox.delivered(span.run.peer, span.run.id, span.lo, span.hi)
                 self._tasks.drop(batch, span.lo, span.hi)
@@ -129,7 +130,7 @@ class Outcomes:
         self._tasks.advance(batch, lo, hi, Trigger.READY)
         self.adopt(batch, lo, hi)
 
-    def lose(self, batch: Batch, span: Span, counts: Counts, trigger: Trigger = Trigger.LOSE) -> None:
+    def lose(self, batch: Batch, span: Span, counts: Counts) -> None:
         """[lo, hi) of a span that was at a cluster is lost there through no fault of its own."""
         if counts.vanished >= VANISH_LIMIT:
             text = f"its host was lost {counts.vanished} times"
@@ -137,14 +138,25 @@ class Outcomes:
             self.fail(batch, span.lo, span.hi, Trigger.LOSE, Failure(Cause.VANISHED, text, attempts=counts.began))
             return
         to = None if span.state in _NOT_BEGUN else State.QUEUED
-        self._tasks.advance(batch, span.lo, span.hi, trigger, to=to, counts=counts)
+        self._tasks.advance(batch, span.lo, span.hi, Trigger.LOSE, to=to, counts=counts)
         self.adopt(batch, span.lo, span.hi)
 
     def lose_kept(self, batch: Batch, span: Span) -> None:
-        """[lo, hi) of a span had ended, and its outcome is lost with the cluster that kept it: it runs again."""
+        """[lo, hi) of a span had ended, and its outcome is lost with the cluster that had it: it runs again.
+
+        Arguments that have been let go of are asked for.
+        """
         if batch.wanted:
             self.dependents.lost(batch, span.lo, span.hi)
-        self.lose(batch, span, span.counts._replace(began=span.counts.began + 1), Trigger.OBJECT_LOST)
+        trigger = Trigger.OBJECT_LOST if span.state is State.STORED else Trigger.LOSE
+        counts = span.counts._replace(began=span.counts.began + 1)
+        missing = RangeSet(batch.store.missing(span.lo, span.hi))
+        for lo, hi in missing.missing(span.lo, span.hi):
+            self._tasks.advance(batch, lo, hi, trigger, to=State.QUEUED, counts=counts)
+            self.adopt(batch, lo, hi)
+        for lo, hi in missing:
+            self._tasks.advance(batch, lo, hi, trigger, to=State.WAITING, counts=counts, wait=Wait.ARGUMENTS)
+            self._outbox.send(batch.owner, NeedTasks(batch.id, lo, hi))
 
     def release_run(self, run: Run, *, charge: bool) -> None:
         """A run and its cluster are gone; `charge` if without goodbye, so that what ran is counted."""
@@ -158,7 +170,7 @@ class Outcomes:
                 counts = span.counts
                 vanished = counts.vanished + 1 if charge else counts.vanished
                 self.lose(batch, span, counts._replace(began=counts.began + 1, vanished=vanished))
-            elif span.state is State.KEPT:
+            elif span.state in _AT_ITS_CLUSTER:
                 self.lose_kept(batch, span)
             else:
                 self.lose(batch, span, span.counts)

@@ -33,7 +33,7 @@ _RANGE_BYTES = 128
 #: claims and what is handed back of them may take so much: millions of runs
 MOST_CLAIM_BYTES = 256 << 20
 _UNPLACED = (State.HELD, State.QUEUED)
-_NOT_CLAIMED = (State.CANCELLING, State.KEPT)
+_NOT_CLAIMED = (State.CANCELLING, State.KEPT, State.STORED)
 
 
 @dataclass(slots=True, eq=False)

@@ -47,6 +47,9 @@ JITTER = 0.25
 _BARS_KEPT = 64
 _WORD = (1 << 64) - 1
 _NOT_BEGUN = (State.ASSIGNED, State.RETRACTING)
+_AT_ITS_CLUSTER = (State.KEPT, State.STORED)
+#: what is said again
+_NO_MOVES = ((State.KEPT, Trigger.KEEP), (State.STORED, Trigger.STORE))
 _HAD_BEGUN = (ReturnReason.EXPIRED, ReturnReason.BYSTANDER)
 _CHARGED = (Cause.DIED, Cause.MEMORY)
 
@@ -156,7 +159,7 @@ class Reports:
             check_outcomes(column)
         unwanted = column.count
         for span in spans:
-            if span.run is run and (span.state in LIVE or span.state is State.KEPT):
+            if span.run is run and (span.state in LIVE or span.state in _AT_ITS_CLUSTER):
                 unwanted -= span.hi - span.lo
                 self._end(piece, span, bad, now)
             elif run.claims:
@@ -191,7 +194,7 @@ class Reports:
             self._end_for_good(piece, span, lo, hi, Trigger.SUCCEED)
         else:
             for first, last in piece.stored.within(lo, hi):
-                self._end_for_good(piece, span, first, last, Trigger.KEEP)
+                self._end_for_good(piece, span, first, last, Trigger.STORE)
             for first, last in piece.stored.missing(lo, hi):
                 self._end_for_good(piece, span, first, last, Trigger.SUCCEED)
 
@@ -200,13 +203,13 @@ class Reports:
 
         Of a value that lies with the cluster it is told where; the task is kept there until its client has that.
         """
-        if span.state is not State.KEPT:
+        if span.state is not State.KEPT and trigger is not Trigger.STORE:
             piece.ended += hi - lo
         if piece.has_room:
             piece.send_on(lo, hi, span.counts.began + 1)
-        else:
+        elif (span.state, trigger) not in _NO_MOVES:
             piece.is_kept, trigger = True, Trigger.KEEP
-        if trigger is not Trigger.KEEP or span.state is not State.KEPT:
+        if (span.state, trigger) not in _NO_MOVES:
             self._tasks.advance(piece.batch, lo, hi, trigger, run=piece.run)
         if piece.batch.wanted:
             self._outcomes.dependents.finished(piece.batch, piece.column, lo, hi, span.counts.began + 1)
@@ -220,7 +223,7 @@ class Reports:
     def _end_badly(self, piece: _Piece, span: Span, index: int, now: float) -> None:
         """One task failed: it is tried again after a pause, or its failure goes on as it is."""
         # what is kept was found final when it came first
-        retry = None if span.state is State.KEPT else self._retry(piece, span.counts, index)
+        retry = None if span.state in _AT_ITS_CLUSTER else self._retry(piece, span.counts, index)
         trigger = Trigger.FAIL if retry is None else Trigger.RETRY
         if span.state is State.CANCELLING:
             self._cancelled(piece, index, index + 1, trigger)
@@ -355,7 +358,7 @@ class Reports:
                     self._ended_early(cluster, batch, span, message.reason, now)
                 elif span.state is State.CANCELLING:
                     self._outcomes.cancelled(batch, span.lo, span.hi, Trigger.RETURN)
-                elif span.state is State.KEPT and message.reason is ReturnReason.LOST:
+                elif span.state in _AT_ITS_CLUSTER and message.reason is ReturnReason.LOST:
                     self._outcomes.lose_kept(batch, span)
         self._outcomes.settle(batch)
 

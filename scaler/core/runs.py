@@ -85,6 +85,7 @@ class Run:
         "result_bytes",
         "serial",
         "size_bytes",
+        "stored",
         "unfinished",
     )
 
@@ -101,6 +102,8 @@ class Run:
         self.unfinished = 0
         #: argument bytes of those
         self.size_bytes = 0
+        #: those whose value lies with its cluster
+        self.stored = 0
         #: about what the outcomes take that its cluster keeps of the others
         self.result_bytes = 0
         #: what its cluster also has, begun or finished, while the span stands elsewhere: the first result wins

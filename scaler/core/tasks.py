@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from scaler.core.batches import Batch
 from scaler.core.holdings import Holding
 from scaler.core.inputs import InputManager
-from scaler.core.lifecycle import AT_REST, ENDED, LIVE, OVER, State, Trigger, target
+from scaler.core.lifecycle import AT_REST, CLOSED, ENDED, LIVE, OVER, State, Trigger, target
 from scaler.core.queue import Queue
 from scaler.core.runs import Load, Run
 from scaler.core.runtimes import RunTimeTable
@@ -150,7 +150,7 @@ class TaskManager:
     def _let_go_of_results(self, batch: Batch, run: Run, count: int) -> None:
         """A cluster need not keep the outcomes of so many tasks of a run: a part of what all of them take."""
         if run.result_bytes:
-            size_bytes = run.result_bytes * count // (run.held - run.unfinished)
+            size_bytes = run.result_bytes * count // (run.held - run.unfinished - run.stored)
             run.result_bytes -= size_bytes
             left = self.result_bytes[batch.owner] - size_bytes
             if left:
@@ -188,12 +188,18 @@ class TaskManager:
         new = Span(lo, hi, after, run, old.counts if counts is None else counts, wait)
         taken, put = batch.spans.move(old, new)
         self._requeue(batch, taken, put)
+        if before is State.STORED and old.run is not None:
+            old.run.stored -= count
         self._rebook(batch, old, new, count)
+        if after is State.STORED and run is not None:
+            run.stored += count
         self.tasks_in[before] -= count
         self.tasks_in[after] += count
         self.moved[before, trigger] = self.moved.get((before, trigger), 0) + count
-        if after in ENDED and before not in ENDED:
+        if after in CLOSED and before not in CLOSED:
             batch.store.release(lo, hi)
+        elif before in CLOSED and after not in CLOSED:
+            batch.store.retain(lo, hi)
         if batch.needs and after in OVER:
             self.inputs.release(batch, lo, hi)
         if self.watched is not None:
@@ -254,7 +260,7 @@ class TaskManager:
             if after is not None:
                 after.held += count
             if before is not None:
-                if not was_live:
+                if not was_live and old.state is not State.STORED:
                     self._let_go_of_results(batch, before, count)
                 before.held -= count
                 self.settle_run(before)

@@ -14,11 +14,11 @@ from scaler.ledger.events import Again, Command, KnownOutcome, Reject, Resolve
 from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
 from scaler.ledger.taken import TakenNotes
-from scaler.protocol import Results, TasksFailed
+from scaler.protocol import Cause, Failure, Results, TasksFailed
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, Frame, ResultColumn
 from scaler.protocol.references import read_record
-from scaler.ranges import RangeSet, joined_indices
+from scaler.ranges import RangeSet, joined_indices, members_within
 
 
 class Holder(Protocol):
@@ -137,13 +137,19 @@ class Arrivals:
 
     def _replace(self, batch: LedgerBatch, newly: list[Range], outcome: Callable[[int], KnownOutcome]) -> list[Range]:
         rest = RangeSet(newly)
-        for index in [index for index in batch.stored if index in rest]:
+        for index in [index for part in newly for index in members_within(batch.stored, *part)]:
             del batch.stored[index]
             rest.remove(index, index + 1)
             self._holder.replace(TaskId(batch.id, index), outcome(index))
         return list(rest.ranges())
 
     # ---- values that lie where they were made
+
+    def cleared(self) -> None:
+        """All are dropped: what could not be kept is gone."""
+        for batch in self._batches.values():
+            for index in batch.stored:
+                self._holder.replace(TaskId(batch.id, index), _CLEARED)
 
     def _lay(self, batch: LedgerBatch, column: ResultColumn, message: Results, now: float) -> list[Command]:
         """All values of a column lie elsewhere."""
@@ -155,7 +161,8 @@ class Arrivals:
             outcome = KnownOutcome(*column.one(index), message.attempts)
             name = _name_in(outcome)
             before = batch.stored.get(index)
-            if before == name:
+            if before == name:  # whoever has heard that it was lost looks once more
+                self._holder.hold(TaskId(batch.id, index), outcome)
                 continue
             batch.stored[index] = name
             token = self._holder.hold(TaskId(batch.id, index), outcome)
@@ -184,6 +191,11 @@ class Arrivals:
         batch.resolve(index, index + 1)
         self._taken.note(task.batch, ((index, index + 1),), 0, now)
         self._settle(batch)
+
+
+_CLEARED = KnownOutcome(
+    FAILED, (encode_failure(Failure(Cause.OBJECT_LOST, "its value was dropped by clear() before it was read")),)
+)
 
 
 def _name_in(outcome: KnownOutcome) -> ObjectId:

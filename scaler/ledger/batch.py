@@ -6,7 +6,7 @@ from scaler.ids import BatchId, FunctionId, ObjectId, Range, TaskId
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 from scaler.protocol.store import ColumnStore
-from scaler.ranges import RangeSet
+from scaler.ranges import RangeSet, members_within
 
 #: calls that need more tasks together go in several messages: a scheduler takes them in one by one
 MOST_NEEDS = 1 << 14
@@ -111,7 +111,7 @@ class LedgerBatch:
         if not self.stored:
             return ranges
         rest = RangeSet(ranges)
-        for index in self.stored:
+        for index in [index for part in rest.ranges() for index in members_within(self.stored, *part)]:
             rest.remove(index, index + 1)
         return rest.ranges()
 

@@ -168,7 +168,9 @@ class KnownInput(Struct, frozen=True):
     known: KnownOutcome | None
 
     def outcome(self) -> KnownOutcome | None:
-        return self.known
+        """The same; of a value that was lost what it has come to since, as whoever holds it knows."""
+        latest = getattr(self.known.kept, "outcome", None) if self.known is not None else None
+        return self.known if latest is None else latest()
 
 
 class Again(Struct, frozen=True):

@@ -97,10 +97,13 @@ class LedgerInputs:
         for task in batch.needs.get(index, ()):
             known = self._by_task[task]
             known.waiting -= 1
-            size_bytes = _size_elsewhere(known.outcome)
-            if not known.waiting and size_bytes:
-                self._spare[task] = size_bytes
-                self._spare_bytes += size_bytes
+            self._look_whether_spare(task, known)
+
+    def _look_whether_spare(self, task: TaskId, known: LedgerInput) -> None:
+        size_bytes = 0 if known.waiting or task in self._spare else _size_elsewhere(known.outcome)
+        if size_bytes:
+            self._spare[task] = size_bytes
+            self._spare_bytes += size_bytes
         while self._spare_bytes > SPARE_BYTES:
             oldest = next(iter(self._spare))
             self._no_spare(oldest)
@@ -119,6 +122,8 @@ class LedgerInputs:
                 if not known.users:
                     self._no_spare(task)
                     del self._by_task[task]
+                else:
+                    self._look_whether_spare(task, known)
 
     def outcome(self, task: TaskId) -> KnownOutcome | None:
         """What became of a task, if it is needed and has ended."""

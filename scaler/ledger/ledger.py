@@ -270,6 +270,7 @@ class Ledger:
         return said
 
     def _clear(self) -> list[Command]:
+        self._arrivals.cleared()
         for batch in list(self._batches.values()):
             self._forget(batch)
         self._objects.clear()

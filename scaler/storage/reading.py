@@ -46,7 +46,7 @@ def mapped(path: str, *, is_ours: bool = False) -> list[memoryview]:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         size = os.fstat(descriptor).st_size
-        if size > READ_BYTES and may_map():
+        if not is_read(size):
             whole = mmap.mmap(descriptor, 0, access=mmap.ACCESS_COPY if is_ours else mmap.ACCESS_READ)
             _mapped.add(whole)
             return parts_in(memoryview(whole))
@@ -70,10 +70,10 @@ def _read(descriptor: int, size: int) -> memoryview:
     return content
 
 
-def may_map() -> bool:
-    """Whether another value may be mapped: each takes a descriptor, of which others need some."""
+def is_read(size: int) -> bool:
+    """Whether a value of this size is read and not mapped: that takes a descriptor, of which others need some."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return len(_mapped) < max(LEAST_MAPPED, min(MOST_MAPPED, soft // 4))
+    return size <= READ_BYTES or len(_mapped) >= max(LEAST_MAPPED, min(MOST_MAPPED, soft // 4))
 
 
 def parts_of(reference: Reference) -> list[memoryview]:
@@ -93,6 +93,9 @@ def piece(path: Path, first: int, size: int) -> bytes:
     """So many bytes of a file, fewer at its end; `OSError` if it is gone."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        return os.pread(descriptor, size, first)
+        found = [os.pread(descriptor, size, first)]
+        while found[-1] and (had := sum(map(len, found))) < size:  # one call reads no more than 2 GiB
+            found.append(os.pread(descriptor, size - had, first + had))
+        return found[0] if len(found) == 1 else b"".join(found)
     finally:
         os.close(descriptor)

@@ -6,6 +6,7 @@ Workers write their results themselves, into the folders that `open` has made. T
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import assert_never
 
 from scaler.errors import StoreFullError
@@ -61,7 +62,7 @@ class Shelf:
         """Do what the agent asks for; the answer, if there is one."""
         match command:
             case Hold(reference):
-                here = is_here(reference.path, reference.token)
+                here = is_here(reference.path, reference.token) and Path(reference.path).exists()
                 return ObjectHere(reference) if here else ObjectAway(reference.object)
             case StorePiece():
                 return self._store_piece(command)
@@ -114,7 +115,7 @@ class Shelf:
         if stored is not None:
             with contextlib.suppress(OSError):
                 data = piece(stored.path, first, most)
-                if data:
+                if data and len(data) == min(most, stored.size_bytes - first):
                     return told(data)
             log.warning("result %016x-%d cannot be read: somebody has removed or changed %s", *name, stored.path)
         return ResultGone(name)

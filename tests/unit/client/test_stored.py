@@ -8,15 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from scaler.client import stored as stored_module
 from scaler.client.freed import FreedValues
 from scaler.client.stored import StoredValue, StoredValues
+from scaler.client.waits import within
 from scaler.errors import ClientQuitException, ObjectLostError, ScalerError
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
 from scaler.ledger.events import Fetched, KnownOutcome, LetGo, ValueAsked
 from scaler.payload.parts import dump_parts
-from scaler.payload.values import dump_value
+from scaler.payload.values import dump_value, load_value
 from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, MAX_FRAME_BYTES, REFERENCE, VALUE
+from scaler.protocol.columns import CONTENT, FAILED, MAX_FRAME_BYTES, REFERENCE, VALUE
 from scaler.protocol.layout import laid_out
 from scaler.protocol.options import Cause, Failure
 from scaler.protocol.references import Reference, record_of
@@ -31,7 +33,6 @@ class Line:
 
     def __init__(self) -> None:
         self.error: ScalerError = ClientQuitException("the client has left")
-        self.is_over = False
         self.freed = FreedValues()
         self.told: list[LetGo | ValueAsked] = []
         self.asked = threading.Event()
@@ -168,25 +169,79 @@ def test_it_is_whatever_its_task_has_come_to_last(
     assert error is None or isinstance(outcome.error, error)
 
 
-def test_a_piece_of_another_size_is_none(values: StoredValues, line: Line):
-    one = held(values, far("lost")[1])
-    thread, found = in_thread(one.open)
+def in_thread_failing(one: StoredValue, line: Line) -> tuple[threading.Thread, list[Any]]:
+    def attempt() -> Any:
+        try:
+            return one.open()
+        except ObjectLostError as error:
+            return str(error)
+
+    thread, found = in_thread(attempt)
     assert line.asked.wait(10)
+    return thread, found
+
+
+def test_a_piece_of_another_size_is_an_error(values: StoredValues, line: Line):
+    thread, found = in_thread_failing(held(values, far("far")[1]), line)
     values.fetched(Fetched(NAME, 0, (b"less",)))
-    values.replace(TASK, KnownOutcome(VALUE, (dump_value(1),)))
     thread.join(10)
-    assert found[0].value == 1
+    assert "pieces that are not its own" in found[0]
 
 
 def test_who_waits_hears_that_nothing_comes_any_more(values: StoredValues, line: Line):
+    thread, found = in_thread_failing(held(values, far("far")[1]), line)
+    values.over()
+    thread.join(10)
+    assert "the client has left" in found[0]
+
+
+def test_who_waits_for_one_that_comes_by_another_name_or_again_looks_once_more(values: StoredValues, line: Line):
     one = held(values, far("lost")[1])
     thread, found = in_thread(one.open)
     assert line.asked.wait(10)
-    line.is_over = True
-    values.over()
+    values.replace(TASK, KnownOutcome(VALUE, (dump_value(1),)))
     thread.join(10)
-    assert isinstance(found[0].error, ObjectLostError)
-    assert "the client has left" in str(found[0].error)
+    assert (found[0].value, line.told[-1]) == (1, ValueAsked(NAME, 0))
+
+
+def test_it_is_waited_for_no_longer_than_who_reads_it_may(values: StoredValues, line: Line):
+    one = held(values, far("far")[1])
+    with within(0.01), pytest.raises(TimeoutError):
+        one.open()
+    assert line.told == [ValueAsked(NAME, one.size_bytes)]
+
+
+def test_a_forked_child_waits_for_nothing(values: StoredValues):
+    one = held(values, far("far")[1])
+    values.disown()
+    with pytest.raises(ObjectLostError):
+        one.open()
+
+
+def test_one_that_was_kept_goes_by_value_to_who_needs_it(values: StoredValues, store: Store):
+    file, outcome = stored(store, np.arange(1_000_000))
+    one = held(values, outcome)
+    values.keep_all()
+    del file
+    told = one.outcome()
+    assert told.status == CONTENT
+    assert load_value(told.status, b"".join(told.frames)).value[-1] == 999_999
+
+
+def test_no_more_is_copied_to_be_kept_than_that_is_worth(
+    values: StoredValues, store: Store, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(stored_module, "MOST_COPIED_BYTES", 150_000)
+    made = [store.write(str(n), dump_parts(bytes(100_000))) for n in range(3)]
+    kept = [
+        values.hold(
+            TaskId(TASK.batch, n),
+            KnownOutcome(REFERENCE, (record_of(Reference(NAME, one.size_bytes, str(one.path), one.token)),)),
+        )
+        for n, one in enumerate(made)
+    ]
+    values.keep_all()
+    assert sum(one.outcome().status == CONTENT for one in kept if isinstance(one, StoredValue)) == 1
 
 
 def test_what_is_no_record_is_an_error(values: StoredValues):

@@ -100,3 +100,11 @@ def test_a_chunk_goes_when_none_of_its_tasks_is_left():
     made.release(2500, 3000)
     made.release(7000, 8000)
     assert made.live() == [(0, 2000, 1990), (4000, 6000, 2000)]
+
+
+def test_a_chunk_that_is_still_here_is_kept_for_tasks_that_run_again():
+    made = store(arguments(0, 2000), arguments(2000, 4000))
+    made.release(0, 2100)
+    made.retain(1900, 2100)
+    assert made.live() == [(2000, 4000, 2000)]
+    assert made.missing(1900, 2100) == [(1900, 2000)]

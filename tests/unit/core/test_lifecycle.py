@@ -19,6 +19,7 @@ PATHS: dict[State, tuple[Trigger, ...]] = {
     State.RUNNING: (Trigger.PLACE, Trigger.BEGIN),
     State.CANCELLING: (Trigger.PLACE, Trigger.CANCEL),
     State.KEPT: (Trigger.PLACE, Trigger.KEEP),
+    State.STORED: (Trigger.PLACE, Trigger.STORE),
     State.DONE: (Trigger.PLACE, Trigger.SUCCEED),
     State.FAILED: (Trigger.PLACE, Trigger.FAIL),
     State.CANCELLED: (Trigger.CANCEL,),
@@ -43,7 +44,8 @@ def move(core: Checked, batch: Batch, lo: int, hi: int, trigger: Trigger, to: St
     tasks = core.managers.tasks
     load = core.managers.workers.clusters[X].load
     before = batch.spans.within(lo, hi)[0].state
-    is_new = trigger in {Trigger.PLACE, Trigger.CLAIM} or (before is State.HELD and trigger is Trigger.KEEP)
+    is_told = before is State.HELD and trigger in {Trigger.KEEP, Trigger.STORE}
+    is_new = is_told or trigger in {Trigger.PLACE, Trigger.CLAIM}
     run = tasks.new_run(batch, lo, hi, load, 12) if is_new else None
     waits = to is State.WAITING or (to is None and trigger in {Trigger.UNREADY, Trigger.RETRY})
     # a cancelled attempt that would be tried again is off
@@ -110,12 +112,12 @@ def test_where_the_table_leaves_a_choice_it_has_to_be_made(state: State, trigger
 
 
 def test_a_cluster_owes_an_answer_or_has_the_outcome_of_exactly_what_can_be_lost_with_it():
-    assert {state for state, trigger in TRANSITIONS if trigger is Trigger.LOSE} == LIVE
-    assert {state for state, trigger in TRANSITIONS if trigger is Trigger.OBJECT_LOST} == {State.KEPT}
+    assert {state for state, trigger in TRANSITIONS if trigger is Trigger.LOSE} == LIVE | {State.KEPT}
+    assert {state for state, trigger in TRANSITIONS if trigger is Trigger.OBJECT_LOST} == {State.STORED}
 
 
 def test_a_task_stands_at_rest_at_a_cluster_or_has_ended():
-    groups = (AT_REST, LIVE, {State.KEPT}, ENDED)
+    groups = (AT_REST, LIVE, {State.KEPT, State.STORED}, ENDED)
     assert sorted(state.name for group in groups for state in group) == sorted(state.name for state in State)
 
 

@@ -27,12 +27,14 @@ from tests.unit.core.examples import (
     Checked,
     X,
     Y,
+    appends,
     cancels,
     cluster,
     delivered_at,
     finishes,
     knows,
     maps,
+    need_tasks,
     outcomes,
     ready,
     results_for,
@@ -57,7 +59,7 @@ def test_what_lies_with_its_cluster_is_told_and_kept_there_until_it_is_taken(cor
     core.handle([*maps(A, 2)])
     column = outcomes(0, [HERE, stored(X, 2)])
     assert core.handle([finishes(X, run_id(1), column)]) == [results_for(A, column)]
-    assert states(core) == [(0, 2, "kept")]
+    assert states(core) == [(0, 2, "stored")]
     assert core.handle([takes(A, (0, 1))]) == [delivered_at(X, run_id(1), (0, 1))]
     assert core.handle([takes(A, (1, 2))]) == [delivered_at(X, run_id(1), (1, 2))]
     assert is_clean(core)
@@ -67,13 +69,14 @@ def test_of_a_message_only_that_is_kept_which_lies_with_its_cluster(core: Checke
     knows(core, 10)
     core.handle([*maps(A, 3)])
     core.handle([finishes(X, run_id(1), outcomes(0, [(0, b"v"), HERE, (0, b"w")]))])
-    assert states(core) == [(0, 1, "done"), (1, 2, "kept"), (2, 3, "done")]
+    assert states(core) == [(0, 1, "done"), (1, 2, "stored"), (2, 3, "done")]
 
 
 def test_what_is_lost_with_its_cluster_is_made_anew(core: Checked):
     core.handle([*maps(A, 1)])
     core.handle([finishes(X, run_id(1), outcomes(0, [HERE])), *cluster(Y)])
-    assert span_for(Y, run_id(2), A, 0, 1) in core.handle([PeerLost(X, "gone")])
+    assert need_tasks(A, 0, 1) in core.handle([PeerLost(X, "gone")])
+    assert span_for(Y, run_id(2), A, 0, 1) in core.handle([appends(A, 0, 1)])
     assert core.handle([finishes(Y, run_id(2), outcomes(0, [ANEW]))]) == [
         results_for(A, outcomes(0, [ANEW]), attempts=2)
     ]
@@ -83,7 +86,7 @@ def test_what_nobody_needs_any_more_is_not_made_anew(core: Checked):
     core.handle([*maps(A, 1)])
     core.handle([finishes(X, run_id(1), outcomes(0, [HERE]))])
     core.handle([PeerLost(X, "gone")])
-    assert states(core) == [(0, 1, "queued")]
+    assert states(core) == [(0, 1, "waiting")]
     core.handle([takes(A, (0, 1))])
     assert states(core) == [(0, 1, "cancelled")]
     core.handle([takes(A, (0, 1))])
@@ -93,9 +96,8 @@ def test_what_nobody_needs_any_more_is_not_made_anew(core: Checked):
 def test_what_its_cluster_finds_missing_is_made_anew(core: Checked):
     core.handle([*maps(A, 1)])
     core.handle([finishes(X, run_id(1), outcomes(0, [HERE]))])
-    assert core.handle([returns(X, run_id(1), (0, 1), reason=ReturnReason.LOST)]) == [
-        span_for(X, run_id(2), A, 0, 1),
-    ]
+    assert core.handle([returns(X, run_id(1), (0, 1), reason=ReturnReason.LOST)]) == [need_tasks(A, 0, 1)]
+    assert core.handle([appends(A, 0, 1)]) == [span_for(X, run_id(2), A, 0, 1)]
 
 
 def test_what_is_cancelled_goes_at_its_cluster(core: Checked):
@@ -125,8 +127,8 @@ def test_of_what_was_told_before_its_client_is_asked(core: Checked):
 def test_those_that_wait_for_a_worker_wait_for_it_to_be_made_anew(core: Checked):
     core.handle([*maps(A, 1), *needing(A2, {0: (task(A, 0),)}, 0, 1)])
     core.handle([finishes(X, run_id(1), outcomes(0, [HERE])), PeerLost(X, "gone")])
-    assert (states(core), states(core, A2)) == ([(0, 1, "queued")], [(0, 1, "waiting")])
-    core.handle(cluster(Y))
+    assert (states(core), states(core, A2)) == ([(0, 1, "waiting")], [(0, 1, "waiting")])
+    core.handle([appends(A, 0, 1), *cluster(Y)])
     assert core.handle([finishes(Y, run_id(2), outcomes(0, [ANEW]))]) == [
         results_for(A, outcomes(0, [ANEW]), attempts=2),
         span_with(Y, run_id(3), A2, 0, [[0]], ANEW[1]),
@@ -138,6 +140,7 @@ def test_one_that_could_not_have_it_waits_for_it_to_be_made_anew(core: Checked):
     core.handle([finishes(X, run_id(1), outcomes(0, [HERE])), ready(X, slots=0), *cluster(Y)])
     core.handle([*needing(A2, {0: (task(A, 0),)}, 0, 1), known(task(A, 0), *HERE)])
     core.handle([PeerLost(X, "gone")])
+    core.handle([appends(A, 0, 1)])
     assert states(core, A2) == [(0, 1, "assigned")]
     core.handle([finishes(Y, run_id(2), outcomes(0, [LOST]))])
     assert states(core, A2) == [(0, 1, "waiting")]
@@ -175,7 +178,7 @@ def test_what_a_client_has_not_heard_is_lost_is_not_believed(core: Checked):
     core.handle([*maps(A, 1)])
     core.handle([finishes(X, run_id(1), outcomes(0, [HERE]))])
     core.handle([*needing(A2, {0: (task(A, 0),)}, 0, 1), PeerLost(X, "gone")])
-    core.handle([known(task(A, 0), *HERE), *cluster(Y)])
+    core.handle([known(task(A, 0), *HERE), appends(A, 0, 1), *cluster(Y)])
     assert (states(core), states(core, A2)) == ([(0, 1, "assigned")], [(0, 1, "waiting")])
 
 
@@ -209,3 +212,29 @@ def test_copies_of_it_go_with_it(core: Checked):
     core.handle([Received(Y, FetchChunks(NAME, 0, 1)), Received(Y, ObjectsHeld((NAME,)))])
     assert Send(Y, FreeObjects((NAME,))) in core.handle([PeerLost(X, "gone")])
     assert not len(core.managers.objects)
+
+
+def test_what_small_results_take_is_let_go_of_whatever_lies_beside_them(core: Checked):
+    knows(core, 10)
+    core.handle(maps(A, 4))
+    core.handle([finishes(X, run_id(1), outcomes(0, [(0, b"v" * 1000), HERE, (0, b"w" * 1000), stored(X, 2)]))])
+    assert core.managers.tasks.result_bytes[ALICE] > 1000
+    core.handle([takes(A, (0, 1), (2, 3))])
+    assert ALICE not in core.managers.tasks.result_bytes
+    assert states(core) == [(1, 2, "stored"), (3, 4, "stored")]
+
+
+def test_arguments_of_what_is_stored_take_no_room(core: Checked):
+    core.handle(maps(A, 2))
+    core.handle([finishes(X, run_id(1), outcomes(0, [HERE, stored(X, 2)]))])
+    assert core.managers.tasks.batches[A].store.held_bytes() == 0
+
+
+def test_what_is_handed_over_without_room_waits_at_its_cluster(core: Checked):
+    core.handle(maps(A, 1))
+    core.handle([finishes(X, run_id(1), outcomes(0, [HERE]))])
+    core.managers.clients.clients[ALICE].way.room_bytes = 0
+    core.handle([finishes(X, run_id(1), outcomes(0, [(CONTENT, b"content")]))])
+    assert states(core) == [(0, 1, "kept")]
+    core.handle([PeerLost(X, "gone")])
+    assert states(core) == [(0, 1, "waiting")]
