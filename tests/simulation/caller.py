@@ -55,6 +55,7 @@ class Caller:
         self.objects = CallerObjects(incarnation, self._tell_objects)
         #: nothing more is appended
         self.has_ended = False
+        self._has_cleared = False
         self._turns = 0
         self._calls: dict[BatchId, list[bytes]] = {}
         #: the size of each batch
@@ -162,6 +163,7 @@ class Caller:
         for task in wanted:
             self._give_up(*task)
         self.stored.drop()
+        self._has_cleared = True
         self._tell([ledger.ClearAsked()])
         return wanted
 
@@ -249,7 +251,9 @@ class Caller:
             data = read_record(data).token if outcome.status == REFERENCE else data
             assert data == value_of(call), f"{task} was made anew and is {data!r}"
             return
-        if outcome.status == FAILED:
+        if outcome.status == FAILED and self._has_cleared and decode_failure(data).cause is Cause.OBJECT_LOST:
+            problem = None
+        elif outcome.status == FAILED:
             problem = self._judge(call, decode_failure(data).cause.value, b"")
         else:
             problem = self._judge(call, "raised" if outcome.status == RAISED else "retryable", raised_by(data))

@@ -66,9 +66,9 @@ class CallerStored:
 
     def replace(self, task: TaskId, outcome: ledger.KnownOutcome) -> None:
         """What has become of one that was lost."""
-        self._judge(task, outcome)
         known = self.alive.get(task)
         if known is not None:
+            self._judge(task, outcome)
             known.outcome = outcome
 
     def is_held(self, task: TaskId) -> bool:
