@@ -150,7 +150,7 @@ def test_a_file_that_somebody_has_removed_is_told(client: Client):
     reference = client.send_object(bytes(MEGABYTE))
     [path] = files(client)
     path.unlink()
-    with pytest.raises(ObjectLostError, match="is not there any more"):
+    with pytest.raises(ObjectLostError, match="nobody has it any more"):
         client.submit(len, reference).result()
 
 

@@ -177,6 +177,42 @@ def test_what_is_lost_with_its_cluster_is_made_anew(place: Place):
         assert len(place.lines("runs")) == 2
 
 
+def test_what_failed_is_tried_anew_with_what_was_made_anew(place: Place):
+    _, address = place.scheduler()
+    first = place.cluster(address, 2)
+    with Client(address=address) as client:
+        future = client.submit(ones, MEGABYTE)
+        behind = client.submit(total_once, place.path("tried"), future)
+        assert isinstance(behind.exception(), ValueError)
+        first.kill()
+        place.cluster(address, 2)
+        [again] = client.retry([behind])
+        assert again.result() == MEGABYTE
+
+
+def total_once(path: str, values: "np.ndarray[Any, Any]") -> int:
+    if not Path(path).exists():
+        append(path, "tried")
+        raise ValueError("not yet")
+    return total(values)
+
+
+def test_small_and_large_results_side_by_side_do_not_hold_each_other_up(client: Client):
+    sizes = [(60_000 + 20_000 * (number % 2),) for number in range(12_000)]
+    found = client.map_async(ones, sizes).get(timeout=120)
+    assert [len(one) for one in found] == [size for (size,) in sizes]
+
+
+def test_a_stream_of_large_results_keeps_no_more_than_a_few(client: Client):
+    before = len(values())
+    taken = iter(client.imap(ones, [(MEGABYTE,)] * 1000))
+    for _ in range(10):
+        next(taken)
+    wait_until(lambda: len(values()) > before, "some are made ahead")
+    assert len(values()) - before < 600
+    del taken
+
+
 def test_what_was_done_can_be_read_after_a_clear_and_after_the_client_has_left(client: Client):
     first, second = client.submit(ones, MEGABYTE), client.submit(ones, MEGABYTE)
     wait([first, second])
