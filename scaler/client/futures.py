@@ -133,7 +133,10 @@ def call_where_they_may_wait(listeners: list[Callable[[], object]], *, are_far: 
             listener()
     elif listeners:
         again = functools.partial(call_where_they_may_wait, listeners, are_far=False)
-        threading.Thread(target=again, name="scaler-callbacks", daemon=True).start()
+        try:
+            threading.Thread(target=again, name="scaler-callbacks", daemon=True).start()
+        except RuntimeError:  # there can be no more: who reads a value here is told why that cannot be
+            again()
 
 
 class ScalerFuture(Future[Any]):

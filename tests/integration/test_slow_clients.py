@@ -93,4 +93,5 @@ def test_results_that_wait_at_a_cluster_that_is_killed_are_made_again(place: Pla
     place.cluster(address, 2)
     doomed.kill()
     goes_on(client)
-    assert COUNT < len(place.lines("large")) < 2 * COUNT
+    # each once more: the values lay with the cluster
+    assert COUNT < len(place.lines("large")) <= 2 * COUNT
