@@ -3,6 +3,7 @@
 Else they are fetched when they are read. Each is held there as long as anybody here holds what stands for it.
 """
 
+import functools
 import threading
 import weakref
 from collections.abc import Callable
@@ -13,9 +14,8 @@ from scaler.client.waits import require_may_wait, time_left, wait_by
 from scaler.errors import ObjectLostError, ProtocolError, ScalerError
 from scaler.ids import ObjectId, TaskId
 from scaler.ledger.events import Fetched, KnownOutcome, LetGo, ValueAsked
-from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable
 from scaler.payload.parts import load_parts
-from scaler.payload.values import Outcome, load_value
+from scaler.payload.values import Outcome, load_value, opened
 from scaler.protocol.columns import CONTENT, MAX_FRAME_BYTES, REFERENCE, frames_of
 from scaler.protocol.layout import laid_out, parts_in
 from scaler.protocol.references import Reference, read_record
@@ -108,17 +108,8 @@ class StoredValue:
             if parts is None and reference is not None:
                 parts = self._values.fetch(self, outcome, reference)
             if parts is not None:
-                return _loaded(parts)
+                return opened(functools.partial(load_parts, parts, are_ours=True))
             self._values.wait_for_another(self, outcome)
-
-
-def _loaded(parts: list[memoryview]) -> Outcome:
-    try:
-        return Outcome(load_parts(parts, are_ours=True))
-    except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
-        lost = not_loadable("the result", error, FOR_CLIENTS)
-        lost.__cause__ = error
-        return Outcome(None, lost)
 
 
 def _reference(outcome: KnownOutcome) -> Reference | None:

@@ -106,19 +106,9 @@ def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> O
     `task` says for people which one it is, where the bytes of a failure do not.
     """
     if status == VALUE:
-        try:
-            return Outcome(pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
-        except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
-            lost = not_loadable("the result", error, FOR_CLIENTS)
-            lost.__cause__ = error
-            return Outcome(None, lost)
+        return opened(lambda: pickle.loads(data))  # noqa: S301  # from a worker that showed our own key
     if status == CONTENT:
-        try:
-            return Outcome(load_parts(parts_in(memoryview(bytearray(data))), are_ours=True))
-        except Exception as error:  # noqa: BLE001  # as above
-            lost = not_loadable("the result", error, FOR_CLIENTS)
-            lost.__cause__ = error
-            return Outcome(None, lost)
+        return opened(lambda: load_parts(parts_in(memoryview(bytearray(data))), are_ours=True))
     if status in (RAISED, RAISED_RETRYABLE):
         from scaler.payload.exceptions import load_exception  # noqa: PLC0415  # tblib is for what failed alone
 
@@ -129,6 +119,16 @@ def load_value(status: int, data: Frame, attempts: int = 1, task: str = "") -> O
         except ProtocolError as error:
             return Outcome(None, error)
     return Outcome(None, ProtocolError(f"a result has status {status}, which this version does not know"))
+
+
+def opened(load: Callable[[], Any]) -> Outcome:  # Any: whatever a task returned
+    """What a result's bytes come to; that they cannot be opened is an outcome, too."""
+    try:
+        return Outcome(load())
+    except Exception as error:  # noqa: BLE001  # whatever a class's own code raises
+        lost = not_loadable("the result", error, FOR_CLIENTS)
+        lost.__cause__ = error
+        return Outcome(None, lost)
 
 
 class Kept(Protocol):
