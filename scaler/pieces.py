@@ -49,6 +49,10 @@ class Pieces:
         self.come += 1
         return True
 
+    def has(self, n: int) -> bool:
+        """Whether a piece has come."""
+        return n < self.count and n not in self.coming and not self._to_ask.intersects(n, n + 1)
+
     @property
     def is_whole(self) -> bool:
         """Whether all have come."""

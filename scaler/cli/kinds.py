@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from scaler.net.addresses import MAX_PORT
 from scaler.resources import MOST_AMOUNT, Resources, bytes_of, resources_from
 
 T_co = TypeVar("T_co", covariant=True)
@@ -62,6 +63,13 @@ def count(most: int) -> Kind[int]:
 def _limit(text: str) -> int | None:
     number = int(text)
     if number != _NO_LIMIT and not 1 <= number <= _MOST_TASKS:
+        raise ValueError(text)
+    return None if number == _NO_LIMIT else number
+
+
+def _port(text: str) -> int | None:
+    number = int(text)
+    if number != _NO_LIMIT and not 0 <= number <= MAX_PORT:
         raise ValueError(text)
     return None if number == _NO_LIMIT else number
 
@@ -162,6 +170,7 @@ def _one_of(*choices: str) -> Kind[str]:
 TEXT = Kind("text", "TEXT", str)
 ADDRESS = Kind("an address such as tcp://host:8516, host:8516 or ipc://name", "ADDRESS", str)
 LIMIT = Kind("a whole number from 1, or -1 for no limit", "N", _limit, (int,))
+PORT = Kind(f"a port up to {MAX_PORT}, 0 for any, or -1 for none", "PORT", _port, (int,))
 FLAG = Kind("true or false", "", _flag, (bool,), is_flag=True)
 SECONDS = Kind("a number of seconds above 0, up to ten years", "SECONDS", _seconds_above_0, (int, float))
 SECONDS_OR_0 = Kind("a number of seconds from 0, up to ten years", "SECONDS", _seconds, (int, float))

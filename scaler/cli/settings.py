@@ -255,6 +255,13 @@ SPILL_DIR: Setting[Path | None] = Setting(
     "The folder on disk for large values that have no room in memory.",
     "that for temporary files",
 )
+PEER_PORT: Setting[int | None] = Setting(
+    "peer_port",
+    kinds.PORT,
+    0,
+    "Where clusters of other hosts fetch values that lie here; through the scheduler if they cannot.",
+    "any port that is free; -1 for none",
+)
 PYTHON_PATH: Setting[tuple[str, ...]] = Setting(
     "python_path",
     kinds.FOLDERS,
@@ -335,6 +342,7 @@ WORKER: Table = (
     MEMORY_LIMIT,
     OBJECT_STORE_LIMIT,
     SPILL_DIR,
+    PEER_PORT,
     PYTHON_PATH,
     PRELOAD,
     MAX_TASKS_PER_WORKER,

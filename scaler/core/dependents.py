@@ -124,8 +124,10 @@ class Dependents:
         What workers made is made anew once its cluster is known to be lost, and its client is asked for news of it.
         """
         needed = batch.needs.get(index)
-        if needed is None or needed.missing:
-            return None if needed is None else 0.0
+        if needed is None:  # it was sent out by an earlier scheduler: what it needs comes when it is queued again
+            return None if times >= MOST_LOOKS else FIRST_LOOK_S * 2.0**times
+        if needed.missing:
+            return 0.0
         made = [one for one in dict.fromkeys(needed.inputs) if one.task.batch.n]
         if not made or times >= MOST_LOOKS:
             return None

@@ -13,13 +13,15 @@ from scaler.protocol.columns import Frame
 class PeerJoined(Struct, frozen=True):
     """A new link to this incarnation stands; nothing of an earlier one with it is known any more.
 
-    `role` is "client", "worker" or "operator"; `key_name` the name its key is authorised under.
+    `role` is "client", "worker" or "operator"; `key_name` the name its key is authorised under; `address` the host and
+    port it has called from, where there are such.
     """
 
     peer: Incarnation
     role: str
     name: str = ""
     key_name: str = ""
+    address: str = ""
 
 
 class PeerLost(Struct, frozen=True):
@@ -50,6 +52,13 @@ class Slept(Struct, frozen=True):
     seconds: float
 
 
+class PassMade(Struct, frozen=True):
+    """A key pair for clusters to show at each other's doors; the one before is good no more."""
+
+    public: str
+    secret: str
+
+
 class WatchersChanged(Struct, frozen=True):
     """Whether anybody reads the monitor stream; span events are made only while so."""
 
@@ -62,7 +71,7 @@ class StopAsked(Struct, frozen=True):
     reason: str
 
 
-Event = PeerJoined | PeerLost | Received | RoomFound | Slept | WatchersChanged | StopAsked
+Event = PeerJoined | PeerLost | Received | RoomFound | Slept | PassMade | WatchersChanged | StopAsked
 
 
 class Send(Struct, frozen=True):

@@ -37,7 +37,7 @@ class Membership:
         #: what clients were told last
         self._is_ready = False
 
-    def joined(self, peer: Incarnation, role: str, name: str, now: float) -> None:
+    def joined(self, peer: Incarnation, role: str, name: str, address: str, now: float) -> None:
         """A new link stands; it has shown that its name is its own, so that a child which has taken it is let out."""
         cluster = self._outbox.children.get(peer)
         if cluster is not None:
@@ -48,7 +48,7 @@ class Membership:
         self._outbox.peers[peer] = role
         self._recovery.joined(now)
         if role == "worker":
-            self._workers.join(peer, name)
+            self._workers.join(peer, name, address)
             self._objects.joined(peer)
             if self._is_watched:
                 self._outbox.send(peer, Watched(watched=True))

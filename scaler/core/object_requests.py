@@ -15,6 +15,7 @@ from scaler.protocol import (
     ObjectsDropped,
     ObjectsHeld,
     ObjectsMade,
+    PeerPass,
     ReferencesReleased,
     ReferencesTaken,
 )
@@ -46,6 +47,8 @@ class ObjectRequests:
         self._gone: set[Incarnation] = set()
         self._are_all_told = False
         self._relays = Relays(managers.objects, managers.outbox, self._clusters)
+        #: what clusters show at each other's doors
+        self._pass: PeerPass | None = None
 
     def _may_come(self, owner: Incarnation, now: float) -> bool:
         """Whether an object of this owner may be unknown here because it has not told of it yet."""
@@ -74,19 +77,21 @@ class ObjectRequests:
                 objects.made(peer, made)
                 self._relays.made(name for name, _ in made)
             case ObjectsHeld(names):
+                self._relays.held(peer, names)
                 self._tell(objects.held(peer, names))
             case ObjectsDropped(names):
                 self._tell(objects.dropped(peer, names))
                 if peer in self._clusters:
                     self._tell(objects.released(peer, [name for name in names if name.owner == peer]))
                 self._relays.gone(names, said_by=peer)
+                self._relays.dropped(peer, names)
             case ReferencesTaken(names):
                 self._tell(objects.referred(peer, names))
             case ReferencesReleased(names):
                 self._tell(objects.released(peer, names))
                 self._relays.gone(names)
             case LocateObject(name):
-                self._tell(objects.located(peer, name, {}))
+                self._tell(objects.located(peer, name))
             case FetchChunks():
                 self._fetch(peer, message, now)
             case ObjectChunk():
@@ -94,8 +99,16 @@ class ObjectRequests:
             case _:
                 assert_never(message)
 
+    def admit(self, shown: PeerPass) -> None:
+        """Clusters are to show this at each other's doors, from now on and nothing else."""
+        self._pass = shown
+        for cluster in self._clusters:
+            self._outbox.send(cluster, shown)
+
     def joined(self, cluster: Incarnation) -> None:
         """A cluster is there, perhaps again."""
+        if self._pass is not None:
+            self._outbox.send(cluster, self._pass)
         self._gone.discard(cluster)
         self._relays.joined(cluster)
 

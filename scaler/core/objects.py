@@ -130,18 +130,22 @@ class ObjectManager:
         known = self._objects.get(name)
         return known is not None and name.owner in known.holders
 
+    def holders(self, name: ObjectId) -> Iterable[Incarnation]:
+        """All who have a copy."""
+        known = self._objects.get(name)
+        return () if known is None else known.holders
+
     def size_bytes(self, name: ObjectId) -> int:
         """How large an object is; 0 if there is none of this name."""
         known = self._objects.get(name)
         return 0 if known is None else known.size_bytes
 
-    def located(self, peer: Incarnation, name: ObjectId, addresses: dict[Incarnation, str]) -> Sayings:
-        """Tell a peer where an object is: the addresses of its holders, as far as they have one."""
+    def located(self, peer: Incarnation, name: ObjectId) -> Sayings:
+        """Tell a peer whether an object can be had, here."""
         known = self._objects.get(name)
         if known is None or not known.holders:
             return [(peer, ObjectsLost((name,)))]
-        holders = tuple(addresses[holder] for holder in known.holders if addresses.get(holder))
-        return [(peer, ObjectLocated(name, known.size_bytes, holders))]
+        return [(peer, ObjectLocated(name, known.size_bytes, ()))]
 
     def lost_peer(self, peer: Incarnation) -> Sayings:
         """A peer is gone: so are its copies and its references."""

@@ -1,12 +1,15 @@
 """Pieces of objects on their way through the scheduler, from their owners to those who wait for them.
 
-A piece that several wait for is asked for once; it is passed on to all of them as it comes, and not kept.
+A piece that several wait for is asked for once; it is passed on to all of them as it comes, and not kept. Clusters that
+can have an object from another cluster are sent there.
 """
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from scaler.core.objects import ObjectManager
 from scaler.core.outbox import Outbox
+from scaler.core.sources import Sources
+from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectLocated, ObjectsLost
@@ -30,10 +33,11 @@ class _Relay:
 class Relays:
     """All objects of which pieces are on their way."""
 
-    def __init__(self, objects: ObjectManager, outbox: Outbox, clusters: Container[Incarnation]) -> None:
+    def __init__(self, objects: ObjectManager, outbox: Outbox, clusters: Mapping[Incarnation, Cluster]) -> None:
         self._objects = objects
         self._outbox = outbox
         self._clusters = clusters
+        self._sources = Sources(objects, clusters)
         self._by_object: dict[ObjectId, _Relay] = {}
         #: objects that their owners have not told of yet, and who wants to hear when they have
         self._absent: dict[ObjectId, dict[Incarnation, None]] = {}
@@ -56,6 +60,13 @@ class Relays:
         if self._waited_for.get(peer, 0) + wanted.count > MOST_WAITED_FOR:
             raise ProtocolError(f"a peer waits for more than {MOST_WAITED_FOR} pieces of objects")
         if not wanted.count:
+            return
+        is_new = name not in self._sources
+        door = self._sources.door(peer, wanted) if peer in self._clusters else None
+        if door is not None:
+            if is_new and name.owner in self._clusters:
+                self._outbox.send(name.owner, FetchChunks(name, 0, 0))  # it has to say when it has that no more
+            self._outbox.send(peer, ObjectLocated(name, self._objects.size_bytes(name) or 1, (door,)))
             return
         relay = self._by_object.setdefault(name, _Relay())
         asked = []
@@ -117,22 +128,40 @@ class Relays:
     def gone(self, names: Iterable[ObjectId], said_by: Incarnation | None = None) -> None:
         """Something has become of these: who waits for pieces of one that its owner has no more hears so."""
         for name in names:
-            relay = self._by_object.get(name)
-            if relay is not None and (name.owner == said_by or not self._can_be_had(name)):
-                self._give_up(name, relay)
+            if name.owner == said_by or not self._can_be_had(name):
+                self._give_up(name)
 
-    def _give_up(self, name: ObjectId, relay: _Relay) -> None:
-        waiting = dict.fromkeys(one for those in relay.waiting.values() for one in those)
-        del self._by_object[name]
-        for those in relay.waiting.values():
+    def _give_up(self, name: ObjectId) -> None:
+        waiting = dict.fromkeys(self._sources.gone(name))
+        relay = self._by_object.pop(name, None)
+        for those in relay.waiting.values() if relay is not None else ():
             for one in those:
                 self._waits_no_more(one)
+                waiting[one] = None
         for one in waiting:
             self._outbox.send(one, ObjectsLost((name,)))
 
+    def held(self, cluster: Incarnation, names: Iterable[ObjectId]) -> None:
+        """A cluster has these whole."""
+        self._sources.done(cluster, names)
+
+    def dropped(self, cluster: Incarnation, names: Iterable[ObjectId]) -> None:
+        """A cluster has these no more, or wants them no more: whoever fetches them there has to ask again."""
+        for name in names:
+            self._sources.done(cluster, (name,))
+            self._have_ask_again([(name, child) for child in self._sources.lacks(cluster, name)])
+
+    def _have_ask_again(self, children: Iterable[tuple[ObjectId, Incarnation]]) -> None:
+        for name, child in children:
+            self._outbox.send(child, ObjectLocated(name, self._objects.size_bytes(name) or 1, ()))
+
     def cleared(self, owner: Incarnation) -> None:
         """An owner has dropped all its objects."""
-        self.gone([name for name in self._by_object if name.owner == owner])
+        self.gone([name for name in self._names() if name.owner == owner])
+
+    def _names(self) -> list[ObjectId]:
+        """All objects of which anything is on its way, here or elsewhere."""
+        return list(dict.fromkeys((*self._by_object, *self._sources)))
 
     def left(self, peer: Incarnation) -> None:
         """A peer is gone: it waits for nothing, and what was asked of it will not come."""
@@ -142,6 +171,7 @@ class Relays:
             if not those:
                 del self._absent[name]
         self.come_no_more(lambda owner: owner != peer)
+        self._have_ask_again([(name, child) for name, child in self._sources.left(peer) if name.owner != peer])
         for name, relay in list(self._by_object.items()):
             for n, those in list(relay.waiting.items()):
                 those.pop(peer, None)
@@ -149,8 +179,9 @@ class Relays:
                     del relay.waiting[n]
             if not relay.waiting:
                 del self._by_object[name]
-            elif name.owner == peer:
-                self._give_up(name, relay)
+        for name in self._names():
+            if name.owner == peer:
+                self._give_up(name)
 
     def _waits_no_more(self, peer: Incarnation) -> None:
         left = self._waited_for[peer] - 1
@@ -169,3 +200,4 @@ class Relays:
                 for one in those:
                     counted[one] = counted.get(one, 0) + 1
         assert counted == self._waited_for
+        self._sources.check()

@@ -144,10 +144,16 @@ class Requests:
         if not is_next or batch.is_closed or column.hi > MAX_INDEX:
             raise ProtocolError(f"calls [{column.lo}, {column.hi}) of batch {batch.id} do not follow {batch.appended}")
         self._tasks.append(batch, column)
-        if batch.known_tags is not None:
+        if self._is_refused(batch):
             self._refuse_tag(batch, column.lo, column.hi)
         elif dependencies:
             self._outcomes.dependents.depend(batch, dependencies)
+
+    def _is_refused(self, batch: Batch) -> bool:
+        """Whether no worker ever had its tag; if one has come since, what follows is taken in."""
+        if batch.known_tags is not None and batch.options.tag in (self._workers.known_tags or ()):
+            batch.known_tags = None
+        return batch.known_tags is not None
 
     def _refuse_tag(self, batch: Batch, lo: int, hi: int) -> None:
         text = unknown_tag(batch.options.tag or "", batch.known_tags or ())

@@ -15,6 +15,7 @@ from scaler.core.config import CoreConfig
 from scaler.core.events import (
     Command,
     Event,
+    PassMade,
     PeerJoined,
     PeerLost,
     Received,
@@ -64,6 +65,7 @@ from scaler.protocol import (
     NeedFunction,
     OpenBatch,
     Output,
+    PeerPass,
     Resume,
     Resumed,
     RetractAnswered,
@@ -139,8 +141,8 @@ class SchedulerCore:
                     self._membership.left(peer, "it broke the rules", said_goodbye=False)
             case RoomFound(peer, room_bytes):
                 self._flow.found(peer, room_bytes, now)
-            case PeerJoined(peer, role, name):
-                self._membership.joined(peer, role, name, now)
+            case PeerJoined(peer, role, name, _, address):
+                self._membership.joined(peer, role, name, address, now)
                 if role != "worker":
                     self._admission.joined(peer)
             case PeerLost(peer, reason):
@@ -149,6 +151,8 @@ class SchedulerCore:
                 self.managers.timers.shift(seconds)
                 self._recovery.shift(seconds)
                 self._children.shift(seconds)
+            case PassMade(public, secret):
+                self._objects.admit(PeerPass(public, secret))
             case WatchersChanged(watched):
                 self._membership.watched(watched=watched)
             case StopAsked(reason):

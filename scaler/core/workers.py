@@ -3,6 +3,7 @@
 It knows work as loads. A cluster whose load changed is looked at once before a turn ends; no event looks at them all.
 """
 
+import ipaddress
 from collections import OrderedDict
 
 from scaler.core.config import CoreConfig
@@ -10,7 +11,7 @@ from scaler.core.queue import ClassKey, Lane, QueueKind
 from scaler.core.runs import Load
 from scaler.errors import ProtocolError
 from scaler.ids import FunctionId, Incarnation, RunId
-from scaler.protocol import ClusterReady, ClusterStatistics
+from scaler.protocol import ClusterReady, ClusterStatistics, Door
 from scaler.protocol.options import MAX_INDEX
 from scaler.resources import Resources
 
@@ -33,6 +34,9 @@ class Cluster:
         self.peer = peer
         self.name = name
         self.host = ""
+        #: where it has called from, and where others can call it
+        self.address = ""
+        self.door: Door | None = None
         self.workers = 0
         self.slots = 0
         #: whether all its slots have been up, since it last had none
@@ -168,9 +172,10 @@ class WorkerManager:
         #: the longest walltime any cluster of this epoch had to offer, or None if one had no end
         self.longest_offer_s: float | None = 0.0
 
-    def join(self, peer: Incarnation, name: str) -> Cluster:
-        """A cluster connected; it takes nothing until it said what it offers."""
+    def join(self, peer: Incarnation, name: str, address: str = "") -> Cluster:
+        """A cluster connected, from there; it takes nothing until it said what it offers."""
         cluster = self.clusters[peer] = Cluster(peer, name, self.changed)
+        cluster.address = address
         self.offering_anew.append(cluster)
         return cluster
 
@@ -195,6 +200,7 @@ class WorkerManager:
         before = cluster.tags, cluster.resources, cluster.ends_at
         self.slots += ready.slots - cluster.slots
         cluster.name, cluster.host = ready.name, ready.host
+        cluster.door = _door(cluster.address, ready)
         cluster.workers, cluster.slots, cluster.tags = ready.workers, ready.slots, ready.tags
         cluster.resources = dict(ready.resources)
         cluster.ends_at = None if ready.ends_in_s is None else now + ready.ends_in_s
@@ -281,3 +287,13 @@ class WorkerManager:
         assert self.in_surplus == sum(map(len, self.surplus))
         for octave, members in enumerate(self.surplus):
             assert all(self.clusters[peer].surplus == octave for peer in members)
+
+
+def _door(address: str, ready: ClusterReady) -> Door | None:
+    """Where other hosts find a cluster that has called from an address, if they do."""
+    host, _, port = address.rpartition(":")
+    try:
+        is_near = ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return None
+    return Door(f"tcp://{host}:{ready.port}", ready.key) if port and ready.port and ready.key and not is_near else None

@@ -298,7 +298,7 @@ class AcceptedLinks:
         packets = peer.link.attach(hello.received if resumed else 0)
         outputs: list[AcceptedOutput] = [TransmitOn(connection, 0, 0, answer, ())]
         if not resumed:
-            outputs.append(Joined(peer.incarnation, peer.role, hello.name, known.name))
+            outputs.append(Joined(peer.incarnation, peer.role, hello.name, known.name, known.address))
         return outputs + self._transmit(peer, packets)
 
     def _problem(self, known: _Connection, hello: Hello) -> tuple[str, str] | None:

@@ -189,6 +189,7 @@ class Joined(Struct, frozen=True):
     role: str
     name: str
     key_name: str
+    address: str = ""
 
 
 class RoomFound(Struct, frozen=True):

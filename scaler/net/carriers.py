@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import zmq
 
 from scaler.net.transport import TurnedAway
-from scaler.net.zap import DOMAIN, Curve, ZapDoor
+from scaler.net.zap import DOMAIN, Keys, ZapDoor
 from scaler.net.zmq_sockets import Bell, Monitor, descriptors
 
 #: how often the house is kept until a connection has to have been let in; a handshake may take 3 s
@@ -73,7 +73,7 @@ class Carriers:
     """
 
     def __init__(
-        self, socket: "zmq.Socket[bytes]", curve: Curve | None, roles: Collection[str], *, is_open: bool = False
+        self, socket: "zmq.Socket[bytes]", curve: Keys | None, roles: Collection[str], *, is_open: bool = False
     ) -> None:
         self._curve = curve
         self._is_open = is_open

@@ -135,6 +135,17 @@ def read_key_file(path: Path) -> KeyFile:
     )
 
 
+def is_key(text: bytes) -> bool:
+    """Whether it has the form of a key."""
+    return _Z85_KEY.fullmatch(text.decode(errors="replace")) is not None
+
+
+def new_key_pair() -> tuple[str, str]:
+    """A public key and its secret, for as long as whoever asks for them lives."""
+    public, secret = zmq.curve_keypair()
+    return public.decode(), secret.decode()
+
+
 class KeyRing:
     """The keys that may connect to the scheduler of a key directory; a file that has not changed is not read again."""
 

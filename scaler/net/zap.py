@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import zmq
 from zmq.utils import z85
@@ -11,6 +12,27 @@ from scaler.net.zmq_sockets import readable
 
 _ENDPOINT = "inproc://zeromq.zap.01"
 DOMAIN = b"scaler"
+
+
+class Keys(Protocol):
+    """A server's own pair, and who may connect to it."""
+
+    public: bytes
+    secret: bytes
+    authorized: Mapping[bytes, Authorized]
+
+
+class OneKey:
+    """A pair made for one process, and a single key that may connect: that of workers who know it; none at first."""
+
+    def __init__(self, public: bytes, secret: bytes) -> None:
+        self.public = public
+        self.secret = secret
+        self.authorized: Mapping[bytes, Authorized] = {}
+
+    def admit(self, key: bytes) -> None:
+        """Only who shows this may connect from now on, and stay."""
+        self.authorized = {key: Authorized("worker", "peer")}
 
 
 class Curve:

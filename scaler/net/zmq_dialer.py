@@ -7,12 +7,14 @@ connection ends, a refusal for instance, and tells nobody of a name that cannot 
 import contextlib
 import errno
 from collections.abc import Sequence
+from pathlib import Path
 
 import zmq
 
-from scaler.net.addresses import Address, IpcAddress, check_private
+from scaler.errors import AddressError
+from scaler.net.addresses import Address, IpcAddress, check_private, parse_address
 from scaler.net.descriptors import require_descriptors
-from scaler.net.keys import KeyFile
+from scaler.net.keys import KeyFile, is_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Frame, Lost
 from scaler.net.zmq_sockets import (
     HANDSHAKE_MS,
@@ -150,6 +152,30 @@ class NoDialer:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class PeerDialing:
+    """Makes diallers to any address of tcp, all with the same I/O thread."""
+
+    def __init__(self) -> None:
+        self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
+
+    def dial(self, address: str, public: str, secret: str, server: str) -> Dialer:
+        """A new connection, not established yet, to whoever has this public key there; ours is the first pair."""
+        keys = [key.encode() for key in (public, secret, server)]
+        try:
+            parsed = parse_address(address, {})
+            require_descriptors()
+        except (AddressError, OSError) as error:
+            return NoDialer(str(error))
+        if isinstance(parsed, IpcAddress) or not all(map(is_key, keys)):
+            return NoDialer("that is no address of tcp with a key")
+        key = KeyFile(Path(), "worker", "peer", *keys)
+        return ZmqDialer(self._context, parsed, key, ipv6=":" in parsed.host)
+
+    def close(self) -> None:
+        """Give the I/O thread back; diallers that are still open end too."""
+        self._context.destroy(0)
 
 
 class Dialing:

@@ -15,7 +15,7 @@ from scaler.net.addresses import Address
 from scaler.net.carriers import PATIENCE, UNKNOWN, Carrier, Carriers, bytes_received
 from scaler.net.keys import ROLES
 from scaler.net.transport import MAX_FRAME_BYTES, Arrived, Frame, Identity, ListenerEvent, Lost, Opened, TurnedAway
-from scaler.net.zap import Curve
+from scaler.net.zap import Keys
 from scaler.net.zmq_sockets import (
     bind,
     contents,
@@ -61,16 +61,20 @@ class _Connection:
 class ZmqListener:
     """A `Listener` over tcp with CURVE, or without (`curve` None) where the address itself keeps others out.
 
-    Somebody else refreshes `curve`. A connection may bring no more than `largest_bytes` of a message without its end.
+    Somebody else refreshes `curve`. A connection may bring no more than `largest_bytes` of a message without its end,
+    and is cut off when more than `most_queued` messages wait for it; 0 is for those who keep count themselves.
     """
 
-    def __init__(self, address: Address, curve: Curve | None, *, largest_bytes: int = _LARGEST_BYTES) -> None:
+    def __init__(
+        self, address: Address, curve: Keys | None, *, largest_bytes: int = _LARGEST_BYTES, most_queued: int = 0
+    ) -> None:
         self._curve = curve
         self._authorized = curve.authorized if curve is not None else {}
         self._largest_bytes = largest_bytes
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
         self._socket = self._context.socket(zmq.ROUTER)
         set_common_options(self._socket)
+        self._socket.sndhwm = most_queued
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.backlog = _BACKLOG
         self._carriers = Carriers(self._socket, curve, ROLES)
@@ -209,7 +213,9 @@ class ZmqListener:
         try:
             send_frames(self._socket, [known.routing, *frames])
         except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
+            if error.errno == zmq.EAGAIN:
+                self._carriers.shut(known.carrier)
+            elif error.errno != zmq.EHOSTUNREACH:
                 raise
             self._end(known)
             return False

@@ -60,6 +60,7 @@ from scaler.protocol.connection import (
     Versions,
 )
 from scaler.protocol.object_messages import (
+    Door,
     FetchChunks,
     FreeObjects,
     LocateObject,
@@ -69,6 +70,7 @@ from scaler.protocol.object_messages import (
     ObjectsHeld,
     ObjectsLost,
     ObjectsMade,
+    PeerPass,
     ReferencesReleased,
     ReferencesTaken,
 )
@@ -168,8 +170,12 @@ ToCluster = (
     | FetchChunks
     | FreeObjects
     | ObjectsLost
+    | PeerPass
 )
 ToChild = ToClient | ChildLinked
+#: clusters among themselves: whoever dials asks
+FromPeer = FetchChunks
+ToPeer = ObjectChunk | ObjectsDropped
 ToScheduler = FromClient | FromCluster
 FromScheduler = ToClient | ToCluster
 Message = ToScheduler | FromScheduler
@@ -190,6 +196,7 @@ __all__ = [
     "Confirmed",
     "DefineFunction",
     "Delivered",
+    "Door",
     "Drain",
     "ExplainTask",
     "Explanation",
@@ -199,6 +206,7 @@ __all__ = [
     "FreeObjects",
     "FromClient",
     "FromCluster",
+    "FromPeer",
     "FromScheduler",
     "Goodbye",
     "Heartbeat",
@@ -223,6 +231,7 @@ __all__ = [
     "Output",
     "OutputPiece",
     "ParkParent",
+    "PeerPass",
     "QueueFull",
     "ReferencesReleased",
     "ReferencesTaken",
@@ -248,6 +257,7 @@ __all__ = [
     "ToChild",
     "ToClient",
     "ToCluster",
+    "ToPeer",
     "ToScheduler",
     "Versions",
     "Watched",

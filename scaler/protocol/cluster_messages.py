@@ -25,7 +25,8 @@ class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
     """What this cluster offers; first on every new link and again when it changes. Cluster to scheduler.
 
     `slots` can run tasks now, `full_slots` when all its workers are up (0: it is leaving); `tags` are those it serves
-    (a task without tag runs anywhere); `ends_in_s` is what is left of its walltime, and None where it has none.
+    (a task without tag runs anywhere); `ends_in_s` is what is left of its walltime, and None where it has none. At
+    `port` (0: none) it gives other clusters what it has, and shows the public key `key`.
     """
 
     name: Label
@@ -37,6 +38,8 @@ class ClusterReady(Struct, frozen=True, array_like=True, tag=50):
     resources: Amounts = NO_RESOURCES
     ends_in_s: float | None = None
     full_slots: int = 0
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    key: Label = ""
 
     def __post_init__(self) -> None:
         check_quantity("full_slots", self.full_slots)

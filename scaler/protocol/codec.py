@@ -13,7 +13,17 @@ import msgspec
 from msgspec import Meta, Struct
 
 from scaler.errors import ProtocolError
-from scaler.protocol import ChildLinked, FromClient, FromCluster, Message, ToChild, ToClient, ToCluster
+from scaler.protocol import (
+    ChildLinked,
+    FromClient,
+    FromCluster,
+    FromPeer,
+    Message,
+    ToChild,
+    ToClient,
+    ToCluster,
+    ToPeer,
+)
 from scaler.protocol.columns import Frame
 from scaler.protocol.connection import ConnectionMessage, Heartbeat, Hello, Rejected, ResendFrom
 from scaler.protocol.options import Failure
@@ -96,6 +106,20 @@ class _ToChild(Struct, array_like=True):
     frames: tuple[bytes, ...] = ()
 
 
+class _FromPeer(Struct, array_like=True):
+    seq: int
+    ack: int
+    message: FromPeer
+    frames: tuple[bytes, ...] = ()
+
+
+class _ToPeer(Struct, array_like=True):
+    seq: int
+    ack: int
+    message: ToPeer
+    frames: tuple[bytes, ...] = ()
+
+
 #: who is speaking, to the layout of what it may say; "greeting" is anybody before its Hello
 DIRECTIONS: dict[str, type[Struct]] = {
     "greeting": _Greeting,
@@ -106,6 +130,8 @@ DIRECTIONS: dict[str, type[Struct]] = {
     "to-worker": _ToCluster,
     "child": _FromChild,
     "to-child": _ToChild,
+    "peer": _FromPeer,
+    "to-peer": _ToPeer,
 }
 
 #: the types whose sequence number is 0, and no others have that

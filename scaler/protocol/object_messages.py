@@ -6,6 +6,13 @@ from scaler.ids import Natural, ObjectId
 from scaler.protocol.connection import Label
 
 
+class Door(Struct, frozen=True, array_like=True):
+    """Where a cluster gives other clusters what it has: an address of tcp, and the public key it shows there."""
+
+    address: Label
+    key: Label
+
+
 class ObjectsMade(Struct, frozen=True, array_like=True, tag=90):
     """New objects and their sizes in bytes; the sender holds a copy of each. Client or cluster to scheduler."""
 
@@ -19,7 +26,7 @@ class ObjectsHeld(Struct, frozen=True, array_like=True, tag=91):
 
 
 class ObjectsDropped(Struct, frozen=True, array_like=True, tag=92):
-    """The sender has no copies of these any more (spilled away, evicted, lost). Client or cluster to scheduler."""
+    """The sender has no copies of these any more, or will have none. Client or cluster to scheduler, or to cluster."""
 
     objects: tuple[ObjectId, ...]
 
@@ -43,26 +50,32 @@ class LocateObject(Struct, frozen=True, array_like=True, tag=95):
 
 
 class ObjectLocated(Struct, frozen=True, array_like=True, tag=96):
-    """Its size and the addresses of holders, best first; empty: ask the scheduler for the bytes. Scheduler to any.
+    """Its size and the doors of clusters to ask for the bytes; empty: ask the scheduler. Scheduler to any.
 
+    With doors it answers `FetchChunks`, of which nothing else comes; who stands behind one may still be fetching it.
     A size of 0 says that its owner has not come back yet: it is told again when that has.
     """
 
     object: ObjectId
     size_bytes: Natural
-    holders: tuple[Label, ...]
+    holders: tuple[Door, ...]
 
 
 class FetchChunks(Struct, frozen=True, array_like=True, tag=97):
-    """Send `count` chunks of the object from chunk `first` on. Any to any, on a bulk connection."""
+    """Send `count` chunks of the object from chunk `first` on; answered by them, or `ObjectsDropped`. Any to any.
+
+    The scheduler may answer a cluster by `ObjectLocated`. One that `insists` cannot have them from any other cluster. A
+    `count` of 0 tells a cluster that others will come for what it has made.
+    """
 
     object: ObjectId
     first: Natural
     count: Natural
+    insists: bool = False
 
 
 class ObjectChunk(Struct, frozen=True, array_like=True, tag=98):
-    """Chunk `n` of an object of `size_bytes`, one frame of at most 1 MiB behind it. Any to any, bulk."""
+    """Chunk `n` of an object of `size_bytes`, one frame of at most 1 MiB behind it. Any to any."""
 
     object: ObjectId
     n: Natural
@@ -79,3 +92,10 @@ class ObjectsLost(Struct, frozen=True, array_like=True, tag=100):
     """No copy of these is left. Scheduler to their owner (which may send them again) and to who waits for them."""
 
     objects: tuple[ObjectId, ...]
+
+
+class PeerPass(Struct, frozen=True, array_like=True, tag=112):
+    """The key pair that clusters show at each other's doors, where no other is let in. Scheduler to cluster."""
+
+    public: Label
+    secret: Label

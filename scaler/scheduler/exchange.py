@@ -34,7 +34,8 @@ from scaler.link.events import (
 from scaler.net.transport import Arrived, Listener, ListenerEvent, Lost, Opened, TurnedAway
 from scaler.protocol import Output
 from scaler.protocol.codec import DIRECTIONS, Decoder, pack
-from scaler.scheduler.refusals import Notes, Refusals
+from scaler.refusals import Refusals
+from scaler.scheduler.notes import Notes
 from scaler.scheduler.stream import MonitorStream
 
 MAX_EVENTS = 500
@@ -172,8 +173,8 @@ class Exchange:
                     packets.setdefault(connection, []).append(output)
                 case DeliverFrom(peer, message, frames):
                     events.append(core.Received(peer, message, frames))  # type: ignore[arg-type]  # its decoder says so
-                case Joined(peer, role, name, key_name):
-                    events.append(core.PeerJoined(peer, role, name, key_name))
+                case Joined(peer, role, name, key_name, address):
+                    events.append(core.PeerJoined(peer, role, name, key_name, address))
                 case RoomFound(peer, room_bytes):
                     events.append(core.RoomFound(peer, room_bytes))
                 case Gone(peer, reason):

@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from scaler.core.config import CoreConfig
-from scaler.core.events import Event, StopAsked
+from scaler.core.events import Event, PassMade, StopAsked
 from scaler.core.scheduler import SchedulerCore
 from scaler.errors import AddressError, ConfigurationError, SupersededError
 from scaler.ids import Epoch
@@ -24,14 +24,14 @@ from scaler.link.link import WINDOW_BYTES
 from scaler.net.addresses import Address, IpcAddress, check_private, needs_no_key
 from scaler.net.connection_file import SchedulerFacts, write_connection_file
 from scaler.net.descriptors import raise_descriptor_limit
-from scaler.net.keys import load_server
+from scaler.net.keys import load_server, new_key_pair
 from scaler.net.publisher import ZmqPublisher
 from scaler.net.versions import our_versions
 from scaler.net.zap import Curve
 from scaler.net.zmq_listener import ZmqListener
+from scaler.refusals import Refusals
 from scaler.scheduler.config import SchedulerConfig
 from scaler.scheduler.exchange import Exchange
-from scaler.scheduler.refusals import Refusals
 from scaler.scheduler.signals import Signals
 from scaler.scheduler.stream import MonitorStream
 from scaler.scheduler.tables import core_tables
@@ -118,7 +118,9 @@ class Shell:
         #: when it rings; uvloop's own does not tell once that has passed
         self._timer_at = math.inf
         self._due = loop.time()
+        self._is_local = all(address.is_loopback for address in config.addresses)
         self._own: list[Event] = []
+        self._make_pass()
         self._keep_house_at = 0.0
         self._stopping_since: float | None = None
         self._defect: BaseException | None = None
@@ -191,11 +193,14 @@ class Shell:
         if self._may_leave(now):
             self._loop.stop()
             return
-        self._arm(now, at_once=is_more)
+        self._arm(now, at_once=is_more or bool(self._own))
 
     def _keep_house(self, now: float) -> None:
         if self._curve is not None:
+            before = self._curve.authorized
             self._curve.refresh()
+            if self._curve.has_revoked(before):  # who has had the pass knows it still
+                self._make_pass()
         self._listener.keep_house()
         self._publisher.keep_house()
         self._refusals.tick(now)
@@ -204,6 +209,11 @@ class Shell:
         if problem and problem != self._key_problem:
             log.warning("keys: nobody can connect: %s", problem)
         self._key_problem = problem
+
+    def _make_pass(self) -> None:
+        """Where clusters of other hosts can be, they give each other what they have."""
+        if not self._is_local:
+            self._own.append(PassMade(*new_key_pair()))
 
     def _arm(self, now: float, *, at_once: bool) -> None:
         deadline = self._exchange.next_deadline()

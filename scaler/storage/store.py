@@ -69,7 +69,7 @@ class Filling:
     """A file that comes piece by piece, in any order, and has its name once all of it is there."""
 
     def __init__(self, stored: StoredFile, descriptor: int) -> None:
-        self._stored = stored
+        self.stored = stored
         self._descriptor = descriptor
 
     def write(self, at: int, piece: Sequence[Frame]) -> None:
@@ -79,7 +79,7 @@ class Filling:
 
     def complete(self) -> StoredFile:
         """Nothing follows."""
-        stored = self._stored
+        stored = self.stored
         stored.path = stored.path.rename(stored.path.with_name(stored.path.name.removesuffix(_COMING)))
         return stored
 

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from scaler.ids import Incarnation
+from scaler.ids import Incarnation, ObjectId
 from scaler.protocol import (
     CancelRun,
     DefineFunction,
@@ -25,6 +25,7 @@ from scaler.protocol import (
     ObjectLocated,
     ObjectsLost,
     ParkParent,
+    PeerPass,
     Retract,
     RunSpan,
     TellChild,
@@ -69,6 +70,7 @@ from scaler.worker.agent_objects import Objects
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_output import Telling as OutputTelling
 from scaler.worker.agent_parking import ParkingPlace
+from scaler.worker.agent_peer_events import PeerAsked, PeerEvent, PeerGone, PeerLeft, PeerSaid, UsePass
 from scaler.worker.agent_pool import AgentConfig, Pool
 from scaler.worker.agent_result_events import PieceRead, ResultEvent, ResultGone, ResultRead
 from scaler.worker.agent_retracts import Retracts
@@ -176,10 +178,7 @@ class Agent:
             case WorkerStarted():
                 self._pool.started(self._pool.workers[event.worker], event.pid, now)
             case WorkerEnded():
-                self._functions.ended(event.worker)
-                self._children.ended(self._pool.workers[event.worker])
-                self._deaths.ended(self._pool.workers[event.worker], event, now)
-                self._stored.ended(event.worker)
+                self._worker_ended(event, now)
             case StartFailed():
                 self._functions.ended(event.worker)
                 self._deaths.start_failed(self._pool.workers[event.worker], event, now)
@@ -203,10 +202,18 @@ class Agent:
                     self._deaths.memory_passed(worker, event)
             case ObjectHere() | ObjectAway() | ObjectRefused() | PieceRead() | ResultRead() | ResultGone():
                 self._found(event)
+            case PeerAsked() | PeerLeft() | PeerSaid() | PeerGone():
+                self._hear_peer(event)
             case Slept():
                 self._ending.slept(event.seconds)
             case _:
                 assert_never(event)
+
+    def _worker_ended(self, event: WorkerEnded, now: float) -> None:
+        self._functions.ended(event.worker)
+        self._children.ended(self._pool.workers[event.worker])
+        self._deaths.ended(self._pool.workers[event.worker], event, now)
+        self._stored.ended(event.worker)
 
     def _found(self, event: ObjectHere | ObjectAway | ObjectRefused | ResultEvent) -> None:
         match event:
@@ -217,11 +224,38 @@ class Agent:
             case ObjectRefused(name, text):
                 self._fail(self._objects.refused(name, text))
             case PieceRead():
-                self._stored.read(event)
+                (self._stored if self._is_ours(event.object) else self._objects).read(event)
             case ResultRead(name, frames):
                 self._runs.handed_over(name, frames)
-            case ResultGone(name):
-                self._runs.lost(name)
+            case ResultGone(name, to):
+                if to:
+                    self._objects.unreadable(name, to)
+                if self._is_ours(name):
+                    self._runs.lost(name)
+            case _:
+                assert_never(event)
+
+    def _is_ours(self, name: ObjectId) -> bool:
+        """Whether it is the name of a result that was made here."""
+        return name.owner == self.incarnation
+
+    def _hear_peer(self, event: PeerEvent) -> None:
+        match event:
+            case PeerAsked(connection, wanted):
+                if self._is_ours(wanted.object):
+                    self._stored.asked(wanted, connection)
+                else:
+                    self._objects.asked(connection, wanted)
+            case PeerLeft(connection):
+                self._objects.left(connection)
+            case PeerSaid(door, message, frames):
+                if isinstance(message, ObjectChunk):
+                    self._objects.heard(door, message, frames)
+                else:
+                    for name in message.objects:
+                        self._objects.shut(door, name)
+            case PeerGone(door):
+                self._objects.shut(door)
             case _:
                 assert_never(event)
 
@@ -296,8 +330,10 @@ class Agent:
                 self._objects.free(names)
             case ObjectsLost(names):
                 self._fail(self._objects.lost(names))
-            case ObjectLocated(name, size_bytes):
-                self._objects.located(name, size_bytes)
+            case ObjectLocated(name, size_bytes, doors):
+                self._objects.located(name, size_bytes, doors)
+            case PeerPass():
+                self._outbox.order(UsePass(message))
             case FetchChunks():
                 self._stored.asked(message)
             case _:

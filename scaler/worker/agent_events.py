@@ -10,6 +10,7 @@ from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, ObjectId, RunId,
 from scaler.protocol import BatchOptions, FromClient, FromCluster, ToChild, ToCluster
 from scaler.protocol.columns import ArgumentColumn, Frame, ResultColumn
 from scaler.protocol.references import Reference
+from scaler.worker.agent_peer_events import PeerCommand, PeerEvent
 from scaler.worker.agent_result_events import ResultCommand, ResultEvent
 from scaler.worker.source import Source
 
@@ -207,6 +208,7 @@ Event = (
     | ObjectAway
     | ObjectRefused
     | ResultEvent
+    | PeerEvent
     | Slept
 )
 
@@ -424,4 +426,4 @@ WorkerCommand = (
     | CloseChild
     | Measure
 )
-Command = WorkerCommand | Say | Note | End
+Command = WorkerCommand | PeerCommand | Say | Note | End

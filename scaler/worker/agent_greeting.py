@@ -66,8 +66,9 @@ class Greeting:
         workers, slots = offer
         full_slots = 0 if pool.is_closed else config.workers * config.threads
         ready = ClusterReady(
-            config.name, config.host, config.pid, workers, slots, config.tags, config.resources, ends_in_s, full_slots
-        )
+            config.name, config.host, config.pid, workers, slots, config.tags, config.resources, ends_in_s, full_slots,
+            config.port, config.key,
+        )  # fmt: skip
         return [Say(ready)]
 
     # ---- what is held

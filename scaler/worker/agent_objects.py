@@ -1,21 +1,27 @@
 """The objects that the runs of a cluster need: mapped where they lie on this host, else fetched, piece by piece, once.
 
 A run waits until all its objects are here. Copies that were fetched are kept until nobody refers to the object any
-more; when there is no room for another, those that no run needs go.
+more; when there is no room for another, those that no run needs go. Pieces come through the scheduler, or from another
+cluster that has them or is fetching them itself, wherever the scheduler says; and who asks here gets them likewise.
 """
 
 from collections import OrderedDict
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from scaler.errors import ProtocolError
 from scaler.ids import ObjectId
 from scaler.pieces import Pieces, ask
-from scaler.protocol import Cause, Failure, ObjectChunk, ObjectsDropped, ObjectsHeld
-from scaler.protocol.columns import Frame
+from scaler.protocol import Cause, Door, Failure, FetchChunks, ObjectChunk, ObjectsDropped, ObjectsHeld
+from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.protocol.options import MAX_RANGES
 from scaler.protocol.references import Reference, is_record, read_record, record_of
 from scaler.worker.agent_events import DropObject, Hold, StorePiece
 from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_peer_events import AnswerPeer, AskPeer
+from scaler.worker.agent_peers import Askers, pieces_of
+from scaler.worker.agent_result_events import PieceRead, ReadPiece
 from scaler.worker.agent_work import Run
 
 
@@ -23,6 +29,8 @@ class _Object:
     """One object that runs here need, or needed."""
 
     __slots__ = (
+        "door",
+        "insists",
         "is_copy",
         "is_freed",
         "local",
@@ -44,6 +52,9 @@ class _Object:
         self.is_copy = False
         #: nobody refers to it any more
         self.is_freed = False
+        #: where it is fetched; None through the scheduler, and in no other way if it `insists`
+        self.door: Door | None = None
+        self.insists = False
         self.pieces = Pieces(reference.size_bytes)
 
 
@@ -52,6 +63,7 @@ class Objects:
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
+        self._askers = Askers(outbox)
         self._by_name: dict[ObjectId, _Object] = {}
         #: those that pieces are asked of, in the order they are wanted
         self._fetching: OrderedDict[ObjectId, _Object] = OrderedDict()
@@ -112,10 +124,17 @@ class Objects:
         self._crowded.pop(name, None)
         if known.is_copy:
             self._outbox.order(DropObject(name))
+            if known.local is None:
+                self._come_no_more(name)
             self._fetching.update(self._crowded)
             self._crowded.clear()
             self._ask()
         self._fetch_no_more(name)
+
+    def _come_no_more(self, name: ObjectId) -> None:
+        """It will not be whole here: whoever counts on that has to know."""
+        self._outbox.say(ObjectsDropped((name,)))
+        self._askers.come_no_more(name)
 
     def _fetch_no_more(self, name: ObjectId) -> None:
         """What is asked for of it takes no room any more."""
@@ -161,6 +180,8 @@ class Objects:
             if not any(self._by_name[other].is_copy for other in others):
                 return self._lose(name, known, text)
             self._crowded[name] = known
+            known.door = None
+            self._come_no_more(name)
             return []
         dropped = tuple(self._idle)
         for idle in dropped:
@@ -181,16 +202,22 @@ class Objects:
         is_first, is_last = known.pieces.come == 1, known.pieces.is_whole
         size_bytes = known.reference.size_bytes
         self._outbox.order(StorePiece(chunk.object, size_bytes, chunk.n, frames, is_first=is_first, is_last=is_last))
+        self._askers.arrived(chunk, frames)
         if is_last:
             del self._fetching[chunk.object]
         self._ask()
 
-    def located(self, name: ObjectId, size_bytes: int) -> None:
-        """Pieces of an object can be had, or, of size 0, cannot for a while."""
+    def located(self, name: ObjectId, size_bytes: int, doors: tuple[Door, ...] = ()) -> None:
+        """Pieces of an object can be had, at a door or through the scheduler, or, of size 0, cannot for a while."""
         known = self._fetching.get(name)
-        if known is not None:
-            known.pieces.located(is_there=size_bytes > 0)
-            self._ask()
+        if known is None or (doors and known.insists):
+            return
+        door = doors[0] if doors else None
+        if door != known.door:
+            known.pieces.ask_again()
+            known.door = door
+        known.pieces.located(is_there=size_bytes > 0)
+        self._ask()
 
     def lost(self, names: Iterable[ObjectId]) -> list[tuple[Run, Failure]]:
         """Nobody has these any more; the runs that wait for them, and why they fail."""
@@ -219,7 +246,8 @@ class Objects:
     def linked(self) -> None:
         """A new link stands: what was asked for on the old one will not come, and nobody knows what is here."""
         for known in self._fetching.values():
-            known.pieces.ask_again()
+            if known.door is None:
+                known.pieces.ask_again()
             known.pieces.is_absent = False
         held = [name for name, known in self._by_name.items() if known.is_copy and known.local is not None]
         for at in range(0, len(held), MAX_RANGES):
@@ -227,10 +255,71 @@ class Objects:
         self._ask()
 
     def _ask(self) -> None:
-        """Ask for the next pieces, of what is wanted first."""
-        if self._fetching:
-            for asked in ask({name: known.pieces for name, known in self._fetching.items()}):
-                self._outbox.say(asked)
+        """Ask for the next pieces, of what is wanted first; each door has a window of its own, as the scheduler has."""
+        wanted: dict[Door | None, dict[ObjectId, Pieces]] = {}
+        for name, known in self._fetching.items():
+            wanted.setdefault(known.door, {})[name] = known.pieces
+        for door, pieces in wanted.items():
+            for asked in ask(pieces):
+                if door is not None:
+                    self._outbox.order(AskPeer(door, asked))
+                elif self._fetching[asked.object].insists:
+                    self._outbox.say(replace(asked, insists=True))
+                else:
+                    self._outbox.say(asked)
+
+    # ---- other clusters
+
+    def heard(self, door: Door, chunk: ObjectChunk, frames: tuple[Frame, ...]) -> None:
+        """A piece has come from where it was asked for; if it is none, nothing that comes from there is."""
+        known = self._fetching.get(chunk.object)
+        if known is None or known.door != door:
+            return
+        left = known.reference.size_bytes - chunk.n * MAX_FRAME_BYTES
+        if len(frames) == 1 and len(frames[0]) == min(left, MAX_FRAME_BYTES):
+            self.arrived(chunk, frames)
+        else:
+            self._outbox.note("warning", "another cluster sent what is no piece of an object", door=door.address)
+            self.shut(door)
+
+    def shut(self, door: Door, name: ObjectId | None = None) -> None:
+        """Nothing more comes from there, or nothing of one object: it has to come through the scheduler."""
+        for one, known in self._fetching.items():
+            if known.door == door and name in (None, one):
+                known.door, known.insists = None, True
+                known.pieces.ask_again()
+        self._ask()
+
+    def asked(self, connection: int, wanted: FetchChunks) -> None:
+        """Another cluster wants pieces of what is here, or on its way."""
+        name = wanted.object
+        known = self._by_name.get(name)
+        is_coming = name in self._fetching
+        if known is None or not known.is_copy or (known.local is None and not is_coming):
+            self._askers.refuse(connection, name)
+            return
+        for n in pieces_of(wanted, known.pieces.count):
+            if known.pieces.has(n):
+                self._outbox.order(ReadPiece(name, n, connection))
+            else:
+                self._askers.wait(connection, name, n)
+
+    def read(self, event: PieceRead) -> None:
+        """A piece of a copy is here, for another cluster."""
+        known = self._by_name.get(event.object)
+        if known is None:
+            self._askers.refuse(event.to, event.object)
+        else:
+            chunk = ObjectChunk(event.object, event.n, known.reference.size_bytes)
+            self._outbox.order(AnswerPeer(event.to, chunk, event.frames))
+
+    def unreadable(self, name: ObjectId, connection: int) -> None:
+        """It was not there any more."""
+        self._askers.refuse(connection, name)
+
+    def left(self, connection: int) -> None:
+        """A cluster that has asked is gone."""
+        self._askers.left(connection)
 
     def check(self, runs: Iterable[Run]) -> None:
         """Who needs and who waits for what is counted right."""
@@ -245,6 +334,7 @@ class Objects:
             assert (name in self._idle) == (not known.users and known.local is not None), name
             known.pieces.check()
         assert not users
+        assert self._fetching.keys() >= self._askers.names
         makers = self._by_name.keys() - self._crowded.keys()
         assert not self._crowded or any(self._by_name[name].is_copy for name in makers)
 

@@ -18,6 +18,7 @@ from scaler.worker.agent_events import (
     Say,
     StorePiece,
 )
+from scaler.worker.agent_peer_events import AnswerPeer, AskPeer, UsePass
 from scaler.worker.agent_result_events import AdoptResults, DropLeftovers, DropResults, ReadPiece, ReadResult
 
 _OF_NO_WORKER = (
@@ -32,6 +33,9 @@ _OF_NO_WORKER = (
     DropLeftovers,
     ReadPiece,
     ReadResult,
+    AskPeer,
+    AnswerPeer,
+    UsePass,
     Measure,
     Note,
     End,

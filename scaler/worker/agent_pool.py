@@ -44,6 +44,9 @@ class AgentConfig:
     output_lines_per_s: float = 200.0
     #: what each worker has to call before it starts, for people
     preload: str = ""
+    #: the port at which other clusters are given what is here, and the public key that is shown there; 0 for none
+    port: int = 0
+    key: str = ""
 
     @property
     def place(self) -> str:

@@ -9,17 +9,19 @@ from scaler.protocol.columns import Frame
 
 
 class PieceRead(Struct, frozen=True):
-    """Piece `n` of a result, as one frame; the answer to `ReadPiece`."""
+    """Piece `n` of an object, as one frame; the answer to `ReadPiece`, for whom that says."""
 
     object: ObjectId
     n: int
     frames: tuple[Frame, ...]
+    to: int = 0
 
 
 class ResultGone(Struct, frozen=True):
     """The other answer to both: there is no such file any more, or it cannot be read."""
 
     object: ObjectId
+    to: int = 0
 
 
 class ResultRead(Struct, frozen=True):
@@ -53,10 +55,14 @@ class DropLeftovers(Struct, frozen=True):
 
 
 class ReadPiece(Struct, frozen=True):
-    """Read one piece of an adopted result; answered by `PieceRead` or `ResultGone` (in the same turn)."""
+    """Read one piece of an adopted result, or of a copy that has come; answered by `PieceRead` or `ResultGone`.
+
+    That is in the same turn. It is for the scheduler (0), or for another cluster that has come by this connection.
+    """
 
     object: ObjectId
     n: int
+    to: int = 0
 
 
 class ReadResult(Struct, frozen=True):

@@ -10,12 +10,14 @@ from dataclasses import dataclass
 
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId, RunId, WorkerId
-from scaler.protocol import Cause, Failure, FetchChunks, ObjectChunk, ObjectsDropped
-from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, REFERENCE, ResultColumn
+from scaler.protocol import Cause, Failure, FetchChunks, ObjectChunk, ObjectsDropped, ToPeer
+from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, REFERENCE, Frame, ResultColumn
 from scaler.protocol.options import MAX_RANGES
 from scaler.protocol.references import Reference, read_record
 from scaler.protocol.result_names import maker_of
 from scaler.worker.agent_outbox import Outbox
+from scaler.worker.agent_peer_events import AnswerPeer
+from scaler.worker.agent_peers import pieces_of
 from scaler.worker.agent_result_events import (
     AdoptResults,
     DropLeftovers,
@@ -29,8 +31,6 @@ from scaler.worker.agent_work import Worker
 
 #: so much of what goes by value when the cluster leaves is on its way at a time
 MOST_HANDED_BYTES = 64 << 20
-#: no scheduler asks for more pieces at a time
-MOST_PIECES = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,24 +150,29 @@ class StoredResults:
 
     # ---- who asks for them
 
-    def asked(self, wanted: FetchChunks) -> None:
-        """Somebody on another host needs pieces of one."""
+    def asked(self, wanted: FetchChunks, by: int = 0) -> None:
+        """Somebody on another host needs pieces of one: who has come by this connection, or has asked the scheduler."""
         stored = self._by_name.get(wanted.object)
         if stored is None:
-            self._outbox.say(ObjectsDropped((wanted.object,)))
+            self._answer(by, ObjectsDropped((wanted.object,)))
             return
         self._served.add(wanted.object)
-        pieces = -(-stored.size_bytes // MAX_FRAME_BYTES)
-        for n in range(wanted.first, min(wanted.first + min(wanted.count, MOST_PIECES), pieces)):
-            self._outbox.order(ReadPiece(wanted.object, n))
+        for n in pieces_of(wanted, -(-stored.size_bytes // MAX_FRAME_BYTES)):
+            self._outbox.order(ReadPiece(wanted.object, n, by))
 
     def read(self, event: PieceRead) -> None:
         """A piece is here."""
         stored = self._by_name.get(event.object)
         if stored is None:
-            self._outbox.say(ObjectsDropped((event.object,)))
+            self._answer(event.to, ObjectsDropped((event.object,)))
         else:
-            self._outbox.say(ObjectChunk(event.object, event.n, stored.size_bytes), event.frames)
+            self._answer(event.to, ObjectChunk(event.object, event.n, stored.size_bytes), event.frames)
+
+    def _answer(self, to: int, message: ToPeer, frames: tuple[Frame, ...] = ()) -> None:
+        if to:
+            self._outbox.order(AnswerPeer(to, message, frames))
+        else:
+            self._outbox.say(message, frames)
 
     def check(self, kept: Iterable[tuple[RunId, ObjectId]]) -> None:
         """Every entry that is kept has its file, and no other has."""

@@ -28,8 +28,9 @@ class WorkerClusterConfig:
 
     `devices` are the GPUs that tasks can ask for, as CUDA names them. `ends_at_unix_s` is the end of the allocation, if
     it has one; `parent_fd` a descriptor whose end of file means that whoever started this process is gone; an empty
-    `address` is said on it later, in one line. With `echo` what tasks print is written to this process's own output,
-    too, in lines that look as `log_format` says.
+    `address` is said on it later, in one line. At `peer_port` (0: any, None: none) clusters of other hosts fetch
+    values. With `echo` what tasks print is written to this process's own output, too, in lines that look as
+    `log_format` says.
     """
 
     address: str
@@ -53,6 +54,7 @@ class WorkerClusterConfig:
     memory_limit_bytes: int | None = None
     object_store_limit_bytes: int | None = None
     spill_folder: Path | None = None
+    peer_port: int | None = 0
     devices: tuple[str, ...] = ()
     parent_fd: int | None = None
     environment: Mapping[str, str] | None = None

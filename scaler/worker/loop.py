@@ -16,6 +16,8 @@ from scaler.link.dialled import DialledLink
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
 from scaler.protocol.codec import Decoder, pack
 from scaler.worker import agent_events as agent
+from scaler.worker.agent_peer_events import AnswerPeer, AskPeer, UsePass
+from scaler.worker.peers import Peers
 from scaler.worker.poller import Poller
 from scaler.worker.workers import Workers
 
@@ -59,7 +61,14 @@ class Loop:
     """The loop, and the connection it holds."""
 
     def __init__(
-        self, grace_s: float, poller: Poller, dials: Dials, dialled: DialledLink, core: AgentCore, workers: Workers
+        self,
+        grace_s: float,
+        poller: Poller,
+        dials: Dials,
+        dialled: DialledLink,
+        core: AgentCore,
+        workers: Workers,
+        peers: Peers,
     ) -> None:
         self._grace_s = grace_s
         self._poller = poller
@@ -67,6 +76,7 @@ class Loop:
         self._link = dialled
         self._agent = core
         self._workers = workers
+        self._peers = peers
         self._clock = time.monotonic
         self._decoder = Decoder("to-worker")
         self._dialer: Dialer | None = None
@@ -136,6 +146,7 @@ class Loop:
             told += self._perform_link(self._link.handle(arrived, now))
         self._tell_alone(now)
         told += self._workers.take_events()
+        told += self._peers.take_events()
         own, self._own = self._own, []
         self._tell_agent([*own, *told], now)
         self._workers.listen(listens=self._link.room_bytes > 0)
@@ -175,6 +186,9 @@ class Loop:
                 log.log(logging.getLevelName(level.upper()), text, extra={"fields": fields})
             case agent.End():
                 self._end = command
+            case AskPeer() | AnswerPeer() | UsePass():
+                if (said_by_peer := self._peers.perform(command)) is not None:
+                    answers.append(said_by_peer)
             case _:
                 answer = self._workers.perform(command)
                 if answer is not None:
@@ -248,9 +262,21 @@ class Loop:
     def _sleep(self) -> None:
         self._link_due = self._link.next_deadline()
         self._agent_due = self._agent.next_deadline()
-        due = _first(self._link_due, self._agent_due, self._workers.next_look(), self._stop_by, self._tell_alone_at)
+        due = _first(
+            self._link_due,
+            self._agent_due,
+            self._workers.next_look(),
+            self._peers.next_deadline(),
+            self._stop_by,
+            self._tell_alone_at,
+        )
         now = self._clock()
-        if self._own or self._workers.has_news or (self._dialer is not None and self._dialer.pending()):
+        if (
+            self._own
+            or self._workers.has_news
+            or self._peers.has_news
+            or (self._dialer is not None and self._dialer.pending())
+        ):
             due = now
         self._due = due
         self._poller.wait(None if due is None else max(0.0, due - now))

@@ -5,7 +5,7 @@ Workers write their results themselves, into the folders that `open` has made. T
 
 import contextlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
 
@@ -85,10 +85,12 @@ class Shelf:
                     self._results.pop(name, None)
             case DropLeftovers(worker):
                 self._drop_leftovers(worker)
-            case ReadPiece(name, n):
-                return self._read(name, n * MAX_FRAME_BYTES, MAX_FRAME_BYTES, lambda data: PieceRead(name, n, (data,)))
+            case ReadPiece(name, n, to):
+                data = self._read(name, n * MAX_FRAME_BYTES, MAX_FRAME_BYTES)
+                return ResultGone(name, to) if data is None else PieceRead(name, n, (data,), to)
             case ReadResult(name):
-                return self._read(name, 0, MAX_VALUE_BYTES, lambda data: ResultRead(name, frames_of(data)))
+                data = self._read(name, 0, MAX_VALUE_BYTES)
+                return ResultGone(name) if data is None else ResultRead(name, frames_of(data))
             case _:
                 assert_never(command)
         return None
@@ -108,17 +110,17 @@ class Shelf:
             ):
                 self._store.adopt(file)  # and nobody holds it
 
-    def _read(
-        self, name: ObjectId, first: int, most: int, told: Callable[[bytes], PieceRead | ResultRead]
-    ) -> PieceRead | ResultRead | ResultGone:
-        stored = self._results.get(name)
+    def _read(self, name: ObjectId, first: int, most: int) -> bytes | None:
+        stored = self._results.get(name) or self._copies.get(name)
+        if stored is None and (coming := self._coming.get(name)) is not None:
+            stored = coming.stored
         if stored is not None:
             with contextlib.suppress(OSError):
                 data = piece(stored.path, first, most)
                 if data and len(data) == min(most, stored.size_bytes - first):
-                    return told(data)
-            log.warning("result %016x-%d cannot be read: somebody has removed or changed %s", *name, stored.path)
-        return ResultGone(name)
+                    return data
+            log.warning("object %016x-%d cannot be read: somebody has removed or changed %s", *name, stored.path)
+        return None
 
     def _store_piece(self, command: StorePiece) -> ObjectHere | ObjectRefused | None:
         name = command.object

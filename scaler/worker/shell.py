@@ -13,6 +13,7 @@ import signal
 import socket
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
@@ -29,12 +30,13 @@ from scaler.worker.code_folder import folder_name
 from scaler.worker.config import WorkerClusterConfig
 from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.loop import Loop
+from scaler.worker.peers import Peers
 from scaler.worker.poller import REMINDERS, Poller, Signals
 from scaler.worker.workers import Workers
 
 #: what a worker takes of this process while it starts, or with a client inside its task; what everything else may take
 WORKER_DESCRIPTORS = 11
-OWN_DESCRIPTORS = 64
+OWN_DESCRIPTORS = 128
 #: of what tasks print, so many lines a second go to their clients; and where nobody else shows it
 OUTPUT_LINES_PER_S = 200.0
 ONLY_OUTPUT_LINES_PER_S = 10_000.0
@@ -77,13 +79,23 @@ def run(config: WorkerClusterConfig) -> int:
         dialing = Dialing(address, key)
         opened.callback(dialing.close)
         dialled = DialledLink(_link_config(config, name, secret, address, key), random.random)
-        agent = Agent(agent_config, incarnation_of(secret))
-        loop = Loop(config.grace_s, poller, dialing, dialled, agent, workers)
+        peers = _peers(config, address, poller)
+        opened.callback(peers.close)
+        agent = Agent(replace(agent_config, port=peers.port, key=peers.key), incarnation_of(secret))
+        loop = Loop(config.grace_s, poller, dialing, dialled, agent, workers, peers)
         opened.callback(loop.hang_up)
         _obey(loop, poller, signals, config.parent_fd)
         gc.collect()
         gc.freeze()
         return loop.serve()
+
+
+def _peers(config: WorkerClusterConfig, address: Address, poller: Poller) -> Peers:
+    """What other clusters are given and asked by; where the scheduler is on this machine, nobody is let in."""
+    peers = Peers(poller, time.monotonic)
+    if not address.is_loopback and config.peer_port is not None:
+        peers.open(config.peer_port)
+    return peers
 
 
 def _told_address(parent_fd: int | None, signals: Signals) -> str | None:

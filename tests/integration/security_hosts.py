@@ -40,6 +40,10 @@ class Host:
         self._commands.append(command)
         return command
 
+    def told(self, *words: str) -> str:
+        """What a command of the system says there."""
+        return _told(*self._run, *words)
+
     def script(self, text: str, *arguments: str) -> Command:
         """Start a program as users do: a file of theirs."""
         path = self.folder / f"script{len(self._commands)}.py"

@@ -17,8 +17,8 @@ from scaler.link.accepted import AcceptedConfig, AcceptedLinks
 from scaler.net.memory import MemoryDialer, MemoryListener
 from scaler.net.transport import Identity, TurnedAway
 from scaler.net.versions import our_versions
+from scaler.refusals import BURST, Refusals
 from scaler.scheduler.exchange import Exchange
-from scaler.scheduler.refusals import BURST, Refusals
 from scaler.scheduler.stream import MonitorStream
 from scaler.scheduler.tables import core_tables
 from tests.integration.processes import ROOT, Command, Place, wait_until

@@ -65,6 +65,8 @@ def test_a_host_that_vanishes_under_a_task_three_times_fails_it(place: Place, ad
         assert not future.done()
         cluster = place.cluster(address, 1)
         begun(place, count)
+        # a task that nobody has heard of yet is not charged with the loss of its host
+        wait_until(lambda: future.explain().startswith("it runs"), f"the scheduler knows that run {count} has begun")
         cluster.kill()
     with pytest.raises(WorkerDiedError, match="3 times"):
         future.result()

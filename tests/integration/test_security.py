@@ -19,7 +19,7 @@ from scaler.errors import AuthenticationError, KeyFileError
 from scaler.ids import Incarnation
 from scaler.net.keys import make_key_directory, read_key_file
 from scaler.net.transport import Lost
-from scaler.scheduler.refusals import BURST
+from scaler.refusals import BURST
 from scaler.scheduler.shell import HOUSEKEEPING_S
 from tests.contract.zmtp import RawPeer, bare_line, raw_peer
 from tests.integration.processes import PATIENCE_S, Command, Place, wait_until

@@ -1,6 +1,7 @@
 """Large results on real processes: left where they were made, read in place, gone when nobody needs them."""
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -11,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+import psutil
 import pytest
 
 from scaler import Client, as_completed
@@ -31,9 +33,16 @@ def address(place: Place) -> str:
     return address
 
 
+#: all that processes of this one were seen to have; those of other tests come and go beside them
+STORES: set[Path] = set()
+
+
 def values() -> list[Path]:
-    """What lies in stores of this host, but for what clients have made."""
-    return [path for path in MEMORY.glob(f"{PREFIX}*/*-*") if path.is_file()]
+    """What lies in stores of what was started here, but for what clients have made."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(OSError):
+            STORES.update(Path(path) for path in open_paths(process.pid) if Path(path).name.startswith(PREFIX))
+    return [path for store in STORES if store.parent == MEMORY for path in store.glob("*-*")]
 
 
 @pytest.fixture(autouse=True)

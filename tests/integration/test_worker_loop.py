@@ -27,6 +27,7 @@ from scaler.protocol.columns import ArgumentColumn, ResultColumn
 from scaler.worker import agent_events as agent
 from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.loop import Loop
+from scaler.worker.peers import Peers
 from scaler.worker.poller import Poller
 from scaler.worker.workers import Workers
 
@@ -157,7 +158,8 @@ class Cluster:
             DialledConfig("worker", "here", b"a secret", our_versions(), 2.0, None, str(address), ""), lambda: 0.5
         )
         self.agent = OneWorkerAgent()
-        self.loop = Loop(0.0, self.poller, self._dialing, dialled, self.agent, self.workers)
+        self._peers = Peers(self.poller, time.monotonic)
+        self.loop = Loop(0.0, self.poller, self._dialing, dialled, self.agent, self.workers, self._peers)
         self._order, self._ordered = os.pipe()
         self.poller.watch(self._order, self._stop)
         self.exit_code: int | None = None
@@ -179,6 +181,7 @@ class Cluster:
     def close(self) -> None:
         self.stop()
         self.loop.hang_up()
+        self._peers.close()
         self._dialing.close()
         self.workers.close()
         self.poller.close()

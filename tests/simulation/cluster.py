@@ -5,9 +5,11 @@ from typing import Any
 from scaler.link import events as link
 from scaler.worker import agent_events as agent
 from scaler.worker.agent import Agent, AgentConfig
+from scaler.worker.agent_peer_events import AnswerPeer, AskPeer, UsePass
 from tests.simulation.dialling import Dialling
 from tests.simulation.nests import Families, Nests
 from tests.simulation.objects import Laying
+from tests.simulation.peers import SimPeers, Streets
 from tests.simulation.workers import SIGKILL, SimWorkers
 from tests.simulation.workload import Workload
 from tests.simulation.world import World
@@ -32,14 +34,16 @@ class Cluster(Dialling):
         workload: Workload,
         families: Families | None = None,
         *,
-        lays_results: bool = False,
+        streets: Streets | None = None,
     ) -> None:
         super().__init__(world, host, "worker", secret)
         self.config = config
         self.agent = Agent(config, self.incarnation)
         calls = workload.at(self.incarnation, config)
         nests = self.nests = None if families is None else Nests(families, self.incarnation, self.host, config, calls)
-        laying = Laying(self.incarnation, workload.laid, workload.gone) if lays_results else None
+        #: where some results stay with their makers, these give each other what others need
+        self._peers = None if streets is None else SimPeers(streets, host, config.port, self.tell)
+        laying = None if streets is None else Laying(self.incarnation, workload.laid, workload.gone)
         self.workers = SimWorkers(world.clock, config.threads, calls, self.call_up, nests, laying)
         if nests is not None:
             nests.workers = self.workers
@@ -56,6 +60,8 @@ class Cluster(Dialling):
     def die(self) -> None:
         super().die()
         self.workers.vanish()
+        if self._peers is not None:
+            self._peers.die()
 
     def terminate(self, grace_s: float) -> None:
         """SIGTERM."""
@@ -113,6 +119,9 @@ class Cluster(Dialling):
                 return
             case agent.End():
                 self._leave_by = self.world.clock.now + PARTING_S
+            case AskPeer() | AnswerPeer() | UsePass():
+                assert self._peers is not None
+                answers += self._peers.perform(command)
             case _:
                 answers += self.workers.perform(command)
 

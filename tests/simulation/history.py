@@ -1,6 +1,7 @@
 """One seeded history of the whole system: work, faults, healing, and then quiet, with every task answered once."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from random import Random
 
 from scaler.ids import BatchId, FunctionId, Incarnation, incarnation_of
@@ -13,6 +14,7 @@ from tests.simulation.faults import FAULTS
 from tests.simulation.leftovers import leftovers
 from tests.simulation.nests import Families
 from tests.simulation.network import Network
+from tests.simulation.peers import KEY, Streets
 from tests.simulation.plan import (
     CLUSTERS,
     NEST,
@@ -81,6 +83,7 @@ class History:
         #: in these histories tasks need objects; drawn apart, so that others stay as they are
         has_objects = seed % OBJECTS_EVERY == OBJECTS_AT
         self._objects_chance = Random(seed + 3) if has_objects else None
+        self._streets = Streets(self.clock, self.network, Random(seed + 4)) if has_objects else None
         self.scheduler = self._new_scheduler()
         self.clusters: dict[str, Cluster] = {}
         for number in range(CLUSTERS):
@@ -263,11 +266,12 @@ class History:
     ) -> None:
         """A new cluster at a host."""
         config = cluster_config(host, number, self._threads, self._max_parked, ends_at, tags)
+        if self._streets is not None:
+            config = replace(config, port=self._streets.new_port(), key=KEY)
         secret = self._secret()
         self._numbers[host] = number
         self.verdicts.lives(incarnation_of(secret), host)
-        lays_results = self._objects_chance is not None
-        cluster = Cluster(self._world, host, secret, config, self.workload, self.families, lays_results=lays_results)
+        cluster = Cluster(self._world, host, secret, config, self.workload, self.families, streets=self._streets)
         self.clusters[host] = cluster
         self._processes.append(cluster)
 
@@ -282,7 +286,7 @@ class History:
 
     def _new_scheduler(self) -> Scheduler:
         self._epochs += 1
-        scheduler = Scheduler(self._world, 0xE0000 + self._epochs, self.verdicts)
+        scheduler = Scheduler(self._world, 0xE0000 + self._epochs, self.verdicts, has_doors=self._streets is not None)
         self._processes.append(scheduler)
         return scheduler
 

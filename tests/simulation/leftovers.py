@@ -63,8 +63,8 @@ def _of_core(core: "SchedulerCore") -> Iterator[str]:
         yield f"batches {[(name, [(s.lo, s.hi, s.state.name) for s in some[:9]]) for name, some in spans.items()]}"
     if len(tasks.inputs):
         yield f"inputs {list(tasks.inputs._by_task)}"
-    if len(managers.objects) or core._objects._relays._by_object:
-        yield f"objects {list(managers.objects._objects)}, or pieces of {list(core._objects._relays._by_object)}"
+    if len(managers.objects) or core._objects._relays._names():
+        yield f"objects {list(managers.objects._objects)}, or pieces of {core._objects._relays._names()}"
     if tasks.runs:
         yield f"runs {list(tasks.runs)}"
     if tasks.queue.tasks or tasks.queue.classes or tasks.queue.aside:

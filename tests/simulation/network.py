@@ -149,6 +149,10 @@ class Network:
                 self._forget(wire)
                 wire.dialer.lost(wire, "no answer")
 
+    def is_silent(self, host: str) -> bool:
+        """Whether nothing passes there."""
+        return self._weather_of(host).silent
+
     def leave_unanswered(self) -> None:
         """If the scheduler still stands still, it has for too long: every dialler hangs up."""
         if not self.is_stopped:

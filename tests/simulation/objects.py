@@ -176,11 +176,15 @@ class SimShelf:
                 left = [name for name in self.results if maker_of(name) == worker and name not in self.adopted]
                 for name in left:
                     del self.results[name]
-            case ReadPiece(name, n):
+            case ReadPiece(name, n, to) if name in self._copies or name in self._coming:
+                assert to, f"{name} is read for the scheduler, and is a copy"
+                assert n in self._coming.get(name, (n,)), f"piece {n} of {name} is read, and has not come"
+                return [PieceRead(name, n, _PIECE, to)]
+            case ReadPiece(name, n, to):
                 assert name in self.adopted, f"{name} is read, and is not there"
                 if name.n % 29 == 0 and self._laying is not None and self._laying.gone is not None:
                     self._laying.gone.add(self.results.pop(name, b""))
-                return [PieceRead(name, n, _PIECE) if name in self.results else ResultGone(name)]
+                return [PieceRead(name, n, _PIECE, to) if name in self.results else ResultGone(name, to)]
             case ReadResult(name):
                 return [ResultRead(name, (self.results[name],)) if name in self.results else ResultGone(name)]
         return []

@@ -11,6 +11,7 @@ from scaler.protocol.codec import Header
 from scaler.protocol.columns import Frame
 from tests.simulation.clock import Wake
 from tests.simulation.network import UNANSWERED_S, Packet, Wire
+from tests.simulation.peers import HOST
 from tests.simulation.verdicts import Verdicts
 from tests.simulation.world import LATENCIES_S, SILENCE_S, VERSIONS, World, first, late_s
 
@@ -21,7 +22,7 @@ EARLY_BYTES = 4096
 class Scheduler:
     """A scheduler process."""
 
-    def __init__(self, world: World, epoch: int, verdicts: Verdicts) -> None:
+    def __init__(self, world: World, epoch: int, verdicts: Verdicts, *, has_doors: bool = False) -> None:
         self._world = world
         self._verdicts = verdicts
         window_bytes = world.window_bytes
@@ -39,13 +40,13 @@ class Scheduler:
         self._core_due: float | None = world.clock.now
         self.is_dead = False
         world.network.listener = self
-        self._step([])
+        self._step([core.PassMade("public", "secret")] if has_doors else [])
 
     # ---- the network's side
 
     def connected(self, wire: Wire) -> None:
         self._wires[wire.number] = wire
-        self._hear([link.ConnectionOpened(wire.number, "anyone", wire.host, "")])
+        self._hear([link.ConnectionOpened(wire.number, "anyone", wire.host, "", f"{HOST}:1")])
 
     def arrived(self, wire: Wire, packets: list[Packet]) -> None:
         self._hear([link.ArrivedFrom(wire.number, header, frames) for header, frames in packets])
@@ -168,8 +169,8 @@ class Scheduler:
                 told.append(core.Received(peer, message, frames))
             case link.RoomFound(peer, room_bytes):
                 told.append(core.RoomFound(peer, room_bytes))
-            case link.Joined(peer, role, name, key_name):
-                told.append(core.PeerJoined(peer, role, name, key_name))
+            case link.Joined(peer, role, name, key_name, address):
+                told.append(core.PeerJoined(peer, role, name, key_name, address))
             case link.Gone(peer, reason):
                 self._verdicts.gave_up(peer, reason)
                 told.append(core.PeerLost(peer, reason))

@@ -41,11 +41,8 @@ def test_an_object_is_made_by_its_owner_alone(objects: ObjectManager):
 
 
 def test_where_an_object_is(objects: ObjectManager):
-    assert objects.located(Y, FIRST, {ALICE: "tcp://a", X: "tcp://x"}) == [
-        (Y, ObjectLocated(FIRST, 100, ("tcp://a", "tcp://x")))
-    ]
-    assert objects.located(Y, FIRST, {X: ""}) == [(Y, ObjectLocated(FIRST, 100, ()))]
-    assert objects.located(Y, ObjectId(BOB, 9), {}) == [(Y, ObjectsLost((ObjectId(BOB, 9),)))]
+    assert objects.located(Y, FIRST) == [(Y, ObjectLocated(FIRST, 100, ()))]
+    assert objects.located(Y, ObjectId(BOB, 9)) == [(Y, ObjectsLost((ObjectId(BOB, 9),)))]
 
 
 def test_an_object_lives_while_anybody_refers_to_it(objects: ObjectManager):
@@ -69,7 +66,7 @@ def test_when_the_last_copy_is_dropped_its_owner_and_whoever_refers_to_it_are_to
     assert objects.dropped(ALICE, [FIRST]) == [(ALICE, ObjectsLost((FIRST,))), (X, ObjectsLost((FIRST,)))]
     assert objects.dropped(ALICE, [FIRST]) == []
     objects.check()
-    assert objects.located(X, FIRST, {}) == [(X, ObjectsLost((FIRST,)))]
+    assert objects.located(X, FIRST) == [(X, ObjectsLost((FIRST,)))]
 
 
 def test_a_lost_peer_takes_its_copies_and_references_along(objects: ObjectManager):
@@ -112,7 +109,7 @@ def test_a_peer_that_clears_takes_nothing_from_others(objects: ObjectManager):
     objects.made(BOB, [(other, 10)])
     objects.referred(ALICE, [other])
     objects.cleared(ALICE)
-    assert objects.located(X, other, {}) == [(X, ObjectLocated(other, 10, ()))]
+    assert objects.located(X, other) == [(X, ObjectLocated(other, 10, ()))]
     objects.check()
 
 

@@ -25,7 +25,7 @@ class World:
         self.objects = ObjectManager()
         self.outbox = Outbox()
         self.outbox.peers = dict.fromkeys((ALICE, BOB, X, Y, Z), "worker")
-        self.relays = Relays(self.objects, self.outbox, ())
+        self.relays = Relays(self.objects, self.outbox, {})
         self.objects.made(ALICE, [(FIRST, SIZE), (SECOND, SIZE - 1)])
 
     def said(self) -> list[Command]:

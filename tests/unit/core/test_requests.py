@@ -238,6 +238,14 @@ def test_a_tag_no_worker_ever_had_is_refused_with_the_known_ones(core: Checked):
     assert known_batches(core) == []
 
 
+def test_what_is_submitted_after_a_worker_with_its_tag_has_come_is_run(core: Checked):
+    options = BatchOptions(tag="gpu")
+    core.handle([defines(), opens(A, options), appends(A, 0, 2)])
+    assert states(core) == [(0, 2, "failed")]
+    core.handle(cluster(Y, tags=("gpu",)))
+    assert core.handle([appends(A, 2, 3)])[-1] == span_for(Y, run_id(1), A, 2, 3, options)
+
+
 @pytest.mark.parametrize(("count", "end"), [(32, "'t31'"), (33, "'t31', …"), (1000, "'t31', …")])
 def test_of_many_known_tags_the_first_are_named(core: Checked, count: int, end: str):
     core.handle(cluster(Y, tags=tuple(f"t{n}" for n in range(count))))

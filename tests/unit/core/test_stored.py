@@ -23,6 +23,7 @@ from tests.unit.core.dependencies import is_clean, known, needing, span_with, ta
 from tests.unit.core.examples import (
     A2,
     ALICE,
+    OLD,
     A,
     Checked,
     X,
@@ -30,14 +31,18 @@ from tests.unit.core.examples import (
     appends,
     cancels,
     cluster,
+    defines,
     delivered_at,
     finishes,
+    held,
+    holds,
     knows,
     maps,
     need_tasks,
     outcomes,
     ready,
     results_for,
+    resumes,
     returns,
     run_id,
     span_for,
@@ -161,6 +166,15 @@ def test_one_that_cannot_find_it_looks_again_and_at_last_fails(core: Checked):
         core.handle([], now)
     core.handle([finishes(X, run_id(MOST_LOOKS + 2), outcomes(0, [LOST]))], now)
     assert states(core, A2) == [(0, 1, "failed")]
+
+
+def test_one_that_an_earlier_scheduler_sent_out_looks_again_though_nobody_knows_what_it_needs(anew: Checked):
+    anew.handle([holds(X, held(A, OLD, queued=[(0, 1)]))])
+    anew.handle([resumes(A, 1, (0, 1)), defines()])
+    assert states(anew) == [(0, 1, "assigned")]
+    anew.handle([finishes(X, OLD, outcomes(0, [LOST]))])
+    assert states(anew) == [(0, 1, "waiting")]
+    assert need_tasks(A, 0, 1) in anew.handle([], FIRST_LOOK_S)
 
 
 def test_one_that_could_not_have_what_has_come_by_value_since_runs_again_with_that(core: Checked):

@@ -16,6 +16,7 @@ from scaler.protocol import (
     Confirmed,
     DefineFunction,
     Delivered,
+    Door,
     Drain,
     ExplainTask,
     Explanation,
@@ -45,6 +46,7 @@ from scaler.protocol import (
     Output,
     OutputPiece,
     ParkParent,
+    PeerPass,
     QueueFull,
     ReferencesReleased,
     ReferencesTaken,
@@ -109,7 +111,7 @@ CONNECTION: list[Sendable] = [
 ]
 ANY: list[Sendable] = [
     Goodbye("bye"),
-    FetchChunks(OBJECT, 0, 8),
+    FetchChunks(OBJECT, 0, 8, insists=True),
     ObjectChunk(OBJECT, 1, 2**33),
 ]
 TO_SCHEDULER: list[Sendable] = [
@@ -120,7 +122,7 @@ TO_SCHEDULER: list[Sendable] = [
     LocateObject(OBJECT),
 ]
 FROM_SCHEDULER: list[Sendable] = [
-    ObjectLocated(OBJECT, 5, ("tcp://a:1",)),
+    ObjectLocated(OBJECT, 5, (Door("tcp://a:1", "key"),)),
     FreeObjects((OBJECT,)),
     ObjectsLost((OBJECT,)),
 ]
@@ -146,7 +148,7 @@ FROM_CLUSTER: list[Sendable] = [
     ObjectsHeld((OBJECT,)),
     NeedFunction(FUNCTION),
     NeedFunction(FUNCTION, FUNCTION),
-    ClusterReady("c", "host", 99, 4, 8, ("gpu",), (("gpu", 2.0),), 3600.0),
+    ClusterReady("c", "host", 99, 4, 8, ("gpu",), (("gpu", 2.0),), 3600.0, 8, 4000, "key"),
     SpanResult(RUN, 0, 4, 100, "host/1", ((RUN, 5),)),
     Running(((RUN, 5), (RUN, 6))),
     Returned(RUN, RANGES, ReturnReason.EXPIRED),
@@ -189,6 +191,7 @@ TO_CLUSTER: list[Sendable] = [
     DefineFunction(FUNCTION, 1000),
     TellChild(OWNER, Results(BATCH, 0, 4, 100, "host/1", 2)),
     ParkParent(OWNER, parked=True),
+    PeerPass("public", "secret"),
 ]
 BY_DIRECTION: dict[str, list[Sendable]] = {
     "greeting": CONNECTION[:1],
@@ -199,6 +202,8 @@ BY_DIRECTION: dict[str, list[Sendable]] = {
     "to-worker": [*CONNECTION, *TO_CLUSTER],
     "child": FROM_CLIENT,
     "to-child": [*TO_CLIENT, ChildLinked(Epoch(2**63 + 5), 2)],
+    "peer": [FetchChunks(OBJECT, 0, 8)],
+    "to-peer": [ObjectChunk(OBJECT, 1, 2**33), ObjectsDropped((OBJECT,))],
 }
 EVERY: list[Sendable] = list(
     {type(message): message for messages in BY_DIRECTION.values() for message in messages}.values()

@@ -13,8 +13,8 @@ from scaler.net.versions import our_versions
 from scaler.protocol import Heartbeat, Hello
 from scaler.protocol.codec import Decoder, Sendable, pack
 from scaler.protocol.columns import Frame
+from scaler.refusals import Refusals
 from scaler.scheduler.exchange import Exchange
-from scaler.scheduler.refusals import Refusals
 from scaler.scheduler.stream import MonitorStream
 from scaler.scheduler.tables import core_tables
 from tests.unit.scheduler.fakes import FakeCore, FakePublisher

@@ -34,7 +34,7 @@ from scaler.protocol import (
     WorkersReady,
 )
 from scaler.protocol.codec import MAX_HEADER_BYTES
-from scaler.scheduler.refusals import BURST
+from scaler.refusals import BURST
 from scaler.scheduler.tables import core_tables
 from tests.unit.scheduler.examples import ANN, BATCH, BOB, CLIENT, EPOCH, WORKS, F, Scheduler, told
 

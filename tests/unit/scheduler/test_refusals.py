@@ -1,5 +1,6 @@
 from scaler.core.events import Note
-from scaler.scheduler.refusals import BURST, LONGEST, PER_S, Notes, Refusals
+from scaler.refusals import BURST, LONGEST, PER_S, Refusals
+from scaler.scheduler.notes import Notes
 
 
 def test_a_line_that_a_peer_made_long_is_cut():

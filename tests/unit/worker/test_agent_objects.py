@@ -210,8 +210,8 @@ def test_what_is_given_up_makes_room_for_what_others_wait_for():
     assert cluster.tell(ObjectAway(SECOND)) == []
     assert cluster.hear(CancelRun(run_id(1), ranges((0, 1))))[:3] == [
         DropObject(FIRST),
+        Say(ObjectsDropped((FIRST,))),
         asks(0, STEP, SECOND),
-        asks(STEP, STEP, SECOND),
     ]
 
 
@@ -232,6 +232,7 @@ def test_what_nobody_has_any_more_fails_the_runs_that_wait_for_it():
     why = "nobody has it any more"
     assert cluster.hear(ObjectsLost((SECOND, FIRST))) == [
         DropObject(FIRST),
+        Say(ObjectsDropped((FIRST,))),
         fails(0, FIRST, why),
         fails(0, FIRST, why, n=2),
         fails(1, FIRST, why, n=2),
@@ -285,6 +286,7 @@ def test_copies_that_no_run_needs_make_room_for_another():
     cluster.hear(comes(0, SECOND))
     assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [
         DropObject(SECOND),
+        Say(ObjectsDropped((SECOND,))),
         fails(0, SECOND, "the disk is full", n=2),
     ]
     assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == []
@@ -295,7 +297,8 @@ def test_what_has_no_room_waits_for_that_of_what_is_in_use():
     fetching(cluster)
     fetched(cluster)
     wanted(cluster, n=2)
-    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == []
+    # the scheduler sends nobody here for it
+    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [Say(ObjectsDropped((SECOND,)))]
     assert cluster.hear(comes(1, SECOND)) == []
     assert cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),))) == [
         DropObject(FIRST),

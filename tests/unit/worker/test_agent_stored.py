@@ -30,6 +30,8 @@ from scaler.protocol.result_names import result_name
 from scaler.worker import agent_stored
 from scaler.worker.agent_ending import HAND_OVER_S
 from scaler.worker.agent_events import Command, LinkUp, Piece, Say, StopAsked
+from scaler.worker.agent_peer_events import AnswerPeer, PeerAsked
+from scaler.worker.agent_peers import MOST_PIECES
 from scaler.worker.agent_result_events import (
     AdoptResults,
     DropLeftovers,
@@ -40,7 +42,6 @@ from scaler.worker.agent_result_events import (
     ResultGone,
     ResultRead,
 )
-from scaler.worker.agent_stored import MOST_PIECES
 from tests.unit.worker.examples import (
     EPOCH,
     SEASON,
@@ -278,6 +279,25 @@ def test_no_more_pieces_are_read_than_anybody_needs_at_a_time():
     made = replace(column(0, huge), statuses=bytes([REFERENCE]))
     cluster.tell(harvested(0, Piece(TicketId(TICKET), made), slots=(rests(TICKET, 1),)))
     assert len(cluster.hear(FetchChunks(name(0), 0, 1 << 60))) == MOST_PIECES
+
+
+def test_that_others_will_come_is_remembered_until_it_goes():
+    cluster = keeping(name(0))
+    assert cluster.hear(FetchChunks(name(0), 0, 0)) == []
+    assert cluster.hear(FetchChunks(name(1), 0, 0)) == [Say(ObjectsDropped((name(1),)))]
+    assert Say(ObjectsDropped((name(0),))) in cluster.hear(Delivered(((run_id(1), ranges((0, 1))),)))
+
+
+def test_another_cluster_is_answered_itself():
+    cluster = keeping(name(0))
+    assert cluster.tell(PeerAsked(5, FetchChunks(name(0), 1, 1))) == [ReadPiece(name(0), 1, 5)]
+    assert cluster.tell(PieceRead(name(0), 1, DATA, 5)) == [AnswerPeer(5, ObjectChunk(name(0), 1, SIZE), DATA)]
+    gone = AnswerPeer(5, ObjectsDropped((name(1),)))
+    assert cluster.tell(PeerAsked(5, FetchChunks(name(1), 0, 1))) == [gone]
+    assert cluster.tell(PeerAsked(5, FetchChunks(name(0), 0, 1)), ResultGone(name(0), 5))[:2] == [
+        ReadPiece(name(0), 0, 5),
+        AnswerPeer(5, ObjectsDropped((name(0),))),
+    ]
 
 
 def test_what_is_not_here_is_not_here():

@@ -2,20 +2,10 @@
 
 from collections.abc import Callable
 
-from scaler.core.events import Note
-
 BURST = 20
 PER_S = 2.0
 #: a peer chooses what a reason quotes, and could fill the disk with it
 LONGEST = 500
-
-
-def _shortened(note: Note) -> Note:
-    fields = [
-        (name, f"{value[:LONGEST]} …" if isinstance(value, str) and len(value) > LONGEST else value)
-        for name, value in note.fields
-    ]
-    return Note(note.level, note.text, tuple(fields))
 
 
 class Allowance:
@@ -69,33 +59,3 @@ class Refusals:
         count = self._allowance.held_back(now)
         if count:
             self._emit(f"refused {count} more, not shown one by one")
-
-
-class Notes:
-    """The core's lines about peers that come, go and fail; of each kind as many as `Refusals` lets through."""
-
-    def __init__(self, emit: Callable[[Note], None]) -> None:
-        self._emit = emit
-        #: by what is always the same in a line: the core has few kinds
-        self._kinds: dict[tuple[str, str], Allowance] = {}
-
-    def report(self, note: Note, now: float) -> None:
-        """The core has something for the log."""
-        kind = note.level, note.text
-        allowance = self._kinds.get(kind)
-        if allowance is None:
-            allowance = self._kinds[kind] = Allowance()
-        self._tell_held_back(kind, allowance, now)
-        if allowance.take(now):
-            self._emit(_shortened(note))
-
-    def tick(self, now: float) -> None:
-        """Tell what was held back, once there is room for a line again."""
-        for kind, allowance in self._kinds.items():
-            self._tell_held_back(kind, allowance, now)
-
-    def _tell_held_back(self, kind: tuple[str, str], allowance: Allowance, now: float) -> None:
-        count = allowance.held_back(now)
-        if count:
-            level, text = kind
-            self._emit(Note(level, f"{text}: {count} more, not shown one by one"))
