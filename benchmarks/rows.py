@@ -290,6 +290,21 @@ ROWS = (
         timeout_s=300.0,
     ),
     Row(
+        "spread-apart",
+        "the same, the others with a processor of their own",
+        "spread",
+        (
+            Bar("copies", "copies by the scheduler", at_most=2),
+            Bar("x_before", "p99 of others, x before", at_most=2),
+            Bar("worst_answer_ms", "ms, slowest answer", at_most=50),
+            Bar("seconds", "s"),
+        ),
+        flags={"gigabytes": 1.0, "apart": 1},
+        quick={"gigabytes": 0.02, "clusters": 2},
+        is_for_all=False,
+        timeout_s=300.0,
+    ),
+    Row(
         "idle",
         "idle, 2 workers and a client",
         "idle",

@@ -4,12 +4,15 @@ from collections.abc import Mapping
 
 from scaler.ids import ObjectId
 from scaler.protocol import FetchChunks
-from scaler.protocol.columns import MAX_FRAME_BYTES
+from scaler.protocol.columns import MAX_FRAME_BYTES, Frame, frames_of
 from scaler.ranges import RangeSet
 
 #: so many pieces are on their way at a time, and asked for together
 WINDOW = 16
 STEP = 8
+#: a piece goes in frames of this size: while one is encrypted and sent nobody else's message is
+PIECE_FRAME_BYTES = 128 << 10
+MOST_PIECE_FRAMES = 64
 
 
 class Pieces:
@@ -73,6 +76,11 @@ class Pieces:
     def check(self) -> None:
         """Each is in one place."""
         assert self.come + len(self.coming) + len(self._to_ask) == self.count
+
+
+def piece_frames(data: bytes) -> tuple[Frame, ...]:
+    """One piece, as it is sent."""
+    return frames_of(data, PIECE_FRAME_BYTES)
 
 
 def ask(wanted: Mapping[ObjectId, Pieces]) -> list[FetchChunks]:

@@ -17,6 +17,7 @@ from scaler.ledger.events import KnownOutcome, ObjectFreed, ObjectMade, Say
 from scaler.payload.inputs import INLINE_BYTES, stand_in, stand_in_for_pickled
 from scaler.payload.parts import dump_parts, load_parts
 from scaler.payload.pickling import dumps
+from scaler.pieces import piece_frames
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE, Frame
 from scaler.protocol.layout import parts_size
@@ -245,7 +246,7 @@ class Objects:
             for n in range(wanted.first, wanted.first + wanted.count):
                 data = piece(life.stored.path, n * MAX_FRAME_BYTES, MAX_FRAME_BYTES)
                 if data:
-                    said.append(Say(ObjectChunk(wanted.object, n, life.stored.size_bytes), (data,)))
+                    said.append(Say(ObjectChunk(wanted.object, n, life.stored.size_bytes), piece_frames(data)))
         except OSError:  # somebody has removed it
             return [Say(ObjectsDropped((wanted.object,)))]
         return said

@@ -12,6 +12,7 @@ from scaler.core.sources import Sources
 from scaler.core.workers import Cluster
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId
+from scaler.pieces import MOST_PIECE_FRAMES
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectLocated, ObjectsLost
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.ranges import joined_indices
@@ -117,8 +118,8 @@ class Relays:
         relay = self._by_object.get(chunk.object)
         if relay is None or chunk.object.owner != peer:
             return
-        if len(frames) != 1 or len(frames[0]) > MAX_FRAME_BYTES:
-            raise ProtocolError(f"a piece of an object came in {len(frames)} frames, or in one that is too large")
+        if not 0 < len(frames) <= MOST_PIECE_FRAMES or sum(map(len, frames)) > MAX_FRAME_BYTES:
+            raise ProtocolError(f"a piece of an object came in {len(frames)} frames, or is too large")
         for one in relay.waiting.pop(chunk.n, ()):
             self._waits_no_more(one)
             self._outbox.send(one, chunk, frames)

@@ -13,6 +13,7 @@ import zmq
 
 from scaler.errors import AddressError
 from scaler.net.addresses import Address, IpcAddress, check_private, parse_address
+from scaler.net.background import in_background
 from scaler.net.descriptors import require_descriptors
 from scaler.net.keys import KeyFile, is_key
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Frame, Lost
@@ -155,7 +156,7 @@ class NoDialer:
 
 
 class PeerDialing:
-    """Makes diallers to any address of tcp, all with the same I/O thread."""
+    """Makes diallers to any address of tcp, all with the same I/O thread, which is one of the background."""
 
     def __init__(self) -> None:
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(1)
@@ -171,7 +172,8 @@ class PeerDialing:
         if isinstance(parsed, IpcAddress) or not all(map(is_key, keys)):
             return NoDialer("that is no address of tcp with a key")
         key = KeyFile(Path(), "worker", "peer", *keys)
-        return ZmqDialer(self._context, parsed, key, ipv6=":" in parsed.host)
+        with in_background():  # the first begins it
+            return ZmqDialer(self._context, parsed, key, ipv6=":" in parsed.host)
 
     def close(self) -> None:
         """Give the I/O thread back; diallers that are still open end too."""

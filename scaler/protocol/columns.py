@@ -40,12 +40,12 @@ def words(frame: Frame) -> memoryview:
     return memoryview(frame).cast("B").cast("Q")
 
 
-def frames_of(data: bytes) -> tuple[Frame, ...]:
+def frames_of(data: bytes, most_bytes: int = MAX_FRAME_BYTES) -> tuple[Frame, ...]:
     """The bytes in frames as they may go on the wire, which share them."""
-    if len(data) <= MAX_FRAME_BYTES:
+    if len(data) <= most_bytes:
         return (data,)
     view = memoryview(data)
-    return tuple(view[at : at + MAX_FRAME_BYTES] for at in range(0, len(data), MAX_FRAME_BYTES))
+    return tuple(view[at : at + most_bytes] for at in range(0, len(data), most_bytes))
 
 
 class ArgumentColumn(Struct, frozen=True):

@@ -75,7 +75,7 @@ class FetchChunks(Struct, frozen=True, array_like=True, tag=97):
 
 
 class ObjectChunk(Struct, frozen=True, array_like=True, tag=98):
-    """Chunk `n` of an object of `size_bytes`, one frame of at most 1 MiB behind it. Any to any."""
+    """Chunk `n` of an object of `size_bytes`, at most 1 MiB in a few frames behind it. Any to any."""
 
     object: ObjectId
     n: Natural

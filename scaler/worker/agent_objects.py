@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from scaler.errors import ProtocolError
 from scaler.ids import ObjectId
-from scaler.pieces import Pieces, ask
+from scaler.pieces import MOST_PIECE_FRAMES, Pieces, ask
 from scaler.protocol import Cause, Door, Failure, FetchChunks, ObjectChunk, ObjectsDropped, ObjectsHeld
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.protocol.options import MAX_RANGES
@@ -276,7 +276,7 @@ class Objects:
         if known is None or known.door != door:
             return
         left = known.reference.size_bytes - chunk.n * MAX_FRAME_BYTES
-        if len(frames) == 1 and len(frames[0]) == min(left, MAX_FRAME_BYTES):
+        if len(frames) <= MOST_PIECE_FRAMES and sum(map(len, frames)) == min(left, MAX_FRAME_BYTES):
             self.arrived(chunk, frames)
         else:
             self._outbox.note("warning", "another cluster sent what is no piece of an object", door=door.address)

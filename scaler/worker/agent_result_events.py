@@ -9,7 +9,7 @@ from scaler.protocol.columns import Frame
 
 
 class PieceRead(Struct, frozen=True):
-    """Piece `n` of an object, as one frame; the answer to `ReadPiece`, for whom that says."""
+    """Piece `n` of an object, as it is sent; the answer to `ReadPiece`, for whom that says."""
 
     object: ObjectId
     n: int

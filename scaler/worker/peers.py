@@ -10,6 +10,7 @@ from typing import assert_never
 
 from scaler.errors import AddressError, ProtocolError
 from scaler.net.addresses import TcpAddress
+from scaler.net.background import in_background
 from scaler.net.keys import new_key_pair
 from scaler.net.transport import Arrived, Connected, Dialer, Listener, Lost, Opened, TurnedAway
 from scaler.net.zap import OneKey
@@ -92,12 +93,13 @@ class Peers:
     def open(self, port: int) -> None:
         """Let others come, at this port or, for 0, at any; they are told how to find it by the scheduler."""
         try:
-            listener = ZmqListener(
-                TcpAddress("0.0.0.0", port),  # noqa: S104  # who has no pass is not let in
-                self._keys,
-                largest_bytes=MAX_FRAME_BYTES,
-                most_queued=MOST_QUEUED,
-            )
+            with in_background():
+                listener = ZmqListener(
+                    TcpAddress("0.0.0.0", port),  # noqa: S104  # who has no pass is not let in
+                    self._keys,
+                    largest_bytes=MAX_FRAME_BYTES,
+                    most_queued=MOST_QUEUED,
+                )
         except AddressError as error:
             log.warning("other clusters fetch what is here through the scheduler: %s", error)
             return

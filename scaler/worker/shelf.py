@@ -11,6 +11,7 @@ from typing import assert_never
 
 from scaler.errors import StoreFullError
 from scaler.ids import Incarnation, ObjectId, WorkerId
+from scaler.pieces import piece_frames
 from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, frames_of
 from scaler.protocol.references import Reference
 from scaler.protocol.result_names import file_name, maker_of, named_by
@@ -87,7 +88,7 @@ class Shelf:
                 self._drop_leftovers(worker)
             case ReadPiece(name, n, to):
                 data = self._read(name, n * MAX_FRAME_BYTES, MAX_FRAME_BYTES)
-                return ResultGone(name, to) if data is None else PieceRead(name, n, (data,), to)
+                return ResultGone(name, to) if data is None else PieceRead(name, n, piece_frames(data), to)
             case ReadResult(name):
                 data = self._read(name, 0, MAX_VALUE_BYTES)
                 return ResultGone(name) if data is None else ResultRead(name, frames_of(data))

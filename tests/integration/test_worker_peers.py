@@ -1,6 +1,7 @@
 """The connections between clusters: real sockets, real keys, and whoever else may come to a door."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 
@@ -8,6 +9,7 @@ import pytest
 
 from scaler.ids import Incarnation, ObjectId
 from scaler.net.addresses import TcpAddress
+from scaler.net.background import NICENESS
 from scaler.net.keys import new_key_pair
 from scaler.net.transport import Lost
 from scaler.net.zmq_dialer import PeerDialing
@@ -110,6 +112,19 @@ def test_what_is_asked_at_a_door_is_answered_there(owner: End, asker: End):
     assert isinstance(said, PeerSaid)
     assert (said.door, said.message, [bytes(frame) for frame in said.frames]) == (owner.door, CHUNK, [PIECE])
     assert dropped == PeerSaid(owner.door, ObjectsDropped((OBJECT,)))
+
+
+def test_what_moves_values_gives_way_to_everything_else(owner: End):
+    before = set(os.listdir("/proc/self/task"))
+    asker = End()
+    asker.opened()
+    asker.do(AskPeer(owner.door, WANTED))
+    asked(owner, asker)
+    begun = set(os.listdir("/proc/self/task")) - before
+    assert len(begun) >= 2
+    assert {os.getpriority(os.PRIO_PROCESS, int(thread)) for thread in begun} == {NICENESS}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == 0
+    asker.close()
 
 
 def test_each_hears_when_the_other_is_gone(owner: End, asker: End):

@@ -1,7 +1,8 @@
 """A large array for tasks on many hosts: network namespaces on one bridge, each with a cluster that shares no memory.
 
 Beside it another client has small tasks run by a cluster of its own, and asks the scheduler itself a question each
-time, so that the longest answer bounds how long the scheduler's loop stood still.
+time, so that the longest answer bounds how long the scheduler's loop stood still. All these hosts share the processors
+of this machine, unless those that fetch are kept `apart`: on all processors but the first, which the others have.
 """
 
 import contextlib
@@ -60,11 +61,11 @@ def hosts(count: int) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def on(host: str, folder: Path, name: str, *arguments: object) -> subprocess.Popen[bytes]:
-    """Start one of the project's commands on a host, with shared memory of its own."""
+def on(host: str, folder: Path, processors: str, name: str, *arguments: object) -> subprocess.Popen[bytes]:
+    """Start one of the project's commands on a host, with shared memory of its own, and on these processors."""
     own_memory = ["sh", "-c", 'mount --bind "$0" /dev/shm && exec "$@"', str(folder / host)]
-    program = str(Path(sys.executable).parent / name)
-    words = [str(SCRIPT), "run", host, *own_memory, program, *map(str, arguments)]
+    program = ["taskset", "-c", processors, str(Path(sys.executable).parent / name)]
+    words = [str(SCRIPT), "run", host, *own_memory, *program, *map(str, arguments)]
     return subprocess.Popen(words, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -87,8 +88,9 @@ def await_tag(client: Client, tag: str) -> None:
             return
 
 
-def others(line: Connection) -> None:
+def others(line: Connection, processors: set[int]) -> None:
     """A process of its own: small tasks one after the other, until something is said on the line."""
+    os.sched_setaffinity(0, processors)
     tasks_ms, answers_ms = [], []
     with Client(address=ADDRESS) as client:
         while not line.poll(0.005):
@@ -102,10 +104,10 @@ def others(line: Connection) -> None:
 
 
 @contextlib.contextmanager
-def felt_by_others() -> Iterator[tuple[list[float], list[float]]]:
+def felt_by_others(processors: set[int]) -> Iterator[tuple[list[float], list[float]]]:
     """How long the small tasks of others take while the block lasts, and answers of the scheduler, in ms."""
     ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("spawn").Process(target=others, args=(theirs,))
+    process = multiprocessing.get_context("spawn").Process(target=others, args=(theirs, processors))
     process.start()
     found: tuple[list[float], list[float]] = ([], [])
     time.sleep(STARTING_S)
@@ -120,26 +122,35 @@ def _p99(values: list[float]) -> float:
     return statistics.quantiles(values, n=100)[98]
 
 
-def run(peer: Base, gigabytes: float = 1.0, clusters: int = 8) -> dict[str, float]:
+def _listed(processors: set[int]) -> str:
+    return ",".join(map(str, sorted(processors)))
+
+
+def run(peer: Base, gigabytes: float = 1.0, clusters: int = 8, apart: int = 0) -> dict[str, float]:
     """Seconds until all clusters have used the array, how often the scheduler has sent it, and what others felt."""
     if peer.PACKAGE != "scaler":
         raise Unsupported("the commands are this project's")
     array = numpy.arange(round(gigabytes * 125_000_000), dtype=float)
     names = [f"c{number}" for number in range(clusters)]
+    everything = os.sched_getaffinity(0)
+    theirs = {min(everything)} if apart else everything
+    ours = everything - theirs if apart and len(everything) > 1 else everything
+    os.sched_setaffinity(0, ours)  # of all threads that begin from now on
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(hosts(clusters + 2))
-        started_there = [on("h1", folder, "scaler_scheduler", "tcp://0.0.0.0:8516")]
+        started_there = [on("h1", folder, _listed(theirs), "scaler_scheduler", "tcp://0.0.0.0:8516")]
         for number, tag in enumerate([*names, OTHERS], 2):
-            started_there.append(on(f"h{number}", folder, "scaler_worker", "-n", 1, "--tag", tag, ADDRESS))
+            at = _listed(theirs if tag == OTHERS else ours)
+            started_there.append(on(f"h{number}", folder, at, "scaler_worker", "-n", 1, "--tag", tag, ADDRESS))
         for process in started_there:
             stack.callback(process.terminate)
         client = stack.enter_context(Client(address=ADDRESS, timeout_seconds=JOINING_S))
         for tag in (*names, OTHERS):
             await_tag(client, tag)
-        with felt_by_others() as before:
+        with felt_by_others(theirs) as before:
             time.sleep(QUIET_S)
         sent = sent_bytes("h1")
-        with felt_by_others() as meanwhile:
+        with felt_by_others(theirs) as meanwhile:
             started = time.perf_counter()
             reference = client.send_object(array)
             sums = client.gather([client.submit(tasks.sum_slice, reference, 0, clusters, tag=tag) for tag in names])

@@ -9,6 +9,7 @@ from scaler.core.outbox import Outbox
 from scaler.core.relays import MOST_WAITED_FOR, Relays
 from scaler.errors import ProtocolError
 from scaler.ids import ObjectId
+from scaler.pieces import MOST_PIECE_FRAMES
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectLocated, ObjectsDropped, ObjectsLost, ObjectsMade, Resumed
 from scaler.protocol.columns import MAX_FRAME_BYTES
 from tests.unit.core.examples import ALICE, BOB, Checked, X, Y, Z, cut_off, said
@@ -136,7 +137,7 @@ def test_the_rules(world: World):
     world.relays.fetch(X, asks(99, 1))
     with pytest.raises(ProtocolError, match="waits for more than"):
         world.relays.fetch(X, asks(0, MOST_WAITED_FOR))
-    for frames in ((), (b"a", b"b"), (bytes(MAX_FRAME_BYTES + 1),)):
+    for frames in ((), (b"a",) * (MOST_PIECE_FRAMES + 1), (bytes(MAX_FRAME_BYTES), b"a")):
         with pytest.raises(ProtocolError, match="a piece of an object came in"):
             world.relays.arrived(ALICE, chunk(99), frames)
 

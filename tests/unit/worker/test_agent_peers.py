@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.ids import Incarnation, ObjectId
-from scaler.pieces import STEP
+from scaler.pieces import MOST_PIECE_FRAMES, STEP
 from scaler.protocol import (
     CancelRun,
     Door,
@@ -145,7 +145,9 @@ def test_who_is_told_to_ask_again_asks_again():
     ]
 
 
-@pytest.mark.parametrize("frames", [(), (b"short",), (bytes(MAX_FRAME_BYTES), b""), (bytes(MAX_FRAME_BYTES + 1),)])
+@pytest.mark.parametrize(
+    "frames", [(), (b"short",), (*[b""] * MOST_PIECE_FRAMES, bytes(MAX_FRAME_BYTES)), (bytes(MAX_FRAME_BYTES + 1),)]
+)
 def test_what_is_no_piece_ends_what_comes_from_there(frames: tuple[bytes, ...]):
     cluster = fetching()
     told = cluster.tell(PeerSaid(THERE, chunk(0), frames))

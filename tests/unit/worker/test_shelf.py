@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from scaler.ids import Incarnation, ObjectId, WorkerId
+from scaler.pieces import piece_frames
 from scaler.protocol.columns import MAX_FRAME_BYTES
 from scaler.protocol.layout import laid_out
 from scaler.protocol.references import Reference
@@ -165,8 +166,8 @@ def test_pieces_of_results_are_read_as_long_as_they_are_there(tmp_path: Path):
     path.write_bytes(CONTENT)
     assert results.shelf.perform_on_results(ReadPiece(name, 0)) == ResultGone(name)
     results.shelf.perform_on_results(AdoptResults((name,)))
-    assert results.shelf.perform_on_results(ReadPiece(name, 0)) == PieceRead(name, 0, (FIRST,))
-    assert results.shelf.perform_on_results(ReadPiece(name, 1)) == PieceRead(name, 1, (SECOND,))
+    assert results.shelf.perform_on_results(ReadPiece(name, 0)) == PieceRead(name, 0, piece_frames(FIRST))
+    assert results.shelf.perform_on_results(ReadPiece(name, 1)) == PieceRead(name, 1, piece_frames(SECOND))
     assert results.shelf.perform_on_results(ReadPiece(name, 2)) == ResultGone(name)
     assert results.shelf.perform_on_results(ReadResult(name)) == ResultRead(name, (FIRST, SECOND))
     path.unlink()
