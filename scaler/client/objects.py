@@ -15,7 +15,7 @@ from scaler.errors import ClientQuitException, MissingObjects
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
 from scaler.ledger.events import KnownOutcome, ObjectFreed, ObjectMade, Say
 from scaler.payload.inputs import INLINE_BYTES, stand_in, stand_in_for_pickled
-from scaler.payload.parts import dump_parts, load_parts
+from scaler.payload.parts import Frozen, dump_parts, frozen, is_array, load_parts
 from scaler.payload.pickling import dumps
 from scaler.pieces import piece_frames
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
@@ -160,7 +160,7 @@ class Objects:
         """A new object; a small value is kept as it is pickled."""
         parts = dump_parts(value)
         size = parts_size(parts)
-        small = dumps(value) if size <= INLINE_BYTES else None
+        small = dumps(value, frozen) if size <= INLINE_BYTES else None
         with self._lock:
             self._count += 1
             n = self._count
@@ -169,10 +169,10 @@ class Objects:
             self._references.add(reference)
         return reference
 
-    def lift(self, value: Any) -> Uploaded | None:  # Any: as above
-        """What stands for a large value that can be sent by itself; None for others."""
+    def lift(self, value: Any) -> Uploaded | Frozen | None:  # Any: as above
+        """What stands for a large value that can be sent by itself, or for an array in a task; None for others."""
         if not is_large(value):
-            return None
+            return frozen(value)
         with self._lock:
             life = self._same_as(value)
             if life is None:
@@ -274,7 +274,7 @@ def is_large(value: Any, most_bytes: int = INLINE_BYTES) -> bool:  # Any: as abo
     kind = type(value)
     if kind in (bytes, bytearray, str):
         return len(value) > most_bytes
-    if kind.__name__ == "ndarray" and kind.__module__ == "numpy":
+    if is_array(value):
         return bool(value.nbytes > most_bytes and not value.dtype.hasobject)
     if _is_buffer(value):
         return bool(value.size > most_bytes)
@@ -283,7 +283,7 @@ def is_large(value: Any, most_bytes: int = INLINE_BYTES) -> bool:  # Any: as abo
 
 def _parts_of(value: Any) -> tuple[Frame, ...]:  # Any: as above
     """A large value in parts; of an array that is not in one piece a copy that is, so that it can be read in place."""
-    if type(value).__name__ == "ndarray" and not value.flags.forc:
+    if is_array(value) and not value.flags.forc:
         value = value.copy(order="K")
     return dump_parts(value)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, Self
 
 from scaler.errors import ObjectLostError, SerializationError
-from scaler.payload.parts import load_parts
+from scaler.payload.parts import freeze, load_parts
 from scaler.protocol.columns import Frame
 from scaler.protocol.inputs import MAX_INPUTS, Inputs
 from scaler.protocol.layout import is_laid_out, parts_in
@@ -78,7 +78,7 @@ def stand_in_for_value(value: Any) -> tuple[Any, ...]:  # Any: as above
 def stand_in_for_pickled(data: bytes) -> tuple[Any, ...]:
     """The same for one whose value is, and was not unpickled yet."""
     _found()
-    return pickle.loads, (data,)
+    return value_in, (data,)
 
 
 def _found() -> Found:
@@ -127,7 +127,7 @@ class Opener:
             data = values[need[position]]
             if is_record(data):
                 return self._objects.fetch(data)
-            return load_parts(parts_in(data)) if is_laid_out(data) else pickle.loads(data)  # noqa: S301  # as arguments are
+            return load_parts(parts_in(data)) if is_laid_out(data) else value_in(data)
 
         try:
             _here.input = value
@@ -142,6 +142,11 @@ def _input(position: int) -> Any:  # Any: as above
     if _here.input is None:
         raise RuntimeError("the inputs of a call are known only while it is opened by its worker")
     return _here.input(position)
+
+
+def value_in(data: Frame) -> Any:  # Any: as above
+    """The small value that is pickled so, as tasks have it."""
+    return freeze(pickle.loads(data))  # noqa: S301  # as arguments are
 
 
 def itself(value: Any) -> Any:  # Any: as above

@@ -10,7 +10,7 @@ from typing import Any
 
 from scaler.errors import SerializationError
 from scaler.payload.diagnosis import unpicklable_path
-from scaler.payload.pickling import LEAST_BUFFER_BYTES, dumps_beside
+from scaler.payload.pickling import LEAST_BUFFER_BYTES, PROTOCOL, dumps_beside
 from scaler.protocol.columns import Frame
 
 #: what is one buffer as it is
@@ -27,6 +27,43 @@ class _Whole:
         if isinstance(self._value, str):
             return str, (PickleBuffer(self._value.encode("utf-8", "surrogatepass")), "utf-8", "surrogatepass")
         return type(self._value), (PickleBuffer(self._value),)
+
+
+class Frozen:
+    """An array that cannot be written to where it is opened, though it has no buffer of its own there."""
+
+    def __init__(self, array: Any) -> None:  # Any: NumPy's
+        self._array = array
+
+    def __reduce__(self) -> Any:
+        array = self._array
+        if array.dtype.kind in "mM":  # of which no buffer can be had
+            return _as_times, (array.view("i8"), array.dtype.str)
+        view = array.view() if array.flags.forc else array.copy(order="K")
+        view.flags.writeable = False
+        return view.__reduce_ex__(PROTOCOL)
+
+
+def _as_times(numbers: Any, dtype: str) -> Any:  # Any: as above
+    return numbers.view(dtype)
+
+
+def frozen(value: Any) -> Frozen | None:  # Any: whatever users send
+    """What is pickled in the place of an array of NumPy's, so that small ones are as large ones; None for others."""
+    return Frozen(value) if is_array(value) and not value.dtype.hasobject else None
+
+
+def is_array(value: Any) -> bool:  # Any: as above
+    """Whether it is an array of NumPy's, and of no class derived from that."""
+    kind = type(value)
+    return kind.__name__ == "ndarray" and kind.__module__ == "numpy"
+
+
+def freeze(value: Any) -> Any:  # Any: as above
+    """The value itself; an array cannot be written to any more."""
+    if is_array(value):
+        value.flags.writeable = False
+    return value
 
 
 def dump_parts(value: Any, what: str = "the object") -> tuple[Frame, ...]:  # Any: whatever users send

@@ -96,6 +96,29 @@ def test_arrays_are_read_where_they_lie_and_cannot_be_written_to_but_copies_can(
     assert values[0] == 0
 
 
+def nested_total(values: dict[str, Any]) -> tuple[int, list[bool]]:
+    arrays = [values["list"][0], values["box"].content]
+    return sum(map(total, arrays)), [array.flags.writeable for array in arrays]
+
+
+@pytest.mark.parametrize("size", [1, 1000, MEGABYTE])
+def test_small_arrays_cannot_be_written_to_in_tasks_either_wherever_they_come_from(client: Client, size: int):
+    values = np.zeros(size, dtype="u1")
+    made = client.submit(np.zeros, size, "u1")
+    for argument in (values, client.send_object(values), made, values.reshape(1, -1).T[:, 0]):
+        with pytest.raises(ValueError, match="read-only"):
+            client.submit(write, argument).result()
+        with pytest.raises(ValueError, match="read-only"):
+            client.map(write, [(argument,), (argument,)])
+        assert client.submit(write_copy, argument).result() == 7
+    ones = np.ones(size, dtype="i4")
+    assert client.submit(nested_total, {"list": [ones], "box": Box(ones)}).result() == (2 * size, [False, False])
+    # what comes back is the caller's own, and so is what was passed
+    result = made.result()
+    result[0] = values[0] = 5
+    assert (result[0], values[0]) == (5, 5)
+
+
 def test_large_arguments_are_sent_once_and_gone_when_no_task_needs_them(client: Client):
     values = np.arange(MEGABYTE, dtype="i8")
     expected = int(values.sum())

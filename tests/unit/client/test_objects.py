@@ -131,7 +131,13 @@ def test_an_array_of_objects_stays_in_the_call(world: World):
 
 
 def test_a_value_cannot_be_written_to_where_it_is_opened(world: World):
-    for value in (array(), array(2 * LARGE)[::2]):
+    for value in (
+        array(),
+        array(2 * LARGE)[::2],
+        array(5),
+        array(10)[::2],
+        np.asfortranarray(array(6).reshape(2, 3))[0],
+    ):
         [found] = opened(*world.pickled(value))
         with pytest.raises(ValueError, match="read-only"):
             found[0] = 1

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pytest
 
 from scaler.errors import SerializationError
-from scaler.payload.parts import LEAST_BUFFER_BYTES, dump_parts, load_parts
+from scaler.payload.parts import LEAST_BUFFER_BYTES, dump_parts, frozen, load_parts
+from scaler.payload.pickling import dumps
 
 LARGE = LEAST_BUFFER_BYTES
 
@@ -53,6 +54,24 @@ def test_an_array_lies_in_the_part_it_came_in_and_cannot_be_written_to(order: An
         found[0, 0] = 1
     copy = found.copy()
     copy[0, 0] = 1
+
+
+@pytest.mark.parametrize("dtype", ["f8", "M8[ns]", "S3", [("a", "i4"), ("b", "f8")], "?"])
+def test_a_small_array_cannot_be_written_to_either(dtype: Any):
+    value = np.zeros(6, dtype).reshape(2, 3)
+    for one in (value, value.T, value[:, ::2], np.zeros((), dtype), np.zeros(0, dtype)):
+        held = [one, one]
+        found = load_parts((dumps(held, frozen),))
+        np.testing.assert_array_equal(found[0], one)
+        assert (found[0].dtype, found[0].shape, found[0].flags.writeable) == (one.dtype, one.shape, False)
+        assert found[0] is found[1]
+        assert one.flags.writeable
+
+
+def test_what_has_objects_in_it_is_as_it_was():
+    found = load_parts((dumps(np.array([[1], "x"], dtype=object), frozen),))
+    found[0] = 2
+    assert found.tolist() == [2, "x"]
 
 
 def test_bytes_and_text_are_not_copied_into_a_pickle():
