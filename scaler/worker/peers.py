@@ -92,16 +92,17 @@ class Peers:
 
     def open(self, port: int) -> None:
         """Let others come, at this port or, for 0, at any; they are told how to find it by the scheduler."""
-        try:
-            with in_background():
-                listener = ZmqListener(
-                    TcpAddress("0.0.0.0", port),  # noqa: S104  # who has no pass is not let in
-                    self._keys,
-                    largest_bytes=MAX_FRAME_BYTES,
-                    most_queued=MOST_QUEUED,
-                )
-        except AddressError as error:
-            log.warning("other clusters fetch what is here through the scheduler: %s", error)
+        for host in ("::", "0.0.0.0"):  # noqa: S104  # of IPv6 and IPv4, where both are; who has no pass is not let in
+            try:
+                with in_background():
+                    listener = ZmqListener(
+                        TcpAddress(host, port), self._keys, largest_bytes=MAX_FRAME_BYTES, most_queued=MOST_QUEUED
+                    )
+                break
+            except AddressError as error:
+                refusal = error
+        else:
+            log.warning("other clusters fetch what is here through the scheduler: %s", refusal)
             return
         self._listener = listener
         self.port = int(listener.address.rpartition(":")[2])

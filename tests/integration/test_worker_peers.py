@@ -114,6 +114,20 @@ def test_what_is_asked_at_a_door_is_answered_there(owner: End, asker: End):
     assert dropped == PeerSaid(owner.door, ObjectsDropped((OBJECT,)))
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_door_is_open_to_both_kinds_of_addresses(owner: End, asker: End, host: str, caplog: pytest.LogCaptureFixture):
+    door = Door(f"tcp://{host}:{owner.peers.port}", owner.peers.key)
+    asker.do(AskPeer(door, WANTED))
+    owner.do(AnswerPeer(asked(owner, asker), ObjectsDropped((OBJECT,))))
+    until(lambda: asker.heard, owner, asker)
+    assert asker.heard == [PeerSaid(door, ObjectsDropped((OBJECT,)))]
+    stranger = End(OTHER_PASS)
+    stranger.do(AskPeer(door, WANTED))
+    until(lambda: stranger.heard and "socket=door" in caplog.text, owner, stranger)
+    assert host.strip("[]") in caplog.text
+    stranger.close()
+
+
 def test_what_moves_values_gives_way_to_everything_else(owner: End):
     before = set(os.listdir("/proc/self/task"))
     asker = End()
