@@ -10,6 +10,8 @@ from scaler.ranges import RangeSet
 #: so many pieces are on their way at a time, and asked for together
 WINDOW = 16
 STEP = 8
+#: nobody asks for more of an object in one message
+MOST_PIECES = 64
 #: a piece goes in frames of this size: while one is encrypted and sent nobody else's message is
 PIECE_FRAME_BYTES = 128 << 10
 MOST_PIECE_FRAMES = 64

@@ -8,6 +8,7 @@ from scaler.core.objects import Sayings
 from scaler.core.relays import Relays
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation
+from scaler.pieces import MOST_PIECES
 from scaler.protocol import (
     FetchChunks,
     LocateObject,
@@ -115,6 +116,8 @@ class ObjectRequests:
     def _fetch(self, peer: Incarnation, wanted: FetchChunks, now: float) -> None:
         if peer not in self._clusters and wanted.object.owner in self._clients:
             raise ProtocolError("pieces of what clients have are for clusters alone")
+        if not 0 < wanted.count <= MOST_PIECES:
+            raise ProtocolError(f"{wanted.count} pieces of an object are asked for, not 1 to {MOST_PIECES}")
         if wanted.object.owner in self._clusters:
             self._objects.served(wanted.object)
         may_come = self._may_come(wanted.object.owner, now)

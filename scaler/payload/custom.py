@@ -100,6 +100,9 @@ class _Standing:
 class Carried:
     """A user's function that is called with opened arguments and whose result is sealed; open once it is here."""
 
+    #: it is opened once, by whatever the user has chosen
+    keeps_no_state = True
+
     def __init__(self, key: bytes, serializer: bytes, payload: bytes, name: str) -> None:
         self.__qualname__ = name
         self._parts = (key, serializer, payload, name)

@@ -15,6 +15,7 @@ from typing import Any
 from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.ids import FunctionId, function_id
 from scaler.payload.diagnosis import not_loadable, too_large, unpicklable_path
+from scaler.payload.fresh import Fresh, freshened
 from scaler.payload.importing import use_code
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.payload.shipping import shipping
@@ -74,7 +75,7 @@ def pickle_function(
             return known
     _note_imports(function, ship_code=ship_code)
     try:
-        data = (dumps_by_value if type(function) is types.FunctionType else dumps)(function)
+        data = _dump(freshened(function, _dump))
     except Exception as error:
         raise SerializationError(
             f"the function {function_name(function)} cannot be sent: {unpicklable_path(function, 'function', error)}"
@@ -85,13 +86,17 @@ def pickle_function(
 def _pickle_retried(retried: Retried, *, ship_code: bool) -> PickledFunction:
     _note_imports(retried.function, ship_code=ship_code)
     try:
-        data = dumps(retried)
+        data = dumps(Retried(freshened(retried.function, _dump), retried.retry_on))
     except Exception as error:
         name = function_name(retried.function)
         raise SerializationError(
             f"the function {name} cannot be sent with its retry_on: {unpicklable_path(retried, name, error)}"
         ) from error
     return _pickled(data, retried.function, ship_code=ship_code)
+
+
+def _dump(function: Callable[..., Any]) -> bytes:
+    return (dumps_by_value if type(function) is types.FunctionType else dumps)(function)
 
 
 def load_function(frames: Sequence[Frame]) -> Callable[..., Any] | Retried:
@@ -101,6 +106,9 @@ def load_function(frames: Sequence[Frame]) -> Callable[..., Any] | Retried:
         if code:
             use_code(code)
         function: Callable[..., Any] | Retried = pickle.loads(pickled)  # noqa: S301  # the scheduler let only our own keys in
+        called = function.function if isinstance(function, Retried) else function
+        if isinstance(called, Fresh):
+            called.open()  # what is wrong with it is told of the function, not of a call
     except DeserializeObjectError:
         raise
     except BaseException as error:

@@ -25,6 +25,11 @@ class Filled:
         self._keywords = keywords
         self._places = places
 
+    @property
+    def own(self) -> tuple[Any, ...]:  # Any: the users' values
+        """What it has of its own."""
+        return (*self._args, *self._keywords.values())
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Filled, (self.func, self._args, self._keywords, self._places)
 

@@ -44,6 +44,34 @@ class Frozen:
         return view.__reduce_ex__(PROTOCOL)
 
 
+class Owned:
+    """An array that can be written to where it is opened, though it cannot be here."""
+
+    def __init__(self, array: Any) -> None:  # Any: NumPy's
+        self._array = array
+
+    def __reduce__(self) -> Any:
+        return _writable(self._array).__reduce_ex__(PROTOCOL)
+
+
+def _writable(array: Any) -> Any:  # Any: as above
+    """A view or a copy of an array that says that it can be written to; nobody does."""
+    if array.nbytes <= LEAST_BUFFER_BYTES or not array.flags.forc:
+        return array.copy(order="K")
+    import ctypes  # noqa: PLC0415  # few results need it
+
+    content = (ctypes.c_ubyte * array.nbytes).from_address(array.ctypes.data)
+    content.array = array  # it lives as long as whoever reads it
+    return type(array)(array.shape, array.dtype, content, strides=array.strides)
+
+
+def owned(value: Any) -> Owned | None:  # Any: whatever a task returns
+    """What is pickled in the place of an array that cannot be written to: results are the caller's own."""
+    if is_array(value) and not value.flags.writeable and value.dtype.kind not in "OmM" and not value.dtype.hasobject:
+        return Owned(value)
+    return None
+
+
 def _as_times(numbers: Any, dtype: str) -> Any:  # Any: as above
     return numbers.view(dtype)
 
@@ -83,7 +111,7 @@ def result_parts(value: Any) -> tuple[bytes, list[memoryview]]:  # Any: whatever
     Raises whatever its own pickling code raises if there is no way.
     """
     is_whole = type(value) in _WHOLE and len(value) >= LEAST_BUFFER_BYTES
-    return dumps_beside(_Whole(value) if is_whole else value)
+    return dumps_beside(_Whole(value) if is_whole else value, owned)
 
 
 def _parts(value: Any) -> tuple[Frame, ...]:  # Any: as above

@@ -161,7 +161,7 @@ def dumps_by_value(value: Any, lift: Lift | None = None) -> bytes:
     return buffer.getvalue()
 
 
-def dumps_beside(value: Any) -> tuple[bytes, list[memoryview]]:  # Any: as above
+def dumps_beside(value: Any, lift: Lift | None = None) -> tuple[bytes, list[memoryview]]:  # Any: as above
     """The value in bytes, as `dumps` makes them, but without its large buffers; and these, in order."""
     try:
         pickler, buffer, beside = _idle_beside.pop()
@@ -169,10 +169,13 @@ def dumps_beside(value: Any) -> tuple[bytes, list[memoryview]]:  # Any: as above
         buffer, beside = io.BytesIO(), _Beside()
         pickler = _ByReference(buffer, PROTOCOL, buffer_callback=beside)
     try:
+        pickler.lift = lift
         pickler.dump(value)
     except Exception:  # noqa: BLE001  # as above; all buffers come again
         buffer, beside = io.BytesIO(), _Beside()
-        _ByValue(buffer, PROTOCOL, beside).dump(value)
+        by_value = _ByValue(buffer, PROTOCOL, beside)
+        by_value.lift = lift
+        by_value.dump(value)
         return buffer.getvalue(), beside.buffers
     data, buffers = buffer.getvalue(), beside.buffers
     if buffers:

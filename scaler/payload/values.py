@@ -12,7 +12,7 @@ from scaler import errors
 from scaler.errors import ProtocolError, SerializationError, StoreFullError
 from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, too_large, unpicklable_path
 from scaler.payload.inputs import INLINE_BYTES
-from scaler.payload.parts import load_parts, result_parts
+from scaler.payload.parts import load_parts, owned, result_parts
 from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
 from scaler.protocol.columns import (
@@ -56,7 +56,7 @@ class Outcome:
 def dump_value(value: Any) -> bytes:  # Any: whatever a task returns
     """A result in bytes; `SerializationError` names the part that cannot be pickled."""
     try:
-        data = dumps(value)
+        data = dumps(value, owned)
     except Exception as error:
         raise _unsendable(value, error) from error
     return _not_too_large(data)

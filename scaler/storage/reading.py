@@ -56,6 +56,11 @@ def mapped(path: str, *, is_ours: bool = False) -> list[memoryview]:
         os.close(descriptor)
 
 
+def are_protected(parts: list[memoryview]) -> bool:
+    """Whether nobody here can write to these parts of a value, compiled code neither: they are mapped, and not read."""
+    return parts[0].obj in _mapped
+
+
 def memory(size: int) -> memoryview:
     """So many bytes to be filled; where they are many they go back to the system as soon as nobody has them."""
     return memoryview(bytearray(size) if size < OWN_BYTES else mmap.mmap(-1, size))

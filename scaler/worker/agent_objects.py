@@ -182,6 +182,7 @@ class Objects:
             self._crowded[name] = known
             known.door = None
             self._come_no_more(name)
+            self._ask()  # what it has left is another's
             return []
         dropped = tuple(self._idle)
         for idle in dropped:

@@ -1,13 +1,11 @@
 """Other clusters that fetch from this one what it has, or is fetching itself: they get each piece once it is here."""
 
 from scaler.ids import ObjectId
+from scaler.pieces import MOST_PIECES
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
 from scaler.protocol.columns import Frame
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_peer_events import AnswerPeer
-
-#: nobody asks for more pieces at a time
-MOST_PIECES = 64
 
 
 class Askers:

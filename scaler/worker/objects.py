@@ -8,7 +8,7 @@ from scaler.ids import ObjectId
 from scaler.payload.parts import load_parts
 from scaler.protocol.columns import Frame
 from scaler.protocol.references import read_record
-from scaler.storage.reading import parts_of
+from scaler.storage.reading import are_protected, parts_of
 
 #: beside those of the task that runs, so many bytes stay mapped while tasks follow each other, and so many objects
 KEPT_BYTES = 64 << 20
@@ -45,15 +45,18 @@ class Objects:
         """The value that a record stands for; `ObjectLostError` if its file is gone."""
         reference = read_record(record)
         kept = self._kept.get(reference.object)
-        if kept is None:
-            kept = self._kept[reference.object] = _Kept(parts_of(reference), _OWN, reference.size_bytes, self._call)
+        if kept is not None:
+            value = load_parts(kept.parts) if kept.value is _OWN else kept.value
+        else:
+            parts = parts_of(reference)
+            value = load_parts(parts)
+            is_fixed = type(value) in _FIXED
+            if not is_fixed and not are_protected(parts):  # compiled code may write to it all the same
+                return value
+            kept = _Kept(parts, value if is_fixed else _OWN, reference.size_bytes, self._call)
+            self._kept[reference.object] = kept
         kept.used_by = self._call
         self._kept.move_to_end(reference.object)
-        if kept.value is not _OWN:
-            return kept.value
-        value = load_parts(kept.parts)
-        if type(value) in _FIXED:
-            kept.value = value
         return value
 
     def is_open(self) -> None:

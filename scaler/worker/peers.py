@@ -4,11 +4,13 @@ No link lies above them: what was asked for on one that ends is asked for elsewh
 """
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from scaler.errors import AddressError, ProtocolError
+from scaler.ids import ObjectId
 from scaler.net.addresses import TcpAddress
 from scaler.net.background import in_background
 from scaler.net.keys import new_key_pair
@@ -16,7 +18,7 @@ from scaler.net.transport import Arrived, Connected, Dialer, Listener, Lost, Ope
 from scaler.net.zap import OneKey
 from scaler.net.zmq_dialer import PeerDialing
 from scaler.net.zmq_listener import ZmqListener
-from scaler.protocol import Door, FromPeer, PeerPass, ToPeer
+from scaler.protocol import Door, FromPeer, ObjectsDropped, PeerPass, ToPeer
 from scaler.protocol.codec import Decoder, pack
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.refusals import Refusals
@@ -37,14 +39,17 @@ from scaler.worker.watch import Watch
 MOST_MESSAGES = 50
 #: a connection that nothing was asked on for so long is closed
 IDLE_S = 60.0
+#: who is silent for so long though pieces were asked for is left: it may wait itself, or live and say nothing
+SILENT_S = 15.0
 #: where nobody answered it is not tried again for so long
 SHUT_S = 30.0
 #: so many doors are called at a time; each takes ten descriptors
 MOST_DOORS = 12
 #: how often the house is kept
 HOUSEKEEPING_S = 1.0
-#: who does not read what it asked for is cut off when so many pieces wait for it
-MOST_QUEUED = 256
+#: who asks for more pieces in one turn is cut off, and who does not read what it asked for when so many wait for it
+MOST_ASKED = 64
+MOST_QUEUED = 64
 
 log = logging.getLogger("scaler.worker")
 
@@ -61,10 +66,21 @@ class _Said:
 
 @dataclass(slots=True)
 class _Called:
-    """A connection to a door; `used_at` is when anything was said there last."""
+    """A connection to a door; `used_at` is when anything was said there last, `owed` the pieces it has not sent yet."""
 
     dialer: Dialer
     used_at: float
+    owed: dict[ObjectId, int] = field(default_factory=dict)
+
+    def has_said(self, message: ToPeer) -> None:
+        """It has answered."""
+        if isinstance(message, ObjectsDropped):
+            for name in message.objects:
+                self.owed.pop(name, None)
+        elif message.object in self.owed:
+            self.owed[message.object] -= 1
+            if not self.owed[message.object]:
+                del self.owed[message.object]
 
 
 class Peers:
@@ -122,12 +138,12 @@ class Peers:
     def take_events(self) -> list[PeerEvent]:
         """What has happened, in order for each connection."""
         now = self._clock()
-        if now >= self._keep_house_at:
-            self._keep_house(now)
-        if not self._is_awake:
-            return []
-        self._is_awake = False
         events: list[PeerEvent] = []
+        if now >= self._keep_house_at:
+            self._keep_house(now, events)
+        if not self._is_awake:
+            return events
+        self._is_awake = False
         if self._listener is not None:
             self._hear_askers(self._listener, events)
         for door, called in list(self._called.items()):
@@ -136,11 +152,12 @@ class Peers:
 
     def _hear_askers(self, listener: Listener, events: list[PeerEvent]) -> None:
         arrived = listener.receive(MOST_MESSAGES)
+        asked: Counter[int] = Counter()
         for event in arrived:
             match event:
                 case Arrived(connection, frames):
                     try:
-                        events += [PeerAsked(connection, header.message) for header in self._asked.decode(frames)]
+                        events += self._take_in(connection, frames, asked)
                     except ProtocolError as error:
                         self._refuse(f"refused connection={connection} reason={str(error)!r} socket=door")
                         listener.cut_off(connection)
@@ -155,6 +172,13 @@ class Peers:
                     assert_never(event)
         self._is_awake |= bool(arrived) or listener.pending()
 
+    def _take_in(self, connection: int, frames: Sequence[Frame], asked: Counter[int]) -> list[PeerEvent]:
+        wanted = [header.message for header in self._asked.decode(frames)]
+        asked[connection] += sum(min(one.count, MOST_ASKED + 1) for one in wanted)
+        if asked[connection] > MOST_ASKED:
+            raise ProtocolError(f"it asks for more than {MOST_ASKED} pieces at a time")
+        return [PeerAsked(connection, one) for one in wanted]
+
     def _refuse(self, text: str) -> None:
         self._refusals.report(text, self._clock())
 
@@ -168,7 +192,9 @@ class Peers:
                         headers = self._answered.decode(frames)
                     except ProtocolError as error:
                         return self._lose(door, f"it sent what is no message: {error}", events)
-                    events += [PeerSaid(door, header.message, header.frames) for header in headers]
+                    for header in headers:
+                        called.has_said(header.message)
+                        events.append(PeerSaid(door, header.message, header.frames))
                 case Lost(_, reason, _):
                     return self._lose(door, reason, events)
                 case Connected():
@@ -194,6 +220,7 @@ class Peers:
                 if called is None:
                     return PeerGone(door)
                 called.used_at = self._clock()
+                called.owed[wanted.object] = called.owed.get(wanted.object, 0) + wanted.count
                 for frames in pack([_Said(wanted)]):
                     called.dialer.send(frames)
                 self._is_awake = True
@@ -238,13 +265,16 @@ class Peers:
         """When the house is to be kept."""
         return self._keep_house_at if self._listener is not None or self._called else None
 
-    def _keep_house(self, now: float) -> None:
+    def _keep_house(self, now: float, events: list[PeerEvent]) -> None:
         self._keep_house_at = now + HOUSEKEEPING_S
         self._refusals.tick(now)
         if self._listener is not None:
             self._listener.keep_house()
-        for door in [door for door, called in self._called.items() if called.used_at + IDLE_S < now]:
-            self._hang_up(door)
+        for door, called in list(self._called.items()):
+            if called.owed and called.used_at + SILENT_S < now:
+                self._lose(door, f"it has said nothing for {SILENT_S:g} s", events)
+            elif called.used_at + IDLE_S < now:
+                self._hang_up(door)
         self._shut = {door: until for door, until in self._shut.items() if until > now}
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ Workers write their results themselves, into the folders that `open` has made. T
 
 import contextlib
 import logging
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import assert_never
@@ -15,6 +16,7 @@ from scaler.pieces import piece_frames
 from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, frames_of
 from scaler.protocol.references import Reference
 from scaler.protocol.result_names import file_name, maker_of, named_by
+from scaler.refusals import Allowance
 from scaler.storage.folders import sweep
 from scaler.storage.places import sweep_stores
 from scaler.storage.reading import is_here, piece
@@ -45,6 +47,8 @@ class Shelf:
         self._store = Store(places)
         for place in places:
             sweep(place.folder.parent, PREFIX)
+        #: there may be a warning for each piece
+        self._allowance = Allowance()
         self._coming: dict[ObjectId, Filling] = {}
         self._copies: dict[ObjectId, StoredFile] = {}
         #: all and only results that were adopted and not dropped
@@ -120,8 +124,15 @@ class Shelf:
                 data = piece(stored.path, first, most)
                 if data and len(data) == min(most, stored.size_bytes - first):
                     return data
-            log.warning("object %016x-%d cannot be read: somebody has removed or changed %s", *name, stored.path)
+            owner, n = name
+            self._tell(f"object {owner:016x}-{n} cannot be read: somebody has removed or changed {stored.path}")
         return None
+
+    def _tell(self, text: str) -> None:
+        now = time.monotonic()
+        count = self._allowance.held_back(now)
+        if self._allowance.take(now):
+            log.warning("%s%s", text, f" ({count} more were not shown)" if count else "")
 
     def _store_piece(self, command: StorePiece) -> ObjectHere | ObjectRefused | None:
         name = command.object
@@ -136,7 +147,7 @@ class Shelf:
             copy = self._copies[name] = filling.complete()
         except (OSError, StoreFullError) as error:
             self._coming.pop(name, None)
-            log.warning("a copy of object %016x-%d cannot be stored: %s", *name, error)
+            self._tell(f"a copy of object {name.owner:016x}-{name.n} cannot be stored: {error}")
             return ObjectRefused(name, str(error))
         del self._coming[name]
         return ObjectHere(Reference(name, copy.size_bytes, str(copy.path), copy.token))

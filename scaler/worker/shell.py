@@ -37,6 +37,8 @@ from scaler.worker.workers import Workers
 #: what a worker takes of this process while it starts, or with a client inside its task; what everything else may take
 WORKER_DESCRIPTORS = 11
 OWN_DESCRIPTORS = 128
+#: with fewer whoever can reach a port could take them all before it is turned away
+DOOR_DESCRIPTORS = 8192
 #: of what tasks print, so many lines a second go to their clients; and where nobody else shows it
 OUTPUT_LINES_PER_S = 200.0
 ONLY_OUTPUT_LINES_PER_S = 10_000.0
@@ -93,8 +95,12 @@ def run(config: WorkerClusterConfig) -> int:
 def _peers(config: WorkerClusterConfig, address: Address, poller: Poller) -> Peers:
     """What other clusters are given and asked by; where the scheduler is on this machine, nobody is let in."""
     peers = Peers(poller, time.monotonic)
-    if not address.is_loopback and config.peer_port is not None:
+    if address.is_loopback or config.peer_port is None:
+        return peers
+    if raise_descriptor_limit() >= DOOR_DESCRIPTORS:
         peers.open(config.peer_port)
+    else:
+        log.info("ClusterProcess: other hosts fetch through the scheduler: 'ulimit -n' is below %d", DOOR_DESCRIPTORS)
     return peers
 
 

@@ -235,6 +235,37 @@ def _noted(path: Path) -> Noted:
     return Noted(path)
 
 
+def accumulate(into: list[int], number: int) -> int:
+    into.append(number)
+    return len(into)
+
+
+class Account:
+    def __init__(self) -> None:
+        self.balance = 0
+
+    def pay(self, amount: int) -> int:
+        self.balance += amount
+        return self.balance
+
+    __call__ = pay
+
+
+@pytest.mark.parametrize("options", [{}, {"retries": 1, "retry_on": OSError}], ids=["plain", "retried"])
+def test_what_a_partial_or_an_object_brings_is_as_it_was_sent_at_each_call(
+    cluster: SchedulerClusterCombo, options: dict[str, Any]
+):
+    account = Account()
+    for _ in range(2):
+        with Client(address=cluster.get_address()) as client:
+            partial = functools.partial(accumulate, [])
+            assert client.map(partial, range(20), **options) == [1] * 20
+            assert [client.submit(partial, number, **options).result() for number in range(10)] == [1] * 10
+            for function in (account.pay, account, functools.partial(account.pay), functools.partial(account)):
+                assert client.map(function, [3] * 10, **options) == [3] * 10
+                assert client.submit(function, 4, **options).result() == 4
+
+
 def test_a_function_of_known_bytes_is_opened_once_in_a_worker(client: Client, tmp_path: Path):
     noted = Noted(tmp_path / "opened")
     captured = 1

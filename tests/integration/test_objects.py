@@ -1,5 +1,6 @@
 """Objects on real processes: sent once, read in place by every worker of a host, gone when nobody needs them."""
 
+import ctypes
 import functools
 import gc
 import os
@@ -11,6 +12,7 @@ from typing import Any
 
 import cloudpickle
 import numpy as np
+import pandas
 import pytest
 
 from scaler import Client, ObjectReference
@@ -94,6 +96,41 @@ def test_arrays_are_read_where_they_lie_and_cannot_be_written_to_but_copies_can(
             client.submit(write, argument).result()
         assert client.submit(write_copy, argument).result() == 7
     assert values[0] == 0
+
+
+def spoil(values: "np.ndarray[Any, Any]") -> int:
+    """As compiled code that is told to overwrite its arguments does."""
+    before = total(values)
+    ctypes.memset(values.ctypes.data, 1, values.nbytes)
+    return before
+
+
+@pytest.mark.parametrize("size", [10_000, 70_000, 1_000_000])
+def test_what_compiled_code_does_to_an_argument_no_other_task_sees(client: Client, size: int):
+    values = np.zeros(size, dtype="u1")
+    made = client.submit(np.zeros, size, "u1")
+    for argument in (values, client.send_object(values), made):
+        assert client.map(spoil, [(argument,)] * 10) == [0] * 10
+        assert [client.submit(spoil, argument).result() for _ in range(10)] == [0] * 10
+
+
+def passed_on(values: "np.ndarray[Any, Any]") -> dict[str, Any]:
+    frame = pandas.DataFrame({"a": values, "b": values})
+    return {"same": values, "part": values[1:], "turned": values.reshape(-1, 2).T, "frame": frame.assign(c=1.0)}
+
+
+@pytest.mark.parametrize("size", [10, 1000, 200_000])
+def test_what_comes_back_can_be_written_to_though_it_was_an_argument(client: Client, size: int):
+    values = np.arange(size, dtype="f8")
+    for argument in (values, client.send_object(values), client.submit(np.arange, float(size))):
+        found = client.submit(passed_on, argument).result()
+        for name in ("same", "part", "turned"):
+            expected = passed_on(values)[name]
+            np.testing.assert_array_equal(found[name], expected)
+            found[name][...] = 7
+        found["frame"].loc[0, "a"] = 5.0
+        assert found["frame"].loc[0].tolist() == [5.0, 0.0, 1.0]
+    assert values[-1] == size - 1
 
 
 def nested_total(values: dict[str, Any]) -> tuple[int, list[bool]]:

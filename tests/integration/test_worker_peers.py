@@ -15,6 +15,7 @@ from scaler.net.transport import Lost
 from scaler.net.zmq_dialer import PeerDialing
 from scaler.net.zmq_listener import ZmqListener
 from scaler.protocol import Door, FetchChunks, ObjectChunk, ObjectsDropped, PeerPass
+from scaler.protocol.codec import bundle, encode
 from scaler.protocol.columns import MAX_FRAME_BYTES
 from scaler.worker import peers as module
 from scaler.worker.agent_peer_events import (
@@ -32,7 +33,8 @@ from scaler.worker.poller import Poller
 
 OBJECT = ObjectId(Incarnation(5), 1)
 WANTED = FetchChunks(OBJECT, 0, 8)
-CHUNK = ObjectChunk(OBJECT, 3, 10 * MAX_FRAME_BYTES)
+SIZE = 10 * MAX_FRAME_BYTES
+CHUNK = ObjectChunk(OBJECT, 3, SIZE)
 PIECE = bytes(range(256)) * (MAX_FRAME_BYTES // 256)
 PASS, OTHER_PASS = PeerPass(*new_key_pair()), PeerPass(*new_key_pair())
 PATIENCE_S = 15.0
@@ -268,6 +270,46 @@ def test_who_does_not_read_is_cut_off_and_nobody_else(owner: End, asker: End):
     owner.do(AnswerPeer(patient, ObjectsDropped((OBJECT,))))
     until(lambda: asker.heard, owner, asker)
     lazy.close()
+
+
+def test_who_says_nothing_is_left_and_nobody_waits_for_ever(owner: End, asker: End):
+    asker.do(AskPeer(owner.door, WANTED))
+    connection = asked(owner, asker)
+    now = time.monotonic()
+    asker.now = lambda: now + module.SILENT_S - 1
+    owner.do(AnswerPeer(connection, ObjectChunk(OBJECT, 0, SIZE), (PIECE,)))
+    until(lambda: asker.heard, owner, asker)
+    asker.now = lambda: now + module.SILENT_S + 5
+    asker.turn()
+    assert [type(event) for event in asker.heard] == [PeerSaid]
+    asker.now = lambda: now + 2 * module.SILENT_S
+    until(lambda: PeerGone(owner.door) in asker.heard, owner, asker)
+
+
+def test_who_has_sent_all_it_owes_may_be_silent(owner: End, asker: End):
+    for answer in (ObjectsDropped((OBJECT,)), ObjectChunk(OBJECT, 0, SIZE)):
+        asker.do(AskPeer(owner.door, FetchChunks(OBJECT, 0, 1)))
+        owner.do(AnswerPeer(asked(owner, asker), answer, (PIECE,)))
+        until(lambda: asker.heard, owner, asker)
+        owner.heard.clear()
+        now = time.monotonic()
+        asker.now = lambda now=now: now + module.SILENT_S + 1
+        asker.turn()
+        assert [type(event) for event in asker.heard] == [PeerSaid]
+        asker.heard.clear()
+        asker.now = time.monotonic
+
+
+@pytest.mark.parametrize("wanted", [[FetchChunks(OBJECT, 0, 1 << 60)], [WANTED] * 9], ids=["one", "many"])
+def test_who_asks_for_too_much_at_a_time_is_cut_off(owner: End, wanted: list[FetchChunks]):
+    dialing = PeerDialing()
+    dialer = dialing.dial(owner.door.address, PASS.public, PASS.secret, owner.door.key)
+    dialer.send([bundle([encode(1, 0, one) for one in wanted])])
+    lost: list[object] = []
+    until(lambda: lost.extend(e for e in dialer.receive(9) if isinstance(e, Lost)) or lost, owner)
+    assert [event for event in owner.heard if isinstance(event, PeerAsked)] == []
+    dialer.close()
+    dialing.close()
 
 
 def test_only_so_many_doors_are_called_at_a_time_and_idle_ones_are_left(

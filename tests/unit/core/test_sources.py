@@ -10,6 +10,7 @@ from scaler.core.relays import Relays
 from scaler.core.sources import SMALL_RELAYED
 from scaler.core.workers import Cluster
 from scaler.ids import Incarnation, ObjectId
+from scaler.pieces import MOST_PIECES
 from scaler.protocol import (
     ClusterReady,
     Door,
@@ -23,7 +24,7 @@ from scaler.protocol import (
     PeerPass,
 )
 from scaler.protocol.columns import MAX_FRAME_BYTES
-from tests.unit.core.examples import ALICE, Checked, X, Y, Z, said
+from tests.unit.core.examples import ALICE, Checked, X, Y, Z, cut_off, said
 
 SIZE = 100 * MAX_FRAME_BYTES
 OBJECT = ObjectId(ALICE, 1)
@@ -177,6 +178,18 @@ def test_what_a_cluster_has_made_is_fetched_from_it(world: World):
     world.objects.dropped(F, [made])
     world.relays.gone([made], said_by=F)
     assert world.said() == [Send(peer, ObjectsLost((made,))) for peer in (A, B, C)]
+
+
+@pytest.mark.parametrize("count", [0, MOST_PIECES + 1, 1 << 40])
+@pytest.mark.parametrize("peer", [ALICE, X])
+def test_who_asks_for_nothing_or_for_too_much_at_a_time_is_cut_off(peer: Incarnation, count: int):
+    core = Checked(CoreConfig())
+    core.handle([PeerJoined(ALICE, "client")])
+    joined(core, X, "10.0.0.7:1")
+    joined(core, Y, "10.0.0.8:1")
+    made = ObjectId(Y, 9)
+    assert cut_off(core.handle([Received(peer, FetchChunks(made, 0, count))])) == [peer]
+    assert len(core.managers.objects) == 0
 
 
 def test_clients_fetch_through_the_scheduler(world: World):

@@ -203,6 +203,21 @@ def test_pieces_may_come_in_any_order():
     assert last == [stores(PIECES - 1, is_last=True)]
 
 
+def test_what_has_no_room_leaves_its_turn_to_others():
+    cluster = ready()
+    fetching(cluster)
+    fetched(cluster)  # it is in use, so that its copy cannot go
+    wanted(cluster, n=2)
+    third = ObjectId(OWNER, 3)
+    cluster.hear(span_with([[0]], record_of(reference(third)), n=3))
+    assert cluster.tell(ObjectAway(third)) == []
+    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [
+        Say(ObjectsDropped((SECOND,))),
+        asks(0, STEP, third),
+        asks(STEP, STEP, third),
+    ]
+
+
 def test_what_is_given_up_makes_room_for_what_others_wait_for():
     cluster = ready()
     fetching(cluster)

@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.ids import Incarnation, ObjectId
-from scaler.pieces import MOST_PIECE_FRAMES, STEP
+from scaler.pieces import MOST_PIECE_FRAMES, MOST_PIECES, STEP
 from scaler.protocol import (
     CancelRun,
     Door,
@@ -33,7 +33,6 @@ from scaler.worker.agent_events import (
     StorePiece,
 )
 from scaler.worker.agent_peer_events import AnswerPeer, AskPeer, PeerAsked, PeerGone, PeerLeft, PeerSaid, UsePass
-from scaler.worker.agent_peers import MOST_PIECES
 from scaler.worker.agent_result_events import PieceRead, ReadPiece, ResultGone
 from tests.unit.worker.examples import EPOCH, Cluster, harvested, piece, ranges, ready, rests, run_id
 from tests.unit.worker.test_agent_objects import span_with

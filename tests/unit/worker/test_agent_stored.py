@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from scaler.ids import Incarnation, ObjectId, TicketId, WorkerId
+from scaler.pieces import MOST_PIECES
 from scaler.protocol import (
     BatchOptions,
     CancelRun,
@@ -31,7 +32,6 @@ from scaler.worker import agent_stored
 from scaler.worker.agent_ending import HAND_OVER_S
 from scaler.worker.agent_events import Command, LinkUp, Piece, Say, StopAsked
 from scaler.worker.agent_peer_events import AnswerPeer, PeerAsked
-from scaler.worker.agent_peers import MOST_PIECES
 from scaler.worker.agent_result_events import (
     AdoptResults,
     DropLeftovers,

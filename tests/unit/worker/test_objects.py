@@ -1,5 +1,6 @@
 """Objects in a worker: mapped once while tasks that need them follow each other, and kept no longer."""
 
+import ctypes
 from pathlib import Path
 from typing import Any
 
@@ -42,13 +43,22 @@ def test_what_nobody_can_change_is_made_once(host: Host):
 
 def test_what_can_be_changed_is_made_for_each_task_of_the_same_memory(host: Host):
     objects = Objects()
-    record = host.record({"a": np.arange(100_000)})
+    record = host.record({"a": np.arange(1_000_000)})
     first, second = objects.fetch(record), objects.fetch(record)
     assert first is not second
     assert first["a"] is not second["a"]
     assert first["a"].ctypes.data == second["a"].ctypes.data
     first["b"] = 1
     assert list(objects.fetch(record)) == ["a"]
+
+
+def test_what_is_read_and_not_mapped_is_read_for_each_task_since_compiled_code_may_write_to_it(host: Host):
+    objects = Objects()
+    record = host.record(np.arange(10_000))
+    first, second = objects.fetch(record), objects.fetch(record)
+    ctypes.memset(first.ctypes.data, 1, first.nbytes)
+    assert (second[-1], objects.fetch(record)[-1]) == (9_999, 9_999)
+    assert not objects
 
 
 def test_what_is_kept_is_as_it_was_though_its_file_is_gone_until_no_task_follows(host: Host):
