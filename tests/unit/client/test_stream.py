@@ -4,6 +4,7 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
@@ -265,8 +266,8 @@ def test_few_are_drawn_until_results_are_known_and_soon_many_if_they_are_light()
 def test_as_many_are_drawn_as_keep_busy_what_was_seen_to_run():
     """Of long tasks nothing is known for long, but that they run."""
     scene = Scene(itertools.count())
-    for lo, hi in ((0, 32), (32, 64), (64, 100)):
-        scene.sink.script.append(lambda lo=lo, hi=hi: scene.sink.began((Range(lo, hi),)))  # type: ignore[misc]
+    for part in (Range(0, 32), Range(32, 64), Range(64, 100)):
+        scene.sink.script.append(partial(scene.sink.began, (part,)))
     scene.answer(0, 0)
     assert next(scene.stream) == 0
     assert scene.sent == 200
