@@ -11,7 +11,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from scaler.client.config import ClientConfig
+from scaler.client.config import STORE_LIMIT, ClientConfig
 from scaler.client.draft import Draft, S
 from scaler.client.futures import ScalerFuture
 from scaler.client.heavy import HeavyCalls
@@ -255,5 +255,5 @@ def batches_of(
         quiet=not config.stream_output,
         ship_code=config.ship_code,
         parent=parent,
-        make_store=lambda: Store(places(config.store_limit_bytes, config.spill_folder)),
+        make_store=lambda: Store(places(config.store_limit_bytes, config.spill_folder, option=STORE_LIMIT)),
     )

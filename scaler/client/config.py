@@ -11,6 +11,7 @@ from scaler.client.finding import find
 from scaler.errors import ConfigurationError
 from scaler.protocol.connection import LONGEST_LABEL
 from scaler.resources import bytes_of
+from scaler.storage.places import require_takes_files
 
 STORE_LIMIT, SPILL_DIR = "SCALER_OBJECT_STORE_LIMIT", "SCALER_SPILL_DIR"
 #: a scheduler would take a client that is silent for longer for dead
@@ -94,9 +95,15 @@ def _store_limit(environment: Mapping[str, str]) -> int | None:
 
 def _spill_folder(environment: Mapping[str, str]) -> Path | None:
     text = environment.get(SPILL_DIR, "")
-    if text and not Path(text).is_dir():
+    if not text:
+        return None
+    if not Path(text).is_dir():
         raise ConfigurationError(f"{SPILL_DIR} must name a folder, but is {text!r:.200}")
-    return Path(text) if text else None
+    try:
+        require_takes_files(Path(text))
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{SPILL_DIR}: {error}") from None
+    return Path(text)
 
 
 def _seconds(argument: str, value: object, most: float) -> float:

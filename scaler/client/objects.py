@@ -120,7 +120,11 @@ class ObjectReference:
     def __reduce__(self) -> tuple[Any, ...]:
         """Among the arguments of a call it stands for its value; elsewhere it cannot be pickled."""
         held = self._require()
-        return stand_in_for_pickled(held) if isinstance(held, bytes) else stand_in(held)
+        try:
+            return stand_in_for_pickled(held) if isinstance(held, bytes) else stand_in(held)
+        except TypeError:
+            text = "can only be an argument of a call: elsewhere pass what its value() returns"
+            raise TypeError(f"the object {self.name!r} {text}") from None
 
     def value(self) -> Any:  # Any: whatever users send
         """What was sent; `MissingObjects` if that was dropped. Its arrays cannot be written to."""

@@ -3,6 +3,7 @@
 `SubmitSink` settles futures; `MapSink` queues columns for the thread that waits in `map`.
 """
 
+import contextlib
 import copy
 import functools
 import time
@@ -327,7 +328,11 @@ class SubmitSink:
         return bool(self._futures)
 
 
-Part = Resolve | tuple[tuple[Range, ...], Failure] | ScalerError
+class Begun:
+    """Some tasks run now."""
+
+
+Part = Resolve | tuple[tuple[Range, ...], Failure] | Begun | ScalerError
 
 
 class MapSink:
@@ -339,7 +344,11 @@ class MapSink:
         #: how many outcomes are expected, how many came, and how many of these are failures
         self.size = self.done = self.failed = 0
         self.result_bytes = 0
+        #: so many ran at the same time, of those that run long enough to be told of
+        self.busy = 0
+        self._begun = 0
         self._parts: SimpleQueue[Part] = SimpleQueue()
+        self._is_dropped = False
 
     def expect(self, hi: int) -> None:
         self.size = hi
@@ -348,29 +357,48 @@ class MapSink:
         self.result_bytes += done.column.size_bytes + sum(kept.size_bytes for kept in done.kept.values())
         self.failed += len(done.column.unsuccessful())
         self.done += done.column.count
-        self._parts.put(done)
+        self._come(done)
 
     def reject(self, ranges: Iterable[Range], failure: Failure, again: Again | None = None) -> None:  # noqa: ARG002  # a map is submitted anew as a whole
         rejected = tuple(ranges)
         count = sum(hi - lo for lo, hi in rejected)
         self.failed += count
         self.done += count
-        self._parts.put((rejected, failure))
+        self._come((rejected, failure))
 
     def began(self, ranges: Iterable[Range]) -> None:
-        """Nobody can ask a plain `map` what runs."""
+        self._begun += sum(hi - lo for lo, hi in ranges)
+        busy = self._begun - self.done
+        if busy > self.busy:
+            self.busy = busy
+            self._come(Begun())
 
     def abort(self, error: ScalerError) -> None:
-        self._parts.put(error)
+        self._come(error)
 
     def clear(self) -> None:
-        self._parts.put(ClientQuitException("its work was dropped by clear()"))
+        self._come(ClientQuitException("its work was dropped by clear()"))
 
     disown = abort
 
     @property
     def is_awaited(self) -> bool:
         return self.done < self.size
+
+    def _come(self, part: Part) -> None:
+        self._parts.put(part)
+        if self._is_dropped:  # maybe since a moment ago
+            self._empty()
+
+    def drop(self) -> None:
+        """Hold nothing of what has come or is yet to come: nobody will take it."""
+        self._is_dropped = True
+        self._empty()
+
+    def _empty(self) -> None:
+        with contextlib.suppress(Empty):
+            while True:
+                self._parts.get_nowait()
 
     def arrived(self) -> Iterator[Part]:
         """What has come and was not taken yet."""
@@ -393,6 +421,8 @@ class MapSink:
             part = self.wait()
             if isinstance(part, ScalerError):
                 raise part
+            if isinstance(part, Begun):
+                continue
             for lo, values, wrong in self.opened(part):
                 results[lo : lo + len(values)] = values
                 failed += wrong

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self, SupportsIndex
 from scaler.client.draft import Draft
 from scaler.client.objects import Uploaded
 from scaler.client.raising import not_an_end
-from scaler.client.sinks import MapSink, Part
+from scaler.client.sinks import Begun, MapSink, Part
 from scaler.client.waits import require_may_wait
 from scaler.errors import ScalerError
 from scaler.ids import TaskId
@@ -23,11 +23,15 @@ from scaler.payload.calls import Block, Futures
 from scaler.protocol.columns import ArgumentColumn
 
 #: without `buffersize=` so many elements are drawn ahead, fewer where they and their results have more than so many
-#: bytes together, and the first time, when nobody knows
+#: bytes together, and while nobody knows
 MOST_AHEAD = 8192
-LEAST_AHEAD = 64
-FIRST_AHEAD = 512
+LEAST_AHEAD = 32
 BYTES_AHEAD = 64 << 20
+#: so many for each result that is known, and for each task that was seen to run at the same time as others
+_AHEAD_PER_DONE = 8
+_AHEAD_PER_BUSY = 2
+#: whatever results weigh, no more than so many are drawn for slots to have work
+MOST_FOR_SLOTS = 512
 #: a stream is filled up again once this part of it is free
 _REFILL_PARTS = 8
 
@@ -143,9 +147,11 @@ class Stream(Iterator[Any]):
         while not self._hand:
             if self._is_over:
                 return False
-            if self._given < self._draft.size:
+            if self._given < min(self._draft.size, self._draw_at):
                 require_may_wait("imap")
                 self._take([sink.wait(None if ends_at is None else max(0.0, ends_at - time.monotonic()))])
+                if not self._is_closed:  # what came may be out of turn, or say that there is room for more
+                    self._draw_at = self._given
             elif self._is_closed:
                 return False
             else:
@@ -158,6 +164,8 @@ class Stream(Iterator[Any]):
             if isinstance(part, ScalerError):
                 self.close()
                 raise part
+            if isinstance(part, Begun):
+                continue
             for lo, outcomes, failed in self._draft.sink.opened(part):
                 for index in failed:
                     outcomes[index - lo] = _Failed(outcomes[index - lo])
@@ -226,10 +234,12 @@ class Stream(Iterator[Any]):
         sink, size = self._draft.sink, self._draft.size
         if self._buffersize is not None:
             return self._buffersize
-        if not sink.done:
-            return FIRST_AHEAD
-        bytes_each = self._argument_bytes / size + sink.result_bytes / sink.done
-        return int(min(MOST_AHEAD, max(LEAST_AHEAD, BYTES_AHEAD / bytes_each)))
+        least = max(LEAST_AHEAD, min(MOST_FOR_SLOTS, _AHEAD_PER_BUSY * sink.busy))
+        done = sink.done  # before its bytes, which are counted first: results seem too large rather than too small
+        if not done:
+            return least
+        bytes_each = self._argument_bytes / size + sink.result_bytes / done
+        return int(max(least, min(MOST_AHEAD, _AHEAD_PER_DONE * done, BYTES_AHEAD / bytes_each)))
 
     # ---- the end
 
@@ -246,6 +256,7 @@ class Stream(Iterator[Any]):
             self._draft.forget()
         else:
             self._draft.give_up()
+        self._draft.sink.drop()
         self._shown.close()
 
     def __del__(self) -> None:

@@ -1,11 +1,13 @@
 """Where stores of this host lie, and how much there may be in them: in memory first, then on disk."""
 
 import contextlib
+import errno
 import shutil
 import tempfile
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
+from scaler.resources import bytes_text
 from scaler.storage.folders import new_path, sweep
 from scaler.storage.store import PREFIX, Place
 
@@ -16,17 +18,32 @@ LEAST_BYTES = 256 << 20
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def places(limit_bytes: int | None = None, spill_folder: Path | None = None) -> tuple[Place, ...]:
-    """The places of a new store: so many bytes of memory at most, then the disk under a folder."""
+def places(
+    limit_bytes: int | None = None, spill_folder: Path | None = None, *, option: str = "--object-store-limit"
+) -> tuple[Place, ...]:
+    """The places of a new store: so many bytes of memory, as an option says, then the disk under a folder.
+
+    `ConfigurationError` where that folder takes no files.
+    """
     limit = default_limit_bytes() if limit_bytes is None else limit_bytes
     found = []
     if limit:
-        what = f"in memory (--object-store-limit is {limit >> 20:,} MiB)"
-        found.append(Place(new_path(MEMORY, PREFIX), limit, what))
+        found.append(Place(new_path(MEMORY, PREFIX), limit, f"in memory ({option} is {bytes_text(limit)})"))
+    if spill_folder is not None:
+        require_takes_files(spill_folder)
     spill = spill_folder or Path(tempfile.gettempdir())
-    if not spill.is_dir():
-        raise ConfigurationError(f"{spill} is no folder that values could be laid in: make it, or name another")
     return (*found, Place(new_path(spill, PREFIX), float("inf"), f"on disk ({spill})"))
+
+
+def require_takes_files(folder: Path) -> None:
+    """`ConfigurationError` where no values could be laid in a folder, also if others had left room."""
+    if not folder.is_dir():
+        raise ConfigurationError(f"{folder} is no folder that values could be laid in: make it, or name another")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise ConfigurationError(f"{folder} takes no files ({error.strerror}): name another") from None
 
 
 def sweep_stores() -> None:

@@ -212,7 +212,10 @@ class _Shelf:
         if used + size > limit:
             text = f"{bytes_text(used)} of {bytes_text(limit)} are taken"
             raise OSError(errno.ENOSPC, text, str(self.place.folder))
-        folder = self.open()
+        try:
+            folder = self.open()
+        except OSError as error:
+            raise OSError(error.errno, f"it takes no files ({error.strerror or error})") from error
         self._used += size
         return folder
 

@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from scaler import Client, as_completed
+from scaler.client.stream import LEAST_AHEAD
 from scaler.storage.places import MEMORY
 from scaler.storage.store import PREFIX
 from tests.integration.processes import Place, open_paths, wait_until
@@ -212,14 +213,18 @@ def test_small_and_large_results_side_by_side_do_not_hold_each_other_up(client: 
     assert [len(one) for one in found] == [size for (size,) in sizes]
 
 
-def test_a_stream_of_large_results_keeps_no_more_than_a_few(client: Client):
+def test_a_stream_of_large_results_keeps_no_more_than_a_few_and_none_once_it_is_closed(client: Client):
     before = len(values())
-    taken = iter(client.imap(ones, [(MEGABYTE,)] * 1000))
-    for _ in range(10):
+    taken = client.imap(ones, [(2 * MEGABYTE,)] * 1000)
+    first = next(taken)
+    for _ in range(9):
         next(taken)
+        assert len(values()) - before <= LEAST_AHEAD
     wait_until(lambda: len(values()) > before, "some are made ahead")
-    assert len(values()) - before < 600
-    del taken
+    assert len(values()) - before <= LEAST_AHEAD
+    taken.close()
+    wait_until(lambda: len(values()) == before, "all files are gone", within_s=5)
+    assert total(first) == 2 * MEGABYTE
 
 
 def test_what_was_done_can_be_read_after_a_clear_and_after_the_client_has_left(client: Client):

@@ -83,6 +83,10 @@ def test_where_large_values_lie_is_said_by_the_environment(monkeypatch: pytest.M
     monkeypatch.setenv("SCALER_SPILL_DIR", str(tmp_path / "nowhere"))
     with pytest.raises(ConfigurationError, match=r"SCALER_SPILL_DIR must name a folder, but is '.*nowhere'"):
         config()
+    monkeypatch.setenv("SCALER_SPILL_DIR", "/proc")
+    with pytest.raises(ConfigurationError, match=r"^SCALER_SPILL_DIR: /proc takes no files \(.*\): name another$"):
+        config()
+    monkeypatch.delenv("SCALER_SPILL_DIR")
     monkeypatch.setenv("SCALER_OBJECT_STORE_LIMIT", "much")
     with pytest.raises(ConfigurationError, match=r"SCALER_OBJECT_STORE_LIMIT must be 0 or a size such as .*'much'"):
         config()

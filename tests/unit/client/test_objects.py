@@ -1,5 +1,6 @@
 """The objects of a client: made once, there while somebody needs them, told of as they come and go."""
 
+import copy
 import gc
 import pickle
 import weakref
@@ -17,6 +18,7 @@ from scaler.errors import MissingObjects, SerializationError, StoreFullError
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
 from scaler.ledger.events import ObjectFreed, ObjectMade, Say
 from scaler.payload.calls import pickle_call
+from scaler.payload.functions import pickle_function
 from scaler.payload.inputs import INLINE_BYTES, Found, Opener
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
 from scaler.protocol.columns import MAX_FRAME_BYTES, REFERENCE
@@ -265,12 +267,21 @@ def test_after_a_clear_it_is_missing(world: World):
             world.pickled([reference])
 
 
-def test_a_reference_is_pickled_among_arguments_alone(world: World):
-    for value in (1, BYTES):
-        with pytest.raises(TypeError, match="among the arguments of a call"):
-            pickle.dumps(world.objects.send(value, None))
-    with pytest.raises(SerializationError, match="among the arguments of a call"):
-        world.objects.send([world.objects.send(BYTES, None)], None)
+@pytest.mark.parametrize("value", [1, BYTES])
+@pytest.mark.parametrize("attempt", [pickle.dumps, copy.copy, copy.deepcopy])
+def test_a_reference_is_pickled_among_arguments_alone(world: World, value: Any, attempt: Callable[[Any], Any]):
+    with pytest.raises(TypeError, match=r"^the object 'mine' can only be an argument of a call: .*value\(\)"):
+        attempt(world.objects.send(value, "mine"))
+
+
+def test_a_reference_cannot_be_sent_or_be_in_a_function(world: World):
+    reference = world.objects.send(BYTES, "mine")
+    with pytest.raises(
+        SerializationError, match=r"the object cannot be sent: the object\[0\]: the object 'mine' can only"
+    ):
+        world.objects.send([reference], None)
+    with pytest.raises(SerializationError, match=r"'s variable reference: the object 'mine' can only be an argument"):
+        pickle_function(lambda: reference)
 
 
 # ---- what other hosts ask for

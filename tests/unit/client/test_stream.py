@@ -4,9 +4,11 @@ import itertools
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from scaler.client import draft, stream
 from scaler.client.mapping import calls_of
@@ -15,13 +17,32 @@ from scaler.client.sinks import MapSink
 from scaler.client.stream import Stream, checked_buffersize
 from scaler.errors import ClientQuitException, SerializationError, WorkerDiedError
 from scaler.ids import Range
-from scaler.ledger.events import BatchClosed, Event, TasksAppended, Unwanted
+from scaler.ledger.events import BatchClosed, Event, Resolve, TasksAppended, Unwanted
+from scaler.payload.values import Outcome
 from scaler.protocol import Cause, Failure
+from scaler.protocol.columns import REFERENCE
 from tests.unit.client.examples import BATCH, Io, drafted, resolved
 
 
 def same(value: Any) -> Any:
     return value
+
+
+class Kept:
+    """What stands for a result that stays where it was made."""
+
+    def __init__(self, size_bytes: int) -> None:
+        self.size_bytes = size_bytes
+
+    def open(self) -> Outcome:
+        return Outcome(self.size_bytes, None)
+
+
+def stored(lo: int, count: int, size_bytes: int) -> Resolve:
+    """Results of so many bytes, which stay where they were made."""
+    done = resolved(lo, *([0] * count))
+    column = structs.replace(done.column, statuses=bytes([REFERENCE] * count))
+    return structs.replace(done, column=column, kept={lo + number: Kept(size_bytes) for number in range(count)})
 
 
 class Scripted(MapSink):
@@ -67,6 +88,10 @@ class Scene:
 
     def answer(self, lo: int, *outcomes: Any) -> None:
         self.sink.script.append(lambda: self.sink.resolve(resolved(lo, *outcomes)))
+
+    def answer_stored(self, lo: int, count: int, size_bytes: int) -> None:
+        """Results of so many bytes, which stay where they were made."""
+        self.sink.script.append(lambda: self.sink.resolve(stored(lo, count, size_bytes)))
 
 
 class Prompt(MapSink):
@@ -204,17 +229,60 @@ def test_as_many_as_a_user_asks_for_are_on_their_way_at_once():
 def test_by_default_fewer_large_elements_are_drawn_ahead_than_small_ones():
     small, large = prompt(itertools.repeat(1)), prompt(itertools.repeat(bytes(400_000)))
     for scene in (small, large):
-        for _ in range(stream.FIRST_AHEAD * 2):
+        for _ in range(stream.LEAST_AHEAD * 40):
             next(scene.stream)
     assert small.sent > stream.MOST_AHEAD
-    assert large.sent < stream.FIRST_AHEAD * 3
+    assert large.sent < stream.LEAST_AHEAD * 40 + stream.BYTES_AHEAD // 400_000 + 1
 
 
 def test_large_results_count_too():
     scene = prompt(itertools.count(), answer=lambda _: bytes(400_000))
-    for _ in range(stream.FIRST_AHEAD + 1):
+    for _ in range(1000):
         next(scene.stream)
-    assert scene.sent <= stream.FIRST_AHEAD + stream.BYTES_AHEAD // 400_000 + 1
+    assert scene.sent <= 1000 + stream.BYTES_AHEAD // 400_000 + 1
+
+
+@pytest.mark.parametrize("size_bytes", [2_000_000, 32_000_000])
+def test_results_that_stay_where_they_were_made_count_as_what_they_stand_for(size_bytes: int):
+    scene = Scene(itertools.count())
+    scene.answer_stored(0, 32, size_bytes)
+    next(scene.stream)
+    assert scene.sent <= stream.LEAST_AHEAD + 1
+    for _ in range(31):
+        next(scene.stream)
+    assert scene.sent - 32 <= max(stream.LEAST_AHEAD, stream.BYTES_AHEAD // size_bytes)
+
+
+def test_few_are_drawn_until_results_are_known_and_soon_many_if_they_are_light():
+    scene = prompt(itertools.count())
+    ahead = []
+    for given in range(1, 3000):
+        next(scene.stream)
+        ahead.append(scene.sent - given + 1)
+    assert ahead[0] == stream.LEAST_AHEAD
+    assert max(ahead[:32]) < max(ahead[:200]) < stream.MOST_AHEAD * 7 // 8 < max(ahead) <= stream.MOST_AHEAD
+
+
+def test_as_many_are_drawn_as_keep_busy_what_was_seen_to_run():
+    """Of long tasks nothing is known for long, but that they run."""
+    scene = Scene(itertools.count())
+    for part in (Range(0, 32), Range(32, 64), Range(64, 100)):
+        scene.sink.script.append(partial(scene.sink.began, (part,)))
+    scene.answer(0, 0)
+    assert next(scene.stream) == 0
+    assert scene.sent == 200
+    scene.sink.began((Range(100, 5000),))
+    scene.answer(1, 1)
+    assert next(scene.stream) == 1
+    assert scene.sent == stream.MOST_FOR_SLOTS + 1
+
+
+def test_many_are_drawn_while_the_first_is_waited_for():
+    scene = Scene(itertools.count())
+    scene.answer(1, *range(1, 32))
+    scene.answer(0, 0)
+    assert next(scene.stream) == 0
+    assert scene.sent > 200
 
 
 def test_what_is_there_is_given_while_a_slow_iterable_is_drawn():
@@ -304,6 +372,22 @@ def test_a_stream_that_is_closed_gives_nothing_more():
     scene.stream.close()
     assert list(scene.stream) == []
     assert scene.io.forgotten == [BATCH]
+
+
+@pytest.mark.parametrize("end", [lambda scene: scene.stream.close(), lambda scene: delattr(scene, "stream")])
+def test_results_that_nobody_will_take_are_not_held_whenever_they_come(end: Callable[[Scene], None]):
+    scene = Scene(range(10))
+    scene.answer_stored(0, 2, 100_000)
+    next(scene.stream)
+    sink, held = scene.sink, []
+    for lo in (2, 4):
+        done = stored(lo, 2, 100_000)
+        held.append(weakref.ref(done.kept[lo]))
+        sink.resolve(done)
+        del done
+        if "stream" in vars(scene):
+            end(scene)
+    assert [one() for one in held] == [None, None]
 
 
 def test_results_that_were_given_are_not_held():
