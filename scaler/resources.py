@@ -13,6 +13,9 @@ _TAGS_SHOWN = 32
 
 _SIZE = re.compile(r"(\d+(?:\.\d+)?) *([kmgt])(i?)b?", re.IGNORECASE)
 
+#: values up to this size go inside messages unless a process is told another, between these
+INLINE_BYTES = 64 << 10
+LEAST_INLINE_BYTES, MOST_INLINE_BYTES = 1 << 10, 64 << 20
 #: more of anything is neither offered nor asked for
 MOST_AMOUNT = 1e12
 

@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from scaler.net.addresses import MAX_PORT
-from scaler.resources import MOST_AMOUNT, Resources, bytes_of, resources_from
+from scaler.resources import (
+    LEAST_INLINE_BYTES,
+    MOST_AMOUNT,
+    MOST_INLINE_BYTES,
+    Resources,
+    bytes_of,
+    resources_from,
+)
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -138,6 +145,13 @@ def _worker_memory(text: str) -> int:
     return size_bytes
 
 
+def _inline_size(text: str) -> int:
+    size_bytes = bytes_of(text)
+    if not LEAST_INLINE_BYTES <= size_bytes <= MOST_INLINE_BYTES:
+        raise ValueError(text)
+    return size_bytes
+
+
 def _store_memory(text: str) -> int:
     return 0 if text.strip() == "0" else _scheduler_memory(text)
 
@@ -193,6 +207,7 @@ MOMENT = Kind(
 )
 SCHEDULER_MEMORY = Kind("a size from 1M, such as 500M, 2G or 2Gi", "SIZE", _scheduler_memory)
 STORE_MEMORY = Kind("0, or a size from 1M, such as 500M, 2G or 2Gi", "SIZE", _store_memory)
+INLINE_SIZE = Kind("a size from 1Ki to 64Mi, such as 64Ki", "SIZE", _inline_size)
 WORKER_MEMORY = Kind("a size from 64M, such as 500M, 2G or 2Gi", "SIZE", _worker_memory)
 PRELOAD = Kind("module:function or module:function('a', k=1)", "CALL", _preload)
 LEVEL = _one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")

@@ -75,6 +75,7 @@ def worker_config(
         memory_limit_bytes=found[settings.MEMORY_LIMIT],
         object_store_limit_bytes=found[settings.OBJECT_STORE_LIMIT],
         spill_folder=found[settings.SPILL_DIR],
+        inline_bytes=found[settings.INLINE_LIMIT],
         peer_port=found[settings.PEER_PORT],
         parent_fd=parent_fd,
         environment=environment,

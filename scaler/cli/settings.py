@@ -12,7 +12,7 @@ from typing import Generic
 from scaler.cli import kinds
 from scaler.cli.kinds import Kind, T_co
 from scaler.cluster.discarded import REMEDIES
-from scaler.resources import NO_RESOURCES, Resources
+from scaler.resources import INLINE_BYTES, NO_RESOURCES, Resources
 from scaler.worker.config import MOST_PARKED, MOST_THREADS, MOST_WORKERS, default_workers
 
 VARIABLE_PREFIX = "SCALER_"
@@ -255,6 +255,13 @@ SPILL_DIR: Setting[Path | None] = Setting(
     "The folder on disk for large values that have no room in memory.",
     "that for temporary files",
 )
+INLINE_LIMIT = Setting(
+    "inline_limit",
+    kinds.INLINE_SIZE,
+    INLINE_BYTES,
+    "From this size on results stay here until they are read; smaller ones go to their client at once.",
+    "64Ki",
+)
 PEER_PORT: Setting[int | None] = Setting(
     "peer_port",
     kinds.PORT,
@@ -342,6 +349,7 @@ WORKER: Table = (
     MEMORY_LIMIT,
     OBJECT_STORE_LIMIT,
     SPILL_DIR,
+    INLINE_LIMIT,
     PEER_PORT,
     PYTHON_PATH,
     PRELOAD,

@@ -30,7 +30,7 @@ from scaler.ledger.events import Again, BatchClosed, BatchOpened, FunctionPickle
 from scaler.payload.calls import pickle_call
 from scaler.payload.custom import Carrier
 from scaler.payload.functions import PickledFunction, call_and_forget, function_name, pickle_function
-from scaler.payload.inputs import Found
+from scaler.payload.inputs import Found, inline
 from scaler.payload.nested import Task
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import MAX_FRAME_BYTES
@@ -248,6 +248,8 @@ def batches_of(
     config: ClientConfig, io: IoThread, incarnation: Incarnation, carrier: Carrier | None, parent: Task | None = None
 ) -> Batches:
     """The batches of a client with this record."""
+    if config.inline_bytes is not None:
+        inline.most_bytes = config.inline_bytes
     return Batches(
         io,
         incarnation,

@@ -1,5 +1,6 @@
 """The client's one configuration record, built from the caller's arguments, the environment and the run directory."""
 
+import contextlib
 import dataclasses
 import math
 import os
@@ -10,10 +11,10 @@ from pathlib import Path
 from scaler.client.finding import find
 from scaler.errors import ConfigurationError
 from scaler.protocol.connection import LONGEST_LABEL
-from scaler.resources import bytes_of
+from scaler.resources import LEAST_INLINE_BYTES, MOST_INLINE_BYTES, bytes_of
 from scaler.storage.places import require_takes_files
 
-STORE_LIMIT, SPILL_DIR = "SCALER_OBJECT_STORE_LIMIT", "SCALER_SPILL_DIR"
+STORE_LIMIT, SPILL_DIR, INLINE_LIMIT = "SCALER_OBJECT_STORE_LIMIT", "SCALER_SPILL_DIR", "SCALER_INLINE_LIMIT"
 #: a scheduler would take a client that is silent for longer for dead
 _LONGEST_HEARTBEAT_S = 3600.0
 
@@ -35,10 +36,12 @@ class ClientConfig:
     #: where large values lie, and how much of them in memory; None for what is usual
     store_limit_bytes: int | None = None
     spill_folder: Path | None = None
+    #: what is larger does; None for what holds in this process
+    inline_bytes: int | None = None
 
     def elsewhere(self) -> "ClientConfig":
         """The same in another process, whose environment is its own."""
-        return dataclasses.replace(self, environment={})
+        return dataclasses.replace(self, environment={}, inline_bytes=None)
 
 
 def client_config(
@@ -64,6 +67,7 @@ def client_config(
     named_key = _key_file(key_file)
     store_limit_bytes = _store_limit(environment)
     spill_folder = _spill_folder(environment)
+    inline_bytes = _inline_limit(environment)
     where = find(address, environment)
     return ClientConfig(
         address=where.address,
@@ -78,6 +82,7 @@ def client_config(
         stream_output=stream_output,
         store_limit_bytes=store_limit_bytes,
         spill_folder=spill_folder,
+        inline_bytes=inline_bytes,
     )
 
 
@@ -91,6 +96,16 @@ def _store_limit(environment: Mapping[str, str]) -> int | None:
         raise ConfigurationError(
             f"{STORE_LIMIT} must be 0 or a size such as 500M or 2Gi, but is {text!r:.50}"
         ) from None
+
+
+def _inline_limit(environment: Mapping[str, str]) -> int | None:
+    text = environment.get(INLINE_LIMIT, "").strip()
+    if not text:
+        return None
+    with contextlib.suppress(ValueError):
+        if LEAST_INLINE_BYTES <= (size_bytes := bytes_of(text)) <= MOST_INLINE_BYTES:
+            return size_bytes
+    raise ConfigurationError(f"{INLINE_LIMIT} must be a size from 1Ki to 64Mi such as 64Ki, but is {text!r:.50}")
 
 
 def _spill_folder(environment: Mapping[str, str]) -> Path | None:

@@ -14,7 +14,7 @@ from scaler.client.freed import FreedValues
 from scaler.errors import ClientQuitException, MissingObjects
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
 from scaler.ledger.events import KnownOutcome, ObjectFreed, ObjectMade, Say
-from scaler.payload.inputs import INLINE_BYTES, stand_in, stand_in_for_pickled
+from scaler.payload.inputs import inline, stand_in, stand_in_for_pickled
 from scaler.payload.parts import Frozen, dump_parts, frozen, is_array, load_parts
 from scaler.payload.pickling import dumps
 from scaler.pieces import piece_frames
@@ -164,7 +164,7 @@ class Objects:
         """A new object; a small value is kept as it is pickled."""
         parts = dump_parts(value)
         size = parts_size(parts)
-        small = dumps(value, frozen) if size <= INLINE_BYTES else None
+        small = dumps(value, frozen) if size <= inline.most_bytes else None
         with self._lock:
             self._count += 1
             n = self._count
@@ -273,9 +273,10 @@ def _referred(value: Any) -> Callable[[], Any]:  # Any: as above
         return lambda: value
 
 
-def is_large(value: Any, most_bytes: int = INLINE_BYTES) -> bool:  # Any: as above
-    """Whether a value is one that lies in a buffer of its own, and larger than that."""
+def is_large(value: Any, most_bytes: int | None = None) -> bool:  # Any: as above
+    """Whether a value is one that lies in a buffer of its own, and larger than that, or than goes with a call."""
     kind = type(value)
+    most_bytes = inline.most_bytes if most_bytes is None else most_bytes
     if kind in (bytes, bytearray, str):
         return len(value) > most_bytes
     if is_array(value):

@@ -19,7 +19,7 @@ from scaler.client.waits import taken_from
 from scaler.errors import ClientQuitException, ScalerError
 from scaler.ids import BatchId, Range, TaskId
 from scaler.ledger.events import Again, KnownOutcome, Resolve
-from scaler.payload.inputs import INLINE_BYTES
+from scaler.payload.inputs import inline
 from scaler.payload.values import (
     Outcome,
     exception_from_failure,
@@ -85,7 +85,7 @@ class SealedValue:
         return load_value(self._status, self._data, self._facts.attempts, task)
 
     def inline(self) -> bytes | None:
-        return self._data if self._status == VALUE and len(self._data) <= INLINE_BYTES else None
+        return self._data if self._status == VALUE and len(self._data) <= inline.most_bytes else None
 
     def outcome(self) -> KnownOutcome:
         return KnownOutcome(self._status, frames_of(self._data), self._facts.attempts)

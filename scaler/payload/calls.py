@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from scaler.errors import MissingObjects, SerializationError, StoreFullError
 from scaler.payload.diagnosis import too_large, unpicklable_path
-from scaler.payload.inputs import INLINE_BYTES, Found
+from scaler.payload.inputs import Found, inline
 from scaler.payload.pickling import PLAIN, PROTOCOL, Lift, dumps
 from scaler.protocol.columns import MAX_FRAME_BYTES, MAX_VALUE_BYTES, WORD_BYTES, ArgumentColumn, Frame, frames_of
 
@@ -68,7 +68,7 @@ def pickle_call(args: Call, kwargs: dict[str, Any] | None = None, lift: Lift | N
 
 def _is_large(value: Any) -> bool:  # Any: whatever users send
     """Whether a value is one of those whose pickling asks nobody, and too large for the bytes of a call."""
-    return type(value) in _SILENT and len(value) > INLINE_BYTES
+    return type(value) in _SILENT and len(value) > inline.most_bytes
 
 
 def _largest(calls: Iterable[Call]) -> int:
@@ -124,7 +124,7 @@ def columns(
     while drawn := list(islice(source, size)):
         calls, types = as_calls(drawn)
         types = set(map(type, chain.from_iterable(calls))) if types is None else types
-        is_plain = types <= PLAIN and (_SILENT.isdisjoint(types) or _largest(calls) <= INLINE_BYTES)
+        is_plain = types <= PLAIN and (_SILENT.isdisjoint(types) or _largest(calls) <= inline.most_bytes)
         if is_plain:
             pickled = list(map(pickle.dumps, calls, repeat(PROTOCOL)))
         else:

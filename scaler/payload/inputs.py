@@ -15,9 +15,21 @@ from scaler.protocol.columns import Frame
 from scaler.protocol.inputs import MAX_INPUTS, Inputs
 from scaler.protocol.layout import is_laid_out, parts_in
 from scaler.protocol.references import is_record
+from scaler.resources import INLINE_BYTES
 
-#: a value that is here goes in the bytes of each call that needs it up to this size, else beside them and once
-INLINE_BYTES = 64 << 10
+
+class Inline:
+    """What is small, in this process: other values lie in a store.
+
+    A value that is here goes in the bytes of each call that needs it up to this size, else beside them and once; a
+    result goes to its client as it is below that.
+    """
+
+    def __init__(self) -> None:
+        self.most_bytes = INLINE_BYTES
+
+
+inline = Inline()
 
 
 class Found:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from scaler import errors
 from scaler.errors import ProtocolError, SerializationError, StoreFullError
 from scaler.payload.diagnosis import FOR_CLIENTS, not_loadable, too_large, unpicklable_path
-from scaler.payload.inputs import INLINE_BYTES
+from scaler.payload.inputs import inline
 from scaler.payload.parts import load_parts, owned, result_parts
 from scaler.payload.pickling import dumps
 from scaler.protocol.codec import decode_failure
@@ -71,7 +71,8 @@ def dump_result(value: Any, lay: Callable[[Sequence[Frame]], bytes]) -> tuple[in
         data, buffers = result_parts(value)
     except Exception as error:
         raise _unsendable(value, error) from error
-    if len(data) >= INLINE_BYTES or (buffers and len(data) + sum(map(len, buffers)) >= INLINE_BYTES):
+    most_bytes = inline.most_bytes
+    if len(data) >= most_bytes or (buffers and len(data) + sum(map(len, buffers)) >= most_bytes):
         with suppress(StoreFullError):
             return REFERENCE, lay((data, *buffers))
     return VALUE, dump_value(value) if buffers else _not_too_large(data)

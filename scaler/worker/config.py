@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
-from scaler.resources import GPU, NO_RESOURCES, Resources
+from scaler.resources import GPU, INLINE_BYTES, NO_RESOURCES, Resources
 from scaler.worker.tidying import Tidying
 
 #: as an address on the command line: whoever starts this process says it on its line, once there is one
@@ -54,6 +54,7 @@ class WorkerClusterConfig:
     memory_limit_bytes: int | None = None
     object_store_limit_bytes: int | None = None
     spill_folder: Path | None = None
+    inline_bytes: int = INLINE_BYTES
     peer_port: int | None = 0
     devices: tuple[str, ...] = ()
     parent_fd: int | None = None

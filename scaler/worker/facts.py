@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from scaler.ids import Incarnation
+from scaler.resources import INLINE_BYTES
 
 _NOBODY = Incarnation(0)
 
@@ -16,7 +17,8 @@ class WorkerFacts:
     lies, which may not be there yet.
 
     `tidying` is what they do when they are idle, as `Tidying.told`. `owner` is the cluster's incarnation, whose objects
-    large results are, and `stores` the folders they go to, the first one first, and whether there is a limit to each.
+    large results are, and `stores` the folders they go to, the first one first, and whether there is a limit to each;
+    `inline_bytes` says which are large.
     """
 
     threads: int
@@ -26,6 +28,7 @@ class WorkerFacts:
     tidying: str = ""
     owner: Incarnation = _NOBODY
     stores: Sequence[tuple[str, bool]] = ()
+    inline_bytes: int = INLINE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

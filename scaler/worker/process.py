@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from scaler.ids import WorkerId
 from scaler.payload import nested
 from scaler.payload.importing import find_code_in
+from scaler.payload.inputs import inline
 from scaler.storage.results import Maker, ResultFiles
 from scaler.worker.board import PRELOADED, PRINTED, ROOM, Board
 from scaler.worker.facts import WorkerFacts
@@ -65,6 +66,7 @@ def run_worker(setup: WorkerSetup) -> None:
     line = socket.socket(fileno=setup.line)
     board = Board(setup.board, setup.facts.threads)
     os.close(setup.board)
+    inline.most_bytes = setup.facts.inline_bytes
     if setup.facts.code_folder:
         find_code_in(setup.facts.code_folder)
     inbox = Inbox(line)

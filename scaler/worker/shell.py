@@ -183,7 +183,8 @@ def _zygote_facts(
     config: WorkerClusterConfig, name: str, environment: Mapping[str, str], owner: Incarnation
 ) -> ZygoteFacts:
     tidying = config.tidying.told() if config.tidying else ""
-    facts = WorkerFacts(config.threads, name, config.preload, folder_name(), tidying, owner)
+    inline_bytes = config.inline_bytes
+    facts = WorkerFacts(config.threads, name, config.preload, folder_name(), tidying, owner, inline_bytes=inline_bytes)
     return ZygoteFacts(facts, _paths(config), environment, config.echo, config.log_format)
 
 

@@ -14,7 +14,7 @@ from scaler.payload.bare import dump, load
 from scaler.payload.diagnosis import not_loadable, too_large
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import Retried
-from scaler.payload.inputs import INLINE_BYTES, Opener
+from scaler.payload.inputs import Opener, inline
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_result, dump_value
 from scaler.protocol.codec import encode_failure
@@ -150,6 +150,7 @@ class Slot:
         board_words, inside, commit, fixed, sized = self._words, self._inside, self._ring.commit, _FIXED, _SIZED
         clock, ends, base, start = time.monotonic_ns, self._asked.ends, offsets[0], 0
         first = who = ticket.ticket << 32
+        inline_bytes = inline.most_bytes
         for end in offsets[1:]:
             board_words[CURRENT] = who + 1
             if first <= board_words[LIMIT] <= who:
@@ -162,9 +163,9 @@ class Slot:
                     call = load(data[start:stop]) if opener is None else opener.open(who - first, data[start:stop])
                     value = function(*call) if type(call) is tuple else function(*call[0], **call[1])
                     kind = type(value)
-                    is_small = kind in fixed or (kind in sized and len(value) < INLINE_BYTES)
+                    is_small = kind in fixed or (kind in sized and len(value) < inline_bytes)
                     status, result = VALUE, dump(value, PROTOCOL) if is_small else b""
-                    if not is_small or len(result) >= INLINE_BYTES:
+                    if not is_small or len(result) >= inline_bytes:
                         status, result = self._result_of(value)
                     inside[0] = False
                 except BaseException as error:  # noqa: BLE001  # whatever a task raises is its result

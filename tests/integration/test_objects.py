@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pytest
 
 from scaler import Client, ObjectReference
 from scaler.errors import MissingObjects, ObjectLostError, StoreFullError
+from scaler.payload.inputs import inline
 from scaler.storage.places import MEMORY
 from scaler.storage.store import PREFIX
 from tests.integration.processes import Place, wait_until
@@ -247,6 +249,27 @@ def test_a_map_of_a_partial_looks_at_what_that_brings_once(client: Client):
     found = client.map(functools.partial(by_keyword, table=table), range(10))
     assert found == [(number, 8 * MEGABYTE) for number in range(10)]
     assert list(client.imap(functools.partial(lookup, table), range(3))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(("limit", "are_sent"), [("1Ki", True), ("1Mi", False)])
+def test_from_which_size_on_values_are_sent_once_is_said_by_the_environment(
+    place: Place, address: str, monkeypatch: pytest.MonkeyPatch, limit: str, *, are_sent: bool
+):
+    monkeypatch.setattr(inline, "most_bytes", inline.most_bytes)  # it is put back then
+    monkeypatch.setenv("SCALER_INLINE_LIMIT", limit)
+    values = np.arange(25_000)
+    with Client(address=address) as client:
+        future = client.submit(until_told, place.path("go"), values, b"b" * 100_000)
+        assert len(files(client)) == (2 if are_sent else 0)
+        assert client.send_object(values).size >= values.nbytes
+        Path(place.path("go")).touch()
+        assert future.result() == total(values) + 100_000
+
+
+def until_told(path: str, values: "np.ndarray[Any, Any]", data: bytes) -> int:
+    while not Path(path).exists():
+        time.sleep(0.01)
+    return total(values) + len(data)
 
 
 def test_a_reference_in_a_graph_is_its_value(client: Client):

@@ -238,6 +238,20 @@ def test_what_was_done_can_be_read_after_a_clear_and_after_the_client_has_left(c
     assert (total(second.result()), total(third.result())) == (MEGABYTE, MEGABYTE)
 
 
+@pytest.mark.parametrize(("limit", "stay"), [("1Ki", [True] * 3), ("64Ki", [False, True, True]), ("1Mi", [False] * 3)])
+def test_from_which_size_on_results_stay_is_said_by_an_option(place: Place, limit: str, stay: list[bool]):
+    _, address = place.scheduler()
+    place.cluster(address, 1, "--inline-limit", limit)
+    with Client(address=address) as client:
+        for count, stays in zip((2000, 70_000, 900_000), stay, strict=True):
+            future = client.submit(ones, count)
+            wait([future])
+            assert len(values()) == stays
+            assert total(future.result()) == count
+            del future
+            wait_until(lambda: not values(), "it is gone")
+
+
 @pytest.mark.parametrize("options", [("--object-store-limit", "0"), ("--object-store-limit", "2M")])
 def test_where_memory_has_no_room_it_lies_on_disk(place: Place, options: tuple[str, ...]):
     spill = Path(place.path("spill"))

@@ -13,12 +13,12 @@ import pytest
 from scaler.errors import SerializationError
 from scaler.ids import WorkerId
 from scaler.payload.custom import Carrier
-from scaler.payload.inputs import INLINE_BYTES
 from scaler.payload.parts import load_parts
 from scaler.payload.values import load_value
 from scaler.protocol.columns import FAILED, RAISED, REFERENCE, VALUE
 from scaler.protocol.references import Reference, read_record, record_of
 from scaler.protocol.result_names import maker_of
+from scaler.resources import INLINE_BYTES
 from scaler.storage.reading import is_here, parts_of
 from scaler.storage.store import Place
 from scaler.worker.agent_events import Harvested, Interrupt, KillWorker, WorkerEnded

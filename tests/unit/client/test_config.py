@@ -87,6 +87,15 @@ def test_where_large_values_lie_is_said_by_the_environment(monkeypatch: pytest.M
     with pytest.raises(ConfigurationError, match=r"^SCALER_SPILL_DIR: /proc takes no files \(.*\): name another$"):
         config()
     monkeypatch.delenv("SCALER_SPILL_DIR")
+    assert config().inline_bytes is None
+    for text, size in (("1Ki", 1 << 10), (" 1M ", 1_000_000), ("64Mi", 64 << 20)):
+        monkeypatch.setenv("SCALER_INLINE_LIMIT", text)
+        assert (config().inline_bytes, config().elsewhere().inline_bytes) == (size, None)
+    for text in ("1000", "1K", "65Mi", "some"):
+        monkeypatch.setenv("SCALER_INLINE_LIMIT", text)
+        with pytest.raises(ConfigurationError, match=rf"SCALER_INLINE_LIMIT must be a size from .*'{text}'"):
+            config()
+    monkeypatch.delenv("SCALER_INLINE_LIMIT")
     monkeypatch.setenv("SCALER_OBJECT_STORE_LIMIT", "much")
     with pytest.raises(ConfigurationError, match=r"SCALER_OBJECT_STORE_LIMIT must be 0 or a size such as .*'much'"):
         config()
