@@ -15,7 +15,7 @@ from scaler.errors import ClientQuitException, MissingObjects
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
 from scaler.ledger.events import KnownOutcome, ObjectFreed, ObjectMade, Say
 from scaler.payload.inputs import inline, stand_in, stand_in_for_pickled
-from scaler.payload.parts import Frozen, dump_parts, frozen, is_array, load_parts
+from scaler.payload.parts import Frozen, array_of, dump_parts, frozen, load_parts
 from scaler.payload.pickling import dumps
 from scaler.pieces import piece_frames
 from scaler.protocol import FetchChunks, ObjectChunk, ObjectsDropped
@@ -279,8 +279,8 @@ def is_large(value: Any, most_bytes: int | None = None) -> bool:  # Any: as abov
     most_bytes = inline.most_bytes if most_bytes is None else most_bytes
     if kind in (bytes, bytearray, str):
         return len(value) > most_bytes
-    if is_array(value):
-        return bool(value.nbytes > most_bytes and not value.dtype.hasobject)
+    if (array := array_of(value)) is not None:
+        return bool(array.nbytes > most_bytes and not array.dtype.hasobject)
     if _is_buffer(value):
         return bool(value.size > most_bytes)
     return False
@@ -288,9 +288,10 @@ def is_large(value: Any, most_bytes: int | None = None) -> bool:  # Any: as abov
 
 def _parts_of(value: Any) -> tuple[Frame, ...]:  # Any: as above
     """A large value in parts; of an array that is not in one piece a copy that is, so that it can be read in place."""
-    if is_array(value) and not value.flags.forc:
-        value = value.copy(order="K")
-    return dump_parts(value)
+    array = array_of(value)
+    if array is None:
+        return dump_parts(value)
+    return dump_parts(array if array.flags.forc else array.copy(order="K"))
 
 
 def _digest(parts: Sequence[Frame]) -> bytes:

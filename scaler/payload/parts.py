@@ -78,7 +78,17 @@ def _as_times(numbers: Any, dtype: str) -> Any:  # Any: as above
 
 def frozen(value: Any) -> Frozen | None:  # Any: whatever users send
     """What is pickled in the place of an array of NumPy's, so that small ones are as large ones; None for others."""
-    return Frozen(value) if is_array(value) and not value.dtype.hasobject else None
+    array = array_of(value)
+    return Frozen(array) if array is not None and not array.dtype.hasobject else None
+
+
+def array_of(value: Any) -> Any:  # Any: as above
+    """An array of NumPy's as it is, one that is mapped from a file as any other; None of what is neither."""
+    if is_array(value):
+        return value
+    kind = type(value)
+    is_mapped = kind.__name__ == "memmap" and kind.__module__ == "numpy"
+    return value.view(kind.__mro__[1]) if is_mapped else None
 
 
 def is_array(value: Any) -> bool:  # Any: as above

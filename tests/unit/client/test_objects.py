@@ -145,6 +145,24 @@ def test_a_value_cannot_be_written_to_where_it_is_opened(world: World):
             found[0] = 1
 
 
+@pytest.mark.parametrize("count", [6, 2 * LARGE])
+@pytest.mark.parametrize("step", [1, 2])
+def test_what_is_mapped_from_a_file_is_an_array_like_any(world: World, tmp_path: Path, count: int, step: int):
+    values = np.memmap(tmp_path / "values", dtype="u1", mode="w+", shape=(count,))
+    values[:] = np.arange(count) % 251
+    data, needed = world.pickled(values[::step], [values])
+    assert len({one.task for one in needed}) == (0 if count == 6 else step)
+    found, [whole] = opened(data, needed)
+    for one, expected in ((found, values[::step]), (whole, values)):
+        assert type(one) is np.ndarray
+        np.testing.assert_array_equal(one, expected)
+        with pytest.raises(ValueError, match="read-only"):
+            one[0] = 1
+    values[0] = 7
+    [found] = opened(*world.pickled(values))
+    assert found[0] == 7
+
+
 def test_the_same_value_is_one_object_in_one_call_and_in_many(world: World):
     value = array()
     data, needed = world.pickled(value, [value])
