@@ -36,7 +36,7 @@ from scaler.worker.workers import Workers
 
 #: what a worker takes of this process while it starts, or with a client inside its task; what everything else may take
 WORKER_DESCRIPTORS = 11
-OWN_DESCRIPTORS = 128
+OWN_DESCRIPTORS = 64
 #: with fewer whoever can reach a port could take them all before it is turned away
 DOOR_DESCRIPTORS = 8192
 #: of what tasks print, so many lines a second go to their clients; and where nobody else shows it

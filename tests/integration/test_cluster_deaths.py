@@ -11,6 +11,9 @@ from scaler import Client
 from tests.integration.processes import ELSEWHERE_S, Place, wait_gone, wait_until
 from tests.integration.workloads import spawn, timed
 
+#: what takes 20 ms has told its result so long after it began, on a busy machine too
+JUST_BEFORE_S = 0.5
+
 
 def numbers(place: Place, name: str) -> list[int]:
     return [int(line.split()[0]) for line in place.lines(name)]
@@ -33,8 +36,10 @@ def test_work_of_a_killed_cluster_starts_elsewhere_within_three_seconds(place: P
         assert client.gather(futures) == list(range(400))
         runs = [line.split() for line in place.lines("runs")]
         again = [int(number) for number, times in Counter(number for number, _, _ in runs).items() if times > 1]
-        # those that had begun there, one in each of its slots
-        assert len(again) <= 2
+        # of each of its slots the one that ran, and the one before if its result had not left the host yet
+        assert len(again) <= 4
+        begun = [killed_at - float(at) for number, pid, at in runs if int(number) in again and pid in doomed_workers]
+        assert max(begun, default=0.0) <= JUST_BEFORE_S, begun
         assert sorted({int(number) for number, _, _ in runs}) == list(range(400))
         assert len(runs) == 400 + len(again)
         second = [
