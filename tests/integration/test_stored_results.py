@@ -217,11 +217,11 @@ def test_a_stream_of_large_results_keeps_no_more_than_a_few_and_none_once_it_is_
     before = len(values())
     taken = client.imap(ones, [(2 * MEGABYTE,)] * 1000)
     first = next(taken)
-    for _ in range(9):
+    for count in range(2, 11):
         next(taken)
-        assert len(values()) - before <= LEAST_AHEAD
-    wait_until(lambda: len(values()) > before, "some are made ahead")
-    assert len(values()) - before <= LEAST_AHEAD
+        # what was taken goes when its cluster hears of that
+        assert len(values()) - before <= LEAST_AHEAD + count
+    wait_until(lambda: 0 < len(values()) - before <= LEAST_AHEAD + 1, "some are made ahead, and the first is held")
     taken.close()
     wait_until(lambda: len(values()) == before, "all files are gone", within_s=5)
     assert total(first) == 2 * MEGABYTE
