@@ -47,6 +47,13 @@ class Row:
     timeout_s: float = 120.0
 
 
+_SPREAD = (
+    Bar("copies", "copies by the scheduler", at_most=2),
+    Bar("x_before", "p99 of others, x before", at_most=2),
+    Bar("worst_answer_ms", "ms, slowest answer", at_most=50),
+    Bar("seconds", "s"),
+)
+
 ROWS = (
     Row(
         "map-1m",
@@ -278,12 +285,7 @@ ROWS = (
         "spread",
         "1 GB array to 8 clusters on hosts of their own",
         "spread",
-        (
-            Bar("copies", "copies by the scheduler", at_most=2),
-            Bar("x_before", "p99 of others, x before", at_most=2),
-            Bar("worst_answer_ms", "ms, slowest answer", at_most=50),
-            Bar("seconds", "s"),
-        ),
+        _SPREAD,
         flags={"gigabytes": 1.0},
         quick={"gigabytes": 0.02, "clusters": 2},
         is_for_all=False,
@@ -293,12 +295,7 @@ ROWS = (
         "spread-apart",
         "the same, the others with a processor of their own",
         "spread",
-        (
-            Bar("copies", "copies by the scheduler", at_most=2),
-            Bar("x_before", "p99 of others, x before", at_most=2),
-            Bar("worst_answer_ms", "ms, slowest answer", at_most=50),
-            Bar("seconds", "s"),
-        ),
+        _SPREAD,
         flags={"gigabytes": 1.0, "apart": 1},
         quick={"gigabytes": 0.02, "clusters": 2},
         is_for_all=False,

@@ -8,6 +8,7 @@ message its role may not send is refused here, before anybody looks at it.
 
 import typing
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 from msgspec import Meta, Struct
@@ -151,6 +152,16 @@ class Packed(typing.Protocol):
     def message(self) -> Sendable: ...
     @property
     def frames(self) -> tuple[Frame, ...]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Unlinked:
+    """A message where no link lies below: nothing is acknowledged."""
+
+    message: Sendable
+    frames: tuple[Frame, ...] = ()
+    seq: int = 1
+    ack: int = 0
 
 
 def encode(seq: int, ack: int, message: Sendable, inline: tuple[Frame, ...] = ()) -> bytes:

@@ -18,8 +18,9 @@ from scaler.net.transport import Arrived, Connected, Dialer, Listener, Lost, Ope
 from scaler.net.zap import OneKey
 from scaler.net.zmq_dialer import PeerDialing
 from scaler.net.zmq_listener import ZmqListener
-from scaler.protocol import Door, FromPeer, ObjectsDropped, PeerPass, ToPeer
-from scaler.protocol.codec import Decoder, pack
+from scaler.pieces import MOST_PIECES
+from scaler.protocol import Door, ObjectsDropped, PeerPass, ToPeer
+from scaler.protocol.codec import Decoder, Unlinked, pack
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
 from scaler.refusals import Refusals
 from scaler.worker.agent_peer_events import (
@@ -47,21 +48,10 @@ SHUT_S = 30.0
 MOST_DOORS = 12
 #: how often the house is kept
 HOUSEKEEPING_S = 1.0
-#: who asks for more pieces in one turn is cut off, and who does not read what it asked for when so many wait for it
-MOST_ASKED = 64
+#: who does not read what it asked for is cut off when so many pieces wait for it
 MOST_QUEUED = 64
 
 log = logging.getLogger("scaler.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class _Said:
-    """A message as it is packed: on these connections nothing is acknowledged."""
-
-    message: FromPeer | ToPeer
-    frames: tuple[Frame, ...] = ()
-    seq: int = 1
-    ack: int = 0
 
 
 @dataclass(slots=True)
@@ -174,9 +164,9 @@ class Peers:
 
     def _take_in(self, connection: int, frames: Sequence[Frame], asked: Counter[int]) -> list[PeerEvent]:
         wanted = [header.message for header in self._asked.decode(frames)]
-        asked[connection] += sum(min(one.count, MOST_ASKED + 1) for one in wanted)
-        if asked[connection] > MOST_ASKED:
-            raise ProtocolError(f"it asks for more than {MOST_ASKED} pieces at a time")
+        asked[connection] += sum(min(one.count, MOST_PIECES + 1) for one in wanted)
+        if asked[connection] > MOST_PIECES:
+            raise ProtocolError(f"it asks for more than {MOST_PIECES} pieces at a time")
         return [PeerAsked(connection, one) for one in wanted]
 
     def _refuse(self, text: str) -> None:
@@ -221,11 +211,11 @@ class Peers:
                     return PeerGone(door)
                 called.used_at = self._clock()
                 called.owed[wanted.object] = called.owed.get(wanted.object, 0) + wanted.count
-                for frames in pack([_Said(wanted)]):
+                for frames in pack([Unlinked(wanted)]):
                     called.dialer.send(frames)
                 self._is_awake = True
             case AnswerPeer(connection, message, frames):
-                self._answer(connection, _Said(message, frames))
+                self._answer(connection, Unlinked(message, frames))
             case UsePass(shown):
                 self._pass = shown
                 self._keys.admit(shown.public.encode())
@@ -234,7 +224,7 @@ class Peers:
                 assert_never(command)
         return None
 
-    def _answer(self, connection: int, said: _Said) -> None:
+    def _answer(self, connection: int, said: Unlinked) -> None:
         if self._listener is not None:
             for frames in pack([said]):
                 self._listener.send(connection, frames)  # one that is gone is told of

@@ -10,14 +10,12 @@ import math
 import os
 import signal
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import assert_never
 
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, WorkerId
-from scaler.protocol import ToChild
-from scaler.protocol.codec import Decoder, pack
-from scaler.protocol.columns import Frame
+from scaler.protocol.codec import Decoder, Unlinked, pack
 from scaler.resources import bytes_text
 from scaler.storage.store import Place
 from scaler.worker.agent_deaths import ending
@@ -70,16 +68,6 @@ TOGETHER_S = 0.001
 _CHILD_MESSAGES = 100
 
 log = logging.getLogger("scaler.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """A message to a client inside a task, as it is packed: this way nothing is acknowledged."""
-
-    message: ToChild
-    frames: tuple[Frame, ...]
-    seq: int = 1
-    ack: int = 0
 
 
 class Workers:
@@ -286,7 +274,7 @@ class Workers:
         end = handle.children.get(command.child)
         if end is None:
             return
-        for frames in pack([_Told(command.message, command.frames)]):
+        for frames in pack([Unlinked(command.message, command.frames)]):
             end.send(frames)
         if end.is_behind:
             handle.looks.given(self._clock())
