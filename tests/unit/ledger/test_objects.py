@@ -1,10 +1,11 @@
 """Objects in the ledger: the scheduler is told of those that live, once each, and anew when it is a new one."""
 
 from scaler.ids import Incarnation, ObjectId
-from scaler.ledger.events import Command, Say
+from scaler.ledger.events import Command, ObjectMade, Say
 from scaler.ledger.objects import LedgerObjects
 from scaler.protocol import ObjectsMade, ReferencesReleased
 from scaler.protocol.options import MAX_RANGES
+from tests.unit.ledger.examples import RESUMED, UP, UP_ANEW, Watched, mapped
 
 FIRST, SECOND, THIRD = (ObjectId(Incarnation(1), n) for n in (1, 2, 3))
 
@@ -49,6 +50,13 @@ def test_a_new_scheduler_is_told_of_all_that_live():
     objects.tell_anew()
     objects.check()
     assert objects.say() == [made((FIRST, 10), (THIRD, 10))]
+
+
+def test_a_new_scheduler_hears_of_them_before_it_hears_that_all_is_told():
+    ledger = Watched()
+    ledger.handle([UP, *mapped(0, 1), ObjectMade(FIRST, 10)])
+    commands = ledger.handle([UP_ANEW])
+    assert commands.index(made((FIRST, 10))) < commands.index(RESUMED)
 
 
 def test_what_was_cleared_is_let_go_of_by_other_means():
