@@ -2,9 +2,9 @@
 
 from scaler.core.chunks import ChunkStore
 from scaler.core.holdings import Holding
+from scaler.core.lanes import ClassKey, Lane
 from scaler.core.lifecycle import CLOSED
 from scaler.core.needs import Input, Needed
-from scaler.core.queue import ClassKey, Lane
 from scaler.core.runs import Run
 from scaler.core.runtimes import RunTimes
 from scaler.core.spans import NO_COUNTS, NO_NEEDS, Counts, Needs, SpanMap

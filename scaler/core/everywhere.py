@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 
 from scaler.core.batches import Batch
 from scaler.core.flow import Flow
+from scaler.core.lanes import ClassKey
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
-from scaler.core.queue import ClassKey
 from scaler.core.results import check_outcomes
 from scaler.core.spans import NO_NEEDS, Span, Wait
 from scaler.core.workers import Cluster

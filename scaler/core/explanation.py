@@ -7,9 +7,10 @@ from collections import OrderedDict
 
 from scaler.core.batches import Batch
 from scaler.core.clients import ClientRecord
+from scaler.core.lanes import ClassKey
 from scaler.core.lifecycle import State
 from scaler.core.managers import Managers
-from scaler.core.queue import BATCHES_TOGETHER, ClassKey
+from scaler.core.queue import BATCHES_TOGETHER
 from scaler.core.spans import Span, Wait
 from scaler.core.tasks import TaskManager
 from scaler.core.workers import WorkerManager

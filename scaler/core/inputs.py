@@ -23,6 +23,8 @@ class InputManager:
 
     def __init__(self) -> None:
         self._by_task: dict[TaskId, Input] = {}
+        #: how many of them have a value that lies in the store of some host
+        self.references = 0
 
     def __len__(self) -> int:
         return len(self._by_task)
@@ -57,11 +59,12 @@ class InputManager:
         known.outcome = outcome
         if known.users:
             known.holding.input_bytes += outcome.size_bytes
+            self.references += outcome.status == REFERENCE
 
     def unlearned(self, known: Input) -> None:
         """The value of a task that others need is nowhere any more."""
         if known.outcome is not None and known.users:
-            known.holding.input_bytes -= known.outcome.size_bytes
+            self._let_go(known, known.outcome)
         known.outcome = None
 
     def release(self, batch: Batch, lo: int, hi: int) -> None:
@@ -71,9 +74,13 @@ class InputManager:
                 known.users.pop((batch.serial, index), None)
                 if not known.users and known.task in self._by_task:
                     if known.outcome is not None:
-                        known.holding.input_bytes -= known.outcome.size_bytes
+                        self._let_go(known, known.outcome)
                     self._by_task.pop(known.task, None)
                     known.noted_in.pop(known.task.index, None)
+
+    def _let_go(self, known: Input, outcome: Outcome) -> None:
+        known.holding.input_bytes -= outcome.size_bytes
+        self.references -= outcome.status == REFERENCE
 
     def check(self, by_serial: Mapping[int, Batch]) -> None:
         """Who needs and who is needed tell one story."""
@@ -88,6 +95,8 @@ class InputManager:
                 for one in needed.inputs:
                     users.setdefault(one.task, set()).add((batch.serial, index))
             assert all(self._by_task.get(known.task) is known for known in batch.wanted.values()), batch.id
+        known = [one.outcome for one in self._by_task.values() if one.outcome is not None]
+        assert self.references == sum(outcome.status == REFERENCE for outcome in known)
         assert users == {task: set(known.users) for task, known in self._by_task.items()}
 
 

@@ -5,10 +5,12 @@ from collections.abc import Iterable, Iterator
 from scaler.core.batches import Batch
 from scaler.core.everywhere import Everywhere
 from scaler.core.inputs import sendable
+from scaler.core.lanes import Lane
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
 from scaler.core.outcomes import Outcomes
-from scaler.core.queue import Lane, QueueClass, QueueKind
+from scaler.core.prefetch import Prefetch
+from scaler.core.queue import QueueClass, QueueKind
 from scaler.core.spans import Span, Wait
 from scaler.core.turns import Turns
 from scaler.core.workers import Cluster
@@ -25,6 +27,7 @@ class Placement:
 
     def __init__(self, managers: Managers, outcomes: Outcomes, everywhere: Everywhere) -> None:
         self._everywhere = everywhere
+        self._prefetch = Prefetch(managers)
         self._config = managers.config
         self._tasks = managers.tasks
         self._queue = managers.tasks.queue
@@ -67,6 +70,7 @@ class Placement:
                 for known in kind.in_order():
                     self._reserve(known, now)
         self._workers.refresh()
+        self._prefetch.look_ahead(now)
 
     def _sort_out(self, now: float) -> None:
         """Set the classes aside that no connected cluster could take, and bring back those that one can take now.
@@ -205,7 +209,8 @@ class Placement:
     def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int, now: float) -> None:
         """Send the first tasks of a lane, one slice of one chunk, or ask their client for what is missing."""
         batch = self._tasks.by_serial[lane.serial]
-        span = batch.spans.at(lane.first)
+        lo, end = self._prefetch.first(cluster, batch, lane, count)
+        span = batch.spans.at(lo)
         if span is None or span.state is not State.QUEUED:
             raise IndexError(f"the lane of batch {batch.id} is not what is queued")
         if self._tasks.result_bytes.get(batch.owner, 0) >= self._config.untaken_bytes:
@@ -216,8 +221,7 @@ class Placement:
         if frames is None:
             self._ask_function(batch, span)
             return
-        lo, hi = span.lo, min(span.hi, span.lo + count)
-        load = cluster.load
+        hi, load = min(span.hi, end), cluster.load
         column = batch.store.slice(lo, hi, self._config.cluster_bytes - load.size_bytes)
         if column is None:
             self._ask_arguments(batch, span)
@@ -238,6 +242,7 @@ class Placement:
         size_bytes = column.size_bytes + sum(map(len, inputs)) if inputs else column.size_bytes
         run = self._tasks.new_run(batch, lo, column.hi, load, size_bytes)
         self._tasks.advance(batch, lo, column.hi, Trigger.PLACE, run=run)
+        self._prefetch.took(cluster, batch, lane, lo, column.hi)
         message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options, len(inputs))
         self._outbox.send(cluster.peer, message, column.frames() + inputs)
         cluster.is_alone = known.key.needs.alone

@@ -8,79 +8,15 @@ import heapq
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
-from scaler.core.spans import Needs
+from scaler.core.lanes import ClassKey, KindKey, Lane
 from scaler.ids import Incarnation
 from scaler.resources import Resources
 
 _Key = TypeVar("_Key")
 #: Tasks are counted for so many batches together.
 BATCHES_TOGETHER = 64
-
-
-class ClassKey(NamedTuple):
-    """What a cluster must offer: tasks of one class can go to the same clusters."""
-
-    tag: str | None
-    resources: Resources
-    needs: Needs
-
-    @property
-    def kind(self) -> "KindKey":
-        """All of it but the amounts."""
-        return KindKey(self.tag, tuple([name for name, _ in self.resources]), self.needs)
-
-
-class KindKey(NamedTuple):
-    """What the classes of one kind have in common."""
-
-    tag: str | None
-    names: tuple[str, ...]
-    needs: Needs
-
-
-class Lane:
-    """The queued spans of one batch that need the same; `serial` names the batch, `owner` the client whose turn it is.
-
-    `depth` is how many tasks they are nested in: the deepest are served first.
-    """
-
-    __slots__ = ("_starts", "depth", "in_heap", "key", "owner", "priority", "serial", "tasks")
-
-    def __init__(self, serial: int, owner: Incarnation, priority: int, key: ClassKey, depth: int = 0) -> None:
-        self.serial = serial
-        self.owner = owner
-        self.priority = priority
-        self.key = key
-        self.depth = depth
-        #: where the queued spans begin, ascending
-        self._starts: list[int] = []
-        self.tasks = 0
-        self.in_heap = False
-
-    @property
-    def first(self) -> int:
-        """The lowest queued index."""
-        return self._starts[0]
-
-    def starts(self) -> list[int]:
-        """Where its spans begin."""
-        return list(self._starts)
-
-    def put(self, lo: int, count: int) -> None:
-        """A span is queued."""
-        if self._starts and lo < self._starts[-1]:
-            insort(self._starts, lo)
-        else:
-            self._starts.append(lo)
-        self.tasks += count
-
-    def take(self, lo: int, count: int) -> None:
-        """A span is queued no longer, or not as this one."""
-        starts = self._starts
-        del starts[0 if starts[0] == lo else bisect_left(starts, lo)]
-        self.tasks -= count
 
 
 class _Level:
@@ -149,6 +85,12 @@ class QueueClass:
             del self._levels[priority], self._priorities[0]
         return None
 
+    def lanes(self) -> Iterator[Lane]:
+        """Its lanes with tasks: first whose turn it is, others of a client in no order. Nothing may move meanwhile."""
+        for negated in self._priorities:
+            for lanes in self._levels[-negated].clients.values():
+                yield from (lane for *_, lane in lanes if lane.tasks)
+
     def tasks_of(self) -> "Counter[Incarnation]":
         """How many tasks of each client are in it, without those that tasks have submitted."""
         counted = Counter[Incarnation]()
@@ -214,6 +156,11 @@ class QueueKind:
     def least(self) -> Resources:
         """Less than this of any name is not enough for one of its classes."""
         return tuple([(name, amounts[0]) for name, amounts in zip(self.key.names, self._amounts, strict=True)])
+
+    def classes(self) -> Iterator[QueueClass]:
+        """Its classes, the most urgent first; nothing may be filed meanwhile."""
+        for negated in self._priorities:
+            yield from self._filed[-negated].values()
 
     def in_order(self) -> Iterator[QueueClass]:
         """Its classes, the most urgent first; those that are filed anew meanwhile may come twice, or not at all."""

@@ -2,9 +2,10 @@
 
 from itertools import islice
 
+from scaler.core.lanes import ClassKey
 from scaler.core.lifecycle import State, Trigger
 from scaler.core.managers import Managers
-from scaler.core.queue import ClassKey, QueueKind
+from scaler.core.queue import QueueKind
 from scaler.core.runs import Run
 from scaler.core.spans import NO_NEEDS
 from scaler.core.workers import Cluster

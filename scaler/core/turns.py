@@ -3,7 +3,8 @@
 import heapq
 from collections.abc import Iterator
 
-from scaler.core.queue import Lane, Queue, QueueClass, QueueKind
+from scaler.core.lanes import Lane
+from scaler.core.queue import Queue, QueueClass, QueueKind
 from scaler.core.workers import Cluster
 
 

@@ -7,7 +7,8 @@ import ipaddress
 from collections import OrderedDict
 
 from scaler.core.config import CoreConfig
-from scaler.core.queue import ClassKey, Lane, QueueKind
+from scaler.core.lanes import ClassKey, Lane
+from scaler.core.queue import QueueKind
 from scaler.core.runs import Load
 from scaler.errors import ProtocolError
 from scaler.ids import FunctionId, Incarnation, RunId
@@ -69,6 +70,8 @@ class Cluster:
         self.surplus = -1
         #: what it told last while somebody watches
         self.statistics: ClusterStatistics | None = None
+        #: queued tasks it was told of, by the serial of their batch and index; some may be elsewhere by now
+        self.expects: dict[tuple[int, int], None] = {}
 
     @property
     def free(self) -> int:
@@ -156,6 +159,8 @@ class WorkerManager:
         self.idle: OrderedDict[Incarnation, Cluster] = OrderedDict()
         #: all and only clusters that may be given more, idle or not
         self.with_room: OrderedDict[Incarnation, Cluster] = OrderedDict()
+        #: clusters without a free slot that may be told of tasks to come
+        self.unfed: OrderedDict[Incarnation, Cluster] = OrderedDict()
         #: clusters with more tasks than slots, by the octave of the seconds of work ahead of each slot
         self.surplus: list[OrderedDict[Incarnation, Cluster]] = [OrderedDict() for _ in range(32)]
         #: how many clusters are in any of these
@@ -187,6 +192,7 @@ class WorkerManager:
         self.free_slots -= cluster.counted_free
         self.idle.pop(cluster.peer, None)
         self.with_room.pop(cluster.peer, None)
+        self.unfed.pop(cluster.peer, None)
         self._leave_surplus(cluster)
 
     def describe(self, cluster: Cluster, ready: ClusterReady, now: float) -> bool:
@@ -241,6 +247,10 @@ class WorkerManager:
                 self.idle[cluster.peer] = cluster
         else:
             self.idle.pop(cluster.peer, None)
+        if free > 0 or not slots or cluster.is_alone or cluster.is_reserved:
+            self.unfed.pop(cluster.peer, None)
+        else:
+            self.unfed[cluster.peer] = cluster
         has_room = (
             (free > 0 or load.filled_s(lookahead_s) < REFILL_BELOW * lookahead_s * slots)
             and slots > 0
@@ -282,7 +292,7 @@ class WorkerManager:
             assert (peer in self.idle) == (cluster.free > 0)
             assert peer not in self.with_room or cluster.slots > 0
             assert (cluster.surplus >= 0) == (cluster.free < 0)
-        for index in (self.idle, self.with_room):
+        for index in (self.idle, self.with_room, self.unfed):
             assert all(self.clusters[peer] is cluster for peer, cluster in index.items())
         assert self.in_surplus == sum(map(len, self.surplus))
         for octave, members in enumerate(self.surplus):

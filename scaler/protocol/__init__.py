@@ -41,6 +41,7 @@ from scaler.protocol.cluster_messages import (
     Held,
     Holding,
     NeedResults,
+    PrefetchObjects,
     Retract,
     RetractAnswered,
     Returned,
@@ -159,6 +160,7 @@ ToCluster = (
     | Delivered
     | Forget
     | NeedResults
+    | PrefetchObjects
     | Drain
     | Watched
     | TellChild
@@ -232,6 +234,7 @@ __all__ = [
     "OutputPiece",
     "ParkParent",
     "PeerPass",
+    "PrefetchObjects",
     "QueueFull",
     "ReferencesReleased",
     "ReferencesTaken",

@@ -248,3 +248,10 @@ class NeedResults(Struct, frozen=True, array_like=True, tag=77):
 
     def __post_init__(self) -> None:
         check_ranges(self.ranges)
+
+
+class PrefetchObjects(Struct, frozen=True, array_like=True, tag=78):
+    """Tasks that need these objects are to come: fetch what does not lie there, behind all that runs need already.
+
+    Scheduler to cluster. Behind it their records, as the inputs of one call; see `protocol.inputs`.
+    """

@@ -26,6 +26,7 @@ from scaler.protocol import (
     ObjectsLost,
     ParkParent,
     PeerPass,
+    PrefetchObjects,
     Retract,
     RunSpan,
     TellChild,
@@ -332,6 +333,8 @@ class Agent:
                 self._fail(self._objects.lost(names))
             case ObjectLocated(name, size_bytes, doors):
                 self._objects.located(name, size_bytes, doors)
+            case PrefetchObjects():
+                self._runs.expect(frames)
             case PeerPass():
                 self._outbox.order(UsePass(message))
             case FetchChunks():

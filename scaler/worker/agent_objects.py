@@ -101,6 +101,16 @@ class Objects:
             known.waiting.append(run)
             run.lacks += 1
 
+    def expect(self, values: Iterable[Frame]) -> None:
+        """Runs that need the objects among these values are to come: what lies elsewhere is fetched meanwhile."""
+        for reference in filter(None, map(_reference_in, values)):
+            name = reference.object
+            if name in self._idle:
+                self._idle.move_to_end(name)
+            elif name not in self._by_name:
+                self._by_name[name] = _Object(reference)
+                self._outbox.order(Hold(reference))
+
     def release(self, run: Run) -> None:
         """A run has nothing more to be run here."""
         for name in run.objects:
@@ -168,13 +178,22 @@ class Objects:
             self._ask()
 
     def refused(self, name: ObjectId, text: str) -> list[tuple[Run, Failure]]:
-        """There is no room for it: it is fetched anew once other copies are gone; if there are none, runs fail."""
+        """There is no room for it: it is fetched anew once other copies are gone; if there are none, runs fail.
+
+        For what no run needs yet no room is made.
+        """
         known = self._by_name.get(name)
         if known is None or not known.pieces.come:
             return []  # it says so of one that was dropped meanwhile, or has begun anew
         known.pieces.begin_anew()
         self._fetching.pop(name, None)
-        if not self._idle:
+        if not known.users:
+            self._drop(name, known)
+            return []
+        early = [other for other, its in self._fetching.items() if not its.users]
+        for other in early:
+            self._drop(other, self._by_name[other])
+        if not self._idle and not early:
             # those that wait for room themselves make none
             others = self._by_name.keys() - self._crowded.keys() - {name}
             if not any(self._by_name[other].is_copy for other in others):
@@ -233,6 +252,8 @@ class Objects:
         text = f"object {name.owner:016x}-{name.n} of {known.reference.size_bytes:,} bytes cannot be had: {why}"
         failure = Failure(Cause.OBJECT_LOST, text)
         self._fetch_no_more(name)
+        if not known.users:
+            self._drop(name, known)
         return [(run, failure) for run in known.waiting]
 
     def free(self, names: Iterable[ObjectId]) -> None:
@@ -258,7 +279,7 @@ class Objects:
     def _ask(self) -> None:
         """Ask for the next pieces, of what is wanted first; each door has a window of its own, as the scheduler has."""
         wanted: dict[Door | None, dict[ObjectId, Pieces]] = {}
-        for name, known in self._fetching.items():
+        for name, known in sorted(self._fetching.items(), key=lambda item: not item[1].users):
             wanted.setdefault(known.door, {})[name] = known.pieces
         for door, pieces in wanted.items():
             for asked in ask(pieces):

@@ -44,6 +44,11 @@ class Runs:
         if run.is_ready:
             self.queue.added(run, hi - lo, at_front=False)
 
+    def expect(self, frames: tuple[Frame, ...]) -> None:
+        """Runs with these inputs are to come."""
+        if not self.is_closed:
+            self._objects.expect(Inputs.from_frames(1, frames).values)
+
     def known(self, message: RunSpan, column: ArgumentColumn, inputs: Inputs | None = None) -> Run:
         """The record of a run, made from now on; what it needs may have to come."""
         times = self._times.of(message.function, message.options.tag)

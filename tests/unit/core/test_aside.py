@@ -3,7 +3,7 @@
 import pytest
 
 from scaler.core.events import Event, PeerLost
-from scaler.core.queue import ClassKey
+from scaler.core.lanes import ClassKey
 from scaler.core.spans import NO_NEEDS
 from scaler.core.workers import Cluster
 from scaler.ids import BatchId

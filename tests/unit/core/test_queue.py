@@ -1,4 +1,5 @@
-from scaler.core.queue import ClassKey, Lane, Queue
+from scaler.core.lanes import ClassKey, Lane
+from scaler.core.queue import Queue
 from scaler.core.spans import NO_NEEDS
 from scaler.ids import Incarnation
 from tests.unit.core.examples import ALICE, BOB

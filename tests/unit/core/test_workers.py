@@ -2,7 +2,7 @@ import pytest
 
 from scaler.core import workers
 from scaler.core.config import CoreConfig
-from scaler.core.queue import ClassKey, Lane
+from scaler.core.lanes import ClassKey, Lane
 from scaler.core.runtimes import RunTimes
 from scaler.core.spans import NO_NEEDS, Needs
 from scaler.core.workers import MOST_TAG_BYTES, Cluster, WorkerManager
