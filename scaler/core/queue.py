@@ -8,6 +8,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import zip_longest
 from typing import TypeVar
 
 from scaler.core.lanes import ClassKey, KindKey, Lane
@@ -86,10 +87,14 @@ class QueueClass:
         return None
 
     def lanes(self) -> Iterator[Lane]:
-        """Its lanes with tasks: first whose turn it is, others of a client in no order. Nothing may move meanwhile."""
+        """Its lanes with tasks, the most urgent first, clients in turn, those of a client in no strict order.
+
+        Nothing may be moved meanwhile.
+        """
         for negated in self._priorities:
-            for lanes in self._levels[-negated].clients.values():
-                yield from (lane for *_, lane in lanes if lane.tasks)
+            clients = self._levels[-negated].clients.values()
+            for together in zip_longest(*clients):
+                yield from (entry[-1] for entry in together if entry is not None and entry[-1].tasks)
 
     def tasks_of(self) -> "Counter[Incarnation]":
         """How many tasks of each client are in it, without those that tasks have submitted."""
