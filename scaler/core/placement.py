@@ -50,6 +50,7 @@ class Placement:
         self._end_reservations(now)
         if self._without_room:
             self._look_for_room()
+        has_changed = bool(self._workers.changed)
         changed = self._workers.refresh()
         queue = self._queue
         if self._timers.place_at is not None and self._timers.place_at <= now:
@@ -70,8 +71,9 @@ class Placement:
             if kind.key.needs.alone:
                 for known in kind.in_order():
                     self._reserve(known, now)
+        has_changed = has_changed or bool(self._workers.changed)
         self._workers.refresh()
-        self._prefetch.look_ahead(now, has_new=has_new)
+        self._prefetch.look_ahead(now, has_new=has_new, has_changed=has_changed)
 
     def _sort_out(self, now: float) -> None:
         """Set the classes aside that no connected cluster could take, and bring back those that one can take now.

@@ -19,9 +19,9 @@ from scaler.protocol.columns import REFERENCE, Frame
 from scaler.protocol.inputs import input_frames
 
 #: so many classes, lanes of each, and clusters are looked at in a turn
-MOST_CLASSES = 64
-MOST_LANES = 8
-MOST_CLUSTERS = 64
+MOST_CLASSES = 16
+MOST_LANES = 16
+MOST_CLUSTERS = 16
 #: so many tasks without objects are passed over in a lane in a turn
 MOST_PLAIN = 1000
 #: so many tasks that others were told of, when one is looked for that nobody was
@@ -40,17 +40,28 @@ class Prefetch:
         self._tasks = managers.tasks
         self._workers = managers.workers
         self._outbox = managers.outbox
+        #: so many clusters may be fed since anything has changed; and how many spans had been queued by then
+        self._to_look_at = 0
+        self._seen = 0
         #: slots of the clusters that may take a class, of those asked for in this turn
         self._offered: dict[ClassKey, int] = {}
 
     # ---- what to fetch
 
-    def look_ahead(self, now: float, *, has_new: bool) -> None:
-        """Have busy clusters fetch what one task more for each of their slots needs; `has_new`: of new lanes, too."""
-        unfed = self._workers.unfed
+    def look_ahead(self, now: float, *, has_new: bool, has_changed: bool) -> None:
+        """Have busy clusters fetch what one task more for each of their slots needs.
+
+        `has_new`: there may be new lanes; `has_changed`: loads are others.
+        """
+        unfed, puts = self._workers.unfed, self._tasks.queue.puts
         self._offered.clear()
         if not self._tasks.inputs.references:
             return
+        if has_changed or puts != self._seen:
+            self._seen, self._to_look_at = puts, len(self._workers.clusters)
+        if self._to_look_at <= 0:
+            return
+        self._to_look_at -= MOST_CLUSTERS
         lanes = [(batch, lane) for batch, lane in self._lanes() if next(self._untold(batch, lane), None) is not None]
         if not lanes:
             return
@@ -69,6 +80,8 @@ class Prefetch:
         kinds = (kind for kind in self._tasks.queue.kinds.values() if not kind.key.needs.alone)
         for known in islice((known for kind in kinds for known in kind.classes()), MOST_CLASSES):
             for lane in islice(known.lanes(), MOST_LANES):
+                if not lane.tasks:
+                    continue
                 batch = self._tasks.by_serial[lane.serial]
                 times = batch.times
                 is_short = times.samples and times.estimate_s < self._config.lookahead_s / 2
@@ -106,14 +119,19 @@ class Prefetch:
         """
         most = cluster.slots + min(0, cluster.free)
         wanted = most
+        offered: dict[ClassKey, bool] = {}
         for batch, lane in lanes:
-            urgent = sum(
-                self._tasks.by_serial[serial].options.priority >= lane.priority for serial, _ in cluster.expects
-            )
-            wanted = most - urgent
-            if wanted > 0 and cluster.offers(lane.key, now):
-                wanted -= self._tell(cluster, batch, lane, wanted)
+            if lane.key not in offered:
+                offered[lane.key] = cluster.offers(lane.key, now)
+            if offered[lane.key]:
+                wanted = most - self._as_urgent(cluster, lane.priority)
+                wanted -= self._tell(cluster, batch, lane, wanted) if wanted > 0 else 0
         return wanted <= 0
+
+    def _as_urgent(self, cluster: Cluster, priority: int) -> int:
+        """How many of the tasks it was told of are as urgent."""
+        by_serial = self._tasks.by_serial
+        return sum(by_serial[serial].options.priority >= priority for serial, _ in cluster.expects)
 
     def _tell(self, cluster: Cluster, batch: Batch, lane: Lane, most: int) -> int:
         """Tell a cluster of the next tasks of a lane; of how many."""
@@ -122,8 +140,8 @@ class Prefetch:
         for index in indices:
             cluster.expects[batch.serial, index] = None
             self._workers.told[batch.serial, index] = cluster
-            for one in batch.needs[index].inputs:
-                if one.value.status == REFERENCE and len(values) < MOST_OBJECTS:
+            for one in islice(batch.needs[index].inputs, MOST_OBJECTS - len(values)):
+                if one.value.status == REFERENCE:
                     values[one.task] = one.value.data
         if values:
             frames = input_frames([list(range(len(values)))], list(values.values()))

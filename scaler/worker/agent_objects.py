@@ -113,7 +113,7 @@ class Objects:
                 self._idle.move_to_end(name)
             elif name not in self._by_name:
                 self._by_name[name] = _Object(reference)
-                self._outbox.order(Hold(reference))
+                self._outbox.order(Hold(reference, early=True))
 
     def release(self, run: Run) -> None:
         """A run has nothing more to be run here."""
@@ -203,6 +203,12 @@ class Objects:
         For what no run needs yet no room is made.
         """
         known = self._by_name.get(name)
+        if known is not None and not known.is_copy:
+            if known.users:
+                self.away(name)  # a run has come since
+            else:
+                self._drop(name, known)
+            return []
         if known is None or not known.pieces.come:
             return []  # it says so of one that was dropped meanwhile, or has begun anew
         known.pieces.begin_anew()

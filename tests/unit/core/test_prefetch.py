@@ -45,6 +45,7 @@ from tests.unit.core.examples import (
     takes,
     values,
 )
+from tests.unit.core.work import calls_of
 
 GPU = BatchOptions(tag="gpu")
 URGENT = BatchOptions(priority=1)
@@ -360,8 +361,31 @@ def test_what_comes_back_in_need_of_more_time_is_not_taken_for_what_was_told(emp
 def test_nobody_is_told_of_what_the_spans_do_not_know(core: Checked):
     core.handle(works(A, 0, 3))
     core.managers.tasks.batches[A].lane_of(NO_COUNTS).put(9, 1)
-    prefetch.Prefetch(core.managers).look_ahead(0.0, has_new=False)
+    prefetch.Prefetch(core.managers).look_ahead(0.0, has_new=False, has_changed=True)
     assert core.managers.outbox.flush() == []
+
+
+# ---- how much is looked at
+
+
+def test_a_turn_in_which_nothing_has_changed_looks_at_nothing(empty: Checked):
+    tags = tuple(f"t{number}" for number in range(8))
+    others = [one for number in range(30) for one in cluster(Incarnation(100 + number), 4)]
+    empty.handle([client(ALICE), client(BOB), *cluster(X, 1, tags=tags), *others, *maps(B, 121)])
+    for number, tag in enumerate(tags):
+        empty.handle([defines(), *works(BatchId(ALICE, 2 + number), 0, 20, BatchOptions(tag=tag))][1:])
+    for _ in range(5):
+        empty.handle([])
+    assert calls_of(empty, []) < 40
+
+
+def test_lanes_that_have_emptied_cost_no_turn_anything(core: Checked):
+    core.handle([*maps(B, 2), *works(A, 0, 3)])
+    batches = [BatchId(ALICE, 10 + number) for number in range(2000)]
+    core.handle([one for name in batches for one in (opens(name), appends(name, 0, 1), closes(name, 1))])
+    core.handle([cancels(name, (0, 1)) for name in batches])
+    core.handle([takes(name, (0, 1)) for name in batches])
+    assert calls_of(core, [begins(X, (run_id(1), 0))]) < 500
 
 
 # ---- what is told of first, and anew

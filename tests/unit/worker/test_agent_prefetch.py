@@ -67,14 +67,14 @@ def needs(name: ObjectId = FIRST, *, n: int = 1) -> Received:
 def expecting() -> Cluster:
     """A cluster that fetches the first object, which no run needs yet, from another host."""
     cluster = ready()
-    assert cluster.hear(expects(reference())) == [Hold(reference())]
+    assert cluster.hear(expects(reference())) == [Hold(reference(), early=True)]
     assert cluster.tell(ObjectAway(FIRST)) == ASKED
     return cluster
 
 
 def also_expects(cluster: Cluster, name: ObjectId) -> None:
     """It waits for its turn behind what is on its way."""
-    assert cluster.hear(expects(reference(name))) == [Hold(reference(name))]
+    assert cluster.hear(expects(reference(name))) == [Hold(reference(name), early=True)]
     assert cluster.tell(ObjectAway(name)) == []
 
 
@@ -88,7 +88,7 @@ def test_what_lies_elsewhere_is_fetched_and_kept_for_the_run_that_comes():
 
 def test_what_lies_on_this_host_is_let_go_of_at_once():
     cluster = ready()
-    assert cluster.hear(expects(reference())) == [Hold(reference())]
+    assert cluster.hear(expects(reference())) == [Hold(reference(), early=True)]
     assert cluster.tell(ObjectHere(reference())) == []
     assert cluster.hear(FreeObjects((FIRST,))) == []
     assert cluster.hear(needs()) == [Hold(reference())]
@@ -96,12 +96,12 @@ def test_what_lies_on_this_host_is_let_go_of_at_once():
 
 def test_values_that_are_no_objects_are_passed_over():
     values = [(b"value",), (record_of(reference()),)]
-    assert ready().hear(Received(PrefetchObjects(), input_frames([[0, 1]], values))) == [Hold(reference())]
+    assert ready().hear(Received(PrefetchObjects(), input_frames([[0, 1]], values))) == [Hold(reference(), early=True)]
 
 
 def test_what_is_looked_for_or_on_its_way_or_here_is_not_asked_for_anew():
     cluster = ready()
-    assert cluster.hear(expects(reference(), reference())) == [Hold(reference())]
+    assert cluster.hear(expects(reference(), reference())) == [Hold(reference(), early=True)]
     assert cluster.hear(expects(reference())) == []
     assert cluster.tell(ObjectAway(FIRST)) == ASKED
     assert cluster.hear(expects(reference())) == []
@@ -312,3 +312,16 @@ def test_a_new_scheduler_is_told_of_what_has_come_and_no_run_needed_yet():
     cluster = expecting()
     fetched(cluster)
     assert cluster.tell(LinkUp(EPOCH, resumed=False))[-1] == Say(ObjectsHeld((FIRST,)))
+
+
+def test_what_there_is_no_room_for_is_not_fetched_before_it_is_needed():
+    cluster = ready()
+    cluster.hear(expects(reference()))
+    assert cluster.tell(ObjectRefused(FIRST, FULL)) == []
+    assert cluster.hear(needs()) == [Hold(reference())]
+
+
+def test_what_a_run_has_come_for_meanwhile_is_fetched_where_there_was_no_room_for_it():
+    cluster = ready()
+    cluster.hear(expects(reference()), needs())
+    assert cluster.tell(ObjectRefused(FIRST, FULL)) == ASKED
