@@ -3,6 +3,7 @@
 from scaler.core.batches import Batch
 from scaler.core.clients import ClientManager, ClientRecord, Parent
 from scaler.core.everywhere import Everywhere
+from scaler.core.lifecycle import State
 from scaler.core.managers import Managers
 from scaler.core.nesting import Nesting
 from scaler.core.object_requests import ObjectRequests
@@ -105,15 +106,26 @@ class Membership:
         # first of all, so that nothing it loses is left to it
         for run in runs:
             self._outcomes.drop_claims(run)
+        unseen = 0 if said_goodbye else cluster.slots - self._running(cluster)
         for run in runs:
             if run.id in self._tasks.runs:
-                self._outcomes.release_run(run, charge=not said_goodbye)
+                unseen = self._outcomes.release_run(run, charge=not said_goodbye, unseen=max(0, unseen))
         self._recovery.cluster_lost(cluster, [one for one in batches.values() if one.serial in self._tasks.by_serial])
         self._workers.leave(cluster)
         self._everywhere.cluster_left(cluster)
         level = "info" if said_goodbye else "warning"
         fields = (("cluster", cluster.name), ("reason", reason), ("unfinished", unfinished))
         self._outbox.note(level, "a worker cluster is gone", *fields)
+
+    def _running(self, cluster: Cluster) -> int:
+        """How many tasks are known to run there."""
+        spans = (
+            span
+            for run in cluster.load.live.values()
+            for span in self._tasks.batch_of(run).spans.within(run.lo, run.hi)
+            if span.run is run and span.state is State.RUNNING
+        )
+        return sum(span.hi - span.lo for span in spans)
 
     def described(self, cluster: Cluster, message: ClusterReady, now: float) -> None:
         """A cluster tells what it offers."""

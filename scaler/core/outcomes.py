@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+from msgspec.structs import replace
+
 from scaler.core.batches import Batch
 from scaler.core.dependents import Dependents
 from scaler.core.flow import Flow
@@ -132,8 +134,8 @@ class Outcomes:
 
     def lose(self, batch: Batch, span: Span, counts: Counts) -> None:
         """[lo, hi) of a span that was at a cluster is lost there through no fault of its own."""
-        if counts.vanished >= VANISH_LIMIT:
-            text = f"its host was lost {counts.vanished} times"
+        if span.state not in _NOT_BEGUN and counts.hosts_lost >= VANISH_LIMIT:
+            text = f"its host was lost {counts.hosts_lost} times"
             self.beat_rivals(batch, span.lo, span.hi, None)
             self.fail(batch, span.lo, span.hi, Trigger.LOSE, Failure(Cause.VANISHED, text, attempts=counts.began))
             return
@@ -158,8 +160,11 @@ class Outcomes:
             self._tasks.advance(batch, lo, hi, trigger, to=State.WAITING, counts=counts, wait=Wait.ARGUMENTS)
             self._outbox.send(batch.owner, NeedTasks(batch.id, lo, hi))
 
-    def release_run(self, run: Run, *, charge: bool) -> None:
-        """A run and its cluster are gone; `charge` if without goodbye, so that what ran is counted."""
+    def release_run(self, run: Run, *, charge: bool, unseen: int = 0) -> int:
+        """A run and its cluster are gone; `charge` if without goodbye, so that what ran is counted.
+
+        Of what is not known to have begun `unseen` tasks may have: the first of it. How many may have elsewhere.
+        """
         batch = self._tasks.batch_of(run)
         for span in batch.spans.within(run.lo, run.hi):
             if span.run is not run or span.state in ENDED:
@@ -173,12 +178,19 @@ class Outcomes:
             elif span.state in _AT_ITS_CLUSTER:
                 self.lose_kept(batch, span)
             else:
-                self.lose(batch, span, span.counts)
+                suspects = min(unseen, span.hi - span.lo)
+                unseen -= suspects
+                first = span.lo + suspects
+                if suspects:
+                    self.lose(batch, replace(span, hi=first), span.counts.suspect())
+                if first < span.hi:
+                    self.lose(batch, replace(span, lo=first), span.counts)
         for span in batch.spans.within(run.lo, run.hi):
             if span.run is run:
                 self._tasks.part_with_run(batch, span.lo, span.hi)
         self._tasks.settle_run(run)
         self.settle(batch)
+        return unseen
 
     # ---- rivals
 

@@ -247,9 +247,10 @@ class Placement:
         run = self._tasks.new_run(batch, lo, column.hi, load, size_bytes)
         self._tasks.advance(batch, lo, column.hi, Trigger.PLACE, run=run)
         self._prefetch.took(batch, lane, lo, column.hi, is_head=lo == head)
-        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options, len(inputs))
+        alone = known.key.needs.alone
+        message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options, len(inputs), alone)
         self._outbox.send(cluster.peer, message, column.frames() + inputs)
-        cluster.is_alone = known.key.needs.alone
+        cluster.is_alone = alone
         self._queue.pass_turn(known, lane)
 
     def _ask_arguments(self, batch: Batch, span: Span) -> None:

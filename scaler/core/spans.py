@@ -22,9 +22,9 @@ STEPS = 16
 class Needs(NamedTuple):
     """What earlier attempts taught about where a task may be placed.
 
-    `alone`: on a cluster that has nothing else, since its host vanished under it. `least_s`: it is known to run at
-    least that long, rounded up to the next of `STEPS` an octave: tasks that need the same queue together, and the queue
-    looks at each kind of them.
+    `alone`: on a cluster that has nothing else, since a host vanished under it, or two may have. `least_s`: it is known
+    to run at least that long, rounded up to the next of `STEPS` an octave: tasks that need the same queue together, and
+    the queue looks at each kind of them.
     """
 
     alone: bool
@@ -39,6 +39,9 @@ class Counts(NamedTuple):
 
     `lost`: so often what it needs could not be had though it was to be there.
 
+    `suspected`: so often its host vanished when it may just have begun, which nobody had heard of. After the second
+    time it runs alone; if one more vanishes under it then, these count, too.
+
     `tried`: the runs whose attempts were charged as `died` or `raised`. A cluster that is given up and comes back may
     tell of one again.
     """
@@ -47,6 +50,7 @@ class Counts(NamedTuple):
     died: int = 0
     raised: int = 0
     vanished: int = 0
+    suspected: int = 0
     lost: int = 0
     least_s: float = 0.0
     tried: tuple[RunId, ...] = ()
@@ -55,7 +59,16 @@ class Counts(NamedTuple):
     def needs(self) -> Needs:
         """What follows from it for the next placement."""
         least_s = 2.0 ** (math.ceil(math.log2(self.least_s) * STEPS) / STEPS) if self.least_s > 0 else 0.0
-        return Needs(alone=self.vanished > 0, least_s=least_s)
+        return Needs(alone=self.vanished > 0 or self.suspected > 1, least_s=least_s)
+
+    @property
+    def hosts_lost(self) -> int:
+        """How many hosts it may have taken down, if it has taken down any."""
+        return self.vanished + self.suspected if self.vanished else 0
+
+    def suspect(self) -> "Counts":
+        """Its host has vanished, and it may just have begun."""
+        return self if self.needs.alone else self._replace(suspected=self.suspected + 1)
 
 
 NO_COUNTS = Counts()

@@ -163,7 +163,8 @@ class RunSpan(Struct, frozen=True, array_like=True, tag=70):
     """Run the calls [lo, hi) of a batch, an `ArgumentColumn` behind it. Scheduler to cluster.
 
     The last `input_frames` of the frames are values of other tasks that the calls need, see `protocol.inputs`.
-    Answered by `SpanResult`s and `Returned`s that together name every index once.
+    Answered by `SpanResult`s and `Returned`s that together name every index once. Of a run that is `alone` there, since
+    its tasks may take their host down, `Running` is said before they begin.
     """
 
     run: RunId
@@ -173,6 +174,7 @@ class RunSpan(Struct, frozen=True, array_like=True, tag=70):
     function: FunctionId
     options: BatchOptions
     input_frames: Natural = 0
+    alone: bool = False
 
     def __post_init__(self) -> None:
         check_range(self.lo, self.hi)

@@ -8,6 +8,7 @@ from collections import deque
 
 from scaler.core.runtimes import RunTimes
 from scaler.ids import TicketId
+from scaler.protocol import Running
 from scaler.protocol.code import Code
 from scaler.worker.agent_events import Give
 from scaler.worker.agent_fitting import Fitting
@@ -49,6 +50,8 @@ class Giving:
         self._functions = functions
         self._outbox = outbox
         self._tickets = 0
+        #: when something that was held back for a turn is to be given
+        self._again_at: float | None = None
         #: when the last task has to be done, if ever
         self.ends_at: float | None = None
         #: tasks that ran when their worker died, and others with them: each runs again alone, to see which it was
@@ -56,11 +59,15 @@ class Giving:
 
     def fill(self, now: float) -> None:
         """Give each idle slot something, then each worker what it needs ahead."""
+        self._again_at = None
         if self.suspects:
             self._try_suspects(now)
         pool = self._pool
         while pool.idle and pool.room > 0 and (found := self._next_pair(now)) is not None:
             run, worker = found
+            if run.is_alone and not run.is_told:
+                self._tell_first(run, now)
+                return
             count = 1 if run.gpus else max(1, min(self._count(worker, run, worker.threads), worker.budget))
             self._give(worker, run, count, now)
             self._queue.pass_turn(run)
@@ -69,9 +76,15 @@ class Giving:
         if self._fitting.has_passed_over:
             self._fitting.settle({run.code for run in self._queue.in_order()}, now)
 
+    def _tell_first(self, run: Run, now: float) -> None:
+        """Say that a task runs which may take its host down at once; it is given in the next turn."""
+        run.is_told = True
+        self._outbox.say(Running(((run.id, next(iter(run.queued)).lo),)))
+        self._again_at = now
+
     def next_deadline(self) -> float | None:
-        """When something has waited for long enough for a worker that may run it."""
-        return self._fitting.next_deadline()
+        """When something has waited for long enough for a worker that may run it, or was held back for a turn."""
+        return self._fitting.next_deadline() if self._again_at is None else self._again_at
 
     def _next(self, now: float) -> Run | None:
         """The run to be served next. One whose tasks would not end in time is the scheduler's again.

@@ -34,8 +34,8 @@ class Run:
 
     __slots__ = (
         "batch", "cancelled", "code", "column", "function", "gpus", "has_ended", "has_function", "hi", "id", "inputs",
-        "is_forgotten", "kept", "lacks", "lo", "objects", "offsets", "options", "out", "queued", "root", "said",
-        "stacks", "timed_out", "times",
+        "is_alone", "is_forgotten", "is_told", "kept", "lacks", "lo", "objects", "offsets", "options", "out", "queued",
+        "root", "said", "stacks", "timed_out", "times",
     )  # fmt: skip
 
     def __init__(self, message: RunSpan, column: ArgumentColumn, times: RunTimes, inputs: Inputs | None = None) -> None:
@@ -43,6 +43,9 @@ class Run:
         self.batch = message.batch
         self.function = message.function
         self.options = message.options
+        #: its task may take its host down, and whether the scheduler was told that it runs
+        self.is_alone = message.alone
+        self.is_told = False
         #: the client whose turn it is when it is served
         self.root = message.options.root or message.batch.owner
         #: how many devices a task of it is to see, or which part of one

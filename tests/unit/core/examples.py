@@ -266,8 +266,10 @@ def span_for(
     hi: int,
     options: BatchOptions = PLAIN,
     function: FunctionId = F,
+    *,
+    alone: bool = False,
 ) -> Command:
-    return Send(peer, RunSpan(run, batch, lo, hi, function, options), arguments(lo, hi).frames())
+    return Send(peer, RunSpan(run, batch, lo, hi, function, options, alone=alone), arguments(lo, hi).frames())
 
 
 def results_for(batch: BatchId, column: ResultColumn, attempts: int = 1) -> Command:

@@ -297,7 +297,7 @@ def test_no_cluster_is_kept_empty_while_tasks_of_it_wait_for_others(empty: Check
     placed = empty.handle(through(maps(C, 1, NESTED)))
     assert placed == [span_for(X, run_id(3), C, 0, 1, NESTED)]
     empty.handle([says(Goodbye("")), confirms(X, run_id(3), (0, 1))])
-    assert empty.handle([finishes(X, RUN, values(0, 1))])[-1] == span_for(X, run_id(4), B, 0, 1)
+    assert empty.handle([finishes(X, RUN, values(0, 1))])[-1] == span_for(X, run_id(4), B, 0, 1, alone=True)
 
 
 # ---- a scheduler that knows nothing

@@ -36,6 +36,7 @@ from tests.unit.core.examples import (
     run_id,
     said,
     span_for,
+    states,
     takes,
     values,
 )
@@ -68,11 +69,11 @@ def test_what_ran_on_a_lost_cluster_is_charged_and_runs_alone_next(core: Checked
     assert core.handle([PeerLost(X, "cut")]) == [
         gone(X, 2),
         function_for(Y),
-        span_for(Y, run_id(2), A, 0, 1),
+        span_for(Y, run_id(2), A, 0, 1, alone=True),
     ]
     assert core.handle([finishes(Y, run_id(2), values(0, 1))]) == [
         results_for(A, values(0, 1), attempts=2),
-        span_for(Y, run_id(3), A, 1, 2),
+        span_for(Y, run_id(3), A, 1, 2, alone=True),
     ]
     assert counts(core, 1) == (1, 0, 0, 1)
 
@@ -96,11 +97,35 @@ def test_a_task_whose_host_vanishes_three_times_fails(core: Checked):
         core.handle([begins(peer, (run_id(n), 0))])
         commands = core.handle([PeerLost(peer, "cut")])
         if n < 3:
-            assert said(core.handle(cluster(peer)))[:2] == [function_for(X), span_for(X, run_id(n + 1), A, 0, 1)]
+            again = span_for(X, run_id(n + 1), A, 0, 1, alone=True)
+            assert said(core.handle(cluster(peer)))[:2] == [function_for(X), again]
     failure = Failure(Cause.VANISHED, "its host was lost 3 times", attempts=3)
     assert commands[:2] == [failure_for(A, failure, (0, 1)), gone(X, 1)]
     assert core.handle([takes(A, (0, 1))]) == []
     assert core.managers.tasks.by_serial == {}
+
+
+def test_a_task_that_takes_its_host_down_before_anybody_hears_that_it_runs_fails_with_the_third(core: Checked):
+    core.handle(maps(A, 5))
+    for n in (1, 2):
+        core.handle([PeerLost(X, "cut")])
+        sent = said(core.handle(cluster(X, slots=2)))
+        # only those that may have run are suspects, the others go on as before
+        assert sent[1] == span_for(X, run_id(2), A, 0, 2) if n == 1 else sent[1].message.alone
+    core.handle([begins(X, (run_id(3), 0))])
+    failure = Failure(Cause.VANISHED, "its host was lost 3 times", attempts=1)
+    assert failure_for(A, failure, (0, 1)) in core.handle([PeerLost(X, "cut")])
+    core.handle(cluster(X, slots=2))
+    assert counts(core, 2) == (0, 0, 0, 0)
+
+
+def test_who_was_near_when_hosts_vanished_and_did_not_run_is_not_to_blame(core: Checked):
+    core.handle(maps(A, 1))
+    for _ in range(10):
+        core.handle([PeerLost(X, "cut")])
+        core.handle(cluster(X))
+    assert states(core) == [(0, 1, "assigned")]
+    assert counts(core, 0) == (0, 0, 0, 0)
 
 
 def test_losses_and_deaths_are_counted_apart(core: Checked):

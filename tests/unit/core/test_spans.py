@@ -97,6 +97,8 @@ def test_what_was_charged_says_what_is_needed_next():
     assert NO_COUNTS.needs == NO_NEEDS
     assert Counts(began=2, died=1, raised=1).needs == NO_NEEDS
     assert Counts(vanished=1).needs == Needs(alone=True, least_s=0.0)
+    assert Counts().suspect().needs == Needs(alone=False, least_s=0.0)
+    assert Counts().suspect().suspect().needs == Needs(alone=True, least_s=0.0)
     assert Counts(least_s=4.0).needs == Needs(alone=False, least_s=4.0)
 
 

@@ -4,10 +4,11 @@ from collections import Counter
 from itertools import pairwise
 
 import pytest
+from msgspec.structs import replace
 
 from scaler.ids import FunctionId, TicketId, WorkerId
-from scaler.protocol import BatchOptions, CancelRun, Delivered, RunSpan
-from scaler.worker.agent_events import Command, Give, Received, StartWorker, TookBack, WorkerStarted
+from scaler.protocol import BatchOptions, CancelRun, Delivered, Running, RunSpan
+from scaler.worker.agent_events import Command, Give, Received, Say, StartWorker, TookBack, WorkerStarted
 from tests.unit.worker.examples import (
     Cluster,
     F,
@@ -52,6 +53,16 @@ def test_every_slot_of_a_worker_is_given_a_ticket():
         give(0, 2, 1, 2),
         give(0, 3, 2, 3),
     ]
+
+
+def test_that_a_task_runs_which_may_take_its_host_down_is_told_a_turn_before_it_does():
+    cluster = ready(2)
+    sent = run_span(1, 3, 4)
+    assert isinstance(sent.message, RunSpan)
+    assert cluster.hear(Received(replace(sent.message, alone=True), sent.frames)) == [Say(Running(((run_id(1), 3),)))]
+    assert cluster.deadline() == cluster.now
+    assert cluster.tell() == [defines(0), give(0, 1, 3, 4)]
+    assert cluster.deadline() is None
 
 
 def test_the_worker_that_has_just_run_something_comes_first():
