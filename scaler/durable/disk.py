@@ -24,6 +24,8 @@ def named_errors(path: Path) -> Iterator[None]:
         raise
     except sqlite3.Error as error:
         raise _of_sqlite(path, error) from error
+    except UnicodeDecodeError as error:  # SQLite tells of a damaged name
+        raise DamagedWorkError(path, "names in it are no text") from error
     except OSError as error:
         kind = WorkDiskFullError if error.errno in (errno.ENOSPC, errno.EDQUOT) else WorkFileError
         raise kind(path, error.strerror or str(error)) from error

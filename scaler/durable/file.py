@@ -17,6 +17,7 @@ from msgspec import Struct
 from scaler.durable.disk import named_errors, remove, sync_file, sync_folder
 from scaler.durable.errors import DamagedWorkError, UnstorableRowError, WorkExistsError, WorkFileError, WorkMissingError
 from scaler.durable.rows import Cells, DamagedRow, Row, decoded, encoded, fault
+from scaler.durable.wal import has_lost_commits
 
 #: of files as they are written now
 FORMAT = 1
@@ -97,6 +98,8 @@ class WorkFile:
         with named_errors(path):
             if not path.exists():
                 raise WorkMissingError(path, "it is not there")
+            if has_lost_commits(path.with_name(path.name + SIDES[0])):
+                raise DamagedWorkError(path, "rows are lost: its write-ahead log is damaged in front of others")
             connection = _connected(path, "mode=rw")
             try:
                 _set_up(path, connection)
@@ -244,7 +247,7 @@ def _require_sound(path: Path, connection: sqlite3.Connection) -> None:
     """`DamagedWorkError` unless every page is one, the index has every row, and the tables are ours."""
     (said,) = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if said != b"ok":
-        raise DamagedWorkError(path, said.decode(errors="replace"))
+        raise DamagedWorkError(path, " ".join(said.decode(errors="replace").split()))
     found = dict(connection.execute("SELECT name, sql FROM sqlite_master"))
     if found != {name.encode(): sql.encode() for name, sql in _SCHEMA.items()}:
         raise DamagedWorkError(path, "its tables are not those of a work")
