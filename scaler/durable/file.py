@@ -28,6 +28,9 @@ MAKING = ".new"
 #: rows are read in pieces of so many bytes, or of one row if it is larger
 PIECE_BYTES = 8 << 20
 
+_PAGE_BYTES = 4096
+#: a page for each table and the index, and one for the list of them
+_LEAST_BYTES = 4 * _PAGE_BYTES
 _CHECKPOINT_PAGES = 4096
 _MOST_WAL_BYTES = 64 << 20
 _SCHEMA = {
@@ -98,6 +101,8 @@ class WorkFile:
         with named_errors(path):
             if not path.exists():
                 raise WorkMissingError(path, "it is not there")
+            if path.stat().st_size < _LEAST_BYTES:  # SQLite would take it for a new one, and remove its log
+                raise DamagedWorkError(path, "it is cut short")
             if has_lost_commits(path.with_name(path.name + SIDES[0])):
                 raise DamagedWorkError(path, "rows are lost: its write-ahead log is damaged in front of others")
             connection = _connected(path, "mode=rw")
@@ -277,6 +282,7 @@ def _make(path: Path, facts: WorkFacts) -> None:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600))
     data = msgspec.msgpack.encode(facts)
     with contextlib.closing(_connected(path, "mode=rw")) as connection:
+        connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")
         _set_up(path, connection)
         connection.execute("BEGIN IMMEDIATE")
         for sql in _SCHEMA.values():

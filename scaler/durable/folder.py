@@ -35,9 +35,13 @@ class WorkFolder:
         try:
             _make_private(path)
             self._lock: int | None = _locked(path)
+        except OSError as error:
+            raise _unusable(path, error) from error
+        try:
             _sweep(path)
         except OSError as error:
-            raise WorkFolderError(f"{path} cannot be the folder of durable works: {error.strerror or error}") from error
+            self.close()
+            raise _unusable(path, error) from error
 
     def names(self) -> list[str]:
         """The works that are there, as their files say."""
@@ -120,6 +124,10 @@ def file_name(name: str) -> str:
 
 def _of_another(path: Path, facts: WorkFacts) -> DamagedWorkError:
     return DamagedWorkError(path, f"it says that it is the file of {facts.name!r}")
+
+
+def _unusable(path: Path, error: OSError) -> WorkFolderError:
+    return WorkFolderError(f"{path} cannot be the folder of durable works: {error.strerror or error}")
 
 
 def _make_private(path: Path) -> None:

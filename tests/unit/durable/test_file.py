@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from scaler.durable import file as file_module
@@ -73,6 +73,7 @@ def test_rows_are_read_in_pieces_of_bounded_size(path: Path):
     file.close()
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(0, 30), st.integers(0, 12)), max_size=25))
 def test_what_overlaps_a_range_is_found_and_nothing_else(
     tmp_path_factory: pytest.TempPathFactory, drawn: list[tuple[int, int, int, int]]
