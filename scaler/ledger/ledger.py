@@ -44,6 +44,7 @@ from scaler.ledger.requests import Requests
 from scaler.ledger.sayings import cancel, resume
 from scaler.ledger.taken import TakenNotes
 from scaler.protocol import (
+    Acknowledged,
     AppendTasks,
     Cause,
     ClearClient,
@@ -73,7 +74,11 @@ from scaler.protocol import (
     TasksFailed,
     TasksWait,
     ToClient,
+    WorkBatches,
+    WorkDropped,
     WorkersReady,
+    WorkOpened,
+    WorksListed,
 )
 from scaler.protocol.codec import HEADER_BYTES, encode_failure
 from scaler.protocol.columns import FAILED, Frame
@@ -337,6 +342,8 @@ class Ledger:
                 self._fetches.located(message)
                 return []
             case FetchChunks() | FreeObjects():
+                return [Learned(message)]
+            case WorkOpened() | WorkBatches() | Acknowledged() | WorksListed() | WorkDropped():
                 return [Learned(message)]
             case _:
                 assert_never(message)

@@ -77,6 +77,18 @@ from scaler.protocol.object_messages import (
 )
 from scaler.protocol.options import BatchOptions, Cause, Failure, ReturnReason
 from scaler.protocol.output_messages import Output, OutputPiece
+from scaler.protocol.work_messages import (
+    Acknowledged,
+    DropWork,
+    ListWorks,
+    OpenWork,
+    WorkBatch,
+    WorkBatches,
+    WorkDropped,
+    WorkOpened,
+    WorksListed,
+    WorkSummary,
+)
 
 FromClient = (
     DefineFunction
@@ -91,6 +103,9 @@ FromClient = (
     | ClearClient
     | ShutdownScheduler
     | ExplainTask
+    | OpenWork
+    | ListWorks
+    | DropWork
     | Goodbye
     | ObjectsMade
     | ObjectsDropped
@@ -113,6 +128,11 @@ ToClient = (
     | WorkersReady
     | TasksWait
     | QueueFull
+    | WorkOpened
+    | WorkBatches
+    | Acknowledged
+    | WorksListed
+    | WorkDropped
     | Output
     | Goodbye
     | ObjectLocated
@@ -184,6 +204,7 @@ Message = ToScheduler | FromScheduler
 
 __all__ = [
     "PROTOCOL_VERSION",
+    "Acknowledged",
     "AppendTasks",
     "BatchOptions",
     "CancelRun",
@@ -200,6 +221,7 @@ __all__ = [
     "Delivered",
     "Door",
     "Drain",
+    "DropWork",
     "ExplainTask",
     "Explanation",
     "Failure",
@@ -217,6 +239,7 @@ __all__ = [
     "Holding",
     "InputKnown",
     "KnownTags",
+    "ListWorks",
     "LocateObject",
     "Message",
     "NeedFunction",
@@ -230,6 +253,7 @@ __all__ = [
     "ObjectsLost",
     "ObjectsMade",
     "OpenBatch",
+    "OpenWork",
     "Output",
     "OutputPiece",
     "ParkParent",
@@ -264,6 +288,12 @@ __all__ = [
     "ToScheduler",
     "Versions",
     "Watched",
+    "WorkBatch",
+    "WorkBatches",
+    "WorkDropped",
+    "WorkOpened",
+    "WorkSummary",
     "WorkerDied",
     "WorkersReady",
+    "WorksListed",
 ]

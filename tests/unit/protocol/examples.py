@@ -2,6 +2,7 @@
 
 from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, ObjectId, Range, RunId, TaskId
 from scaler.protocol import (
+    Acknowledged,
     AppendTasks,
     BatchOptions,
     CancelRun,
@@ -18,6 +19,7 @@ from scaler.protocol import (
     Delivered,
     Door,
     Drain,
+    DropWork,
     ExplainTask,
     Explanation,
     Failure,
@@ -31,6 +33,7 @@ from scaler.protocol import (
     Holding,
     InputKnown,
     KnownTags,
+    ListWorks,
     LocateObject,
     NeedFunction,
     NeedInputs,
@@ -43,6 +46,7 @@ from scaler.protocol import (
     ObjectsLost,
     ObjectsMade,
     OpenBatch,
+    OpenWork,
     Output,
     OutputPiece,
     ParkParent,
@@ -72,8 +76,14 @@ from scaler.protocol import (
     TellChild,
     Versions,
     Watched,
+    WorkBatch,
+    WorkBatches,
+    WorkDropped,
     WorkerDied,
     WorkersReady,
+    WorkOpened,
+    WorksListed,
+    WorkSummary,
 )
 from scaler.protocol.codec import Sendable
 
@@ -142,6 +152,9 @@ FROM_CLIENT: list[Sendable] = [
     ClearClient(),
     ShutdownScheduler(),
     ExplainTask(TASK),
+    OpenWork("nightly", OWNER),
+    ListWorks(),
+    DropWork("nightly"),
 ]
 FROM_CLUSTER: list[Sendable] = [
     *ANY,
@@ -176,6 +189,11 @@ TO_CLIENT: list[Sendable] = [
     WorkersReady(ready=True),
     TasksWait(BATCH, "nobody offers gpu=4"),
     QueueFull(full=True),
+    WorkOpened("nightly", OWNER, "another key's"),
+    WorkBatches((WorkBatch(BATCH, FUNCTION, "f", 10, 4),)),
+    Acknowledged(BATCH, 10),
+    WorksListed((WorkSummary("nightly", 6, 4, 2**40, "damaged"),), more=True),
+    WorkDropped("nightly", "another key's"),
     OUTPUT,
 ]
 TO_CLUSTER: list[Sendable] = [
