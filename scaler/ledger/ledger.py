@@ -30,6 +30,7 @@ from scaler.ledger.events import (
     ObjectFreed,
     ObjectMade,
     Received,
+    Restored,
     Say,
     ShutdownAsked,
     TasksAppended,
@@ -178,6 +179,9 @@ class Ledger:
             case BatchClosed(batch):
                 self._close(batch)
                 return []
+            case Restored():
+                self._restore(event)
+                return []
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
             case CancelAsked(batch, ranges):
@@ -234,6 +238,17 @@ class Ledger:
                 self._inputs.learn(task, outcome)
             for index, tasks in event.dependencies.items():
                 self._depend(known, index, tasks)
+
+    def _restore(self, event: Restored) -> None:
+        for one in event.batches:
+            self._functions.learn(one.function, event.functions[one.function])
+            self._functions.use(one.function)
+            self._batches[one.batch] = LedgerBatch.restored(one)
+        for task, outcome in event.known:
+            self._inputs.learn(task, outcome)
+        for one in event.batches:
+            for index, tasks in one.needs.items():
+                self._depend(self._batches[one.batch], index, tasks)
 
     def _depend(self, batch: LedgerBatch, index: int, tasks: tuple[TaskId, ...]) -> None:
         batch.needs[index] = tasks
