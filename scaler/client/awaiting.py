@@ -6,6 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler.client.futures import ScalerFuture
+from scaler.client.waits import helper
+
+
+#: where tasks run in the threads that wait for them, a loop looks for the next one so often
+_LOOK_S = 0.005
 
 
 class Arrival:
@@ -24,8 +29,16 @@ class Arrival:
         if not self._arrived.done():
             self._arrived.set_result(None)
 
+    def _help(self) -> None:
+        """Run tasks between the steps of the loop, until it is here."""
+        helping = helper()
+        if helping is not None and not self._arrived.done():
+            self._loop.call_later(0 if helping.step() else _LOOK_S, self._help)
+
     async def wait(self, timeout_s: float | None = None, give_up: Callable[[], object] | None = None) -> bool:
         """Whether it is here, after so many seconds at most; a coroutine that is cancelled here calls `give_up`."""
+        if helper() is not None:
+            self._help()
         try:
             done, _ = await asyncio.wait((self._arrived,), timeout=timeout_s)
         except asyncio.CancelledError:
