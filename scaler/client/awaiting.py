@@ -8,7 +8,6 @@ from typing import Any
 from scaler.client.futures import ScalerFuture
 from scaler.client.waits import helper
 
-
 #: where tasks run in the threads that wait for them, a loop looks for the next one so often
 _LOOK_S = 0.005
 

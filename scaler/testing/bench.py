@@ -1,7 +1,7 @@
 """What waits to be run in this process: the runs of an in-process cluster, each on the bench of whoever submitted it.
 
-The outermost tasks share one bench, and what a task submits lies on a bench of its own. Of each bench one task runs at a
-time. Whoever touches a bench holds the lock of its hub.
+The outermost tasks share one bench, and what a task submits lies on a bench of its own. Of each bench one task runs at
+a time. Whoever touches a bench holds the lock of its hub.
 """
 
 from bisect import insort
@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from scaler.ids import Range
-from scaler.protocol import RunSpan
+from scaler.protocol import RunSpan, SpanResult
 from scaler.protocol.columns import ArgumentColumn, Frame, words
 from scaler.protocol.inputs import Inputs, split_off
 
@@ -39,7 +39,7 @@ class Work:
         #: those that nobody wants though they run
         self.cancelled: set[int] = set()
         #: what was said of those that are done, to be said again where it is asked for
-        self.done: dict[int, tuple[object, tuple[Frame, ...]]] = {}
+        self.done: dict[int, tuple[SpanResult, tuple[Frame, ...]]] = {}
 
     @property
     def order(self) -> tuple[bool, int, int]:
@@ -99,16 +99,19 @@ class Bench:
             del self._works[0]
         return None
 
-    def waits_alone(self) -> bool:
-        """Whether something waits, and nobody is there to run it."""
-        is_left = not (self.is_busy or self.attendants or self.is_served)
-        return is_left and any(work.queued for work in self._works)
+    @property
+    def has_more(self) -> bool:
+        """Whether something waits."""
+        return any(work.queued for work in self._works)
 
     def due(self, now: float) -> float | None:
-        """When a thread of its own is to run its tasks, if nobody comes before."""
-        if not self.waits_alone():
+        """When to look whether a thread of its own is to run what waits, since nobody does."""
+        if not self.has_more:
             self.alone_since = None
             return None
+        if self.is_busy or self.attendants or self.is_served:
+            self.alone_since = None
+            return now + self.patience_s
         if self.alone_since is None:
             self.alone_since = now
         return self.alone_since + self.patience_s

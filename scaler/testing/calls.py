@@ -142,7 +142,7 @@ class Call:
     def _call(self, opening: "_Opening") -> Any:  # Any: whatever the task returns
         function = self._around.function_of(self.work)
         if isinstance(function, Retried):
-            function, opening.retry_on = function.function, function.retry_on
+            opening.retry_on, function = function.retry_on, function.function
         opening.is_loaded = True
         work, data = self.work, self.work.call(self.index)
         if work.inputs is None:

@@ -1,7 +1,4 @@
-"""Whether somebody looks at this program by a debugger of the standard library: what nobody waits for does not begin then.
-
-Other debuggers hold all threads.
-"""
+"""Whether somebody looks at this program by a debugger of the standard library; others hold all threads."""
 
 import sys
 

@@ -58,6 +58,8 @@ class Hub:
         self._ios: weakref.WeakSet[IoThread] = weakref.WeakSet()
         self._boxes: dict[Incarnation, Box] = {}
         self._has_ended = False
+        #: whether anything waited at the end of the last turn
+        self._has_more = False
         #: what the outermost clients have submitted
         self.bench = Bench()
         self._calls: dict[object, Call] = {}
@@ -151,10 +153,9 @@ class Hub:
                 self._perform(command)
             if not self._told:
                 break
-        was_alone = [bench.alone_since is not None for bench in self._benches()]
-        self._alone_due(now)
-        if was_alone != [bench.alone_since is not None for bench in self._benches()]:
-            self.wake()
+        had_more, self._has_more = self._has_more, any(bench.has_more for bench in self._benches())
+        if self._has_more and not had_more:
+            self._wake()
 
     def _perform(self, command: core.Command) -> None:
         match command:
@@ -203,7 +204,7 @@ class Hub:
     def _benches(self) -> list[Bench]:
         return [self.bench, *(call.inside for call in self._calls.values())]
 
-    def wake(self) -> None:
+    def _wake(self) -> None:
         """Have one of the clients look, since there may be a new deadline."""
         with self._lock:
             for box in self._boxes.values():
@@ -222,8 +223,6 @@ class Hub:
         """It does no more."""
         with self._lock:
             bench.attendants -= 1
-            if bench.waits_alone():
-                self.wake()
 
     def is_settled(self, bench: Bench) -> bool:
         """Whether all that has been said by the clients of a bench, or to them, has arrived."""
@@ -292,4 +291,4 @@ class Hub:
             with self._lock:
                 bench.is_served = False
                 bench.patience_s = SOON_S
-            self.wake()
+            self._wake()

@@ -1,6 +1,7 @@
 """What users make: a cluster within their own process, and a client of one."""
 
 import itertools
+import os
 import weakref
 from collections.abc import Mapping
 from types import TracebackType
@@ -119,3 +120,12 @@ class _Helper:
 
 
 _helper = _Helper()
+
+
+def _forget() -> None:
+    """In a forked child the threads that tasks depend on are the parent's, and so are the clusters."""
+    near.here.clear()
+    _helper.clusters.clear()
+
+
+os.register_at_fork(after_in_child=_forget)

@@ -1,4 +1,4 @@
-"""The clients' ends of an in-process cluster: what their I/O threads take for a connection, and for the line of a task."""
+"""The clients' ends of an in-process cluster: what their I/O threads take for a connection, or a line of a task."""
 
 from collections.abc import Callable, Iterable, Sequence
 
