@@ -1,7 +1,7 @@
 """What waits to be run in this process: the runs of an in-process cluster, each on the bench of whoever submitted it.
 
-The outermost tasks share one bench, and what a task submits lies on a bench of its own. Of each bench one task runs at
-a time. Whoever touches a bench holds the lock of its hub.
+Each client has one, and each task one for what clients inside of it submit. Of each bench one task runs at a time.
+Whoever touches a bench holds the lock of its hub.
 """
 
 from bisect import insort

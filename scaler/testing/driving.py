@@ -1,6 +1,7 @@
 """How a thread that waits runs tasks meanwhile, one after another, until that has come which it waits for."""
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -44,16 +45,28 @@ def drive(benches: Sequence[tuple[Runs, Bench]], attempt: Attempt, timeout_s: fl
     until = None if timeout_s is None else time.monotonic() + timeout_s
     for runs, bench in benches:
         runs.attend(bench)
+    turns = deque(benches)
     try:
         while (left_s := _left(until)) > 0:
             if _arrives(benches, attempt, left_s):
                 return True
-            if not any(runs.step(bench) for runs, bench in benches) and attempt(min(left_s, LOOK_S)):
+            if not _step(turns) and attempt(min(left_s, LOOK_S)):
                 return True
         return attempt(0)
     finally:
         for runs, bench in benches:
             runs.leave_alone(bench)
+
+
+def _step(turns: "deque[tuple[Runs, Bench]]") -> bool:
+    """Run one task of the first bench that has one, whose turn is the last one then; whether there was one."""
+    for place in turns:
+        runs, bench = place
+        if runs.step(bench):
+            turns.remove(place)
+            turns.append(place)
+            return True
+    return False
 
 
 def _left(until: float | None) -> float:

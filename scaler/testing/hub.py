@@ -4,6 +4,7 @@ The core decides all there is to decide about tasks. It sees one worker cluster 
 can run is here at once, and begins in the order of `Bench`.
 """
 
+import dataclasses
 import os
 import socket
 import threading
@@ -42,6 +43,16 @@ _SLOTS = 1 << 20
 NAME = "in process"
 
 
+@dataclasses.dataclass
+class _Member:
+    """A client, and what it has submitted."""
+
+    io: "weakref.ref[IoThread]"
+    #: what is said to it; None while it has not dialled
+    box: Box | None = None
+    bench: Bench = dataclasses.field(default_factory=Bench)
+
+
 class Hub:
     """One of them; `number` tells it from others of this process."""
 
@@ -55,13 +66,12 @@ class Hub:
         self._core = SchedulerCore(CoreConfig(is_protected=True, recovery_s=0.0), self.epoch)
         self._cluster = Incarnation(int.from_bytes(os.urandom(8)) or 1)
         self._told: deque[core.Event] = deque()
-        self._ios: weakref.WeakSet[IoThread] = weakref.WeakSet()
-        self._boxes: dict[Incarnation, Box] = {}
+        #: clients that have not left
+        self._members: dict[Incarnation, _Member] = {}
         self._has_ended = False
         #: whether anything waited at the end of the last turn
         self._has_more = False
-        #: what the outermost clients have submitted
-        self.bench = Bench()
+        #: tasks that run
         self._calls: dict[object, Call] = {}
         self._reports = Reports(self.place, self._bench_of)
         ready = ClusterReady(NAME, socket.gethostname(), os.getpid(), 1, _SLOTS, tags, resources, full_slots=_SLOTS)
@@ -80,16 +90,17 @@ class Hub:
         dialing = NearDialing(partial(self._dial, peer, config.name))
         io = IoThread(config, Way(dialing, NearLink(self.epoch, self.number, self.next_deadline), "to-client"))
         with self._lock:
-            self._ios.add(io)
+            self._members[peer] = _Member(weakref.ref(io))
         return io
 
     def _dial(self, peer: Incarnation, name: str) -> NearDialer:
         box = Box()
         with self._lock:
-            if self._has_ended:
+            member = self._members.get(peer)
+            if self._has_ended or member is None:
                 box.end()
             else:
-                self._boxes[peer] = box
+                member.box = box
                 self._tell(core.PeerJoined(peer, "client", name))
         return NearDialer(box, partial(self._heard, peer), self.look, partial(self._left, peer))
 
@@ -98,15 +109,25 @@ class Hub:
 
     def _left(self, peer: Incarnation) -> None:
         with self._lock:
-            if self._boxes.pop(peer, None) is not None:
+            member = self._members.pop(peer, None)
+            if member is not None and member.box is not None:
                 self._tell(core.PeerLost(peer, "it has left"))
 
     def end(self) -> None:
         """Let all clients know that nothing will come any more."""
         with self._lock:
             self._has_ended = True
-            for box in self._boxes.values():
+            for box in self._boxes():
                 box.end()
+
+    def _boxes(self) -> list[Box]:
+        return [member.box for member in self._members.values() if member.box is not None]
+
+    @property
+    def benches(self) -> list[Bench]:
+        """Those of the clients that are inside of no task."""
+        with self._lock:
+            return [member.bench for member in self._members.values()]
 
     # ---- clients inside tasks
 
@@ -135,7 +156,10 @@ class Hub:
     def _bench_of(self, message: RunSpan) -> Bench:
         """Where a run belongs."""
         parent = self._calls.get(message.options.parent)
-        return self.bench if parent is None else parent.inside
+        if parent is not None:
+            return parent.inside
+        member = self._members.get(message.options.root or message.batch.owner)
+        return Bench() if member is None else member.bench  # whose client has left is not run
 
     # ---- the core
 
@@ -153,7 +177,7 @@ class Hub:
                 self._perform(command)
             if not self._told:
                 break
-        had_more, self._has_more = self._has_more, any(bench.has_more for bench in self._benches())
+        had_more, self._has_more = self._has_more, any(bench.has_more for bench in self._all_benches())
         if self._has_more and not had_more:
             self._wake()
 
@@ -163,13 +187,13 @@ class Hub:
                 for answer, behind in self._reports.hear(message, frames, self._tell_child):
                     self._told.append(core.Received(peer, answer, behind))
             case core.Send(peer, message, frames):
-                if (box := self._boxes.get(peer)) is not None:
-                    box.put([Unlinked(message, frames)])
+                if (member := self._members.get(peer)) is not None and member.box is not None:
+                    member.box.put([Unlinked(message, frames)])
             case core.AwaitRoom(peer, room_bytes):
                 self._told.append(core.RoomFound(peer, max(room_bytes, _ROOM_BYTES)))
             case core.CutOff(peer):
-                if (box := self._boxes.pop(peer, None)) is not None:
-                    box.end()
+                if (member := self._members.pop(peer, None)) is not None and member.box is not None:
+                    member.box.end()
             case core.Note() | core.Publish() | core.Stop():
                 return
 
@@ -187,7 +211,7 @@ class Hub:
             due = self._core.next_deadline()
             if due is not None and due <= now:
                 self._turn()
-            for bench in self._benches():
+            for bench in self._all_benches():
                 alone_due = bench.due(now)
                 if alone_due is not None and alone_due <= now:
                     self._serve(bench, now)
@@ -199,17 +223,16 @@ class Hub:
             return min((due for due in dues if due is not None), default=None)
 
     def _alone_due(self, now: float) -> float | None:
-        return min((due for bench in self._benches() if (due := bench.due(now)) is not None), default=None)
+        return min((due for bench in self._all_benches() if (due := bench.due(now)) is not None), default=None)
 
-    def _benches(self) -> list[Bench]:
-        return [self.bench, *(call.inside for call in self._calls.values())]
+    def _all_benches(self) -> list[Bench]:
+        return [*self.benches, *(call.inside for call in self._calls.values())]
 
     def _wake(self) -> None:
         """Have one of the clients look, since there may be a new deadline."""
         with self._lock:
-            for box in self._boxes.values():
+            for box in self._boxes()[:1]:
                 box.wake()
-                return
 
     # ---- running
 
@@ -227,13 +250,14 @@ class Hub:
     def is_settled(self, bench: Bench) -> bool:
         """Whether all that has been said by the clients of a bench, or to them, has arrived."""
         with self._lock:
-            if bench is self.bench:
-                ios, boxes = list(self._ios), self._boxes
-            else:
-                calls = [call for call in self._calls.values() if call.inside is bench]
-                ios = [io for call in calls for side in call.belongings.values() if (io := getattr(side, "io", None))]
-                boxes = {name: box for call in calls for name, box in call.children.items()}
-            return all(io.is_quiet for io in ios) and not any(map(len, boxes.values()))
+            for member in self._members.values():
+                if member.bench is bench:
+                    return _is_quiet(member.io()) and not member.box
+            for call in self._calls.values():
+                if call.inside is bench:
+                    ios = [getattr(side, "io", None) for side in list(call.belongings.values())]
+                    return all(map(_is_quiet, ios)) and not any(call.children.values())
+            return True
 
     def step(self, bench: Bench) -> bool:
         """Run one task of a bench in this thread, if one is to be run; whether one was."""
@@ -292,3 +316,7 @@ class Hub:
                 bench.is_served = False
                 bench.patience_s = SOON_S
             self._wake()
+
+
+def _is_quiet(io: IoThread | None) -> bool:
+    return io is None or io.is_quiet

@@ -106,14 +106,16 @@ class _Helper:
     def wait(self, attempt: Attempt, timeout_s: float | None) -> bool:
         """Wait, and run tasks meanwhile."""
         hubs = self._hubs()
-        return drive([(hub, hub.bench) for hub in hubs], attempt, timeout_s) if hubs else attempt(timeout_s)
+        benches = [(hub, bench) for hub in hubs for bench in hub.benches]
+        return drive(benches, attempt, timeout_s) if benches else attempt(timeout_s)
 
     def step(self) -> bool:
         """Run one task of those that this thread would run while it waits."""
         task = nested.here()
         if isinstance(task, Call):
             return task.step()
-        return task is None and any(hub.is_settled(hub.bench) and hub.step(hub.bench) for hub in self._hubs())
+        benches = [] if task is not None else [(hub, bench) for hub in self._hubs() for bench in hub.benches]
+        return any(hub.is_settled(bench) and hub.step(bench) for hub, bench in benches)
 
     def _hubs(self) -> list[Hub]:
         return sorted((cluster.hub for cluster in list(self.clusters)), key=lambda hub: hub.number)
