@@ -36,7 +36,10 @@ def scaler_cluster(request: pytest.FixtureRequest) -> "Iterator[SchedulerCluster
             yield near
         return
     from scaler.cluster.combo import SchedulerClusterCombo  # noqa: PLC0415  # as above
+    from scaler.payload.shipping import shipping  # noqa: PLC0415  # as above
 
+    # workers are to have the modules of the tests, wherever these were started
+    shipping.folders = (*shipping.folders, str(request.config.rootpath))
     with SchedulerClusterCombo(request.config.option.scaler_workers, private=True) as cluster:
         yield cluster
 
