@@ -18,6 +18,7 @@ class Arrival:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Future[None] = self._loop.create_future()
+        self._is_helping = False
 
     def tell(self, *_: object) -> None:
         """It is here; in a loop that is closed nobody waits any more."""
@@ -29,21 +30,23 @@ class Arrival:
             self._arrived.set_result(None)
 
     def _help(self) -> None:
-        """Run tasks between the steps of the loop, until it is here."""
+        """Run tasks between the steps of the loop, while it is waited for."""
         helping = helper()
-        if helping is not None and not self._arrived.done():
+        if helping is not None and self._is_helping and not self._arrived.done():
             self._loop.call_later(0 if helping.step() else _LOOK_S, self._help)
 
     async def wait(self, timeout_s: float | None = None, give_up: Callable[[], object] | None = None) -> bool:
         """Whether it is here, after so many seconds at most; a coroutine that is cancelled here calls `give_up`."""
-        if helper() is not None:
-            self._help()
+        self._is_helping = True
+        self._help()
         try:
             done, _ = await asyncio.wait((self._arrived,), timeout=timeout_s)
         except asyncio.CancelledError:
             if give_up is not None:
                 give_up()
             raise
+        finally:
+            self._is_helping = False
         return bool(done)
 
 

@@ -34,6 +34,8 @@ class Work:
         offsets = words(column.offsets).tolist()
         data = memoryview(column.data[0] if len(column.data) == 1 else b"".join(column.data))
         self._calls = [data[start - offsets[0] : end - offsets[0]] for start, end in pairwise(offsets)]
+        #: how many have not ended, and are not taken back
+        self.left = count
         #: indices that have not begun, in order
         self.queued = deque(range(message.lo, message.hi))
         #: those that nobody wants though they run
@@ -53,11 +55,17 @@ class Work:
 
     def take_back(self, ranges: Iterable[Range]) -> tuple[Range, ...]:
         """Let those of these not begin that have not; which ones these were."""
-        wanted = tuple(ranges)
-        gone = [index for index in self.queued if any(lo <= index < hi for lo, hi in wanted)]
-        kept = set(self.queued).difference(gone)
-        self.queued = deque(index for index in self.queued if index in kept)
+        first, last = self.message.lo, self.message.hi
+        wanted = {index for lo, hi in ranges for index in range(max(lo, first), min(hi, last))}
+        gone = [index for index in self.queued if index in wanted]
+        self.queued = deque(index for index in self.queued if index not in wanted)
+        self.left -= len(gone)
         return joined(gone)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it is to be run or told any more."""
+        return not self.left and not self.done
 
 
 def joined(indices: list[int]) -> tuple[Range, ...]:

@@ -309,13 +309,19 @@ class Hub:
 
     def _run_alone(self, bench: Bench) -> None:
         try:
-            while not bench.attendants and self.step(bench):
+            while not bench.attendants and self._step_alone(bench):
                 continue
         finally:
             with self._lock:
                 bench.is_served = False
                 bench.patience_s = SOON_S
             self._wake()
+
+    def _step_alone(self, bench: Bench) -> bool:
+        try:
+            return self.step(bench)
+        except KeyboardInterrupt:  # of the task's own: here is nobody whom it would stop
+            return True
 
 
 def _is_quiet(io: IoThread | None) -> bool:

@@ -88,9 +88,11 @@ class Reports:
 
     def _give_back(self, run: RunId, lo: int, hi: int) -> Iterable[Said]:
         work = self._works.get(run)
-        ranges = () if work is None else work.take_back([Range(lo, hi)])
-        returned: list[Said] = [(Returned(run, ranges, ReturnReason.RETRACTED), ())] if ranges else []
-        return [*returned, (RetractAnswered(run, lo, hi), ())]
+        answers: list[Said] = [(RetractAnswered(run, lo, hi), ())]
+        if work is not None and (ranges := work.take_back([Range(lo, hi)])):
+            self._look(work)
+            answers.insert(0, (Returned(run, ranges, ReturnReason.RETRACTED), ()))
+        return answers
 
     def _cancel(self, run: RunId, ranges: Iterable[Range]) -> Iterable[Said]:
         """What runs goes on to its end, which is what is told of it then."""
@@ -99,6 +101,7 @@ class Reports:
             return ()
         gone = work.take_back(ranges)
         work.cancelled.update(index for lo, hi in ranges for index in range(lo, hi))
+        self._look(work)
         return [(Confirmed(run, gone), ())] if gone else ()
 
     def _deliver(self, run: RunId, ranges: Iterable[Range]) -> None:
@@ -108,6 +111,11 @@ class Reports:
         for lo, hi in ranges:
             for index in range(lo, hi):
                 work.done.pop(index, None)
+        self._look(work)
+
+    def _look(self, work: Work) -> None:
+        if work.is_over:
+            self._works.pop(work.id, None)
 
     def _again(self, run: RunId, ranges: Iterable[Range]) -> Iterator[Said]:
         work = self._works.get(run)
@@ -128,7 +136,9 @@ class Reports:
         work, index = call.work, call.index
         if work.id not in self._works:
             return ()
+        work.left -= 1
         if index in work.cancelled or result is None:
+            self._look(work)
             return [(Confirmed(work.id, (Range(index, index + 1),)), ())]
         measured = [min(number, MAX_MEASURED) for number in (result.run_us, result.cpu_us)]
         column = ResultColumn(

@@ -79,6 +79,15 @@ def stops(value):
 def test_stops(scaler_client):
     assert scaler_client.submit(stops, 2).result() == 3
 """
+LOOKS = """
+import time
+
+def test_looks(scaler_client):
+    future = scaler_client.submit(abs, -1)
+    breakpoint()
+    assert not future.done()
+    assert future.result() == 1
+"""
 WAITS = """
 import time
 
@@ -132,6 +141,12 @@ def test_the_debugger_stops_in_a_task_that_runs_in_process(place: Place):
     assert "('there', " in done.stdout
     assert "(Pdb) True" in done.stdout
     assert " 1 passed" in done.stdout
+
+
+def test_nothing_begins_by_itself_while_a_debugger_is_at_its_prompt(place: Place):
+    done = run(place, LOOKS, "--scaler-in-process", "-s", typed="time.sleep(2)\np future.done()\ncontinue\n")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "(Pdb) False" in done.stdout
 
 
 def test_whoever_does_not_use_it_loads_nothing(place: Place):

@@ -125,6 +125,35 @@ def own_loop() -> int:
     return asyncio.run(five())
 
 
+def test_a_coroutine_that_was_cancelled_runs_nothing_more(client: Client):
+    async def program() -> None:
+        stuck = asyncio.create_task(asyncio.wait_for(client.submit(do, 1, resources={"gpu": 1}), 0.05))
+        with pytest.raises(TimeoutError):
+            await stuck
+        client.submit(do, 2)
+        done = asyncio.get_running_loop().create_future()
+        asyncio.get_running_loop().call_later(0.05, done.set_result, None)
+        await done
+        assert DONE == []
+
+    asyncio.run(program())
+
+
+def test_runs_are_forgotten_when_their_results_have_arrived(client: Client):
+    reports = client._cluster.hub._reports
+    client.map(do, range(100))
+    future = client.submit(do, 1)
+    assert future.cancel()
+    assert client.submit(do, 2).result() == 2
+    with client.executor() as executor:
+        assert executor.submit(do, 3).cancel()
+    ended = threading.Event()
+    for _ in range(1000):  # results are taken after a moment
+        if not reports._works or ended.wait(0.01):
+            break
+    assert reports._works == {}
+
+
 def test_contexts_of_the_test_and_of_tasks_are_not_shared(client: Client):
     token = HERE.set("test")
     try:
