@@ -37,7 +37,7 @@ class Lane:
     `depth` is how many tasks they are nested in: the deepest are served first.
     """
 
-    __slots__ = ("_starts", "depth", "expected", "in_heap", "key", "owner", "priority", "serial", "tasks")
+    __slots__ = ("_starts", "depth", "in_heap", "key", "owner", "passed", "priority", "serial", "tasks", "told")
 
     def __init__(self, serial: int, owner: Incarnation, priority: int, key: ClassKey, depth: int = 0) -> None:
         self.serial = serial
@@ -49,8 +49,10 @@ class Lane:
         self._starts: list[int] = []
         self.tasks = 0
         self.in_heap = False
-        #: of what is below some cluster was told, or nobody ever will be
-        self.expected = 0
+        #: clusters were told of all below that need objects
+        self.told = 0
+        #: so many tasks have gone past the first since one did
+        self.passed = 0
 
     @property
     def first(self) -> int:
@@ -67,6 +69,7 @@ class Lane:
 
     def put(self, lo: int, count: int) -> None:
         """A span is queued."""
+        self.told = min(self.told, lo)
         if self._starts and lo < self._starts[-1]:
             insort(self._starts, lo)
         else:

@@ -50,6 +50,7 @@ class Placement:
         self._end_reservations(now)
         if self._without_room:
             self._look_for_room()
+        has_changed = bool(self._workers.changed)
         changed = self._workers.refresh()
         queue = self._queue
         if self._timers.place_at is not None and self._timers.place_at <= now:
@@ -59,7 +60,8 @@ class Placement:
         if not queue.classes:
             return
         self._offered.clear()
-        if queue.woken:
+        has_new = bool(queue.woken)
+        if has_new:
             self._fill_all(changed, now)
         else:
             self._fill_each(changed, list(queue.kinds.values()), now)
@@ -69,8 +71,9 @@ class Placement:
             if kind.key.needs.alone:
                 for known in kind.in_order():
                     self._reserve(known, now)
+        has_changed = has_changed or bool(self._workers.changed)
         self._workers.refresh()
-        self._prefetch.look_ahead(now)
+        self._prefetch.look_ahead(now, has_new=has_new, has_changed=has_changed)
 
     def _sort_out(self, now: float) -> None:
         """Set the classes aside that no connected cluster could take, and bring back those that one can take now.
@@ -209,7 +212,8 @@ class Placement:
     def _give(self, cluster: Cluster, known: QueueClass, lane: Lane, count: int, now: float) -> None:
         """Send the first tasks of a lane, one slice of one chunk, or ask their client for what is missing."""
         batch = self._tasks.by_serial[lane.serial]
-        lo, end = self._prefetch.first(cluster, batch, lane, count)
+        head = lane.first
+        lo, end = self._prefetch.first(cluster, batch, lane, count, now)
         span = batch.spans.at(lo)
         if span is None or span.state is not State.QUEUED:
             raise IndexError(f"the lane of batch {batch.id} is not what is queued")
@@ -242,7 +246,7 @@ class Placement:
         size_bytes = column.size_bytes + sum(map(len, inputs)) if inputs else column.size_bytes
         run = self._tasks.new_run(batch, lo, column.hi, load, size_bytes)
         self._tasks.advance(batch, lo, column.hi, Trigger.PLACE, run=run)
-        self._prefetch.took(cluster, batch, lane, lo, column.hi)
+        self._prefetch.took(batch, lane, lo, column.hi, is_head=lo == head)
         message = RunSpan(run.id, batch.id, lo, column.hi, batch.function, batch.options, len(inputs))
         self._outbox.send(cluster.peer, message, column.frames() + inputs)
         cluster.is_alone = known.key.needs.alone

@@ -8,6 +8,7 @@ import heapq
 from bisect import bisect_left, insort
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import TypeVar
 
 from scaler.core.lanes import ClassKey, KindKey, Lane
@@ -15,6 +16,8 @@ from scaler.ids import Incarnation
 from scaler.resources import Resources
 
 _Key = TypeVar("_Key")
+#: So many lanes of a client are told of when it is asked which there are.
+LANES_OF_A_CLIENT = 4
 #: Tasks are counted for so many batches together.
 BATCHES_TOGETHER = 64
 
@@ -86,10 +89,10 @@ class QueueClass:
         return None
 
     def lanes(self) -> Iterator[Lane]:
-        """Its lanes with tasks: first whose turn it is, others of a client in no order. Nothing may move meanwhile."""
+        """Some of its lanes, the urgent first, clients in turn, some without tasks; nothing may be moved meanwhile."""
         for negated in self._priorities:
             for lanes in self._levels[-negated].clients.values():
-                yield from (lane for *_, lane in lanes if lane.tasks)
+                yield from (lane for *_, lane in islice(lanes, LANES_OF_A_CLIENT))
 
     def tasks_of(self) -> "Counter[Incarnation]":
         """How many tasks of each client are in it, without those that tasks have submitted."""
@@ -196,6 +199,8 @@ class Queue:
         self._last: QueueClass | None = None
         self._pushes = 0
         self._turns = 0
+        #: counts spans that were queued
+        self.puts = 0
 
     def put(self, lane: Lane, lo: int, count: int) -> None:
         """A span of a lane is queued."""
@@ -207,6 +212,7 @@ class Queue:
         if not lane.depth:
             (self.waiting_aside if known.is_aside else self.waiting)[lane.owner] += count
         lane.put(lo, count)
+        self.puts += 1
         _add(self._by_age.setdefault(lane.priority, {}), lane.serial // BATCHES_TOGETHER, count)
         known.tasks += count
         self.tasks += count

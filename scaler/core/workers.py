@@ -78,6 +78,11 @@ class Cluster:
         """Slots without work, below zero where more is there than slots."""
         return self.slots - self.load.unfinished
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether it has no slot without work, and will take more."""
+        return 0 < self.slots <= self.load.unfinished and not self.is_alone and not self.is_reserved
+
     def is_new_function(self, function: FunctionId) -> bool:
         """Whether a function has to be sent before the next run of it; it counts as sent from now on."""
         if function in self._functions:
@@ -161,6 +166,8 @@ class WorkerManager:
         self.with_room: OrderedDict[Incarnation, Cluster] = OrderedDict()
         #: clusters without a free slot that may be told of tasks to come
         self.unfed: OrderedDict[Incarnation, Cluster] = OrderedDict()
+        #: which cluster was told of a queued task, by the serial of its batch and its index; some may not wait any more
+        self.told: dict[tuple[int, int], Cluster] = {}
         #: clusters with more tasks than slots, by the octave of the seconds of work ahead of each slot
         self.surplus: list[OrderedDict[Incarnation, Cluster]] = [OrderedDict() for _ in range(32)]
         #: how many clusters are in any of these
@@ -193,6 +200,8 @@ class WorkerManager:
         self.idle.pop(cluster.peer, None)
         self.with_room.pop(cluster.peer, None)
         self.unfed.pop(cluster.peer, None)
+        for task in cluster.expects:
+            del self.told[task]
         self._leave_surplus(cluster)
 
     def describe(self, cluster: Cluster, ready: ClusterReady, now: float) -> bool:
@@ -222,6 +231,12 @@ class WorkerManager:
         self.known_tags = known + new
         return grew
 
+    def feed_anew(self) -> None:
+        """There is more that busy clusters may be told of."""
+        for peer, cluster in self.clusters.items():
+            if cluster.is_busy:
+                self.unfed.setdefault(peer, cluster)
+
     def refresh(self) -> list[Cluster]:
         """Bring the indexes up to date with the loads that changed; returns those that can take more."""
         with_room = []
@@ -247,10 +262,10 @@ class WorkerManager:
                 self.idle[cluster.peer] = cluster
         else:
             self.idle.pop(cluster.peer, None)
-        if free > 0 or not slots or cluster.is_alone or cluster.is_reserved:
-            self.unfed.pop(cluster.peer, None)
-        else:
+        if cluster.is_busy:
             self.unfed[cluster.peer] = cluster
+        else:
+            self.unfed.pop(cluster.peer, None)
         has_room = (
             (free > 0 or load.filled_s(lookahead_s) < REFILL_BELOW * lookahead_s * slots)
             and slots > 0
@@ -292,6 +307,7 @@ class WorkerManager:
             assert (peer in self.idle) == (cluster.free > 0)
             assert peer not in self.with_room or cluster.slots > 0
             assert (cluster.surplus >= 0) == (cluster.free < 0)
+        assert self.told == {task: one for one in self.clusters.values() for task in one.expects}
         for index in (self.idle, self.with_room, self.unfed):
             assert all(self.clusters[peer] is cluster for peer, cluster in index.items())
         assert self.in_surplus == sum(map(len, self.surplus))

@@ -15,6 +15,8 @@ from scaler.protocol.columns import Frame
 _MARK = b"\x00"
 #: no path of a file is longer
 _LONGEST_PATH = 4096
+#: no store has a longer one
+_LONGEST_TOKEN = 64
 
 
 class Reference(Struct, frozen=True, array_like=True):
@@ -23,7 +25,7 @@ class Reference(Struct, frozen=True, array_like=True):
     object: ObjectId
     size_bytes: Natural
     path: Annotated[str, Meta(max_length=_LONGEST_PATH)]
-    token: bytes
+    token: Annotated[bytes, Meta(max_length=_LONGEST_TOKEN)]
 
 
 _encoder = msgspec.msgpack.Encoder()
@@ -45,6 +47,9 @@ def read_record(frame: Frame) -> Reference:
     if not is_record(frame):
         raise ProtocolError(f"{len(frame)} bytes are no reference to an object")
     try:
-        return _decoder.decode(frame[1:])
+        reference = _decoder.decode(frame[1:])
     except msgspec.MsgspecError as error:
         raise ProtocolError(f"{len(frame)} bytes are no reference to an object: {error}") from error
+    if not reference.size_bytes:
+        raise ProtocolError(f"{reference.path} has no bytes: that is no object")
+    return reference

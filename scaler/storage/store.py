@@ -8,6 +8,7 @@ import contextlib
 import errno
 import math
 import os
+import shutil
 import stat
 import threading
 from collections import deque
@@ -28,6 +29,8 @@ _T = TypeVar("_T")
 PREFIX = "scaler-store-"
 TOKEN_NAME = "token"  # noqa: S105  # of a file
 TOKEN_BYTES = 16
+#: what is left free on a disk for others where room is asked for beforehand
+SPARE_BYTES = 64 << 20
 #: what a file is called until all of it is there
 _COMING = ".coming"
 
@@ -179,6 +182,11 @@ class Store:
             rooms = [shelf.room_bytes() for shelf in self._shelves if shelf.place.is_limited]
         return min(rooms, default=0)
 
+    def has_room(self, size: int) -> bool:
+        """Whether so many bytes can be laid in some place, as far as can be told before."""
+        with self._lock:
+            return any(shelf.has_room(size) for shelf in self._shelves)
+
     def remove(self) -> None:
         """Remove every file; what is mapped stays as it is for those who have mapped it."""
         with self._lock:
@@ -205,6 +213,13 @@ class _Shelf:
 
     def room_bytes(self) -> int:
         return int(max(0, self.place.limit_bytes - self.used_bytes()))
+
+    def has_room(self, size: int) -> bool:
+        if self.place.is_limited:
+            return size <= self.room_bytes()
+        with contextlib.suppress(OSError):
+            return size + SPARE_BYTES <= shutil.disk_usage(self.place.folder.parent).free
+        return False
 
     def reserve(self, size: int) -> Path:
         """The folder, where there is to be a file of this size; `OSError` if that is too much."""

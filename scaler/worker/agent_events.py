@@ -176,7 +176,7 @@ class ObjectAway(Struct, frozen=True):
 
 
 class ObjectRefused(Struct, frozen=True):
-    """The other answer to `StorePiece`: there is no room, and what came of it is removed."""
+    """The other answer to `StorePiece`: there is no room, and what came of it is removed. A third one to `Hold`."""
 
     object: ObjectId
     text: str
@@ -358,9 +358,13 @@ class Dump(Struct, frozen=True):
 
 
 class Hold(Struct, frozen=True):
-    """See whether an object lies on this host; answered by `ObjectHere` or `ObjectAway` (in the same turn)."""
+    """See whether an object lies on this host; answered by `ObjectHere` or `ObjectAway` (in the same turn).
+
+    One that is `early` is needed by no run yet: where there is no room for a copy, the answer is `ObjectRefused`.
+    """
 
     reference: Reference
+    early: bool = False
 
 
 class StorePiece(Struct, frozen=True):

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from msgspec.structs import replace
 
 from scaler.errors import ProtocolError
-from scaler.ids import ObjectId
+from scaler.ids import ObjectId, RunId
 from scaler.pieces import MOST_PIECE_FRAMES, Pieces, ask
 from scaler.protocol import Cause, Door, Failure, FetchChunks, ObjectChunk, ObjectsDropped, ObjectsHeld
 from scaler.protocol.columns import MAX_FRAME_BYTES, Frame
@@ -65,6 +65,8 @@ class Objects:
         self._outbox = outbox
         self._askers = Askers(outbox)
         self._by_name: dict[ObjectId, _Object] = {}
+        #: the runs that need some
+        self._runs: dict[RunId, Run] = {}
         #: those that pieces are asked of, in the order they are wanted
         self._fetching: OrderedDict[ObjectId, _Object] = OrderedDict()
         #: those that have no room before another copy goes
@@ -84,6 +86,8 @@ class Objects:
                 run.objects.setdefault(reference.object, []).append(position)
                 if len(run.objects[reference.object]) == 1:
                     self._need(run, reference)
+        if run.objects:
+            self._runs[run.id] = run
         for name, positions in run.objects.items():
             local = self._by_name[name].local
             if local is not None:
@@ -109,10 +113,11 @@ class Objects:
                 self._idle.move_to_end(name)
             elif name not in self._by_name:
                 self._by_name[name] = _Object(reference)
-                self._outbox.order(Hold(reference))
+                self._outbox.order(Hold(reference, early=True))
 
     def release(self, run: Run) -> None:
         """A run has nothing more to be run here."""
+        self._runs.pop(run.id, None)
         for name in run.objects:
             known = self._by_name[name]
             known.users -= 1
@@ -121,25 +126,40 @@ class Objects:
             if not known.users:
                 self._unused(name, known)
         run.objects, run.lacks = {}, 0
+        if self._crowded and not self._will_be_room():  # whoever finds that there is none is told so
+            self._look_for_room()
+            self._ask()
 
     def _unused(self, name: ObjectId, known: _Object) -> None:
-        if known.is_copy and known.local is not None and not known.is_freed and not self._crowded:
+        is_whole = known.is_copy and known.local is not None and not known.is_freed
+        if is_whole and not self._crowded:
             self._idle[name] = known
-        else:
-            self._drop(name, known)
+            return
+        if is_whole:
+            self._outbox.say(ObjectsDropped((name,)))
+        self._drop(name, known)
 
     def _drop(self, name: ObjectId, known: _Object) -> None:
+        self._take_out(name, known)
+        if known.is_copy:
+            self._look_for_room()
+            self._ask()
+
+    def _look_for_room(self) -> None:
+        """There may be room for all that has had none."""
+        self._fetching.update(self._crowded)
+        self._crowded.clear()
+
+    def _take_out(self, name: ObjectId, known: _Object) -> None:
+        """As `_drop`, but what others need is not asked for yet."""
         del self._by_name[name]
         self._idle.pop(name, None)
         self._crowded.pop(name, None)
+        self._fetching.pop(name, None)
         if known.is_copy:
             self._outbox.order(DropObject(name))
             if known.local is None:
                 self._come_no_more(name)
-            self._fetching.update(self._crowded)
-            self._crowded.clear()
-            self._ask()
-        self._fetch_no_more(name)
 
     def _come_no_more(self, name: ObjectId) -> None:
         """It will not be whole here: whoever counts on that has to know."""
@@ -183,6 +203,12 @@ class Objects:
         For what no run needs yet no room is made.
         """
         known = self._by_name.get(name)
+        if known is not None and not known.is_copy:
+            if known.users:
+                self.away(name)  # a run has come since
+            else:
+                self._drop(name, known)
+            return []
         if known is None or not known.pieces.come:
             return []  # it says so of one that was dropped meanwhile, or has begun anew
         known.pieces.begin_anew()
@@ -192,11 +218,9 @@ class Objects:
             return []
         early = [other for other, its in self._fetching.items() if not its.users]
         for other in early:
-            self._drop(other, self._by_name[other])
+            self._take_out(other, self._by_name[other])
         if not self._idle and not early:
-            # those that wait for room themselves make none
-            others = self._by_name.keys() - self._crowded.keys() - {name}
-            if not any(self._by_name[other].is_copy for other in others):
+            if not self._will_be_room(name):
                 return self._lose(name, known, text)
             self._crowded[name] = known
             known.door = None
@@ -205,12 +229,21 @@ class Objects:
             return []
         dropped = tuple(self._idle)
         for idle in dropped:
-            self._drop(idle, self._by_name[idle])
+            self._take_out(idle, self._by_name[idle])
         for at in range(0, len(dropped), MAX_RANGES):
             self._outbox.say(ObjectsDropped(dropped[at : at + MAX_RANGES]))
         self._fetching[name] = known
+        self._look_for_room()
         self._ask()
         return []
+
+    def _will_be_room(self, *without_room: ObjectId) -> bool:
+        """Whether a copy will go: one that no run needs, or a run needs none of these and so comes to its end."""
+        lacking = {*without_room, *self._crowded}
+        copies = {name: known for name, known in self._by_name.items() if known.is_copy and name not in lacking}
+        return any(not known.users for known in copies.values()) or any(
+            lacking.isdisjoint(run.objects) and not copies.keys().isdisjoint(run.objects) for run in self._runs.values()
+        )
 
     # ---- what the scheduler says
 
@@ -352,13 +385,12 @@ class Objects:
                 users[name] = users.get(name, 0) + 1
         for name, known in self._by_name.items():
             assert known.users == users.pop(name, 0), name
-            assert known.users or known.is_copy, name
+            assert known.users or known.is_copy or known.local is None, name
             assert (name in self._idle) == (not known.users and known.local is not None), name
             known.pieces.check()
         assert not users
         assert self._fetching.keys() >= self._askers.names
-        makers = self._by_name.keys() - self._crowded.keys()
-        assert not self._crowded or any(self._by_name[name].is_copy for name in makers)
+        assert not self._crowded or self._will_be_room()
 
 
 def _reference_in(value: Frame) -> Reference | None:

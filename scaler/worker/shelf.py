@@ -50,6 +50,8 @@ class Shelf:
         #: there may be a warning for each piece
         self._allowance = Allowance()
         self._coming: dict[ObjectId, Filling] = {}
+        #: the sizes of those that nothing has come of yet and that go elsewhere if others take the room
+        self._early: dict[ObjectId, int] = {}
         self._copies: dict[ObjectId, StoredFile] = {}
         #: all and only results that were adopted and not dropped
         self._results: dict[ObjectId, StoredFile] = {}
@@ -66,17 +68,26 @@ class Shelf:
     def perform(self, command: Hold | StorePiece | DropObject) -> ObjectHere | ObjectAway | ObjectRefused | None:
         """Do what the agent asks for; the answer, if there is one."""
         match command:
-            case Hold(reference):
-                here = is_here(reference.path, reference.token) and Path(reference.path).exists()
-                return ObjectHere(reference) if here else ObjectAway(reference.object)
+            case Hold(reference, early):
+                return self._look_for(reference, early=early)
             case StorePiece():
                 return self._store_piece(command)
             case DropObject(name):
+                self._early.pop(name, None)
                 self._coming.pop(name, None)
                 self._copies.pop(name, None)
                 return None
             case _:
                 assert_never(command)
+
+    def _look_for(self, reference: Reference, *, early: bool) -> ObjectHere | ObjectAway | ObjectRefused:
+        if is_here(reference.path, reference.token) and Path(reference.path).exists():
+            return ObjectHere(reference)
+        if early and not self._store.has_room(reference.size_bytes + sum(self._early.values())):
+            return ObjectRefused(reference.object, "there is no room for what is not needed yet")
+        if early:
+            self._early[reference.object] = reference.size_bytes
+        return ObjectAway(reference.object)
 
     def perform_on_results(self, command: ResultCommand) -> ResultEvent | None:
         """The same for what workers of this cluster have made."""
@@ -138,6 +149,7 @@ class Shelf:
         name = command.object
         try:
             if command.is_first:
+                self._early.pop(name, None)
                 self._coming[name] = self._store.begin(file_name(name), command.size_bytes)
             if (filling := self._coming.get(name)) is None:
                 return None  # an earlier piece was refused

@@ -44,6 +44,31 @@ with Client(address="tcp://h1:8516", key_file=sys.argv[1], timeout_seconds=30) a
     print(client.map(abs, range(3)))
 """
 
+LOOKS = """
+import sys, time
+from pathlib import Path
+import numpy as np
+from scaler import Client
+
+SIZE = 20_000_000
+
+def copies():
+    found = Path("/dev/shm").glob("scaler-store-*/*")
+    return [path for path in found if path.name != "token" and path.suffix != ".coming"]
+
+def total(values, number):
+    until = time.monotonic() + 20
+    while number == 0 and len(copies()) < 2:
+        if time.monotonic() > until:
+            raise TimeoutError(f"what the next task needs has not come: {copies()}")
+        time.sleep(0.01)
+    return int(values.sum()), len(copies()) if number == 0 else None
+
+with Client(address="tcp://h1:8516", key_file=sys.argv[1], timeout_seconds=30) as client:
+    found = client.map(total, [(np.full(SIZE, number + 1, dtype="u1"), number) for number in range(3)])
+    print(found == [(SIZE, 2), (2 * SIZE, None), (3 * SIZE, None)], flush=True)
+"""
+
 
 @pytest.fixture(scope="module")
 def cable() -> Iterator[Cable]:
@@ -75,6 +100,15 @@ def test_each_host_fetches_what_its_tasks_need_once_and_frees_it_with_its_owner(
     assert (client.wait(), client.out.split(), client.err) == (0, ["True", "True", "True", "done", "1"], "")
     for host in (first, second):
         wait_until(lambda host=host: not copies(host), "the copies are gone")
+
+
+def test_what_the_next_task_needs_comes_while_the_first_still_runs(cable: Cable, keys: Path):
+    _, second, third = cable.hosts
+    # of the options that are given twice the last one counts: there is one slot
+    worker(second, keys, "-n", "1")
+    client = third.script(LOOKS, str(third.copy(keys / "client.key")))
+    assert (client.wait(60), client.out, client.err) == (0, "True\n", "")
+    wait_until(lambda: not copies(second), "the copies are gone")
 
 
 def test_a_cut_cable_delays_a_copy_and_loses_nothing(cable: Cable, keys: Path):

@@ -64,6 +64,7 @@ OWNER = Incarnation(5)
 FIRST, SECOND = ObjectId(OWNER, 1), ObjectId(OWNER, 2)
 DATA = (b"piece",)
 PLACE = "host (c)"
+FULL = "the disk is full"
 THERE = "/dev/shm/scaler-store-there/1"  # noqa: S108  # nothing is there
 
 
@@ -211,7 +212,7 @@ def test_what_has_no_room_leaves_its_turn_to_others():
     third = ObjectId(OWNER, 3)
     cluster.hear(span_with([[0]], record_of(reference(third)), n=3))
     assert cluster.tell(ObjectAway(third)) == []
-    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [
+    assert cluster.tell(ObjectRefused(SECOND, FULL)) == [
         Say(ObjectsDropped((SECOND,))),
         asks(0, STEP, third),
         asks(STEP, STEP, third),
@@ -291,20 +292,20 @@ def test_copies_that_no_run_needs_make_room_for_another():
     fetched(cluster)
     cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)))
     wanted(cluster, n=2)
-    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [
+    assert cluster.tell(ObjectRefused(SECOND, FULL)) == [
         DropObject(FIRST),
         Say(ObjectsDropped((FIRST,))),
         asks(0, STEP, SECOND),
         asks(STEP, STEP, SECOND),
     ]
-    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == []
+    assert cluster.tell(ObjectRefused(SECOND, FULL)) == []
     cluster.hear(comes(0, SECOND))
-    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [
+    assert cluster.tell(ObjectRefused(SECOND, FULL)) == [
         DropObject(SECOND),
         Say(ObjectsDropped((SECOND,))),
         fails(0, SECOND, "the disk is full", n=2),
     ]
-    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == []
+    assert cluster.tell(ObjectRefused(SECOND, FULL)) == []
 
 
 def test_what_has_no_room_waits_for_that_of_what_is_in_use():
@@ -313,14 +314,44 @@ def test_what_has_no_room_waits_for_that_of_what_is_in_use():
     fetched(cluster)
     wanted(cluster, n=2)
     # the scheduler sends nobody here for it
-    assert cluster.tell(ObjectRefused(SECOND, "the disk is full")) == [Say(ObjectsDropped((SECOND,)))]
+    assert cluster.tell(ObjectRefused(SECOND, FULL)) == [Say(ObjectsDropped((SECOND,)))]
     assert cluster.hear(comes(1, SECOND)) == []
     assert cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),))) == [
         DropObject(FIRST),
+        Say(ObjectsDropped((FIRST,))),
         asks(0, STEP, SECOND),
         asks(STEP, STEP, SECOND),
         span_result(0, 1),
     ]
+
+
+def needing_both(cluster: Cluster, *, n: int) -> None:
+    """A run needs the first object, which is here, and the second, of which a piece has come."""
+    cluster.hear(span_with([[0, 1]], record_of(reference()), record_of(reference(SECOND)), n=n))
+    cluster.tell(ObjectAway(SECOND))
+    assert cluster.hear(comes(0, SECOND))[0] == stores(0, SECOND, is_first=True)
+
+
+def test_a_run_that_keeps_the_only_copy_itself_fails_where_its_other_object_has_no_room():
+    cluster = ready()
+    fetching(cluster)
+    fetched(cluster)
+    cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)))
+    needing_both(cluster, n=2)
+    assert fails(0, SECOND, FULL, n=2) in cluster.tell(ObjectRefused(SECOND, FULL))
+
+
+def test_who_waits_for_room_looks_again_when_nobody_is_left_who_could_make_any():
+    cluster = ready()
+    fetching(cluster)
+    fetched(cluster)
+    needing_both(cluster, n=2)
+    assert cluster.tell(ObjectRefused(SECOND, FULL)) == [Say(ObjectsDropped((SECOND,)))]
+    # the run that needed the first alone has ended, and the other keeps that
+    done = cluster.tell(harvested(0, piece(1, 0, 1), slots=(rests(1, 1),)))
+    assert done == [asks(0, STEP, SECOND), asks(STEP, STEP, SECOND), span_result(0, 1)]
+    cluster.hear(comes(0, SECOND))
+    assert fails(0, SECOND, FULL, n=2) in cluster.tell(ObjectRefused(SECOND, FULL))
 
 
 def test_of_two_that_both_have_no_room_and_nothing_in_use_one_fails_and_the_other_is_tried_again():
@@ -346,7 +377,7 @@ def test_what_waits_for_room_is_lost_and_given_up_as_any_other():
         fetching(cluster)
         fetched(cluster)
         wanted(cluster, n=2)
-        cluster.tell(ObjectRefused(SECOND, "the disk is full"))
+        cluster.tell(ObjectRefused(SECOND, FULL))
         assert cluster.hear(said)[0] == DropObject(SECOND)
         assert not cluster.agent._objects._crowded
 

@@ -1,5 +1,6 @@
 """The shelf of a cluster: says what lies on its host, and keeps copies of what does not."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,27 @@ def test_it_knows_what_lies_on_its_host(tmp_path: Path):
     assert shelf.perform(Hold(away)) == ObjectAway(NAME)
     theirs.remove()
     assert shelf.perform(Hold(here)) == ObjectAway(NAME)
+
+
+def test_there_is_room_for_what_is_not_needed_yet_only_once(tmp_path: Path):
+    shelf = Shelf([store(tmp_path / "mine", 2.5 * len(CONTENT))], OWNER)
+    names = [ObjectId(NAME.owner, n) for n in range(1, 4)]
+    early = [Hold(Reference(name, len(CONTENT), "/there/1", b"t"), early=True) for name in names]
+    answers = [shelf.perform(one) for one in early]
+    assert answers[:2] == [ObjectAway(names[0]), ObjectAway(names[1])]
+    assert isinstance(answers[2], ObjectRefused)
+    shelf.perform(DropObject(names[0]))
+    assert shelf.perform(early[2]) == ObjectAway(names[2])
+    # what a run needs is asked for in any case
+    assert shelf.perform(Hold(early[0].reference)) == ObjectAway(names[0])
+
+
+def test_on_a_disk_there_is_room_for_what_is_not_needed_yet_while_some_is_left_for_others(tmp_path: Path):
+    shelf = Shelf([store(tmp_path / "mine")], OWNER)
+    free = shutil.disk_usage(tmp_path).free
+    assert shelf.perform(Hold(Reference(NAME, 1000, "/there/1", b"t"), early=True)) == ObjectAway(NAME)
+    much = Hold(Reference(ObjectId(NAME.owner, 9), free, "/there/1", b"t"), early=True)
+    assert isinstance(shelf.perform(much), ObjectRefused)
 
 
 def test_a_copy_is_there_when_its_last_piece_is_until_it_is_dropped(tmp_path: Path):
