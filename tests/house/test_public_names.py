@@ -74,6 +74,10 @@ def test_pytest_finds_the_plugin():
     assert [name for name in FIXTURES if not hasattr(plugin, name)] == []
 
 
+def test_pytest_does_not_complain_of_programs_that_have_imported_us_before():
+    assert "PYTEST_DONT_REWRITE" in inspect.getdoc(scaler)
+
+
 def test_every_command_is_there():
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert sorted(scripts) == ["scaler", "scaler_cluster", "scaler_scheduler", "scaler_worker"]
