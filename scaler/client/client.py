@@ -19,18 +19,17 @@ from scaler.client.everywhere import run_on_workers
 from scaler.client.executor import ClientExecutor, refuse_words_of_executors
 from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
-from scaler.client.io_thread import IoThread
 from scaler.client.lives import DISCONNECTED, reconnect, shut_down
 from scaler.client.map_future import MapFuture
 from scaler.client.mapping import calls_of, starred_calls_of
 from scaler.client.maps import Work
+from scaler.client.near import io_to_scheduler
 from scaler.client.objects import ObjectReference
 from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, look_at_ambiguous, with_capabilities
 from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
 from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
-from scaler.client.way import way_to_scheduler
 from scaler.ids import SECRET_BYTES, incarnation_of
 from scaler.payload import nested
 from scaler.payload.custom import Carrier, Serializer
@@ -98,7 +97,7 @@ class Client(Executor):
             return
         secret = os.urandom(SECRET_BYTES)
         self._incarnation = incarnation_of(secret)
-        self._io = IoThread(self._config, way_to_scheduler(self._config, secret))
+        self._io = io_to_scheduler(self._config, secret)
         self._batches = batches_of(self._config, self._io, self._incarnation, carrier)
         self._connect()
 
