@@ -129,7 +129,7 @@ def test_every_commit_is_synced_and_the_settings_are_what_makes_it_so(path: Path
     file = written(path, [row(0, 1)])
     settings = ("journal_mode", "synchronous", "locking_mode", "mmap_size", "wal_autocheckpoint")
     found = [file._connection.execute(f"PRAGMA {name}").fetchone()[0] for name in settings]
-    assert found == [b"wal", 2, b"exclusive", 0, 4096]
+    assert found == [b"wal", 2, b"exclusive", 0, 2048]
     file.close()
 
 
@@ -152,7 +152,7 @@ def test_the_write_ahead_log_does_not_grow_without_end(path: Path):
     file = written(path)
     for n in range(60):
         file.append([row(n, n + 1, bytes(MEBIBYTE))])
-    assert path.with_name("work.sqlite-wal").stat().st_size < 20 * MEBIBYTE
+    assert path.with_name("work.sqlite-wal").stat().st_size < 12 * MEBIBYTE
     file.close()
 
 
