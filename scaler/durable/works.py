@@ -28,7 +28,6 @@ from scaler.protocol import (
 from scaler.protocol.columns import Frame
 from scaler.protocol.work_messages import MOST_LISTED
 
-NO_FOLDER = "this scheduler keeps no durable work: start it with --state-dir"
 NOT_YOURS = "the durable work {!r} belongs to another key"
 #: who may see the works of all keys
 _OPERATOR = "operator"
@@ -62,17 +61,13 @@ class _Entry:
 class Works:
     """Everything of them; `new_incarnation` names one that is new."""
 
-    def __init__(self, names: Iterable[str] | None, new_incarnation: Callable[[], Incarnation]) -> None:
+    def __init__(self, new_incarnation: Callable[[], Incarnation]) -> None:
         self.doings = Doings()
         self._new_incarnation = new_incarnation
-        self._has_folder = names is not None
         self._clients: dict[Incarnation, _Client] = {}
         self._entries: dict[str, _Entry] = {}
         #: those that are clients of the core, or are about to be
         self._by_incarnation: dict[Incarnation, _Entry] = {}
-        for name in names or ():
-            self._entries[name] = _Entry(name)
-            self.doings.disk.append(OpenFile(name))
 
     # ---- between links and core
 
@@ -105,6 +100,11 @@ class Works:
         if self.doings.clients:
             commands, self.doings.clients = [*commands, *self.doings.clients], []
         return commands
+
+    def take_notes(self) -> list[str]:
+        """Lines for the log."""
+        notes, self.doings.notes = self.doings.notes, []
+        return notes
 
     def next_deadline(self) -> float | None:
         """When to look again though nothing happens."""
@@ -176,9 +176,6 @@ class Works:
 
     def _open(self, peer: Incarnation, client: _Client, message: OpenWork, now: float) -> None:
         name = message.name
-        if not self._has_folder:
-            self._say(peer, WorkOpened(name, message.incarnation, NO_FOLDER))
-            return
         entry = self._entries.get(name)
         if entry is None or (entry.problem and entry.work is None):
             entry = self._entries[name] = _Entry(name, client.owner)
@@ -240,6 +237,13 @@ class Works:
         self._end(entry, why)
 
     # ---- what the disk says
+
+    def found(self, names: Iterable[str]) -> None:
+        """There are works of an earlier scheduler."""
+        for name in names:
+            if name not in self._entries:
+                self._entries[name] = _Entry(name)
+                self.doings.disk.append(OpenFile(name))
 
     def opened(self, name: str, owner: str, incarnation: Incarnation, size_bytes: int) -> None:
         """Its log is open, and is read next."""

@@ -46,6 +46,8 @@ class Standing(NamedTuple):
     epoch: Epoch
     #: nobody wants to see what it prints, nor what its own print
     is_quiet: bool = False
+    #: what it returns is not to lie in the store of its cluster: it belongs to a durable work
+    by_value: bool = False
 
     @property
     def viewer(self) -> Incarnation | None:

@@ -1,6 +1,11 @@
 """The logs of durable works: what works ask of the disk goes to the writer, and what that reports to the works."""
 
+import logging
+import re
+from collections.abc import Callable
 from pathlib import Path
+
+import platformdirs
 
 from scaler.durable.errors import DamagedWorkError
 from scaler.durable.events import (
@@ -29,33 +34,62 @@ from scaler.durable.reports import (
 from scaler.durable.reports import SetAside as WasSetAside
 from scaler.durable.works import Works
 from scaler.durable.writer import Writer
+from scaler.errors import ScalerError
 from scaler.ids import Incarnation
+
+#: where works lie in a state directory
+FOLDER = "durable"
+
+log = logging.getLogger("scaler.scheduler")
 
 
 class WorksOnDisk:
-    """Between the works and the writer of one folder."""
+    """Between the works and the writer of one folder, which is made when the first work is.
 
-    def __init__(self, works: Works, folder: WorkFolder) -> None:
+    `watch` is told the descriptor that is readable when the writer has something to report.
+    """
+
+    def __init__(self, works: Works, path: Path, watch: Callable[[int], None]) -> None:
         self._works = works
-        self._folder = folder
-        self._writer = Writer(folder)
+        self._path = path / FOLDER
+        self._watch = watch
+        self._folder: WorkFolder | None = None
+        self._writer: Writer | None = None
 
-    def fileno(self) -> int:
-        """What is readable when the writer has something to report."""
-        return self._writer.fileno()
+    def open(self) -> None:
+        """Open the folder, and all works that are there; `WorkFolderError` if that cannot be."""
+        folder = self._folder = WorkFolder(self._path)
+        for damaged in folder.unreadable():
+            aside = folder.set_aside(damaged.path)
+            log.warning("a damaged durable work was set aside: %s; it lies at %s now", damaged, aside)
+        self._writer = Writer(folder)
+        self._watch(self._writer.fileno())
+        self._works.found(folder.names())
+
+    @property
+    def is_there(self) -> bool:
+        """Whether there is a folder."""
+        return self._path.exists()
 
     def perform(self) -> None:
         """Ask for what works want of the disk."""
-        asked, self._works.doings.disk = self._works.doings.disk, []
-        for one in asked:
-            if isinstance(one, Persist):
-                self._writer.persist(one.work, [one.row], one)
-            else:
-                self._ask(one)
+        while self._works.doings.disk:
+            asked, self._works.doings.disk = self._works.doings.disk, []
+            for one in asked:
+                try:
+                    if self._writer is None:
+                        self.open()
+                except ScalerError as error:
+                    self._works.refused(one.work, str(error), is_damaged=False)
+                else:
+                    self._ask(one)
 
     def _ask(self, one: OnDisk) -> None:
         writer = self._writer
+        assert writer is not None
         match one:
+            case Persist(work, row):
+                writer.persist(work, [row], one)
             case ReadEnds(work, batch, lo, hi):
                 writer.read(work, ENDS, batch, lo, hi, one)
             case DeleteRows(work, batch):
@@ -73,7 +107,7 @@ class WorksOnDisk:
 
     def take(self, now: float) -> bool:
         """Tell works what has come of it; whether anything has."""
-        reports = self._writer.take()
+        reports = self._writer.take() if self._writer is not None else []
         failed: set[str] = set()
         for report in reports:
             if isinstance(report, NotPersisted):
@@ -108,10 +142,13 @@ class WorksOnDisk:
 
     def close(self) -> None:
         """Write what is queued, and let the folder go."""
-        self._writer.close()
-        self._folder.close()
+        if self._writer is not None:
+            self._writer.close()
+        if self._folder is not None:
+            self._folder.close()
 
 
-def open_folder(path: Path) -> WorkFolder:
-    """The folder of durable works in a state directory."""
-    return WorkFolder(path / "durable")
+def state_of(address: str) -> Path:
+    """The state directory of a scheduler that listens there, where none is named: the next one there finds it."""
+    name = re.sub(r"[^A-Za-z0-9]+", "-", address).strip("-")
+    return Path(platformdirs.user_state_dir("scaler")) / name

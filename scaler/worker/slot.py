@@ -163,7 +163,7 @@ class Slot:
                     is_small = kind in fixed or (kind in sized and len(value) < inline_bytes)
                     status, result = VALUE, dump(value, PROTOCOL) if is_small else b""
                     if not is_small or len(result) >= inline_bytes:
-                        status, result = self._result_of(value)
+                        status, result = self._result_of(value, ticket)
                     inside[0] = False
                 except BaseException as error:  # noqa: BLE001  # whatever a task raises is its result
                     inside[0] = False
@@ -179,9 +179,9 @@ class Slot:
             who += 1
         return who
 
-    def _result_of(self, value: Any) -> tuple[int, bytes]:  # Any: whatever a task returns
+    def _result_of(self, value: Any, ticket: TicketPacket) -> tuple[int, bytes]:  # Any: whatever a task returns
         """Status and bytes of what may be large."""
-        if not self._results:
+        if not self._results or ticket.standing.by_value:
             return VALUE, dump_value(value)
         return dump_result(value, self._lay)
 
