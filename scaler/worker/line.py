@@ -25,7 +25,7 @@ INLINE_BYTES = 48 << 10
 _READ_BYTES = INLINE_BYTES + 4096
 
 TICKET, FUNCTION, DROP = 1, 2, 3
-#: kind, whether the content is in a file, bytes of the name behind the header, depth, whether it is quiet and whether its
+#: kind, whether the content is in a file, bytes of the name behind the header, depth, whether it is quiet, whether its
 #: results go by value, ticket, priority, root, epoch, function, batch owner and number, first index, count, bytes of
 #: inputs at the end
 _HEADER = struct.Struct("<BBHH??IqQQ16sQQQIQ")
