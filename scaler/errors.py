@@ -26,7 +26,7 @@ class SchedulerError(ScalerError):
 
 
 class DurableError(SchedulerError):
-    """A durable work cannot be opened, is not there any more, or does not keep what was asked of it; the text says why."""
+    """A durable work cannot be opened, is not there any more, or cannot do what was asked of it; the text says why."""
 
 
 class ProtocolError(ScalerError):

@@ -42,7 +42,9 @@ class Requests:
         return said
 
     def answered(self, answer: Answer) -> None:
-        """The scheduler has answered all who asked the same."""
+        """The scheduler has answered all who asked the same; of a list in parts with the last."""
+        if isinstance(answer, WorksListed) and answer.more:
+            return
         asked = question_of(answer)
         self._unanswered = [request for request in self._unanswered if request != asked]
 
@@ -67,7 +69,7 @@ def asked_by(event: ShutdownAsked | WorksAsked | DropAsked) -> Question:
 
 
 def question_of(answer: Answer) -> Question:
-    """What an answer is to; of a list in parts the last one is."""
+    """What an answer is to."""
     match answer:
         case ShutdownAnswer():
             return ShutdownScheduler()
