@@ -25,6 +25,10 @@ class SchedulerError(ScalerError):
     """The scheduler refused a request or could not serve it."""
 
 
+class DurableError(SchedulerError):
+    """A durable work cannot be opened, is not there any more, or cannot do what was asked of it; the text says why."""
+
+
 class ProtocolError(ScalerError):
     """A peer sent what is no message, breaks a limit, or what its role may not send."""
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from scaler.client.config import STORE_LIMIT, ClientConfig
 from scaler.client.draft import Draft, S
+from scaler.client.durable import COUNT_BITS
 from scaler.client.futures import ScalerFuture
 from scaler.client.heavy import HeavyCalls
 from scaler.client.io_thread import IoThread
@@ -24,7 +25,7 @@ from scaler.client.partials import unwrapped
 from scaler.client.posting import NeededTask
 from scaler.client.signatures import call_shape
 from scaler.client.sinks import SubmitSink
-from scaler.errors import ClientQuitException, UnknownTagError
+from scaler.errors import ClientQuitException, DurableError, UnknownTagError
 from scaler.ids import BatchId, FunctionId, Incarnation, TaskId
 from scaler.ledger.events import Again, BatchClosed, BatchOpened, FunctionPickled
 from scaler.payload.calls import pickle_call
@@ -47,7 +48,8 @@ class Batches:
 
     `carrier` makes bytes of functions and arguments in place of ours; `quiet`: nobody wants to see what tasks print;
     `ship_code`: modules of the user's own go along with functions; `parent` is the task that the client is inside of.
-    `make_store` makes what large values lie in, once there are some.
+    `make_store` makes what large values lie in, once there are some. `durable` names the work they belong to, which
+    then owns them and outlives the client: so it is opened before, and nothing is laid in a store of the client's.
     """
 
     def __init__(
@@ -60,21 +62,24 @@ class Batches:
         ship_code: bool = False,
         parent: Task | None = None,
         make_store: Callable[[], Store] = lambda: Store(()),
+        durable: str = "",
     ) -> None:
         self.io = io
         self._ship_code = ship_code
-        self._incarnation = incarnation
+        self._durable = durable
+        self._owner = io.work.incarnation if durable else incarnation
         self._carrier = carrier
         self._quiet = quiet
         self._parent = parent
-        self._count = 0
+        #: the number of the batch before the next, and before the first
+        self._count = self._first = io.work.first_number() if durable else 0
         #: the batches `submit` appends to, used longest ago first
         self._open: OrderedDict[tuple[FunctionId, BatchOptions], SubmitSink] = OrderedDict()
         self._heavy = HeavyCalls()
         self._objects = Objects(io, incarnation, make_store)
         io.objects = self._objects
         #: what stands for large arguments; a serializer of the user's own makes bytes of all of them
-        self.lift = None if carrier is not None else self._objects.lift
+        self.lift = None if carrier is not None or durable else self._objects.lift
 
     @property
     def are_nested(self) -> bool:
@@ -110,7 +115,7 @@ class Batches:
         needed = self.own(found.take())
         future = self._append(function, options, call, needed, kind)
         carries_much = len(function.frames) > 1 or len(call) > MAX_FRAME_BYTES
-        if carries_much or any(isinstance(one, Uploaded) for one in needed):
+        if (carries_much and not self._durable) or any(isinstance(one, Uploaded) for one in needed):
             with self.io.lock:
                 hint = self._heavy.submitted(function, call, needed)
             if hint is not None:
@@ -129,15 +134,22 @@ class Batches:
     def own(self, needed: tuple[NeededTask, ...]) -> tuple[NeededTask, ...]:
         """The same futures and objects, found among arguments; `ValueError` if one of them is another client's."""
         for one in needed:
-            if one.task.batch.owner != self._incarnation:
+            if not self._has(one.task.batch):
                 raise ValueError(
                     f"{one!r} is another client's, whose scheduler has it: pass its result(), or the value itself"
                 )
         return needed
 
+    def _has(self, batch: BatchId) -> bool:
+        if batch.owner != self._owner:
+            return False
+        return batch.n >> COUNT_BITS == self._first >> COUNT_BITS or batch in self.io.work
+
     def send_object(self, value: Any, name: str | None) -> ObjectReference:  # Any: whatever users send
         """Make an object of a value."""
         self.require_open()
+        if self._durable:
+            raise DurableError("an object ends with its client, and durable work does not: pass the value itself")
         return self._objects.send(value if self._carrier is None else self._carrier.value(value), name)
 
     def draft(
@@ -156,7 +168,8 @@ class Batches:
         function, options = self._prepare(fn, given, everywhere=everywhere)
         with self.io.lock:
             batch = self._next()
-        return Draft(self.io, sink_of(batch, options.name), function, options, self.own, self.lift)
+        sink, outlives = sink_of(batch, options.name), bool(self._durable) and not everywhere
+        return Draft(self.io, sink, function, options, self.own, self.lift, outlives=outlives)
 
     def carried(self, calls: Calls) -> Calls:
         """The calls of a draft as they are to be sent."""
@@ -183,8 +196,9 @@ class Batches:
         tags = self.io.news.known_tags
         if options.tag is not None and tags is not None and options.tag not in tags:
             raise UnknownTagError(unknown_tag(options.tag, tags))
-        if everywhere or self._quiet:
-            options = replace(options, everywhere=everywhere, quiet=self._quiet or options.quiet)
+        if everywhere or self._quiet or self._durable:
+            quiet = self._quiet or options.quiet
+            options = replace(options, everywhere=everywhere, quiet=quiet, durable=self._durable)
         if self._carrier is not None:
             carried = self._carrier.function(fn)
             fn = carried.run if everywhere else carried
@@ -241,7 +255,7 @@ class Batches:
     def _next(self) -> BatchId:
         """The caller holds the lock."""
         self._count += 1
-        return BatchId(self._incarnation, self._count)
+        return BatchId(self._owner, self._count)
 
 
 def batches_of(
@@ -257,5 +271,6 @@ def batches_of(
         quiet=not config.stream_output,
         ship_code=config.ship_code,
         parent=parent,
+        durable=config.durable,
         make_store=lambda: Store(places(config.store_limit_bytes, config.spill_folder, option=STORE_LIMIT)),
     )

@@ -5,13 +5,11 @@ Whatever arrives is settled by that thread; values are unpickled in the thread t
 
 import html
 import os
-import weakref
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any, Self, Unpack
 
 from scaler.client import getting, maps, retrying, waiting
-from scaler.client.batches import batches_of
 from scaler.client.completions import Completions
 from scaler.client.config import client_config
 from scaler.client.discarded import warn_of
@@ -19,18 +17,16 @@ from scaler.client.everywhere import run_on_workers
 from scaler.client.executor import ClientExecutor, refuse_words_of_executors
 from scaler.client.face import Face
 from scaler.client.futures import ScalerFuture
-from scaler.client.lives import DISCONNECTED, reconnect, shut_down
+from scaler.client.lives import DISCONNECTED, connected, reconnect, shut_down
 from scaler.client.map_future import MapFuture
 from scaler.client.mapping import calls_of, starred_calls_of
 from scaler.client.maps import Work
-from scaler.client.near import io_to_scheduler
 from scaler.client.objects import ObjectReference
 from scaler.client.options import Capabilities, Defaults, TaskOptions, given_of, look_at_ambiguous, with_capabilities
 from scaler.client.progress import ProgressWish, expected
 from scaler.client.signatures import call_shape
 from scaler.client.stream import Stream
 from scaler.client.waits import require_may_wait
-from scaler.ids import SECRET_BYTES, incarnation_of
 from scaler.payload import nested
 from scaler.payload.custom import Carrier, Serializer
 
@@ -54,6 +50,9 @@ class Client(Executor):
     answered. Threads may share a client; a forked child may not use it. A client that nobody holds any more leaves when
     its tasks are done.
 
+    `durable` names work that outlives this process and the scheduler, which keeps it on disk (`--state-dir`): leaving
+    gives nothing of it up, and whoever opens it again with the same key finds its `futures()`.
+
     Inside a task, `Client()` and any client that was sent there or made for the same scheduler submit through the
     task's own worker: no address, key or connection is needed. What a task has submitted is cancelled when it ends.
     """
@@ -67,6 +66,7 @@ class Client(Executor):
         serializer: Serializer | None = None,
         *,
         name: str | None = None,
+        durable: str | None = None,
         stream_output: bool = True,
         key_file: str | os.PathLike[str] | None = None,
         insecure: bool = False,
@@ -83,6 +83,7 @@ class Client(Executor):
         self._config = client_config(
             nested.address() if address is None else address,
             name=name,
+            durable=durable,
             timeout_s=timeout_seconds,
             heartbeat_interval_s=heartbeat_interval_seconds,
             key_file=key_file,
@@ -95,19 +96,7 @@ class Client(Executor):
         if nested.is_home(self._config.address, 0):
             self._face = Face(self._config, carrier)
             return
-        secret = os.urandom(SECRET_BYTES)
-        self._incarnation = incarnation_of(secret)
-        self._io = io_to_scheduler(self._config, secret)
-        self._batches = batches_of(self._config, self._io, self._incarnation, carrier)
-        self._connect()
-
-    def _connect(self) -> None:
-        weakref.finalize(self, self._io.abandon).atexit = False  # by then `_leave_all` has seen to it
-        try:
-            self._io.connect()
-        except BaseException:
-            self.disconnect()
-            raise
+        self._incarnation, self._io, self._batches = connected(self, self._config, carrier)
 
     def __getattr__(self, name: str) -> Any:  # Any: whatever that attribute is
         if name in _OF_ITS_TASK and (face := self.__dict__.get("_face")) is not None:
@@ -354,11 +343,7 @@ class Client(Executor):
         stays as it is.
         """
         self._batches.require_open()
-        if isinstance(futures, MapFuture):
-            futures.cancel()
-            return
-        for future in waiting.ours(futures, "cancel"):
-            future.give_up()
+        waiting.give_up(futures)
 
     def failed(self) -> list[ScalerFuture]:
         """The futures of this client that failed, were not submitted anew by `retry`, and are still held by you."""
@@ -404,8 +389,21 @@ class Client(Executor):
         """Eight bytes that name this client at its scheduler."""
         return self._incarnation.to_bytes(8, "big")
 
+    def futures(self) -> list[ScalerFuture]:
+        """The futures of all tasks that the durable work of this client had when it was opened, in order.
+
+        They are the same at each call. Nothing of them is sent here before the first one.
+        """
+        self._batches.require_open()
+        return self._io.work.futures()
+
+    def flush(self, timeout: float | None = None) -> None:
+        """Wait until all that this client has submitted is on disk; `TimeoutError` after `timeout` seconds."""
+        self._batches.require_open()
+        self._io.work.wait("what this client has submitted", timeout)
+
     def disconnect(self) -> None:
-        """Leave: what is unfinished is given up, and later use raises `ClientQuitException`. May be called twice."""
+        """Leave: what is unfinished is given up unless it is durable; later use raises `ClientQuitException`."""
         self._io.leave(DISCONNECTED)
 
     def clear(self) -> None:

@@ -9,12 +9,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from scaler.client.finding import find
+from scaler.client.options import label_of
 from scaler.errors import ConfigurationError
 from scaler.protocol.connection import LONGEST_LABEL
 from scaler.resources import LEAST_INLINE_BYTES, MOST_INLINE_BYTES, bytes_of
 from scaler.storage.places import require_takes_files
 
 STORE_LIMIT, SPILL_DIR, INLINE_LIMIT = "SCALER_OBJECT_STORE_LIMIT", "SCALER_SPILL_DIR", "SCALER_INLINE_LIMIT"
+_NONE_FOR_DURABLE = (
+    "durable work needs a scheduler that outlives this process, and there is none: start one by 'scaler_scheduler "
+    "--state-dir FOLDER', and pass its address or set SCALER_ADDRESS"
+)
 #: a scheduler would take a client that is silent for longer for dead
 _LONGEST_HEARTBEAT_S = 3600.0
 
@@ -38,6 +43,8 @@ class ClientConfig:
     spill_folder: Path | None = None
     #: what is larger does; None for what holds in this process
     inline_bytes: int | None = None
+    #: the durable work that the client opens; "" for none
+    durable: str = ""
 
     def elsewhere(self) -> "ClientConfig":
         """The same in another process, whose environment is its own."""
@@ -55,10 +62,13 @@ def client_config(
     insecure_off_loopback: bool = False,
     ship_code: bool = True,
     stream_output: bool = True,
+    durable: object = None,
+    none_there: str = "",
 ) -> ClientConfig:
     """The record for a `Client(...)` call; `address` is text, or anything with `get_address()`, or None.
 
-    A scheduler is looked for, or started, once all else is known to be right.
+    A scheduler is looked for, or started, once all else is known to be right; with `none_there`, which is told then,
+    or for durable work none is started.
     """
     environment = dict(os.environ)
     label = _name(name)
@@ -68,7 +78,8 @@ def client_config(
     store_limit_bytes = _store_limit(environment)
     spill_folder = _spill_folder(environment)
     inline_bytes = _inline_limit(environment)
-    where = find(address, environment)
+    work = label_of("durable", durable) or ""
+    where = find(address, environment, _NONE_FOR_DURABLE if work else none_there)
     return ClientConfig(
         address=where.address,
         name=label,
@@ -83,6 +94,7 @@ def client_config(
         store_limit_bytes=store_limit_bytes,
         spill_folder=spill_folder,
         inline_bytes=inline_bytes,
+        durable=work,
     )
 
 

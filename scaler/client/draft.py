@@ -34,7 +34,8 @@ S = TypeVar("S", bound=Growing)
 class Draft(Generic[S]):
     """One batch, from its opening until it is closed or given up; used by the thread that draws.
 
-    `own` refuses futures that are not the client's, `lift` makes of large arguments what stands for them.
+    `own` refuses futures that are not the client's, `lift` makes of large arguments what stands for them. A batch that
+    `outlives` the client goes on once it is closed, whoever lets go of it.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class Draft(Generic[S]):
         options: BatchOptions,
         own: Callable[[tuple[NeededTask, ...]], object] = len,
         lift: Lift | None = None,
+        *,
+        outlives: bool = False,
     ) -> None:
         self.sink = sink
         #: so many calls are on their way, or have been
@@ -53,6 +56,7 @@ class Draft(Generic[S]):
         self._is_closed = False
         self._own = own
         self._lift = lift
+        self._outlives = outlives
         self._io = io
         io.remember(sink)
         io.post(
@@ -94,9 +98,13 @@ class Draft(Generic[S]):
             self.sink.abort(self._io.error)
 
     def give_up(self) -> None:
-        """No call follows, and nobody wants what has not ended."""
-        self._io.post(BatchClosed(self.sink.batch), Unwanted(self.sink.batch, (Range(0, self.size),)))
+        """No call follows, and nobody here wants what has not ended."""
+        if not (self._is_closed and self._outlives):
+            self._withdraw()
         self.forget()
+
+    def _withdraw(self) -> None:
+        self._io.post(BatchClosed(self.sink.batch), Unwanted(self.sink.batch, (Range(0, self.size),)))
 
     def forget(self) -> None:
         """Nobody waits for its outcomes any more."""

@@ -14,7 +14,7 @@ from scaler.client.batches import batches_of
 from scaler.client.config import ClientConfig
 from scaler.client.io_thread import IoThread
 from scaler.client.way import Way
-from scaler.errors import ClientQuitException, DisconnectedError
+from scaler.errors import ClientQuitException, DisconnectedError, DurableError
 from scaler.ids import Epoch, Incarnation
 from scaler.link import events as link
 from scaler.net.transport import Arrived, Dialer, DialerEvent, Frame, Lost
@@ -168,6 +168,8 @@ class Face:
     """Finds the side of a client in the task that uses it."""
 
     def __init__(self, config: ClientConfig, carrier: Carrier | None = None) -> None:
+        if config.durable:
+            raise DurableError("a client inside a task ends with its task, and durable work does not: leave it away")
         self._config = config
         self._carrier = carrier
         #: the task it was made in: threads that cannot tell which task is theirs are this one's

@@ -17,10 +17,11 @@ class Where(NamedTuple):
     key_file: Path | None = None
 
 
-def find(address: object, environment: Mapping[str, str]) -> Where:
+def find(address: object, environment: Mapping[str, str], none_there: str = "") -> Where:
     """Where to connect: `address` is text, or has `get_address()`, or is None.
 
-    Without one it is `SCALER_ADDRESS`, else the scheduler of this user that runs here, else one of this process's own.
+    Without one it is `SCALER_ADDRESS`, else the scheduler of this user that runs here, else one of this process's own,
+    unless `none_there` says what is to be told instead.
     """
     if isinstance(address, str):
         return Where(address)
@@ -34,6 +35,8 @@ def find(address: object, environment: Mapping[str, str]) -> Where:
     facts = find_scheduler(environment)
     if facts is not None:
         return Where(facts.address, Path(facts.key_directory) if facts.key_directory else None)
+    if none_there:
+        raise ConfigurationError(none_there)
     return Where(_start_own())
 
 

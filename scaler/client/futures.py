@@ -83,6 +83,10 @@ class Origin(Protocol):
         """Ask the scheduler to cancel this task if it has not begun."""
         ...
 
+    def acknowledged(self, index: int, timeout: float | None) -> None:
+        """Wait until this task is on disk."""
+        ...
+
 
 def futures_of(found: "Iterable[Future[Any]]", caller: str) -> "list[Future[Any]]":
     """What a caller was given, as a list; `TypeError` where anything in it is no future."""
@@ -339,6 +343,16 @@ class ScalerFuture(Future[Any]):
                 self._result, self._exception, self._sealed = outcome.value, error, None
 
     # ---- what is known of it
+
+    def acknowledged(self, timeout: float | None = None) -> bool:
+        """Wait until its task is on disk, where it outlives this process and the scheduler; of durable work alone.
+
+        Raises `TimeoutError` after `timeout` seconds, `CancelledError` if it is cancelled.
+        """
+        self._origin.acknowledged(self._index, timeout)
+        if self.cancelled():
+            raise CancelledError
+        return True
 
     def profiling_info(self) -> ProfilingInfo:
         """How the task ran; `ValueError` before it is done, and if it never ran."""

@@ -4,27 +4,28 @@ Other threads leave events in a deque and wake it only when it sleeps. It drains
 decide, does what they ask, and sleeps until the next descriptor or deadline.
 """
 
-import copy
 import select
 import threading
 import time
 import weakref
 from collections import deque
-from typing import Protocol
 
 from scaler.client import waker
 from scaler.client.code import archive, with_archives
 from scaler.client.config import ClientConfig
+from scaler.client.durable import DurableWork
 from scaler.client.failures import Failing, Failures
+from scaler.client.farewell import LAST, Farewell
 from scaler.client.freed import FreedValues
 from scaler.client.futures import ScalerFuture
 from scaler.client.news import News, tell
 from scaler.client.output import Terminal
+from scaler.client.pieces import NoPieces, Pieces
 from scaler.client.posting import NeededTask, Posted, PostedColumn, taken
 from scaler.client.questions import Answer, Question
 from scaler.client.sinks import Sink
 from scaler.client.stored import StoredValues
-from scaler.client.waits import become_io_thread, require_may_wait
+from scaler.client.waits import become_io_thread
 from scaler.client.way import Way
 from scaler.errors import ClientQuitException, ProtocolError, ScalerError
 from scaler.ids import BatchId, Epoch, Range, TaskId
@@ -35,8 +36,8 @@ from scaler.ledger.events import (
     Command,
     ExplainAsked,
     Fetched,
+    Flushed,
     Learned,
-    Leaving,
     LinkDown,
     LinkUp,
     NotThere,
@@ -50,13 +51,19 @@ from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
-from scaler.protocol import Explanation, FetchChunks, NeedFunction, ObjectsDropped, Output
+from scaler.protocol import (
+    Acknowledged,
+    Explanation,
+    FetchChunks,
+    NeedFunction,
+    Output,
+    WorkBatches,
+    WorkOpened,
+)
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
 DRAIN = 500
-#: how long leaving may take: the goodbye has to reach the scheduler
-LEAVE_S = 1.0
 #: a connection that takes longer than this is told on stderr
 PATIENCE_S = 2.0
 #: `poll` takes no more than 24 days
@@ -64,26 +71,6 @@ _LONGEST_SLEEP_S = 3600.0
 
 #: all whose thread may run, also those whose client is gone
 living: "weakref.WeakSet[IoThread]" = weakref.WeakSet()
-
-
-class Pieces(Protocol):
-    """The objects of the client."""
-
-    def answer(self, wanted: FetchChunks) -> list[Say]:
-        """The pieces that somebody asks for."""
-        ...
-
-    def close(self) -> None:
-        """The client has left."""
-        ...
-
-
-class _NoPieces:
-    def answer(self, wanted: FetchChunks) -> list[Say]:
-        return [Say(ObjectsDropped((wanted.object,)))]
-
-    def close(self) -> None:
-        """There are none."""
 
 
 class IoThread:
@@ -95,7 +82,7 @@ class IoThread:
         self._link = way.link
         self.freed = FreedValues()
         self.stored = StoredValues(self)
-        self._ledger = Ledger(self.stored)
+        self._ledger = Ledger(self.stored, config.durable)
         self._decoder = Decoder(way.direction)
         #: the scheduler that was reached last
         self.epoch = Epoch(0)
@@ -109,9 +96,10 @@ class IoThread:
         self._link_due: float | None = 0.0
         self._over = threading.Event()
         self._error: ScalerError | None = None
-        self._stop_by: float | None = None
+        self._farewell = Farewell(self._posted.append, is_durable=bool(config.durable))
         self._is_abandoned = False
-        self.objects: Pieces = _NoPieces()
+        self.objects: Pieces = NoPieces()
+        self.work = DurableWork(config.durable, self)
         self.news = News(config.address)
         self.failures = Failures()
         self._terminal = Terminal()
@@ -150,11 +138,16 @@ class IoThread:
     def connect(self) -> None:
         """Start, and return when the scheduler has answered; raises what it answered, or that it did not."""
         self._thread.start()
-        if not self.news.told.wait(PATIENCE_S) and not self._over.is_set():
-            tell(f"waiting for a scheduler at {self._config.address} …")
-            self.news.told.wait()
+        self._await(self.news.told, f"a scheduler at {self._config.address}")
+        if self.work.name:
+            self._await(self.work.told, f"the durable work {self.work.name!r}")
         if self._error is not None:
             raise self._error
+
+    def _await(self, told: threading.Event, what: str) -> None:
+        if not told.wait(PATIENCE_S) and not self._over.is_set():
+            tell(f"waiting for {what} …")
+            told.wait()
 
     def start(self) -> None:
         """As `connect`, without waiting for an answer; nothing if the client has left already."""
@@ -196,6 +189,10 @@ class IoThread:
         """Have these cancelled if they have not begun."""
         self.post(CancelAsked(batch, ranges))
 
+    def acknowledged(self, batch: BatchId, hi: int, timeout: float | None) -> None:
+        """Wait until a batch is on disk up to `hi`."""
+        self.work.wait(f"task {TaskId(batch, hi - 1)}", timeout, batch, hi)
+
     def note_failed(self, future: ScalerFuture) -> None:
         """This one has failed."""
         self.failures.add(future)
@@ -206,15 +203,7 @@ class IoThread:
 
     def ask(self, question: Question) -> Answer:
         """What the scheduler answers; raises why it never will."""
-        require_may_wait("asking the scheduler")
-        queue = self.news.questions.wait_for(question)
-        self.post(question)
-        if self._over.is_set():
-            self.news.questions.abort(self.error)
-        answer = queue.get()
-        if isinstance(answer, ScalerError):
-            raise copy.copy(answer)
-        return answer
+        return self.news.questions.ask(question, self)
 
     def explain(self, task: TaskId) -> str:
         """Where a task stands."""
@@ -224,6 +213,7 @@ class IoThread:
     def clear(self) -> None:
         """Drop all that is unfinished; the caller holds `lock`, and appends to no batch opened before."""
         self.stored.keep_all()
+        self.work.clear()
         self.post(ClearAsked())
         for batch in list(self._sinks):
             sink = self._sinks.pop(batch, None)
@@ -240,7 +230,7 @@ class IoThread:
             self._begin_leaving(ClientQuitException(reason))
             self._waker.wake()
             if threading.current_thread() is not self._thread:
-                self._thread.join(LEAVE_S + 1)
+                self._thread.join(self._farewell.longest_s + 1)
                 self.objects.close()
         elif not self._over.is_set():  # it could not even be started
             self._error = self._error or ClientQuitException(reason)
@@ -249,7 +239,10 @@ class IoThread:
         self._terminal.close()
 
     def abandon(self) -> None:
-        """The client is gone: leave once nothing is unfinished. Finalizers call it anywhere, so it takes no `lock`."""
+        """The client is gone: leave once nothing is unfinished, or at once if its work is durable.
+
+        Finalizers call it anywhere, so it takes no `lock`.
+        """
         self._is_abandoned = True
         if not self.left_because:
             self._waker.wake()
@@ -260,6 +253,7 @@ class IoThread:
         self._asleep = False  # nobody is to be woken, by a lock that another thread may have held
         self.left_because = self.left_because or reason
         self.stored.disown()
+        self.work.disown()
         for sink in self._sinks.values():
             sink.disown(ClientQuitException(reason))
         self._sinks.clear()
@@ -283,6 +277,7 @@ class IoThread:
         self._over.set()
         self.stored.keep_all()
         self.stored.over()
+        self.work.end()
         self.news.end(self.error)
         self._abort_sinks()
         self._drop_dialer()
@@ -306,11 +301,13 @@ class IoThread:
             if said:
                 going = self._perform_link(self._link.handle(said, time.monotonic()), []) and going
         self._look_after_work()
-        return going and not (self._stop_by is not None and self._may_leave(self._stop_by))
+        stop_by = self._farewell.stop_by
+        return going and not (stop_by is not None and self._may_leave(stop_by))
 
     def _look_after_work(self) -> None:
         """Tell the user if nobody does it; leave when it is done and the client is gone."""
-        if self._is_abandoned and self._stop_by is None and not self._work_waits():
+        self._farewell.look()
+        if self._is_abandoned and not self._farewell.is_begun and (self.work.name or not self._work_waits()):
             self._begin_leaving(ClientQuitException("the client is gone"))
         self.freed.look(time.monotonic())
         if self.news.next_look() is not None:
@@ -319,11 +316,10 @@ class IoThread:
     def _work_waits(self) -> bool:
         return any(sink.is_awaited for sink in list(self._sinks.values()))
 
-    def _begin_leaving(self, error: ClientQuitException) -> None:
+    def _begin_leaving(self, error: ScalerError) -> None:
         self.stored.keep_all()
-        self._posted.append(Leaving())
         self._error = self._error or error
-        self._stop_by = time.monotonic() + LEAVE_S
+        self._farewell.begin(flushes=isinstance(error, ClientQuitException))
 
     def _may_leave(self, by: float) -> bool:
         """Whether the goodbye has arrived, or there is nobody to say it to, or it has taken too long."""
@@ -348,7 +344,7 @@ class IoThread:
     def _patience_ms(self) -> float | None:
         """How long to sleep at most; None for as long as nothing comes."""
         looks = (self.news.next_look(), self.freed.next_look())
-        wishes = (self._link_due, self._ledger.next_deadline(), self._stop_by, *looks)
+        wishes = (self._link_due, self._ledger.next_deadline(), self._farewell.due, *looks)
         deadlines = [due for due in wishes if due is not None]
         if not deadlines:
             return None
@@ -437,6 +433,13 @@ class IoThread:
                     said += [
                         link_events.Outgoing(one.message, one.frames) for one in self.objects.answer(wanted_pieces)
                     ]
+                case Flushed(number) if number == LAST:
+                    self._farewell.say()
+                case Flushed(number):
+                    self.work.flushed(number)
+                case Learned(WorkOpened() | WorkBatches() | Acknowledged() as told):
+                    if (refusal := self.work.learn(told)) is not None:
+                        self._begin_leaving(refusal)
                 case Learned(message):
                     self.news.learn(message, time.monotonic())
         return said

@@ -223,6 +223,9 @@ class KeptResults:
     def ask_to_cancel(self, index: int) -> None:
         self._line.ask_to_cancel(self.batch, (Range(index, index + 1),))
 
+    def acknowledged(self, index: int, timeout: float | None) -> None:
+        self._line.acknowledged(self.batch, index + 1, timeout)
+
     # ---- asked by users
 
     def cancel(self) -> bool:

@@ -99,6 +99,12 @@ class MapFuture(Sequence[ScalerFuture]):
         """How many are done, failed, and there."""
         return Progress(self._kept.done, self._kept.failed, self._kept.size)
 
+    def acknowledged(self, timeout: float | None = None) -> bool:
+        """Wait until all tasks are on disk, as `ScalerFuture.acknowledged` does; one that was cancelled need not be."""
+        if self._kept.size:
+            self._kept.acknowledged(self._kept.size - 1, timeout)
+        return True
+
     def cancel(self) -> bool:
         """Give up all that are not done; those that run are interrupted. Whether there were any."""
         return self._kept.cancel()

@@ -8,7 +8,16 @@ from collections.abc import Callable
 from scaler.client.questions import Questions
 from scaler.client.unattended import Unattended
 from scaler.errors import ScalerError
-from scaler.protocol import Explanation, KnownTags, ShutdownAnswer, TasksWait, ToClient, WorkersReady
+from scaler.protocol import (
+    Explanation,
+    KnownTags,
+    ShutdownAnswer,
+    TasksWait,
+    ToClient,
+    WorkDropped,
+    WorkersReady,
+    WorksListed,
+)
 
 #: so many different lines about what no worker offers are told
 MOST_TOLD = 100
@@ -52,7 +61,7 @@ class News:
                 if text not in self._said and len(self._said) < MOST_TOLD:
                     self._said.add(text)
                     tell(f"{text}: tasks that want it wait until one does …")
-            case ShutdownAnswer() | Explanation():
+            case ShutdownAnswer() | Explanation() | WorksListed() | WorkDropped():
                 self.questions.answered(message)
             case _:
                 return

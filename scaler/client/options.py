@@ -137,8 +137,8 @@ def batch_options(function_name: str, given: Mapping[str, Any]) -> BatchOptions:
             raise TypeError(f"{name!r} is no option of tasks{_hint(name)}")
     timeout = given.get("timeout")
     return BatchOptions(
-        name=_label("name", given.get("name")) or function_name,
-        tag=_label("tag", given.get("tag")),
+        name=label_of("name", given.get("name")) or function_name,
+        tag=label_of("tag", given.get("tag")),
         resources=_resources(given.get("resources")),
         priority=_integer("priority", given.get("priority", 0), -_INTEGERS, _INTEGERS - 1),
         retries=_integer("retries", given.get("retries", _RETRIES), 0, _MOST_RETRIES),
@@ -166,7 +166,8 @@ def _hint(name: str) -> str:
     return f": did you mean {close[0]!r}?" if close else f"; there are {', '.join(OPTIONS)}"
 
 
-def _label(option: str, value: object) -> str | None:
+def label_of(option: str, value: object) -> str | None:
+    """A text that is told to others, if one was given; `TypeError` or `ValueError` where it cannot be."""
     if value is None:
         return None
     if not isinstance(value, str):
@@ -205,7 +206,7 @@ def _resources(value: object) -> Resources:
     if not isinstance(value, Mapping):
         raise TypeError(f"resources must be amounts by name, such as {{'gpu': 1}}, but is {value!r:.100}")
     for name, amount in value.items():
-        _label("the name of a resource", name if name is not None else 0)
+        label_of("the name of a resource", name if name is not None else 0)
         if amount != 0 and not LEAST_AMOUNT <= _number(f"the amount of {name!r}", amount) <= MOST_AMOUNT:
             raise ValueError(f"the amount of {name!r} must be {LEAST_AMOUNT:g} to {MOST_AMOUNT:g}, but is {amount!r}")
     found = resources_from(value)

@@ -13,6 +13,9 @@ from scaler.protocol.columns import SUCCESSES
 
 def retry(batches: Batches, futures: list[ScalerFuture]) -> list[ScalerFuture]:
     """Submit those that failed anew, each behind those it needs; their new futures, in order."""
+    for future in futures:
+        if future.task.batch in batches.io.work and _has_failed(future):
+            raise ValueError(f"task {future.task} was submitted by another process, which has its call: submit it anew")
     failed = {future.task: again for future in futures if (again := future.again) is not None}
     for task, again in failed.items():
         _require_inputs(task, again, failed)
@@ -28,6 +31,10 @@ def retry(batches: Batches, futures: list[ScalerFuture]) -> list[ScalerFuture]:
         if future.task in anew:
             batches.io.failures.remove(future)
     return [anew[future.task] for future in futures if future.task in anew]
+
+
+def _has_failed(future: ScalerFuture) -> bool:
+    return future.done() and not future.cancelled() and not future.is_far and future.exception() is not None
 
 
 def _require_inputs(task: TaskId, again: Again, failed: dict[TaskId, Again]) -> None:

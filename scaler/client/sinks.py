@@ -197,6 +197,10 @@ class Line(Protocol):
         """Ask the scheduler to cancel these if they have not begun."""
         ...
 
+    def acknowledged(self, batch: BatchId, hi: int, timeout: float | None) -> None:
+        """Wait until the tasks below `hi` are on disk."""
+        ...
+
 
 class SubmitSink:
     """The futures of a batch that `submit` appends to; its tasks are called `name`."""
@@ -247,6 +251,9 @@ class SubmitSink:
 
     def ask_to_cancel(self, index: int) -> None:
         self._line.ask_to_cancel(self.batch, (Range(index, index + 1),))
+
+    def acknowledged(self, index: int, timeout: float | None) -> None:
+        self._line.acknowledged(self.batch, index + 1, timeout)
 
     def resolve(self, done: Resolve) -> None:
         column, facts = done.column, Facts.of_results(done, self._name, time.monotonic())

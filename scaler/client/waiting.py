@@ -25,6 +25,15 @@ def ours(futures: "ScalerFuture | Iterable[Future[Any]]", caller: str) -> list[S
     return found
 
 
+def give_up(futures: "ScalerFuture | Iterable[ScalerFuture]") -> None:
+    """Give up what is not done of these, also what runs."""
+    if isinstance(futures, MapFuture):
+        futures.cancel()
+        return
+    for future in ours(futures, "cancel"):
+        future.give_up()
+
+
 def gather(futures: Any, *, return_exceptions: bool = False) -> Any:  # Any: one, some, or some in containers
     """The results of the futures, in their order; the first failure in that order is raised.
 

@@ -112,7 +112,7 @@ class Arrivals:
     def _again(self, batch: BatchId, failed: list[int]) -> Again | None:
         """What it would take to submit tasks anew that failed, from the first of these to the last; before it goes."""
         known = self._batches.get(batch)
-        if known is None or not failed:
+        if known is None or known.attached or not failed:
             return None
         columns = known.columns.overlapping(failed[0], failed[-1] + 1)
         frames = self._functions.frames(known.function)

@@ -17,9 +17,11 @@ class LedgerBatch:
     """A batch from its opening until every index is resolved and it is closed."""
 
     __slots__ = (
+        "acknowledged",
         "announced",
         "appended",
         "asked",
+        "attached",
         "close_said",
         "closed",
         "columns",
@@ -65,6 +67,16 @@ class LedgerBatch:
         self.announced = False
         self.ever_announced = False
         self.close_said = False
+        #: every index below is on disk, in a durable work
+        self.acknowledged = 0
+        #: another process has its arguments, and appends to it
+        self.attached = False
+
+    def attach(self, appended: int) -> None:
+        """It is one that another process has submitted: these are waited for, and nothing is ever sent of it."""
+        self.attached = self.closed = True
+        self.appended = self.sent = self.acknowledged = appended
+        self.unresolved.add(0, appended)
 
     @classmethod
     def restored(cls, known: RestoredBatch) -> "LedgerBatch":
@@ -91,7 +103,8 @@ class LedgerBatch:
     @property
     def must_close(self) -> bool:
         """Whether the closing is still to be said; nobody is told of a batch that never had a call."""
-        return self.closed and not self.close_said and (self.ever_announced or self.appended > 0)
+        can_be = self.closed and not self.attached
+        return can_be and not self.close_said and (self.ever_announced or self.appended > 0)
 
     def append(self, column: ArgumentColumn) -> None:
         """The caller's next calls."""
@@ -167,6 +180,11 @@ class LedgerBatch:
                     return column.slice(column.lo, index) if index > column.lo else None
         return column
 
+    def want_again(self, lo: int, hi: int) -> None:
+        """The scheduler asks for the arguments of [lo, hi) that are here."""
+        for part in () if self.attached else self.unresolved.within(lo, min(hi, self.sent)):
+            self.wanted_again.add(part.lo, part.hi)
+
     def unwanted_now(self) -> list[Range]:
         """What was given up and can be cancelled, since it has been sent."""
         return self.unwanted.remove(0, self.sent)
@@ -176,10 +194,14 @@ class LedgerBatch:
         return self.asked.remove(0, self.sent)
 
     def tell_anew(self) -> None:
-        """The present scheduler is a new one: it knows nothing of this batch, nor of what was given up."""
+        """The present scheduler is a new one: it knows nothing of this batch, nor of what was given up.
+
+        One that has durable work has read of both, and is told what was given up since.
+        """
         self.announced = self.close_said = False
         self.wanted_again = RangeSet()
-        self.unwanted.remove(0, self.sent)
+        if not self.options.durable:
+            self.unwanted.remove(0, self.sent)
 
     def check(self) -> None:
         """Raise unless every invariant holds."""
@@ -190,7 +212,8 @@ class LedgerBatch:
         assert not any(self.unresolved.intersects(lo, hi) for lo, hi in self.unwanted), self.id
         assert all(index in self.unresolved for index in (*self.needs, *self.wanted, *self.stored)), self.id
         assert all(self.unresolved.within(lo, hi) == [(lo, hi)] for lo, hi in self.asked), self.id
-        for lo, hi in (*self.unresolved, (self.sent, self.appended)):
+        assert not self.attached or self.sent == self.appended, self.id
+        for lo, hi in () if self.attached else (*self.unresolved, (self.sent, self.appended)):
             assert self.columns.extent(lo) >= hi, (self.id, lo, hi)
         for column in self.columns.overlapping(0, self.sent):
             assert min(column.hi, self.appended) > self.sent or self.unresolved.intersects(column.lo, column.hi), (

@@ -139,6 +139,39 @@ class ValueAsked(Struct, frozen=True):
     size_bytes: int
 
 
+class BatchAttached(Struct, frozen=True):
+    """The caller waits for the tasks of a batch that its durable work had before; again: nothing."""
+
+    batch: BatchId
+    function: FunctionId
+    options: BatchOptions
+    appended: int
+
+
+class FlushAsked(Struct, frozen=True):
+    """The caller waits, by this number, until a batch is on disk up to `hi`, or without one all there are."""
+
+    number: int
+    batch: BatchId | None = None
+    hi: int = 0
+
+
+class FlushGivenUp(Struct, frozen=True):
+    """The caller waits no longer."""
+
+    number: int
+
+
+class WorksAsked(Struct, frozen=True):
+    """The caller wants to know which durable works there are."""
+
+
+class DropAsked(Struct, frozen=True):
+    """The caller wants a durable work forgotten."""
+
+    name: str
+
+
 class ClearAsked(Struct, frozen=True):
     """All work of this client is dropped."""
 
@@ -172,10 +205,15 @@ Event = (
     | ObjectFreed
     | LetGo
     | ValueAsked
+    | BatchAttached
+    | FlushAsked
+    | FlushGivenUp
     | ClearAsked
     | Leaving
     | ShutdownAsked
     | ExplainAsked
+    | WorksAsked
+    | DropAsked
 )
 
 
@@ -272,4 +310,10 @@ class NotThere(Struct, frozen=True):
     object: ObjectId
 
 
-Command = Say | Resolve | Reject | Began | Learned | Fetched | NotThere
+class Flushed(Struct, frozen=True):
+    """What the caller waits for by this number is on disk, or has an outcome, or nobody wants it any more."""
+
+    number: int
+
+
+Command = Say | Resolve | Reject | Began | Learned | Fetched | NotThere | Flushed

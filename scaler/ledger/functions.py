@@ -3,6 +3,8 @@
 from collections import Counter, OrderedDict
 
 from scaler.ids import FunctionId
+from scaler.ledger.events import Command, Say
+from scaler.protocol import DefineFunction
 from scaler.protocol.code import archives_of
 from scaler.protocol.columns import Frame
 
@@ -70,14 +72,14 @@ class FunctionShelf:
         """The bytes of one that is known."""
         return self._functions[function].frames
 
-    def define(self, function: FunctionId) -> list[tuple[FunctionId, tuple[Frame, ...], int]]:
-        """What is to be sent now: what it came with, if that was not, and itself; all with frames and their size."""
+    def define(self, function: FunctionId) -> list[Command]:
+        """What is to be said now: what it came with, if that was not, and itself."""
         new = [name for name in self._functions[function].archives if not self.is_defined(name)]
-        said = []
+        said: list[Command] = []
         for name in (*new, function):
             known = self._functions[name]
             known.is_defined = True
-            said.append((name, known.frames, known.size_bytes))
+            said.append(Say(DefineFunction(name, known.size_bytes), known.frames))
         return said
 
     def nobody_knows(self) -> None:

@@ -4,12 +4,12 @@ The scheduler forgets an outcome that its client has taken, so whatever schedule
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from scaler.errors import ProtocolError
-from scaler.ids import TaskId
+from scaler.ids import BatchId, TaskId
 from scaler.ledger.batch import LedgerBatch
-from scaler.ledger.events import Command, KnownInput, KnownOutcome, Say
+from scaler.ledger.events import Command, KnownInput, KnownOutcome, Restored, Say, TasksAppended
 from scaler.protocol import Cause, Failure, InputKnown
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, REFERENCE, ResultColumn
@@ -29,6 +29,10 @@ _CUT = KnownOutcome(
         ),
     ),
 )
+
+
+#: for who needs a task that was cleared
+_GONE = KnownOutcome(FAILED, (encode_failure(Failure(Cause.CANCELLED, "the task was cancelled")),))
 
 
 class LedgerInput:
@@ -58,6 +62,33 @@ class LedgerInputs:
         known = self._by_task.setdefault(task, LedgerInput())
         if known.outcome is None or known.outcome is _CUT:
             known.outcome = outcome
+
+    def appended(self, batch: LedgerBatch, event: TasksAppended, batches: Mapping[BatchId, LedgerBatch]) -> None:
+        """Calls of the batch have come, some of which may need tasks of any of the batches."""
+        for task, outcome in event.known:
+            self.learn(task, outcome)
+        for index, tasks in event.dependencies.items():
+            self._depend(batch, index, tasks, batches)
+
+    def restored(self, event: Restored, batches: Mapping[BatchId, LedgerBatch]) -> None:
+        """Batches that an earlier scheduler was told of are known again, all of them."""
+        for task, outcome in event.known:
+            self.learn(task, outcome)
+        for one in event.batches:
+            for index, tasks in one.needs.items():
+                self._depend(batches[one.batch], index, tasks, batches)
+
+    def _depend(
+        self, batch: LedgerBatch, index: int, tasks: tuple[TaskId, ...], batches: Mapping[BatchId, LedgerBatch]
+    ) -> None:
+        batch.needs[index] = tasks
+        self.need(tasks)
+        for task in tasks:
+            needed = batches.get(task.batch)
+            if needed is not None and task.index in needed.unresolved:
+                needed.wanted.add(task.index)
+            else:  # it has ended; if nobody told how, it was cleared
+                self.learn(task, _GONE)
 
     def need(self, tasks: Iterable[TaskId]) -> None:
         """One more task needs these, each once."""

@@ -8,20 +8,23 @@ from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from typing import assert_never
 
-from scaler.ids import BatchId, FunctionId, Range, TaskId
+from scaler.ids import BatchId, Range, TaskId
 from scaler.ledger.arrivals import Arrivals, Holder, Nobody
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import (
+    BatchAttached,
     BatchClosed,
     BatchOpened,
     Began,
     CancelAsked,
     ClearAsked,
     Command,
+    DropAsked,
     Event,
     ExplainAsked,
+    FlushAsked,
+    FlushGivenUp,
     FunctionPickled,
-    KnownOutcome,
     Learned,
     Leaving,
     LetGo,
@@ -36,21 +39,22 @@ from scaler.ledger.events import (
     TasksAppended,
     Unwanted,
     ValueAsked,
+    WorksAsked,
 )
 from scaler.ledger.fetches import LedgerFetches
 from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
 from scaler.ledger.objects import LedgerObjects
-from scaler.ledger.requests import Requests
+from scaler.ledger.requests import Requests, asked_by
 from scaler.ledger.sayings import cancel, resume
 from scaler.ledger.taken import TakenNotes
+from scaler.ledger.works import LedgerWork
 from scaler.protocol import (
     Acknowledged,
     AppendTasks,
     Cause,
     ClearClient,
     CloseBatch,
-    DefineFunction,
     ExplainTask,
     Explanation,
     Failure,
@@ -70,7 +74,6 @@ from scaler.protocol import (
     Results,
     Resumed,
     ShutdownAnswer,
-    ShutdownScheduler,
     TasksBegan,
     TasksFailed,
     TasksWait,
@@ -81,19 +84,17 @@ from scaler.protocol import (
     WorkOpened,
     WorksListed,
 )
-from scaler.protocol.codec import HEADER_BYTES, encode_failure
-from scaler.protocol.columns import FAILED, Frame
+from scaler.protocol.codec import HEADER_BYTES
+from scaler.protocol.columns import Frame
 from scaler.protocol.inputs import dependency_frames
 
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
-#: for who needs a task that was cleared
-_GONE = KnownOutcome(FAILED, (encode_failure(_CANCELLED),))
 
 
 class Ledger:
-    """What was submitted, what came back, what is left; see the module."""
+    """What was submitted, what came back, what is left; see the module. `work` names the durable work that it is of."""
 
-    def __init__(self, holder: Holder | None = None) -> None:
+    def __init__(self, holder: Holder | None = None, work: str = "") -> None:
         self._linked = False
         #: the scheduler has as much of ours as it may, and by which limit
         self._is_held = False
@@ -106,6 +107,7 @@ class Ledger:
         self._objects = LedgerObjects()
         self._fetches = LedgerFetches()
         self._taken = TakenNotes()
+        self._work = LedgerWork(work, self._batches)
         self._arrivals = Arrivals(
             self._batches, self._functions, self._inputs, self._taken, self._settle, holder or Nobody()
         )
@@ -144,7 +146,7 @@ class Ledger:
         asked, self._asked = self._asked, []
         for task in asked:
             commands += self._explain(task)
-        return commands
+        return [*commands, *self._work.flushed()] if self._work.is_awaited else commands
 
     def next_deadline(self) -> float | None:
         """When acknowledgements that were gathered must go."""
@@ -156,7 +158,7 @@ class Ledger:
             batch.check()
             assert batch.has_more_to_say == (batch.id in self._talking), batch.id
         assert all(name in self._batches for name in self._talking)
-        self._functions.check(Counter(batch.function for batch in self._batches.values()))
+        self._functions.check(Counter(batch.function for batch in self._batches.values() if not batch.attached))
         self._taken.check()
         self._objects.check()
         self._fetches.check()
@@ -186,9 +188,11 @@ class Ledger:
                 return self._give_up(batch, ranges)
             case CancelAsked(batch, ranges):
                 return self._ask_to_cancel(batch, ranges)
-            case ObjectMade() | ObjectFreed() | LetGo() | ValueAsked():
+            case ObjectMade() | ObjectFreed() | LetGo() | ValueAsked() | FlushAsked() | FlushGivenUp():
                 self._hear(event, now)
                 return []
+            case BatchAttached():
+                return self._attach(event)
             case LinkUp():
                 return self._go_on()
             case LinkDown():
@@ -198,8 +202,8 @@ class Ledger:
                 return self._clear()
             case Leaving():
                 return self._leave()
-            case ShutdownAsked():
-                self._requests.ask(ShutdownScheduler())
+            case ShutdownAsked() | WorksAsked() | DropAsked():
+                self._requests.ask(asked_by(event))
                 return self._say_requests()
             case ExplainAsked(task):
                 self._asked.append(task)
@@ -207,7 +211,9 @@ class Ledger:
             case _:
                 assert_never(event)
 
-    def _hear(self, event: ObjectMade | ObjectFreed | LetGo | ValueAsked, now: float) -> None:
+    def _hear(
+        self, event: ObjectMade | ObjectFreed | LetGo | ValueAsked | FlushAsked | FlushGivenUp, now: float
+    ) -> None:
         match event:
             case ObjectMade() | ObjectFreed():
                 self._objects.hear(event)
@@ -215,6 +221,8 @@ class Ledger:
                 self._arrivals.let_go(task, now)
             case ValueAsked():
                 self._fetches.asked(event)
+            case FlushAsked() | FlushGivenUp():
+                self._work.wait(event)
             case _:
                 assert_never(event)
 
@@ -222,6 +230,8 @@ class Ledger:
         """What nobody wants is told before any new call: who needs what that needed is to be asked for it anew."""
         self._linked = True
         said = self._say_requests()
+        for batch in [one for one in self._batches.values() if one.attached and not one.announced]:
+            said += resume(batch)
         for batch in list(self._talking.values()):
             said += cancel(batch)
             self._settle(batch)
@@ -234,31 +244,21 @@ class Ledger:
         if known is not None:  # one that is not was cleared while its caller went on
             known.append(event.column)
             self._talking[known.id] = known
-            for task, outcome in event.known:
-                self._inputs.learn(task, outcome)
-            for index, tasks in event.dependencies.items():
-                self._depend(known, index, tasks)
+            self._inputs.appended(known, event, self._batches)
 
     def _restore(self, event: Restored) -> None:
         for one in event.batches:
             self._functions.learn(one.function, event.functions[one.function])
             self._functions.use(one.function)
             self._batches[one.batch] = LedgerBatch.restored(one)
-        for task, outcome in event.known:
-            self._inputs.learn(task, outcome)
-        for one in event.batches:
-            for index, tasks in one.needs.items():
-                self._depend(self._batches[one.batch], index, tasks)
+        self._inputs.restored(event, self._batches)
 
-    def _depend(self, batch: LedgerBatch, index: int, tasks: tuple[TaskId, ...]) -> None:
-        batch.needs[index] = tasks
-        self._inputs.need(tasks)
-        for task in tasks:
-            needed = self._batches.get(task.batch)
-            if needed is not None and task.index in needed.unresolved:
-                needed.wanted.add(task.index)
-            else:  # it has ended; if nobody told how, it was cleared
-                self._inputs.learn(task, _GONE)
+    def _attach(self, event: BatchAttached) -> list[Command]:
+        if event.batch in self._batches:
+            return []
+        batch = self._batches[event.batch] = LedgerBatch(event.batch, event.function, event.options)
+        batch.attach(event.appended)
+        return resume(batch) if self._linked else []
 
     def _close(self, batch: BatchId) -> None:
         known = self._batches.get(batch)
@@ -315,6 +315,7 @@ class Ledger:
         for batch in list(self._batches.values()):
             self._forget(batch)
         self._linked = False
+        self._work.leave()
         return said
 
     def _say_requests(self) -> list[Command]:
@@ -338,16 +339,16 @@ class Ledger:
             case NeedInputs(tasks):
                 return self._inputs.tell(tasks)
             case NeedFunction(function):
-                return self._define(function) if function in self._functions else [Learned(message)]
+                return self._functions.define(function) if function in self._functions else [Learned(message)]
             case Output():
                 return []  # shown as it comes
             case QueueFull(full, why):
                 self._is_held, self._held_by = full, why
                 return []
-            case ShutdownAnswer() | Explanation():
+            case ShutdownAnswer() | Explanation() | WorksListed() | WorkDropped():
                 self._requests.answered(message)
                 return [Learned(message)]
-            case KnownTags() | WorkersReady() | TasksWait() | Goodbye():
+            case KnownTags() | WorkersReady() | TasksWait() | Goodbye() | FetchChunks() | FreeObjects():
                 return [Learned(message)]
             case ObjectChunk():
                 return self._fetches.arrived(message, frames)
@@ -356,22 +357,16 @@ class Ledger:
             case ObjectLocated():
                 self._fetches.located(message)
                 return []
-            case FetchChunks() | FreeObjects():
-                return [Learned(message)]
-            case WorkOpened() | WorkBatches() | Acknowledged() | WorksListed() | WorkDropped():
-                return [Learned(message)]
+            case WorkOpened() | WorkBatches() | Acknowledged():
+                return self._work.received(message)
             case _:
                 assert_never(message)
 
     def _want_again(self, batch: BatchId, lo: int, hi: int) -> None:
         known = self._batches.get(batch)
         if known is not None:
-            for part in known.unresolved.within(lo, min(hi, known.sent)):
-                known.wanted_again.add(part.lo, part.hi)
+            known.want_again(lo, hi)
             self._settle(known)
-
-    def _define(self, function: FunctionId) -> list[Command]:
-        return [Say(DefineFunction(name, size), frames) for name, frames, size in self._functions.define(function)]
 
     # ---- a scheduler that knows nothing of us
 
@@ -383,13 +378,13 @@ class Ledger:
         self._objects.tell_anew()
         self._fetches.linked()
         self._taken.forget()
-        said: list[Command] = []
+        said = self._work.open()
         for batch in list(self._batches.values()):
             batch.tell_anew()
-            if batch.ever_announced:
+            if batch.ever_announced or batch.attached:
                 said += resume(batch)
             self._settle(batch)
-        self._requests.tell_anew()
+        self._requests.tell_anew(is_durable=bool(self._work.name))
         return [*said, *self._objects.say(), Say(Resumed()), *self._say_requests()]
 
     # ---- talking
@@ -426,7 +421,7 @@ class Ledger:
         if batch.announced:
             return []
         batch.announced = batch.ever_announced = True
-        said = [] if self._functions.is_defined(batch.function) else self._define(batch.function)
+        said = [] if self._functions.is_defined(batch.function) else self._functions.define(batch.function)
         return [*said, Say(OpenBatch(batch.id, batch.function, batch.options))]
 
     def _talk_of(self, batch: LedgerBatch, said: list[Command]) -> int:
@@ -461,4 +456,5 @@ class Ledger:
         self._talking.pop(batch.id, None)
         if batch.needs:
             self._inputs.release(batch, 0, batch.appended)
-        self._functions.leave(batch.function)
+        if not batch.attached:
+            self._functions.leave(batch.function)

@@ -3,10 +3,24 @@
 A scheduler that takes over knows nothing of what the one before was asked: it is asked all that was not answered.
 """
 
-from scaler.ledger.events import Command, Say
-from scaler.protocol import ClearClient, ExplainTask, Explanation, ShutdownAnswer, ShutdownScheduler
+from typing import assert_never
 
-Request = ClearClient | ShutdownScheduler | ExplainTask
+from scaler.ledger.events import Command, DropAsked, Say, ShutdownAsked, WorksAsked
+from scaler.protocol import (
+    ClearClient,
+    DropWork,
+    ExplainTask,
+    Explanation,
+    ListWorks,
+    ShutdownAnswer,
+    ShutdownScheduler,
+    WorkDropped,
+    WorksListed,
+)
+
+Question = ShutdownScheduler | ExplainTask | ListWorks | DropWork
+Request = ClearClient | Question
+Answer = ShutdownAnswer | Explanation | WorksListed | WorkDropped
 
 
 class Requests:
@@ -14,7 +28,7 @@ class Requests:
 
     def __init__(self) -> None:
         self._unsaid: list[Request] = []
-        self._unanswered: list[ShutdownScheduler | ExplainTask] = []
+        self._unanswered: list[Question] = []
 
     def ask(self, request: Request) -> None:
         """To be said next."""
@@ -27,13 +41,43 @@ class Requests:
         self._unsaid.clear()
         return said
 
-    def answered(self, answer: ShutdownAnswer | Explanation) -> None:
-        """The scheduler has answered all who asked the same."""
-        asked = ExplainTask(answer.task) if isinstance(answer, Explanation) else ShutdownScheduler()
+    def answered(self, answer: Answer) -> None:
+        """The scheduler has answered all who asked the same; of a list in parts with the last."""
+        if isinstance(answer, WorksListed) and answer.more:
+            return
+        asked = question_of(answer)
         self._unanswered = [request for request in self._unanswered if request != asked]
 
-    def tell_anew(self) -> None:
-        """The present scheduler is a new one: it has nothing of ours to clear, and was asked nothing."""
-        unsaid = [request for request in self._unsaid if not isinstance(request, ClearClient)]
+    def tell_anew(self, *, is_durable: bool = False) -> None:
+        """The present scheduler is a new one: it was asked nothing, and only durable work of ours can be cleared."""
+        unsaid = [request for request in self._unsaid if is_durable or not isinstance(request, ClearClient)]
         self._unsaid = [*self._unanswered, *unsaid]
         self._unanswered = []
+
+
+def asked_by(event: ShutdownAsked | WorksAsked | DropAsked) -> Question:
+    """What the caller's wish comes to."""
+    match event:
+        case ShutdownAsked():
+            return ShutdownScheduler()
+        case WorksAsked():
+            return ListWorks()
+        case DropAsked(name):
+            return DropWork(name)
+        case _:
+            assert_never(event)
+
+
+def question_of(answer: Answer) -> Question:
+    """What an answer is to."""
+    match answer:
+        case ShutdownAnswer():
+            return ShutdownScheduler()
+        case Explanation(task):
+            return ExplainTask(task)
+        case WorksListed():
+            return ListWorks()
+        case WorkDropped(name):
+            return DropWork(name)
+        case _:
+            assert_never(answer)

@@ -15,16 +15,16 @@ def resume(batch: LedgerBatch) -> list[Command]:
     is_whole = batch.closed and batch.sent == batch.appended
     unresolved = batch.unresolved.within(0, batch.sent)
     batch.close_said = is_whole
-    if is_whole and not unresolved:
+    if is_whole and not unresolved and not batch.unwanted:
         return []
-    batch.announced = True
+    batch.announced = batch.ever_announced = True
     # Of a list too long for a message the end is named as one range, and what is not waited for cancelled in it.
     known, rest = unresolved[:MAX_RANGES], unresolved[MAX_RANGES:]
     if rest:
         rest.insert(0, known.pop())
         known.append(Range(rest[0].lo, rest[-1].hi))
     gaps = tuple(Range(before.hi, after.lo) for before, after in pairwise(rest))
-    size = batch.appended if is_whole else None
+    size = batch.appended if is_whole and not batch.attached else None
     return [
         Say(Resume(batch.id, batch.function, batch.options, size, tuple(known))),
         *(Say(CancelTasks(batch.id, part)) for part in parts(gaps)),
