@@ -29,6 +29,7 @@ from scaler.protocol.columns import Frame
 from scaler.protocol.work_messages import MOST_LISTED
 
 NOT_YOURS = "the durable work {!r} belongs to another key"
+_OF_WORKS = frozenset((OpenWork, ListWorks, DropWork))
 #: who may see the works of all keys
 _OPERATOR = "operator"
 
@@ -37,8 +38,6 @@ _OPERATOR = "operator"
 class _Client:
     role: str
     owner: str
-    #: the work it is at
-    entry: "_Entry | None" = None
 
 
 @dataclass(slots=True, eq=False)
@@ -66,6 +65,8 @@ class Works:
         self._new_incarnation = new_incarnation
         self._clients: dict[Incarnation, _Client] = {}
         self._entries: dict[str, _Entry] = {}
+        #: who is at which of them
+        self._at_work: dict[Incarnation, _Entry] = {}
         #: those that are clients of the core, or are about to be
         self._by_incarnation: dict[Incarnation, _Entry] = {}
 
@@ -74,19 +75,17 @@ class Works:
     def take_in(self, events: Iterable[core.Event], now: float) -> list[core.Event]:
         """What has come: what is left of it for the core, with what works say to that."""
         for event in events:
-            match event:
-                case core.Received(peer, message, frames):
-                    if not self._hears(peer, message, frames, now):
-                        self.doings.core.append(event)
-                case core.PeerJoined(peer, role, _, key_name):
-                    if role != "worker":
-                        self._clients[peer] = _Client(role, key_name)
-                    self.doings.core.append(event)
-                case core.PeerLost(peer):
-                    self._left(peer)
-                    self.doings.core.append(event)
-                case _:
-                    self.doings.core.append(event)
+            kind = type(event)
+            if kind is core.Received:  # most of them, and of these most have nothing to do with works
+                peer, message = event.peer, event.message
+                if (peer in self._at_work or type(message) in _OF_WORKS) and self._hears(event, now):
+                    continue
+            elif kind is core.PeerJoined:
+                if event.role != "worker":
+                    self._clients[event.peer] = _Client(event.role, event.key_name)
+            elif kind is core.PeerLost:
+                self._left(event.peer)
+            self.doings.core.append(event)
         for entry in self._by_incarnation.values():
             if entry.work is not None:
                 entry.work.tick(now)
@@ -128,8 +127,9 @@ class Works:
 
     # ---- clients
 
-    def _hears(self, peer: Incarnation, message: object, frames: tuple[Frame, ...], now: float) -> bool:
+    def _hears(self, event: core.Received, now: float) -> bool:
         """Whether what a client says is of durable works."""
+        peer, message, frames = event.peer, event.message, event.frames
         client = self._clients.get(peer)
         if client is None:
             return False
@@ -140,8 +140,8 @@ class Works:
                 self._list(peer, client)
             case DropWork(name):
                 self._drop(peer, client, name)
-            case _ if client.entry is not None and isinstance(message, OfBatches):
-                return self._pass_on(client.entry, peer, message, frames, now)
+            case _ if peer in self._at_work and isinstance(message, OfBatches):
+                return self._pass_on(self._at_work[peer], peer, message, frames, now)
             case Goodbye():
                 self._left(peer)
                 return False
@@ -164,9 +164,10 @@ class Works:
         return True
 
     def _left(self, peer: Incarnation) -> None:
-        client = self._clients.pop(peer, None)
-        if client is not None and client.entry is not None and client.entry.work is not None:
-            client.entry.work.left(peer)
+        self._clients.pop(peer, None)
+        entry = self._at_work.pop(peer, None)
+        if entry is not None and entry.work is not None:
+            entry.work.left(peer)
 
     def _say(self, peer: Incarnation, message: ToClient) -> None:
         self.doings.clients.append(core.Send(peer, message))
@@ -180,7 +181,7 @@ class Works:
         if entry is None or (entry.problem and entry.work is None):
             entry = self._entries[name] = _Entry(name, client.owner)
             self.doings.disk.append(CreateFile(name, client.owner, message.incarnation or self._new_incarnation()))
-        client.entry = entry
+        self._at_work[peer] = entry
         if entry.work is None or not entry.work.has_joined:
             entry.wanted_by.append(peer)
         else:
@@ -193,7 +194,7 @@ class Works:
         if self._may_use(client, entry):
             entry.work.opened(peer, now)
             return
-        client.entry = None
+        self._at_work.pop(peer, None)
         self._say(peer, WorkOpened(entry.name, Incarnation(0), NOT_YOURS.format(entry.name)))
 
     def _list(self, peer: Incarnation, client: _Client) -> None:
@@ -225,9 +226,8 @@ class Works:
             self._say(peer, WorkOpened(entry.name, Incarnation(0), why))
         entry.wanted_by.clear()
         entry.waiting.clear()
-        for client in self._clients.values():
-            if client.entry is entry:
-                client.entry = None
+        for peer in [peer for peer, its in self._at_work.items() if its is entry]:
+            del self._at_work[peer]
         if work is not None:
             work.drop(why)
             self._by_incarnation.pop(work.incarnation, None)
@@ -281,8 +281,7 @@ class Works:
             self._let_in(entry, peer, now)
         waiting, entry.waiting = entry.waiting, []
         for peer, message, frames in waiting:
-            client = self._clients.get(peer)
-            if client is not None and client.entry is entry:
+            if self._at_work.get(peer) is entry:
                 self._pass_on(entry, peer, message, frames, now)
 
     def persisted(self, name: str, now: float) -> None:
