@@ -75,15 +75,14 @@ class Works:
     def take_in(self, events: Iterable[core.Event], now: float) -> list[core.Event]:
         """What has come: what is left of it for the core, with what works say to that."""
         for event in events:
-            kind = type(event)
-            if kind is core.Received:  # most of them, and of these most have nothing to do with works
+            if isinstance(event, core.Received):  # most of them, and of these most have nothing to do with works
                 peer, message = event.peer, event.message
                 if (peer in self._at_work or type(message) in _OF_WORKS) and self._hears(event, now):
                     continue
-            elif kind is core.PeerJoined:
+            elif isinstance(event, core.PeerJoined):
                 if event.role != "worker":
                     self._clients[event.peer] = _Client(event.role, event.key_name)
-            elif kind is core.PeerLost:
+            elif isinstance(event, core.PeerLost):
                 self._left(event.peer)
             self.doings.core.append(event)
         for entry in self._by_incarnation.values():
