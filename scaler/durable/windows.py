@@ -10,8 +10,9 @@ from scaler.durable.events import Doings, ReadEnds
 from scaler.durable.records import CANCELLED, UNREADABLE, said_in
 from scaler.durable.rows import Row
 from scaler.ids import BatchId, Incarnation, Range
-from scaler.protocol import CancelTasks, Results, TasksFailed, ToClient
+from scaler.protocol import Acknowledged, CancelTasks, Results, TasksFailed, ToClient
 from scaler.protocol.columns import Frame
+from scaler.protocol.options import MAX_RANGES
 from scaler.ranges import RangeSet, members_within
 
 #: what was sent and not taken; beyond it outcomes stay on disk until the client has taken some
@@ -44,9 +45,8 @@ class Window:
 
     def want(self, batch: int, ranges: Iterable[tuple[int, int]]) -> None:
         """It wants these."""
-        wants = self.wants.setdefault(batch, RangeSet())
         for lo, hi in ranges:
-            wants.add(lo, hi)
+            self.wants.setdefault(batch, RangeSet()).add(lo, hi)
 
     def takes(self, batch: int, lo: int, hi: int, size_bytes: int) -> bool:
         """Whether it is to be sent the outcomes of [lo, hi) now; they count as sent then."""
@@ -55,18 +55,33 @@ class Window:
             return False
         if not wants:
             del self.wants[batch]
-        self._sent.setdefault(batch, {})[lo] = (hi, size_bytes + _MESSAGE_BYTES)
-        self._untaken_bytes += size_bytes + _MESSAGE_BYTES
+        sent = self._sent.setdefault(batch, {})
+        before = sent.get(lo, (0, 0))
+        size_bytes += _MESSAGE_BYTES + before[1]
+        sent[lo] = (max(hi, before[0]), size_bytes)
+        self._untaken_bytes += size_bytes - before[1]
         return True
+
+    def check(self) -> None:
+        """Raise unless what was sent is counted right."""
+        assert self._untaken_bytes == sum(size for sent in self._sent.values() for _, size in sent.values())
+        assert all(self.wants.values())
+        assert all(self._sent.values())
+
+    def __bool__(self) -> bool:
+        """Whether it waits for anything, or has something to take."""
+        return bool(self.wants or self._sent or self.is_reading)
 
     def taken(self, batch: int, ranges: Iterable[tuple[int, int]]) -> None:
         """It has taken these."""
-        sent = self._sent.get(batch, {})
+        sent = self._sent.get(batch)
+        if sent is None:
+            return
         for lo, hi in ranges:
             for first in members_within(sent, lo, hi):
                 self._untaken_bytes -= sent.pop(first)[1]
         if not sent:
-            self._sent.pop(batch, None)
+            del self._sent[batch]
 
 
 class Windows:
@@ -80,6 +95,15 @@ class Windows:
         self._batches = batches
         self._doings = doings
         self._by_peer: dict[Incarnation, Window] = {}
+
+    def check(self) -> None:
+        """Raise unless every invariant holds."""
+        for window in self._by_peer.values():
+            window.check()
+
+    def __bool__(self) -> bool:
+        """Whether any of them waits for anything."""
+        return any(self._by_peer.values())
 
     def come(self, peer: Incarnation) -> None:
         """A client has come."""
@@ -95,10 +119,19 @@ class Windows:
             window.want(batch, ranges)
             self._catch_up(window)
 
-    def want_nothing(self) -> None:
-        """There is nothing to want any more."""
-        for window in self._by_peer.values():
-            window.wants.clear()
+    def acknowledge(self, peer: Incarnation, known: WorkBatchRecord) -> None:
+        """Tell a client how much of a batch is on disk."""
+        if known.appended:
+            self.say(peer, Acknowledged(known.id, known.appended))
+
+    def cleared(self, batches: Iterable[int]) -> None:
+        """These batches are no more: who waits for tasks of theirs is told."""
+        for n in batches:
+            batch = BatchId(self._incarnation, n)
+            for window in self._by_peer.values():
+                ranges = window.wants.pop(n, RangeSet()).ranges()
+                for at in range(0, len(ranges), MAX_RANGES):
+                    self.say(window.peer, TasksFailed(batch, ranges[at : at + MAX_RANGES], CANCELLED))
 
     def taken(self, peer: Incarnation, batch: int, ranges: Iterable[tuple[int, int]]) -> None:
         """A client has taken the outcomes of these."""

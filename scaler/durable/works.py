@@ -104,6 +104,15 @@ class Works:
         notes, self.doings.notes = self.doings.notes, []
         return notes
 
+    def check(self) -> None:
+        """Raise unless every invariant holds, looked at the slow way."""
+        for entry in self._entries.values():
+            if entry.work is not None:
+                entry.work.check()
+        assert all(self._entries.get(entry.name) is entry for entry in self._by_incarnation.values())
+        assert all(self._entries.get(entry.name) is entry for entry in self._at_work.values())
+        assert self._at_work.keys() <= self._clients.keys()
+
     def next_deadline(self) -> float | None:
         """When to look again though nothing happens."""
         works = (entry.work for entry in self._by_incarnation.values())

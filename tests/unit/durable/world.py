@@ -28,19 +28,23 @@ class Disk:
         self.is_held = False
         self.asked: list[OnDisk] = []
 
-    def perform(self, works: Works, now: float) -> bool:
-        """Do what works ask for; whether anything was."""
+    def perform(self, works: Works, now: float, most: int | None = None) -> bool:
+        """Do what works ask for, so much of it at most; whether anything was."""
         self.asked += works.doings.disk
         works.doings.disk = []
         if self.is_held or not self.asked:
             return False
-        asked, self.asked = self.asked, []
+        asked, self.asked = self.asked[:most], self.asked[len(self.asked[:most]) :]
         has_failed = False
         for one in asked:
             match one:
                 case Persist(work) if self.is_full or has_failed:
                     if not has_failed:
                         works.not_persisted(work, "the disk is full", now)
+                        # nothing that was asked for behind it is done either
+                        self.asked = [one for one in self.asked if not isinstance(one, Persist | DeleteRows)]
+                    has_failed = True
+                case DeleteRows() if self.is_full or has_failed:
                     has_failed = True
                 case Persist(work, row):
                     self.rows[work].append(row)
