@@ -59,12 +59,26 @@ class _Asked:
 class _Speaker:
     """A client that was asked for something, or has said what cannot be written yet."""
 
-    __slots__ = ("asked", "waiting")
+    __slots__ = ("asked", "blocked", "waiting")
 
     def __init__(self) -> None:
         self.asked: dict[int, _Asked] = {}
         #: oldest first
         self.waiting: deque[tuple[_OfOne, tuple[Frame, ...]]] = deque()
+        #: the batches of these
+        self.blocked: set[int] = set()
+
+    def wait(self, message: _OfOne, frames: tuple[Frame, ...] = ()) -> None:
+        """Come back to this later."""
+        self.waiting.append((message, frames))
+        self.blocked.add(message.batch.n)
+
+    def will_say(self, task: TaskId) -> bool:
+        """Whether a task is still to come from this client, as far as is known."""
+        asked = self.asked.get(task.batch.n)
+        if asked is not None and (asked.resume is not None or task.index in asked.calls):
+            return True
+        return task.batch.n in self.blocked
 
 
 class Intake:
@@ -135,7 +149,7 @@ class Intake:
     def _clear(self, peer: Incarnation) -> None:
         self.cleared.append(frozenset(self._batches))
         self._batches.clear()
-        self._speakers.clear()
+        self._speakers.pop(peer, None)
         self._write(ClearClient(), (), peer)
 
     # ---- clients that come back
@@ -161,7 +175,7 @@ class Intake:
         if calls or lacks_function:
             speaker.asked[batch.n] = _Asked(calls, message if lacks_function else None)
         if message.size is not None:
-            speaker.waiting.append((CloseBatch(batch, message.size), ()))
+            speaker.wait(CloseBatch(batch, message.size))
         self._look_again(peer, speaker)
 
     def _open_resumed(self, resume: Resume, peer: Incarnation) -> None:
@@ -183,12 +197,12 @@ class Intake:
             if self._answers(asked, message):
                 self._do(peer, message, frames)
             else:
-                speaker.waiting.append((message, frames))
+                speaker.wait(message, frames)
             self._look_again(peer, speaker)
             return
-        if speaker.waiting or not self._can_do(speaker, message, frames):
+        if not self._can_do(speaker, message, frames):
             self._speakers[peer] = speaker
-            speaker.waiting.append((message, frames))
+            speaker.wait(message, frames)
             self._look_again(peer, speaker)
         else:
             self._do(peer, message, frames)
@@ -210,33 +224,24 @@ class Intake:
             del speaker.asked[n]
         goes_on = True
         while goes_on and speaker.waiting:
-            goes_on, blocked = False, set()
-            waiting, speaker.waiting = speaker.waiting, deque()
+            waiting, speaker.waiting, speaker.blocked, goes_on = speaker.waiting, deque(), set(), False
             for message, frames in waiting:
-                n = message.batch.n
-                if n in blocked or not self._can_do(speaker, message, frames):
-                    blocked.add(n)
-                    speaker.waiting.append((message, frames))
-                else:
+                if self._can_do(speaker, message, frames):
                     goes_on = True
                     self._do(peer, message, frames)
+                else:
+                    speaker.wait(message, frames)
         if not speaker.asked and not speaker.waiting:
             self._speakers.pop(peer, None)
 
     def _can_do(self, speaker: _Speaker, message: _OfOne, frames: tuple[Frame, ...]) -> bool:
-        if message.batch.n in speaker.asked:
+        """Whether all is here that this follows, or will not come any more."""
+        if message.batch.n in speaker.asked or message.batch.n in speaker.blocked:
             return False
         if not isinstance(message, AppendTasks) or not message.dependency_frames:
             return True
         _, needs = calls_in(message, frames, self._incarnation)
-        return all(self._is_said(speaker, message, task) for tasks in needs.values() for task in tasks)
-
-    def _is_said(self, speaker: _Speaker, message: AppendTasks, task: TaskId) -> bool:
-        """Whether a task that is needed is here, or will not come any more."""
-        if task.batch == message.batch and task.index < message.lo + message.count:
-            return True
-        known = self._batches.get(task.batch.n)
-        return task.batch.n not in speaker.asked if known is None else task.index < known.said
+        return not any(speaker.will_say(task) for tasks in needs.values() for task in tasks)
 
     def _do(self, peer: Incarnation, message: _OfOne, frames: tuple[Frame, ...]) -> None:
         known = self._batches.get(message.batch.n)

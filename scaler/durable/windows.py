@@ -11,7 +11,7 @@ from scaler.durable.records import CANCELLED, UNREADABLE, said_in
 from scaler.durable.rows import Row
 from scaler.ids import BatchId, Incarnation, Range
 from scaler.protocol import Acknowledged, CancelTasks, Results, TasksFailed, ToClient
-from scaler.protocol.columns import Frame
+from scaler.protocol.columns import Frame, ResultColumn
 from scaler.protocol.options import MAX_RANGES
 from scaler.ranges import RangeSet, members_within
 
@@ -157,12 +157,27 @@ class Windows:
             for window in self._by_peer.values():
                 self._pass_on(window, message, frames, lo, hi)
 
+    def _pass_on_read(
+        self,
+        window: Window,
+        asked: ReadEnds,
+        message: Results | TasksFailed,
+        frames: tuple[Frame, ...],
+        ranges: Iterable[tuple[int, int]],
+    ) -> None:
+        """Of what was not asked for an earlier row may say otherwise."""
+        known = self._batches.get(asked.batch)
+        for lo, hi in ranges:
+            if known is None or known.has_repeats:
+                lo, hi = max(lo, asked.lo), min(hi, asked.hi)  # noqa: PLW2901  # the part that was asked for
+            if lo < hi:
+                self._pass_on(window, message, frames, lo, hi)
+
     def _pass_on(
         self, window: Window, message: Results | TasksFailed, frames: tuple[Frame, ...], lo: int, hi: int
     ) -> None:
         if window.takes(message.batch.n, lo, hi, sum(map(len, frames))):
-            whole = isinstance(message, Results)
-            self.say(window.peer, message if whole else replace(message, ranges=(Range(lo, hi),)), frames)
+            self.say(window.peer, *_part_of(message, frames, lo, hi))
 
     def _catch_up(self, window: Window) -> None:
         """Read some of what a client wants and has ended, if there is room for it."""
@@ -188,12 +203,24 @@ class Windows:
             message = said_in(row)
             match message:
                 case Results(_, lo, hi):
-                    self._pass_on(window, message, row.frames, lo, hi)
+                    self._pass_on_read(window, asked, message, row.frames, ((lo, hi),))
                 case TasksFailed(_, ranges):
-                    self.ended(message, (), ranges)
+                    self._pass_on_read(window, asked, message, (), ranges)
                 case CancelTasks(_, ranges):
-                    self.ended(TasksFailed(batch, ranges, CANCELLED), (), ranges)
+                    self._pass_on_read(window, asked, TasksFailed(batch, ranges, CANCELLED), (), ranges)
         if window.has_room:
             for lo, hi in window.wants.get(asked.batch, RangeSet()).within(asked.lo, asked.hi):
                 self._pass_on(window, TasksFailed(batch, (Range(lo, hi),), UNREADABLE), (), lo, hi)
         self._catch_up(window)
+
+
+def _part_of(
+    message: Results | TasksFailed, frames: tuple[Frame, ...], lo: int, hi: int
+) -> tuple[Results | TasksFailed, tuple[Frame, ...]]:
+    """What a message says of [lo, hi)."""
+    if isinstance(message, TasksFailed):
+        return replace(message, ranges=(Range(lo, hi),)), frames
+    if (message.lo, message.hi) == (lo, hi):
+        return message, frames
+    column = ResultColumn.from_frames(message.lo, message.hi, message.base, frames).slice(lo, hi)
+    return replace(message, lo=lo, hi=hi, base=column.base), column.frames()

@@ -323,8 +323,9 @@ class Work:
 
     def _appended(self, message: AppendTasks, frames: tuple[Frame, ...], peer: Incarnation) -> bool:
         known = self._record(message.batch)
-        if known is None:
-            return True  # it was cleared since
+        if known is None:  # it was cleared since
+            self._is_prepared, self._read = False, []
+            return True
         column, needs = calls_in(message, frames, self.incarnation)
         if needs and not self._is_prepared:
             self._is_prepared = True
@@ -349,11 +350,11 @@ class Work:
     def _ended(
         self, message: Results | TasksFailed, frames: tuple[Frame, ...], ranges: Iterable[tuple[int, int]]
     ) -> None:
+        """What is first on disk of a task is how it has ended."""
         known = self._record(message.batch)
         if known is not None:
-            for lo, hi in ranges:
-                known.ended.add(lo, hi)
-            self._windows.ended(message, frames, ranges)
+            new = tuple(part for lo, hi in ranges for part in known.end(lo, hi))
+            self._windows.ended(message, frames, new)
 
     def _clear(self) -> None:
         cleared = sorted(self._intake.cleared.popleft())

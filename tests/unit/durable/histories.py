@@ -26,7 +26,7 @@ class Chances:
         self.now = 0.0
         self.disk = Disk()
         self.history = History()
-        self.needs = WorkNeeds(self.chance)
+        self.needs = WorkNeeds(self.chance, self.history.cancelled)
         self.events: list[Event] = []
         self.visitors: list[Visitor] = []
         self.clusters = [FakeCluster(Incarnation(peer), self.chance, self.needs, None) for peer in (11, 12)]

@@ -12,8 +12,8 @@ from scaler.durable.work import LOST_CALL
 from scaler.ids import BatchId, Epoch, Incarnation, TaskId
 from scaler.ledger import events as ledger
 from scaler.ledger.ledger import Ledger
-from scaler.protocol import Acknowledged, BatchOptions, ClearClient, Failure, WorkBatches, WorkOpened
-from scaler.protocol.columns import VALUE
+from scaler.protocol import Acknowledged, BatchOptions, ClearClient, Failure, RunSpan, WorkBatches, WorkOpened
+from scaler.protocol.columns import VALUE, Frame
 from scaler.protocol.inputs import Dependencies
 from tests.unit.core.examples import CODES, F, G, arguments, ranges
 from tests.unit.core.needs import Needs, value_of
@@ -46,6 +46,15 @@ class History:
 
 class WorkNeeds(Needs):
     """What tasks of the work need."""
+
+    def __init__(self, chance: Random, cancelled: set[TaskId]) -> None:
+        super().__init__(chance)
+        self._cancelled = cancelled
+
+    def check(self, message: RunSpan, frames: tuple[Frame, ...]) -> None:
+        """Those that were cancelled before they were sent have lost what they need, and may begin nevertheless."""
+        if not any(TaskId(message.batch, index) in self._cancelled for index in range(message.lo, message.hi)):
+            super().check(message, frames)
 
     def draw_from(self, candidates: list[TaskId], batch: BatchId, lo: int, hi: int) -> Dependencies:
         """[lo, hi) are submitted: which of them need some of those that their client knows."""
