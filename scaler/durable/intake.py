@@ -150,6 +150,7 @@ class Intake:
         self.cleared.append(frozenset(self._batches))
         self._batches.clear()
         self._speakers.pop(peer, None)
+        self._windows.want_nothing(peer)
         self._write(ClearClient(), (), peer)
 
     # ---- clients that come back
@@ -194,7 +195,7 @@ class Intake:
         if speaker is None:
             speaker = _Speaker()
         elif (asked := speaker.asked.get(message.batch.n)) is not None:
-            if self._answers(asked, message):
+            if self._answers(peer, asked, message):
                 self._do(peer, message, frames)
             else:
                 speaker.wait(message, frames)
@@ -207,15 +208,17 @@ class Intake:
         else:
             self._do(peer, message, frames)
 
-    def _answers(self, asked: _Asked, message: _OfOne) -> bool:
+    def _answers(self, peer: Incarnation, asked: _Asked, message: _OfOne) -> bool:
         """Whether these are calls that a client was asked for; those before them have ended for it."""
         match message:
             case AppendTasks(_, lo, count) if asked.resume is None and asked.calls.intersects(lo, lo + count):
                 asked.calls.remove(0, lo + count)
                 return True
-            case CancelTasks(_, ranges, unless_begun) if not unless_begun:
+            case CancelTasks(batch, ranges):
                 for lo, hi in ranges:  # they are not told any more
-                    asked.calls.remove(lo, hi)
+                    self._windows.unwant(peer, batch.n, asked.calls.remove(lo, hi))
+                if not asked.calls:
+                    asked.resume = None
         return False
 
     def _look_again(self, peer: Incarnation, speaker: _Speaker) -> None:
@@ -248,6 +251,8 @@ class Intake:
         match message:
             case AppendTasks(batch, lo, count) if known is None:  # another client has cleared the work
                 self._windows.say(peer, TasksFailed(batch, (Range(lo, lo + count),), CANCELLED))
+            case CancelTasks(batch, ranges) if known is None:
+                self._windows.unwant(peer, batch.n, ranges)
             case _ if known is None:
                 pass
             case AppendTasks():

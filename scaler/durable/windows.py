@@ -48,6 +48,15 @@ class Window:
         for lo, hi in ranges:
             self.wants.setdefault(batch, RangeSet()).add(lo, hi)
 
+    def unwant(self, batch: int, ranges: Iterable[tuple[int, int]]) -> None:
+        """It does not want these any more."""
+        wants = self.wants.get(batch)
+        if wants is not None:
+            for lo, hi in ranges:
+                wants.remove(lo, hi)
+            if not wants:
+                del self.wants[batch]
+
     def takes(self, batch: int, lo: int, hi: int, size_bytes: int) -> bool:
         """Whether it is to be sent the outcomes of [lo, hi) now; they count as sent then."""
         wants = self.wants.get(batch)
@@ -118,6 +127,16 @@ class Windows:
         if (window := self._by_peer.get(peer)) is not None:
             window.want(batch, ranges)
             self._catch_up(window)
+
+    def unwant(self, peer: Incarnation, batch: int, ranges: Iterable[tuple[int, int]]) -> None:
+        """A client does not want the outcomes of these any more."""
+        if (window := self._by_peer.get(peer)) is not None:
+            window.unwant(batch, ranges)
+
+    def want_nothing(self, peer: Incarnation) -> None:
+        """A client waits for nothing any more."""
+        if (window := self._by_peer.get(peer)) is not None:
+            window.wants.clear()
 
     def acknowledge(self, peer: Incarnation, known: WorkBatchRecord) -> None:
         """Tell a client how much of a batch is on disk."""

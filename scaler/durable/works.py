@@ -173,8 +173,16 @@ class Works:
 
     def _left(self, peer: Incarnation) -> None:
         self._clients.pop(peer, None)
+        self._leave(peer)
+
+    def _leave(self, peer: Incarnation) -> None:
+        """What it was at goes on without it; what it said there and nobody has heard was of a link that is gone."""
         entry = self._at_work.pop(peer, None)
-        if entry is not None and entry.work is not None:
+        if entry is None:
+            return
+        entry.wanted_by = [one for one in entry.wanted_by if one != peer]
+        entry.waiting = [one for one in entry.waiting if one[0] != peer]
+        if entry.work is not None:
             entry.work.left(peer)
 
     def _say(self, peer: Incarnation, message: ToClient) -> None:

@@ -6,13 +6,10 @@ from dataclasses import dataclass, field
 from random import Random
 
 from scaler.core.events import Event, PeerJoined, Received, Send
-from scaler.durable.intake import LEFT_OUT
-from scaler.durable.records import UNREADABLE
-from scaler.durable.work import LOST_CALL
 from scaler.ids import BatchId, Epoch, Incarnation, TaskId
 from scaler.ledger import events as ledger
 from scaler.ledger.ledger import Ledger
-from scaler.protocol import Acknowledged, BatchOptions, ClearClient, Failure, RunSpan, WorkBatches, WorkOpened
+from scaler.protocol import Acknowledged, BatchOptions, Cause, ClearClient, Failure, RunSpan, WorkBatches, WorkOpened
 from scaler.protocol.columns import VALUE, Frame
 from scaler.protocol.inputs import Dependencies
 from tests.unit.core.examples import CODES, F, G, arguments, ranges
@@ -133,7 +130,6 @@ class Visitor:
                     self._rejected([TaskId(batch, index) for lo, hi in parts for index in range(lo, hi)], failure)
                 case ledger.Learned(message):
                     said += self._learn(message, now)
-        self.ledger.check()
         return said
 
     def _ended(self, task: TaskId, outcome: tuple[int, tuple[object, ...]]) -> None:
@@ -146,7 +142,7 @@ class Visitor:
     def _rejected(self, tasks: Iterable[TaskId], failure: Failure) -> None:
         for task in tasks:
             self._resolve(task)
-            if failure in (LOST_CALL, UNREADABLE, LEFT_OUT):
+            if failure.cause is Cause.OBJECT_LOST and not failure.task:
                 assert task in self._history.cancelled or task.batch in self._history.cleared, (task, failure)
             else:
                 self._history.ended(task, (False, failure.text))
