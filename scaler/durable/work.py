@@ -168,7 +168,11 @@ class Work:
         ended = sum(len(known.ended) for known in self._batches.values())
         appended = sum(known.appended for known in self._batches.values())
         return WorkSummary(
-            self.name, max(appended - ended, 0), ended, self.size_bytes + self._outlet.written_bytes, self._outlet.problem
+            self.name,
+            max(appended - ended, 0),
+            ended,
+            self.size_bytes + self._outlet.written_bytes,
+            self._outlet.problem,
         )
 
     # ---- what clients say
@@ -311,6 +315,8 @@ class Work:
             case CancelTasks(batch, ranges):
                 self._tell([ledger.Unwanted(batch, ranges)])
                 self._ended(TasksFailed(batch, ranges, CANCELLED), (), ranges)
+            case Results(batch) | TasksFailed(batch) if self._record(batch) is None:
+                pass  # it is cleared next: the core need not know of it
             case Results(_, lo, hi):
                 self._tell([ledger.Received(message, frames)])
                 self._ended(message, frames, ((lo, hi),))
