@@ -276,7 +276,10 @@ class Intake:
         if hi <= known.said:  # said before, to a scheduler that was killed before it could answer
             self._windows.acknowledge(peer, known)
             return
-        if lo < known.said or known.is_closed or hi > MAX_INDEX:
+        if known.is_closed:  # somebody has cleared the work, and it was opened anew
+            self._windows.say(peer, TasksFailed(known.id, (Range(max(lo, known.said), hi),), CANCELLED))
+            return
+        if lo < known.said or hi > MAX_INDEX:
             raise ProtocolError(f"calls [{lo}, {hi}) of batch {message.batch} do not follow {known.said}")
         if any(task.batch == known.id and task.index >= index for index, tasks in needs.items() for task in tasks):
             raise ProtocolError(f"a task of batch {message.batch} needs itself, or one that follows it")

@@ -12,7 +12,7 @@ def test_whatever_happens_each_acknowledged_task_has_one_outcome_and_nothing_is_
         one_history(seed)
 
 
-def one_history(seed: int, steps: int = 120) -> None:
+def one_history(seed: int, steps: int = 50) -> None:
     """Make a history and look at its end."""
     world = Chances(seed)
     for _ in range(steps):

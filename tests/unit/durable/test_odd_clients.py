@@ -137,21 +137,19 @@ def test_what_comes_to_nothing_harms_nobody(world: World, said: Received):
     assert opened(world, world.open(Incarnation(9)), Incarnation(9)) == [WorkOpened(NAME, WORK)]
 
 
-def test_calls_behind_the_end_of_a_batch_end_their_client_alone(world: World):
-    world.open(BOB)
+def test_calls_behind_the_end_of_a_batch_are_cancelled(world: World):
     said = world.turn(*by(ALICE, defines(), opens(A), appends(A, 0, 1), closes(A, 1), appends(A, 1, 2)))
-    assert cut(said) == [ALICE]
-    assert cut(world.turn(*by(BOB, *maps(A2, 1)))) == []
+    [lost] = [one.message for one in world.heard(ALICE, said) if isinstance(one.message, TasksFailed)]
+    assert (cut(said), lost.ranges) == ([], ranges((1, 2)))
 
 
 def test_a_clearing_ends_what_was_there_and_not_what_follows_at_once(world: World):
     world.open(BOB)
     world.turn(*by(ALICE, *maps(A, 5)))
     clear = Received(ALICE, ClearClient())
-    world.turn(*cluster(Y))
     said = world.turn(clear, *by(BOB, closes(A, 5), cancels(A, (0, 1)), appends(A, 5, 6)), *by(ALICE, *maps(A2, 1)))
     assert cut(said) == []
-    assert [(one.batch, one.lo, one.hi) for one in given(said)] == [(A2, 0, 1)]
+    assert list(world.core.managers.tasks.batches) == [A2]
     lost = [one.message for one in world.heard(BOB, said) if isinstance(one.message, TasksFailed)]
     assert [(one.batch, one.ranges) for one in lost] == [(A, ranges((5, 6)))]
 
