@@ -67,6 +67,7 @@ class WorkFile:
         self.path = path
         self.facts = facts
         self._connection = connection
+        self._number = path.stat().st_ino
         last = connection.execute("SELECT max(seq) FROM rows").fetchone()[0]
         #: no row has a greater number, nor had one since the file was opened
         self._last: int = max(last or 0, 0)
@@ -196,6 +197,7 @@ class WorkFile:
         """On disk when it ends, or undone."""
         with named_errors(self.path):
             self._undo()
+            self._require_there()
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -204,6 +206,11 @@ class WorkFile:
                 with contextlib.suppress(sqlite3.Error):  # what went wrong first is what is told
                     self._undo()
                 raise
+
+    def _require_there(self) -> None:
+        """What is written to a file that somebody has removed is gone with its process."""
+        if not self.path.exists() or self.path.stat().st_ino != self._number:
+            raise WorkFileError(self.path, "somebody has removed it, or put another in its place")
 
     def _undo(self) -> None:
         if self._connection.in_transaction:

@@ -50,6 +50,7 @@ from scaler.protocol import (
     WorkSummary,
 )
 from scaler.protocol.columns import Frame
+from scaler.protocol.connection import LONGEST_TEXT
 from scaler.protocol.work_messages import MOST_LISTED
 from scaler.ranges import RangeSet
 
@@ -185,11 +186,19 @@ class Work:
                 self._ask_to_cancel(message)
             case Taken(batch, ranges):
                 self._windows.taken(peer, batch.n, ranges)
-            case ExplainTask():
-                self._doings.core.append(core.Received(self.incarnation, message))
+            case ExplainTask(task):
+                self._explain(message, task, peer)
             case _:
                 self._intake.heard(peer, message, frames)
         self._go_on()
+
+    def _explain(self, message: ExplainTask, task: TaskId, peer: Incarnation) -> None:
+        known = self._batches.get(task.batch.n)
+        if known is not None and task.index >= known.appended:
+            why = self._outlet.problem or "it is next to be written"
+            self._windows.say(peer, Explanation(task, f"it is not on the disk of the scheduler: {why}"[:LONGEST_TEXT]))
+        else:
+            self._doings.core.append(core.Received(self.incarnation, message))
 
     def _ask_to_cancel(self, message: CancelTasks) -> None:
         """Cancel what has not begun: of what is not on disk that is said once it is."""

@@ -11,9 +11,11 @@ from pathlib import Path
 import pytest
 
 from scaler import Client
-from scaler.errors import ScalerError
+from scaler.errors import DurableError, KeyFileError
+from scaler.net.keys import make_key_directory
 from tests.integration.disks import cut_power, flip, needs_strace, only_work, traced_scheduler
 from tests.integration.processes import Command, Place, wait_until
+from tests.integration.security_peers import own_key
 from tests.integration.security_root import needs_hosts
 from tests.integration.workloads import timed
 
@@ -180,8 +182,18 @@ def test_a_full_disk_takes_nothing_new_and_says_so_and_with_room_all_goes_on(pla
 
 
 def test_another_key_is_refused_in_one_line_and_a_worker_key_cannot_ask(place: Place):
-    from scaler.errors import DurableError  # noqa: PLC0415
-
+    keys = place.folder / "c" / "scaler" / "keys"
+    make_key_directory(keys)
+    ann, rented = own_key(keys, "client", "ann"), own_key(keys, "worker", "rented")
     _, address = scheduler(place)
-    assert DurableError is not ScalerError
-    assert address
+    with Client(address, durable=NAME) as client:
+        client.submit(abs, -1)
+        client.flush(WAIT_S)
+    with pytest.raises(DurableError) as refused:
+        Client(address, durable=NAME, key_file=ann)
+    told = "the durable work 'nightly' cannot be used: the durable work 'nightly' belongs to another key"
+    assert str(refused.value) == told
+    with pytest.raises(KeyFileError):
+        Client(address, durable=NAME, key_file=rented)
+    with Client(address, durable="ann", key_file=ann) as other:
+        assert other.futures() == []

@@ -254,3 +254,11 @@ def test_no_descriptor_is_left_open(path: Path):
     for found in files_of(path)[1:]:
         assert not found.exists()
     assert sorted(os.listdir("/proc/self/fd")) == before
+
+
+def test_nothing_is_written_to_a_file_that_somebody_has_removed(tmp_path: Path):
+    file = WorkFile.create(tmp_path / "a.sqlite", WorkFacts("a", "key", 1))
+    (tmp_path / "a.sqlite").unlink()
+    with pytest.raises(WorkFileError, match="somebody has removed it"):
+        file.append([Row(1, 1, 0, 1, b"h")])
+    file.close()
