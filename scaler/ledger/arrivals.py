@@ -10,15 +10,17 @@ from typing import Protocol
 from scaler.errors import ProtocolError
 from scaler.ids import BatchId, ObjectId, Range, TaskId
 from scaler.ledger.batch import LedgerBatch
-from scaler.ledger.events import Again, Command, KnownOutcome, Reject, Resolve
+from scaler.ledger.events import Again, Command, KnownOutcome, Reject, Resolve, Say
 from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
 from scaler.ledger.taken import TakenNotes
-from scaler.protocol import Cause, Failure, Results, TasksFailed
+from scaler.protocol import CancelTasks, Cause, Failure, Results, TasksFailed
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, Frame, ResultColumn
 from scaler.protocol.references import read_record
 from scaler.ranges import RangeSet, joined_indices, members_within
+
+_LOST = Failure(Cause.OBJECT_LOST, "it is no more: its durable work was cleared, or lost with its disk")
 
 
 class Holder(Protocol):
@@ -94,6 +96,13 @@ class Arrivals:
         again = self._again(batch, [index for lo, hi in ranges for index in (lo, hi - 1)])
         newly = self._resolve(batch, ranges, lambda _: KnownOutcome(FAILED, (encode_failure(failure),)))
         return [Reject(batch, tuple(newly), failure, again)] if newly else []
+
+    def lost(self, known: LedgerBatch, lo: int, hi: int) -> list[Command]:
+        """The scheduler lacks the calls of [lo, hi), and so does the caller: another one has submitted them."""
+        self._inputs.failed(known, lo, hi, _LOST)
+        lost = tuple(known.resolve(lo, hi))
+        self._settle(known)
+        return [Say(CancelTasks(known.id, lost)), Reject(known.id, lost, _LOST)] if lost else []
 
     def _end(self, column: ResultColumn, message: Results, now: float) -> list[Command]:
         batch, attempts = message.batch, message.attempts

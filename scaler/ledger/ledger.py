@@ -33,7 +33,6 @@ from scaler.ledger.events import (
     ObjectFreed,
     ObjectMade,
     Received,
-    Reject,
     Restored,
     Say,
     ShutdownAsked,
@@ -53,7 +52,6 @@ from scaler.ledger.works import LedgerWork
 from scaler.protocol import (
     Acknowledged,
     AppendTasks,
-    CancelTasks,
     Cause,
     ClearClient,
     CloseBatch,
@@ -91,7 +89,6 @@ from scaler.protocol.columns import Frame
 from scaler.protocol.inputs import dependency_frames
 
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
-_LOST = Failure(Cause.OBJECT_LOST, "it is no more: its durable work was cleared, or lost with its disk")
 
 
 class Ledger:
@@ -369,9 +366,7 @@ class Ledger:
         if known is None:
             return []
         if known.attached:  # its calls are with another client, or nowhere
-            lost = tuple(known.resolve(lo, hi))
-            self._settle(known)
-            return [Say(CancelTasks(batch, lost)), Reject(batch, lost, _LOST)] if lost else []
+            return self._arrivals.lost(known, lo, hi)
         known.want_again(lo, hi)
         self._settle(known)
         return []

@@ -1,15 +1,11 @@
 """What tests do to the disk under durable works: watch what is synced, cut the power, damage files, fill them up."""
 
 import re
-import shutil
 from pathlib import Path
 
-import pytest
-
 from tests.integration.processes import Command, Place
+from tests.integration.security_root import STRACE
 
-STRACE = shutil.which("strace")
-needs_strace = pytest.mark.skipif(STRACE is None, reason="strace sees what is synced")
 #: starts a scheduler whose writes and syncs are written down in a file as they happen
 TRACED = """
 import os, sys

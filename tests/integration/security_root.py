@@ -1,4 +1,4 @@
-"""What only root can try: hosts of their own, and a second user. Elsewhere these tests are left out, and say so."""
+"""What only root can try, or needs a tool that may be missing. Elsewhere these tests are left out, and say so."""
 
 import os
 import shutil
@@ -19,6 +19,8 @@ needs_hosts = pytest.mark.skipif(
     os.geteuid() != 0 or not _may(_CAP_NET_ADMIN, _CAP_SYS_ADMIN) or shutil.which("ip") is None,
     reason="network namespaces need root and iproute2",
 )
+STRACE = shutil.which("strace")
+needs_strace = pytest.mark.skipif(STRACE is None, reason="strace sees what a process has on disk")
 needs_second_user = pytest.mark.skipif(
     os.geteuid() != 0 or not _may(_CAP_SETUID), reason="only root can run a process as another user"
 )

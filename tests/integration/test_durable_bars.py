@@ -1,6 +1,6 @@
 """Durable work on real processes and a real disk, whatever dies or fills up: nothing that was acknowledged is lost.
 
-The constants are those of every run; `FULL` ones are for a run by hand.
+The constants are those of every run; what a full one has, by hand, is beside them.
 """
 
 import signal
@@ -13,10 +13,10 @@ import pytest
 from scaler import Client
 from scaler.errors import DurableError, KeyFileError
 from scaler.net.keys import make_key_directory
-from tests.integration.disks import cut_power, flip, needs_strace, only_work, traced_scheduler
+from tests.integration.disks import cut_power, flip, only_work, traced_scheduler
 from tests.integration.processes import Command, Place, wait_until
 from tests.integration.security_peers import own_key
-from tests.integration.security_root import needs_hosts
+from tests.integration.security_root import needs_hosts, needs_strace
 from tests.integration.workloads import timed
 
 #: tasks of each test; 100,000 in full
@@ -74,6 +74,7 @@ def test_a_power_cut_right_after_an_acknowledgement_loses_nothing(place: Place, 
         before = trace.syncs()
         assert client.submit(abs, -number).acknowledged(WAIT_S)
         wait_until(lambda before=before: trace.syncs() > before, "strace has written what was synced before")
+    assert trace.syncs() >= tasks
     [pid] = place.children(traced.pid)
     subprocess.run(["kill", "-9", str(pid)], check=True)  # noqa: S607  # the system's
     traced.wait()
@@ -149,7 +150,7 @@ def small(place: Place) -> Iterator[Path]:
     """A disk of 4 MB for the state of a scheduler."""
     disk = Path(place.path("state"))
     disk.mkdir(mode=0o700)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(disk)], check=True)  # noqa: S607
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m,mode=700", "tmpfs", str(disk)], check=True)  # noqa: S607  # root's
     try:
         yield disk
     finally:

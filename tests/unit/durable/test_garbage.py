@@ -33,7 +33,9 @@ def said(chance: Random) -> tuple[object, tuple[Frame, ...]]:
     """Something of the work, often something that is nearly right."""
     batch = BatchId(WORK, chance.choice((1, 2, 3, 4)))
     lo = chance.choice((0, 0, 1, 2, 4))
-    behind = dependency_frames(lo, lo + 1, {lo: (task(BatchId(WORK, chance.choice((1, 2, 5))), chance.choice((0, 3))),)})
+    behind = dependency_frames(
+        lo, lo + 1, {lo: (task(BatchId(WORK, chance.choice((1, 2, 5))), chance.choice((0, 3))),)}
+    )
     match chance.randrange(6):
         case 0:
             return OpenBatch(batch, F, PLAIN), ()
