@@ -1,0 +1,15 @@
+"""The scenarios, in the order of their numbers."""
+
+from benchmarks.chaos.scenario import Scenario
+from benchmarks.chaos.scenarios import cluster_storm, poison, scheduler_kills, walltime, worker_storm
+
+SCENARIOS: dict[str, Scenario] = {
+    scenario.number: scenario
+    for scenario in (
+        worker_storm.SCENARIO,
+        poison.SCENARIO,
+        walltime.SCENARIO,
+        cluster_storm.SCENARIO,
+        scheduler_kills.SCENARIO,
+    )
+}
