@@ -7,11 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 import psutil
 
 from benchmarks.chaos.faults import Fault
-from benchmarks.measured.runs import TOLD_BY_HOST_S, Kill, Run, read_runs
+from benchmarks.measured.runs import Kill, Run, read_runs
 from tests.integration.processes import STOP_S, Command, Place, is_alive
 
 POLL_S = 0.01
@@ -54,19 +55,43 @@ class Chaos:
         return self.place.path(name)
 
 
-class System:
-    """One scheduler that keeps its address, and clusters."""
+class Starter(Protocol):
+    """Where commands can be started: a place, or a host of its own."""
 
-    def __init__(self, chaos: Chaos, *options: str) -> None:
+    def start(self, *words: str) -> Command:
+        """Start one of ours by its name."""
+        ...
+
+
+class System:
+    """One scheduler that keeps its address, and clusters; all on this host unless another is named."""
+
+    def __init__(
+        self,
+        chaos: Chaos,
+        *options: str,
+        listens: str = "tcp://127.0.0.1:0",
+        reached: str = "",
+        on: Starter | None = None,
+    ) -> None:
         self._chaos = chaos
         self._options = options
-        self.scheduler, self.address = chaos.place.scheduler("tcp://127.0.0.1:0", *options)
+        self._on = on or chaos.place
+        self.scheduler = self._start(listens)
+        self._listens = self.scheduler.wait_for("listening on ").rpartition(" ")[2]
+        #: as clients and clusters call it
+        self.address = reached or self._listens
         self.clusters: list[Command] = []
 
-    def add_clusters(self, count: int, workers: int, *options: str) -> list[Command]:
+    def _start(self, listens: str) -> Command:
+        command = self._on.start("scaler_scheduler", listens, *self._options)
+        command.wait_for("listening on ")
+        return command
+
+    def add_clusters(self, count: int, workers: int, *options: str, on: Starter | None = None) -> list[Command]:
         """Start clusters, all at once, and wait until they are connected."""
         words = ("scaler_worker", "-n", str(workers), *options, self.address)
-        started = [self._chaos.place.start(*words) for _ in range(count)]
+        started = [(on or self._chaos.place).start(*words) for _ in range(count)]
         for cluster in started:
             cluster.wait_for("connected")
         self.clusters += started
@@ -75,7 +100,8 @@ class System:
     def workers(self, cluster: Command | None = None) -> list[int]:
         """The worker processes of a cluster, or of all: the grandchildren, whose parent is the zygote."""
         clusters = self.clusters if cluster is None else [cluster]
-        return [worker for one in clusters for child in children(one.pid) for worker in children(child)]
+        tops = [one.pid for one in clusters if one.process.poll() is None]
+        return [worker for top in tops for child in children(top) for worker in children(child)]
 
     def kill_worker(self, fault: Fault) -> Kill | None:
         """Kill one worker process alone, if there is one at this moment."""
@@ -94,7 +120,7 @@ class System:
         cluster.kill()
         self._chaos.tell(f"kill cluster {cluster.pid} of {sorted(pids)}")
         self.clusters.remove(cluster)
-        return Kill(time.monotonic(), pids, TOLD_BY_HOST_S)
+        return Kill(time.monotonic(), pids, is_host=True)
 
     def kill_scheduler(self) -> float:
         """Kill the scheduler; when that was."""
@@ -104,9 +130,14 @@ class System:
 
     def restart_scheduler(self) -> float:
         """Start another at the same address; when it listened."""
-        self.scheduler, _ = self._chaos.place.scheduler(self.address, *self._options)
+        self.scheduler = self._start(self._listens)
         self._chaos.tell(f"start scheduler {self.scheduler.pid}")
         return time.monotonic()
+
+
+def tree(pid: int) -> list[int]:
+    """A process and all below it, from the top."""
+    return [pid, *(below for child in children(pid) for below in tree(child))]
 
 
 def children(pid: int) -> list[int]:

@@ -11,9 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-#: what had ended so long before a kill may not have been told: a worker alone, or a host and all that lay there
-TOLD_S = 0.05
-TOLD_BY_HOST_S = 0.5
+#: what had ended no longer than this before a kill may not have been told, on a busy machine: to whom its results come
+#: first, and to the scheduler
+UNTOLD_S = 0.5
+UNTOLD_BY_HOST_S = 0.05
 
 # ---- in workers
 
@@ -65,15 +66,25 @@ class Run:
 
 @dataclass(frozen=True)
 class Kill:
-    """Processes that were killed, and when that was done; what they had finished `told_s` before had been told."""
+    """Processes that were killed, and when.
+
+    Nobody can have heard of the end of what they ran, nor, where a whole host was lost, of what had ended just before.
+    Of a worker that is killed alone only the last run may be so.
+    """
 
     at_s: float
     pids: frozenset[int]
-    told_s: float = TOLD_S
+    is_host: bool = False
 
-    def interrupted(self, run: Run) -> bool:
-        """Whether nobody can have heard of this run's end because of this kill."""
-        return run.pid in self.pids and (run.ended_s is None or run.ended_s >= self.at_s - self.told_s)
+    def struck(self, runs: Sequence[Run]) -> list[Run]:
+        """Those of the runs, in order, that this kill may have cost."""
+        untold_s = self.at_s - (UNTOLD_BY_HOST_S if self.is_host else UNTOLD_S)
+        found = []
+        for pid in sorted(self.pids):
+            theirs = [run for run in runs if run.pid == pid]
+            lasts = theirs if self.is_host else theirs[-1:]
+            found += [run for run in lasts if run.ended_s is None or run.ended_s >= untold_s]
+        return found
 
 
 def runs_of(lines: Iterable[str]) -> list[Run]:
@@ -116,13 +127,13 @@ def count(
     by_task: dict[int, list[Run]] = defaultdict(list)
     for run in runs:
         by_task[run.index].append(run)
-    struck = {run for run in runs if any(kill.interrupted(run) for kill in kills)}
+    struck = {run for kill in kills for run in kill.struck(runs)}
     again = [(later, own[:place]) for own in by_task.values() for place, later in enumerate(own) if place]
     return Counts(
         begun=len(runs),
         never_ended=sum(all(run.ended_s is None for run in by_task[index]) for index in range(tasks)),
         re_runs=len(again),
-        interrupted=len(struck),
+        interrupted=sum(run.ended_s is None for run in struck),
         innocent=sum(struck.isdisjoint(earlier) for _, earlier in again),
         made_again=sum(later.begun_s > told.get(later.index, later.begun_s) for later, _ in again),
     )

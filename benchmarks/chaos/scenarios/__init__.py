@@ -1,7 +1,19 @@
 """The scenarios, in the order of their numbers."""
 
 from benchmarks.chaos.scenario import Scenario
-from benchmarks.chaos.scenarios import cluster_storm, poison, scheduler_kills, walltime, worker_storm
+from benchmarks.chaos.scenarios import (
+    capture,
+    cluster_storm,
+    descriptors,
+    flood,
+    gil,
+    pause,
+    plaintext,
+    poison,
+    scheduler_kills,
+    walltime,
+    worker_storm,
+)
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.number: scenario
@@ -11,5 +23,12 @@ SCENARIOS: dict[str, Scenario] = {
         walltime.SCENARIO,
         cluster_storm.SCENARIO,
         scheduler_kills.SCENARIO,
+        pause.SCENARIO,
+        gil.SCENARIO,
+        flood.SCENARIO,
+        descriptors.SCHEDULER,
+        descriptors.CLUSTER,
+        plaintext.SCENARIO,
+        capture.SCENARIO,
     )
 }

@@ -11,7 +11,7 @@ import psutil
 from benchmarks.chaos.scenario import VERIFIED, Figures, Scenario
 from benchmarks.chaos.system import Chaos, System, wait_until
 from benchmarks.chaos.verified import Verified
-from benchmarks.measured.runs import TOLD_BY_HOST_S, Kill, begin, read_runs
+from benchmarks.measured.runs import Kill, begin, read_runs
 from benchmarks.rows import Bar
 from scaler import Client
 from scaler.errors import WorkerDiedError
@@ -48,7 +48,7 @@ def run(chaos: Chaos, tasks: int, seconds: float, workers: int, patience_s: floa
             wait_until(has_struck, "the poison strikes, or is given up")
             for cluster in [one for one in system.clusters if one.process.poll() is not None]:
                 chaos.tell(f"cluster {cluster.pid} was taken down")
-                kills.append(Kill(time.monotonic(), pids[cluster], 2 * TOLD_BY_HOST_S))
+                kills.append(Kill(time.monotonic(), pids[cluster], is_host=True))
                 system.clusters.remove(cluster)
                 system.add_clusters(1, workers)
         error = poison.exception()
