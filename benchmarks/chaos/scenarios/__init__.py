@@ -4,6 +4,7 @@ from benchmarks.chaos.scenario import Scenario
 from benchmarks.chaos.scenarios import (
     capture,
     cluster_storm,
+    cuts,
     descriptors,
     flood,
     gil,
@@ -11,6 +12,7 @@ from benchmarks.chaos.scenarios import (
     plaintext,
     poison,
     scheduler_kills,
+    soak,
     walltime,
     worker_storm,
 )
@@ -23,6 +25,8 @@ SCENARIOS: dict[str, Scenario] = {
         walltime.SCENARIO,
         cluster_storm.SCENARIO,
         scheduler_kills.SCENARIO,
+        cuts.SHORT_SCENARIO,
+        cuts.LONG_SCENARIO,
         pause.SCENARIO,
         gil.SCENARIO,
         flood.SCENARIO,
@@ -30,5 +34,6 @@ SCENARIOS: dict[str, Scenario] = {
         descriptors.CLUSTER,
         plaintext.SCENARIO,
         capture.SCENARIO,
+        soak.SCENARIO,
     )
 }
