@@ -20,11 +20,11 @@ def run(chaos: Chaos, seconds: float, workers: int, cut_s: float, gap_s: float, 
     """Cuts that are over before anybody is given up, and then a bad line."""
     with hosts(chaos, 2) as net:
         net.add_cluster("h2", workers)
-        pids = set(net.system.workers())
         tasks = int((gap_s * (len(SHORT) + 1) + 3 * cut_s + lossy_s / 2) * workers / seconds)
         moments = []
         with Client(net.system.address, key_file=net.client_key) as client:
             client.map(counted, [(chaos.path("warm"), n, 0.01) for n in range(50)])
+            pids = set(net.system.workers())
             work = Verified(chaos, client, "runs", tasks, seconds)
             for name, way in SHORT:
                 time.sleep(gap_s)

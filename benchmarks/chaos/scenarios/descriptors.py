@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from benchmarks.chaos.scenario import VERIFIED, Figures, Scenario
-from benchmarks.chaos.system import Chaos, System, wait_until
+from benchmarks.chaos.system import Chaos, GaveUpError, System, wait_until
 from benchmarks.chaos.verified import Verified
 from benchmarks.rows import Bar
 from scaler import Client
@@ -21,7 +21,7 @@ import os, resource, sys
 resource.setrlimit(resource.RLIMIT_NOFILE, (int(sys.argv[1]),) * 2)
 os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
 """
-CAME_BACK_S = 60.0
+CAME_BACK_S, TELLING_S = 60.0, 5.0
 
 
 class Limited:
@@ -56,6 +56,8 @@ def of_scheduler(chaos: Chaos, tasks: int, seconds: float, strangers: int) -> Fi
         wait_until(lambda: work.done > tasks // 10, "it is at work")
         chaos.tell(f"{crowd(system.address, strangers, stack)} strangers")
         wait_until(lambda: work.done > tasks // 2, "work goes on")
+        with contextlib.suppress(GaveUpError):
+            wait_until(lambda: NAMED in system.scheduler.out + system.scheduler.err, "its log names it", TELLING_S)
         log = system.scheduler.out + system.scheduler.err
         stack.close()
         came = time.monotonic()
