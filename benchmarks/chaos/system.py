@@ -109,18 +109,20 @@ class System:
         if not workers:
             return None
         pid = fault.pick(workers)
+        at_s = time.monotonic()
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
         self._chaos.tell(f"kill worker {pid}")
-        return Kill(time.monotonic(), frozenset({pid}))
+        return Kill(at_s, frozenset({pid}))
 
     def kill_cluster(self, cluster: Command) -> Kill:
         """Kill a cluster's own process, as the loss of its host would."""
         pids = frozenset(self.workers(cluster))
+        at_s = time.monotonic()
         cluster.kill()
         self._chaos.tell(f"kill cluster {cluster.pid} of {sorted(pids)}")
         self.clusters.remove(cluster)
-        return Kill(time.monotonic(), pids, is_host=True)
+        return Kill(at_s, pids, is_host=True)
 
     def kill_scheduler(self) -> float:
         """Kill the scheduler; when that was."""

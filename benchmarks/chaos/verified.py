@@ -69,7 +69,7 @@ class Verified:
             "wrong": len(wrong),
             "errors": len(errors),
             "re_runs": counts.re_runs,
-            "interrupted": counts.interrupted,
+            "running": counts.running,
             "innocent": counts.innocent,
             "made_again": counts.made_again,
         }

@@ -76,6 +76,10 @@ class Kill:
     pids: frozenset[int]
     is_host: bool = False
 
+    def was_under_way(self, run: Run) -> bool:
+        """Whether it had begun and not ended."""
+        return run.pid in self.pids and run.begun_s <= self.at_s and (run.ended_s is None or run.ended_s > self.at_s)
+
     def struck(self, runs: Sequence[Run]) -> list[Run]:
         """Those of the runs, in order, that this kill may have cost."""
         untold_s = self.at_s - (UNTOLD_BY_HOST_S if self.is_host else UNTOLD_S)
@@ -111,8 +115,8 @@ class Counts:
     begun: int
     never_ended: int
     re_runs: int
-    #: runs that kills have interrupted
-    interrupted: int
+    #: runs that were under way at the kills
+    running: int
     #: runs that began though no earlier run of their task was interrupted
     innocent: int
     #: runs that began after their task's future had its result
@@ -133,7 +137,7 @@ def count(
         begun=len(runs),
         never_ended=sum(all(run.ended_s is None for run in by_task[index]) for index in range(tasks)),
         re_runs=len(again),
-        interrupted=sum(run.ended_s is None for run in struck),
+        running=sum(kill.was_under_way(run) for kill in kills for run in runs),
         innocent=sum(struck.isdisjoint(earlier) for _, earlier in again),
         made_again=sum(later.begun_s > told.get(later.index, later.begun_s) for later, _ in again),
     )

@@ -5,8 +5,8 @@ import time
 
 import psutil
 
+from benchmarks.chaos.latencies import percentile_99
 from benchmarks.chaos.scenario import Figures, Scenario
-from benchmarks.chaos.scenarios.gil import percentile_99
 from benchmarks.chaos.system import Chaos, System, wait_until
 from benchmarks.rows import Bar
 from scaler import Client

@@ -1,10 +1,8 @@
 """A task that holds the GIL of its worker, so that nothing else in that process gets a turn; others work beside it."""
 
 import ctypes
-import statistics
-import time
-from collections.abc import Sequence
 
+from benchmarks.chaos.latencies import round_trips_ms
 from benchmarks.chaos.scenario import VERIFIED, Figures, Scenario
 from benchmarks.chaos.system import Chaos, System, log_lines, wait_until
 from benchmarks.chaos.verified import Verified
@@ -21,32 +19,17 @@ def hold(path: str, seconds: int) -> int:
     return value_of(0)
 
 
-def p99_ms(client: Client, seconds: float) -> tuple[float, float]:
-    """The median and the 99th percentile of lone round trips for so long."""
-    until = time.monotonic() + seconds
-    found = []
-    while (started := time.monotonic()) < until:
-        client.submit(abs, -1).result()
-        found.append(1000 * (time.monotonic() - started))
-    return statistics.median(found), percentile_99(found)
-
-
-def percentile_99(values: Sequence[float]) -> float:
-    """The value that one in a hundred is above."""
-    return sorted(values)[int(0.99 * (len(values) - 1))]
-
-
 def run(chaos: Chaos, hold_s: int, workers: int, tasks: int, seconds: float) -> Figures:
     """Round trips before and meanwhile, and work that is verified."""
     system = System(chaos, "--worker-timeout", f"{hold_s / 2:g}")
     system.add_clusters(1, workers)
     with Client(system.address) as client, Client(system.address) as other:
-        p99_ms(other, 1.0)
-        before_p50, before_p99 = p99_ms(other, hold_s / 2)
+        round_trips_ms(other, 1.0)
+        before_p50, before_p99 = round_trips_ms(other, hold_s / 2)
         pids = system.workers()
         held = client.submit(hold, chaos.path("held"), hold_s)
         wait_until(lambda: chaos.runs("held"), "it holds the GIL")
-        meanwhile_p50, meanwhile_p99 = p99_ms(other, hold_s / 2)
+        meanwhile_p50, meanwhile_p99 = round_trips_ms(other, hold_s / 2)
         work = Verified(chaos, other, "runs", tasks, seconds)
         work.wait(hold_s)
         is_held = not held.done()

@@ -33,7 +33,7 @@ SCENARIO = Scenario(
     (
         *VERIFIED,
         Bar("re_runs", "re-runs"),
-        Bar("interrupted", "running at the kills"),
+        Bar("running", "running at the kills"),
         Bar("innocent", "re-runs of what no kill struck", at_most=0),
         Bar("x_calm", "x undisturbed", at_most=1.5),
     ),
