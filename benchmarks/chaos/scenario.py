@@ -37,6 +37,8 @@ class Scenario:
     full_timeout_s: float = 900.0
     #: whether it needs network namespaces
     needs_hosts: bool = False
+    #: whether it shows how another system does: no bar is on that
+    is_peer: bool = False
 
     def sizes(self, is_ci: bool) -> Sizes:  # noqa: FBT001  # the one thing to choose
         """The sizes for CI are those of the full size but for what is smaller."""
@@ -49,7 +51,7 @@ class Scenario:
     @property
     def all_bars(self) -> tuple[Bar, ...]:
         """Its own bars and those of every scenario."""
-        return (*self.bars, *ALWAYS)
+        return self.bars if self.is_peer else (*self.bars, *ALWAYS)
 
 
 def verdict(bar: Bar, line: Line) -> str:

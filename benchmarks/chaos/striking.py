@@ -3,8 +3,8 @@
 import time
 from collections.abc import Callable, Iterator
 
-from benchmarks.chaos.faults import Fault
 from benchmarks.chaos.system import POLL_S
+from benchmarks.measured.faults import Fault
 
 
 def strike(planned: Iterator[Fault], is_over: Callable[[], bool], within_s: float) -> Iterator[Fault]:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import psutil
 
-from benchmarks.chaos.faults import Fault
+from benchmarks.measured.faults import Fault
 from benchmarks.measured.runs import Kill, Run, read_runs
 from tests.integration.processes import STOP_S, Command, Place, is_alive
 

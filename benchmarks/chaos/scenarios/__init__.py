@@ -17,6 +17,7 @@ from benchmarks.chaos.scenarios import (
     walltime,
     worker_storm,
 )
+from benchmarks.chaos.scenarios.beside import beside
 
 SCENARIOS: dict[str, Scenario] = {
     scenario.number: scenario
@@ -37,5 +38,7 @@ SCENARIOS: dict[str, Scenario] = {
         plaintext.SCENARIO,
         capture.SCENARIO,
         soak.SCENARIO,
+        *(beside(worker_storm.SCENARIO, peer) for peer in ("dask", "ray", "concurrent_futures")),
+        *(beside(scheduler_kills.SCENARIO, peer) for peer in ("dask_apart", "ray", "concurrent_futures")),
     )
 }

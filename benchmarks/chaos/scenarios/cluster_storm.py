@@ -1,10 +1,10 @@
 """Clusters are killed, one after the other, and started again."""
 
-from benchmarks.chaos.faults import faults
 from benchmarks.chaos.scenario import VERIFIED, Figures, Scenario
 from benchmarks.chaos.striking import strike
 from benchmarks.chaos.system import Chaos, System
 from benchmarks.chaos.verified import Verified, undisturbed
+from benchmarks.measured.faults import faults
 from benchmarks.measured.runs import Kill
 from benchmarks.rows import Bar
 from scaler import Client

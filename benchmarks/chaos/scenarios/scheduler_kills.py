@@ -3,10 +3,10 @@
 import time
 from dataclasses import dataclass
 
-from benchmarks.chaos.faults import points
 from benchmarks.chaos.scenario import VERIFIED, Figures, Scenario
 from benchmarks.chaos.system import PATIENCE_S, Chaos, GaveUpError, System, log_lines, wait_until
 from benchmarks.chaos.verified import Verified
+from benchmarks.measured.faults import points
 from benchmarks.measured.runs import Run, count
 from benchmarks.rows import Bar
 from scaler import Client

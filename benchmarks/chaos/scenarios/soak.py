@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 
 import psutil
 
-from benchmarks.chaos.faults import Fault, faults
 from benchmarks.chaos.hosts import WAYS, Hosts, cut_off, hosts
 from benchmarks.chaos.scenario import VERIFIED, Figures, Scenario
 from benchmarks.chaos.scenarios.pause import signal_all
 from benchmarks.chaos.striking import strike
 from benchmarks.chaos.system import Chaos, GaveUpError, tree
 from benchmarks.chaos.verified import Verified
+from benchmarks.measured.faults import Fault, faults
 from benchmarks.measured.runs import Kill
 from benchmarks.rows import Bar
 from scaler import Client

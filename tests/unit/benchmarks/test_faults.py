@@ -2,7 +2,7 @@ from itertools import islice
 
 import pytest
 
-from benchmarks.chaos.faults import Fault, faults, points
+from benchmarks.measured.faults import Fault, faults, points
 
 KINDS = ("kill", "cut", "pause")
 
