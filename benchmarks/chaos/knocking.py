@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import zmq
 import zmq.asyncio
@@ -89,18 +90,26 @@ class Knocker:
             self.let_in += event == zmq.EVENT_HANDSHAKE_SUCCEEDED
         finally:
             socket.disable_monitor()
+            monitor.close(linger=0)
             socket.close()
+
+
+def _give_up(_: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """A knock that fails on this side makes all figures worthless."""
+    print(context, file=sys.stderr, flush=True)
+    os._exit(1)
 
 
 async def knock_on(knocker: Knocker, a_second: float, seconds: float) -> None:
     """Knock as often as is wanted, or as can be."""
     started = time.monotonic()
+    asyncio.get_running_loop().set_exception_handler(_give_up)
     under_way: set[asyncio.Task[None]] = set()
     while (passed_s := time.monotonic() - started) < seconds:
         while knocker.knocked < passed_s * a_second and len(under_way) < AT_ONCE:
             task = asyncio.create_task(knocker.knock())
             under_way.add(task)
-            task.add_done_callback(under_way.discard)
+            task.add_done_callback(lambda done: (under_way.discard(done), done.result()))
             await asyncio.sleep(0)
         await asyncio.sleep(0.001)
     await asyncio.gather(*under_way)

@@ -85,30 +85,37 @@ class Disturbance:
 class Watch:
     """How much memory and how many descriptors some processes have, over time."""
 
-    def __init__(self, pids: list[int]) -> None:
-        self._processes = [psutil.Process(pid) for pid in pids]
-        self.samples: list[tuple[float, int, int]] = []
+    def __init__(self, pids: dict[str, int]) -> None:
+        self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
+        self.samples: dict[str, list[tuple[float, int, int]]] = {name: [] for name in pids}
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
 
     def _look(self) -> None:
         while not self._is_over.wait(SAMPLE_S):
-            rss = sum(process.memory_info().rss for process in self._processes)
-            files = sum(process.num_fds() for process in self._processes)
-            self.samples.append((time.monotonic(), rss, files))
+            for name, process in self._processes.items():
+                with process.oneshot():
+                    sample = (time.monotonic(), process.memory_info().rss, process.num_fds())
+                self.samples[name].append(sample)
 
     def close(self) -> dict[str, float]:
-        """The slopes of the settled part."""
+        """The slope of memory, and how many descriptors more there are at the end, each of the settled part.
+
+        Descriptors come and go with every fault: the least of a while at the begin is compared with that at the end.
+        """
         self._is_over.set()
         self._thread.join()
-        settled = self.samples[int(len(self.samples) * SETTLED) :]
-        per_hour = 3600 / 1e6
-        files = [count for _, _, count in settled]
-        return {
-            "memory_mb_per_h": slope([(at, rss) for at, rss, _ in settled]) * per_hour,
-            "descriptors": float(min(files[-5:]) - min(files[:5])),
-        }
+        found = {"memory_mb_per_h": 0.0, "descriptors": 0.0}
+        for name, samples in self.samples.items():
+            settled = samples[int(len(samples) * SETTLED) :]
+            while_ = max(1, len(settled) // 3)
+            more = min(files for *_, files in settled[-while_:]) - min(files for *_, files in settled[:while_])
+            per_h = slope([(at, rss) for at, rss, _ in settled]) * 3600 / 1e6
+            found |= {f"{name}_descriptors": float(more), f"{name}_mb_per_h": per_h}
+            found["memory_mb_per_h"] += per_h
+            found["descriptors"] += max(0.0, float(more))
+        return found
 
 
 def slope(points: list[tuple[float, int]]) -> float:
@@ -125,14 +132,14 @@ def run(chaos: Chaos, lasts_s: float, every_s: float, tasks: int, seconds: float
         names = ("h2", "h3", "h4")
         harm = Disturbance(chaos, net, workers, {name: net.add_cluster(name, workers) for name in names})
         with Client(net.system.address, key_file=net.client_key) as client:
-            watch = Watch([harm.clusters["h2"].pid, psutil.Process().pid])
+            watch = Watch({"cluster": harm.clusters["h2"].pid, "client": psutil.Process().pid})
             over_s = time.monotonic() + lasts_s
             rounds = Rounds(chaos, lambda name: Verified(chaos, client, name, tasks, seconds), harm.kills, over_s)
             for fault in strike(faults(chaos.seed, every_s, KINDS), lambda: rounds.is_over, lasts_s):
                 harm.strike(fault)
             rounds.join(lasts_s)
             slopes = watch.close()
-    return dict(rounds.total) | slopes | {f"{kind}s": harm.done[kind] for kind in KINDS}
+    return dict(rounds.total) | slopes | {f"struck_{kind}": harm.done[kind] for kind in KINDS}
 
 
 class Rounds:
