@@ -39,6 +39,8 @@ class Scenario:
     needs_hosts: bool = False
     #: whether it shows how another system does: no bar is on that
     is_peer: bool = False
+    #: bars that only hold for the full size: at that of CI their figures say too little
+    full_bars: tuple[Bar, ...] = ()
 
     def sizes(self, is_ci: bool) -> Sizes:  # noqa: FBT001  # the one thing to choose
         """The sizes for CI are those of the full size but for what is smaller."""
@@ -48,10 +50,10 @@ class Scenario:
         """Run it once."""
         return self.run(chaos, **self.sizes(is_ci))
 
-    @property
-    def all_bars(self) -> tuple[Bar, ...]:
-        """Its own bars and those of every scenario."""
-        return self.bars if self.is_peer else (*self.bars, *ALWAYS)
+    def bars_at(self, size: str) -> tuple[Bar, ...]:
+        """Its own bars and those of every scenario, at size `ci` or `full`."""
+        own = self.bars + (self.full_bars if size == "full" else ())
+        return own if self.is_peer else own + ALWAYS
 
 
 def verdict(bar: Bar, line: Line) -> str:
@@ -65,12 +67,12 @@ def verdict(bar: Bar, line: Line) -> str:
 
 def verdicts(scenario: Scenario, line: Line) -> list[str]:
     """What each of its bars says."""
-    return [verdict(bar, line) for bar in scenario.all_bars]
+    return [verdict(bar, line) for bar in scenario.bars_at(line.get("size", ""))]
 
 
 def rows(scenario: Scenario, line: Line) -> Iterator[list[str]]:
     """The lines of the table for one scenario: one for each bar."""
-    for place, bar in enumerate(scenario.all_bars):
+    for place, bar in enumerate(scenario.bars_at(line.get("size", ""))):
         title = [scenario.number, scenario.title] if place == 0 else ["", ""]
         shown = (
             number(line[bar.figure]) if bar.figure in line else str(line.get("skipped", line.get("error", "-")))[:60]

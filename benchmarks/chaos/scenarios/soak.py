@@ -196,6 +196,7 @@ SCENARIO = Scenario(
         Bar("descriptors", "descriptors more", at_most=4),
         Bar("memory_mb_per_h", "MB/h, cluster and client"),
     ),
+    full_bars=(Bar("memory_mb_per_h", "MB/h at most", at_most=1.0),),
     full={"lasts_s": 1200.0, "every_s": 6.0, "tasks": 3_000, "seconds": 0.020, "workers": 2},
     ci={"lasts_s": 120.0, "tasks": 1_000},
     needs_hosts=True,

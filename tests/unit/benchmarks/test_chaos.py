@@ -35,8 +35,14 @@ def test_a_verdict_is_the_side_of_the_bar_the_figure_is_on(bar: Bar, line: dict[
 
 
 def test_processes_that_are_left_fail_every_scenario():
-    assert ALWAYS[0] in SCENARIO.all_bars
+    assert ALWAYS[0] in SCENARIO.bars_at("ci")
     assert verdicts(SCENARIO, {"lost": 0, "re_runs": 1, "left": 2}) == ["PASS", "", "FAIL"]
+
+
+def test_some_bars_hold_for_the_full_size_alone():
+    soak = Scenario("21", "a soak", lambda *_: {}, (SEEN,), full_bars=(NONE_LOST,), is_peer=True)
+    assert soak.bars_at("ci") == (SEEN,)
+    assert soak.bars_at("full") == (SEEN, NONE_LOST)
 
 
 def test_the_table_has_scenario_bar_figure_and_pass():
