@@ -109,7 +109,8 @@ async def knock_on(knocker: Knocker, a_second: float, seconds: float) -> None:
         while knocker.knocked < passed_s * a_second and len(under_way) < AT_ONCE:
             task = asyncio.create_task(knocker.knock())
             under_way.add(task)
-            task.add_done_callback(lambda done: (under_way.discard(done), done.result()))
+            task.add_done_callback(under_way.discard)
+            task.add_done_callback(asyncio.Task.result)
             await asyncio.sleep(0)
         await asyncio.sleep(0.001)
     await asyncio.gather(*under_way)

@@ -54,5 +54,11 @@ def carry(first: socket.socket, second: socket.socket, loss: float, delay_s: flo
                 sink.send(packet)
 
 
+def main() -> None:
+    """Carry, until told to end."""
+    first, second, loss, delay_s, seed = sys.argv[1:]
+    carry(link_of(first), link_of(second), float(loss), float(delay_s), random.Random(seed))
+
+
 if __name__ == "__main__":
-    carry(*map(link_of, sys.argv[1:3]), *map(float, sys.argv[3:5]), random.Random(sys.argv[5]))
+    main()

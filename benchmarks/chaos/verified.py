@@ -46,6 +46,10 @@ class Verified:
         """Whether all have."""
         return self.done >= self.tasks
 
+    def wait_for(self, count: int, within_s: float) -> None:
+        """Wait until so many have resolved."""
+        wait_until(lambda: self.done >= min(count, self.tasks), f"{count} tasks of {self.name} are done", within_s)
+
     def wait(self, within_s: float) -> float:
         """Wait until all have resolved, or time is up; the seconds since the start."""
         try:

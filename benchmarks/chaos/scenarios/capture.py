@@ -24,7 +24,8 @@ def telling_name_of_a_function(argument: str) -> str:
 
 def found_in(path: Path) -> int:
     """How many of the marks the file has."""
-    overlap, tail, found = max(map(len, MARKS)), b"", set()
+    overlap, tail = max(map(len, MARKS)), b""
+    found: set[bytes] = set()
     with path.open("rb") as file:
         while piece := file.read(PIECE_BYTES):
             found.update(mark for mark in MARKS if mark in tail + piece)

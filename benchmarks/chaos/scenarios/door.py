@@ -123,14 +123,15 @@ def run(chaos: Chaos, a_second: float, seconds: float) -> Figures:
         client.map(value_of, ROUND)
         for knock in knocks(chaos):
             found = cost(chaos, system, knock, a_second, seconds)
-            there, here = [], []
+            there: list[tuple[float, float]] = []
+            here: list[tuple[float, float]] = []
             for _ in range(TURNS):
                 for address, beside in ((decoy.address, there), (system.address, here)):
                     beside.append(work_beside(client, start(chaos, address, knock, a_second, seconds / 2), seconds / 2))
             chaos.tell(f"{knock.name}: {found}, beside it elsewhere {there}, here {here}")
             found |= {"x_dispatch": _median(here, 0) / _median(there, 0), "x_p99": _median(here, 1) / _median(there, 1)}
             for name, value in found.items():
-                figures[name] = _worse(name, figures.get(name, value), value)
+                figures[name] = _worse(name, figures[name], value) if name in figures else value
     figures["bare_cpu"] = max(figures[f"{name}_cpu"] for name in ("null", "plain", "garbage"))
     return figures
 

@@ -1,5 +1,6 @@
 """One client floods the scheduler with tasks; another wants little, and at once."""
 
+import os
 import statistics
 import time
 
@@ -7,7 +8,7 @@ import psutil
 
 from benchmarks.chaos.latencies import percentile_99
 from benchmarks.chaos.scenario import Figures, Scenario
-from benchmarks.chaos.system import Chaos, System, wait_until
+from benchmarks.chaos.system import Chaos, System
 from benchmarks.rows import Bar
 from scaler import Client
 
@@ -28,7 +29,9 @@ print("over", flush=True)
 #: how long a pause the small tasks of the other client have between them, and the scheduler after a round
 PAUSE_S = 0.02
 SETTLING_S = 1.0
+#: so many are measured without a flood, and beside processes that only keep every processor busy, as a flood does
 CALM = 200
+HOG = "while True: pass"
 
 
 def now() -> float:
@@ -51,7 +54,11 @@ def run(chaos: Chaos, tasks: int, rounds: int, workers: int, patience_s: float) 
     memory: list[int] = []
     late_ms: list[float] = []
     with Client(system.address) as client:
-        calm_ms = [started_after_ms(client, patience_s) for _ in range(CALM)][CALM // 2 :]
+        calm_ms = [started_after_ms(client, patience_s) for _ in range(2 * CALM)][CALM:]
+        hogs = [chaos.place.start("python", "-c", HOG) for _ in range(os.cpu_count() or 1)]
+        busy_ms = [started_after_ms(client, patience_s) for _ in range(CALM)]
+        for hog in hogs:
+            hog.kill()
         for number in range(rounds):
             script = chaos.place.script(FLOOD, system.address, str(tasks), "1")
             chaos.tell(f"round {number}")
@@ -61,7 +68,7 @@ def run(chaos: Chaos, tasks: int, rounds: int, workers: int, patience_s: float) 
                 if time.monotonic() - started > patience_s:
                     break
             script.wait_for("round 0 True")
-            wait_until(lambda ended=script: ended.process.poll() is not None, "the flood is over", patience_s)
+            script.wait(patience_s)
             time.sleep(SETTLING_S)
             memory.append(psutil.Process(system.scheduler.pid).memory_info().rss)
     chaos.tell("ms to the start, in order: " + " ".join(f"{ms:.0f}" for ms in late_ms))
@@ -69,6 +76,7 @@ def run(chaos: Chaos, tasks: int, rounds: int, workers: int, patience_s: float) 
         "rounds": len(memory),
         "samples": len(late_ms),
         "calm_ms": percentile_99(calm_ms),
+        "busy_ms": percentile_99(busy_ms),
         "median_ms": statistics.median(late_ms),
         "p99_ms": percentile_99(late_ms),
         "worst_ms": max(late_ms),
@@ -86,6 +94,7 @@ SCENARIO = Scenario(
         Bar("median_ms", "ms, median"),
         Bar("worst_ms", "ms, the worst"),
         Bar("calm_ms", "ms, p99 without a flood"),
+        Bar("busy_ms", "ms, p99 beside busy processors"),
         Bar("growth_percent", "% memory after the rounds", at_most=10.0),
         Bar("rss_mb", "MB"),
     ),

@@ -56,7 +56,7 @@ def run(
         work = Verified(chaos, client, "runs", tasks, seconds)
         for point in points(chaos.seed, kills, tasks):
             try:
-                wait_until(lambda point=point: work.done >= point, f"{point} tasks are done", patience_s)
+                work.wait_for(point, patience_s)
                 killed.append(kill(system, work, down_s))
             except GaveUpError as error:
                 chaos.tell(str(error))

@@ -2,6 +2,8 @@
 
 import re
 import time
+from collections.abc import Callable
+from concurrent.futures import Future
 
 from benchmarks.chaos.scenario import Figures, Scenario
 from benchmarks.chaos.system import Chaos, System, wait_until
@@ -9,10 +11,15 @@ from benchmarks.measured.runs import counted, most_begins
 from benchmarks.rows import Bar
 from scaler import Client
 from scaler.errors import WalltimeError
+from tests.integration.processes import Command
 
 #: so many allocations follow one another before the task must have failed
 ALLOCATIONS = 3
 _BOTH_FIGURES = re.compile(r"ran for (\d+\.\d) s.*?more than (\d+\.\d) s")
+
+
+def _either(future: Future[int], cluster: Command) -> Callable[[], bool]:
+    return lambda: future.done() or cluster.process.poll() is not None
 
 
 def run(chaos: Chaos, task_s: float, allocation_s: float, minimum_s: float) -> Figures:
@@ -20,7 +27,7 @@ def run(chaos: Chaos, task_s: float, allocation_s: float, minimum_s: float) -> F
     system = System(chaos)
     with Client(system.address) as client:
         future = client.submit(counted, chaos.path("runs"), 0, task_s)
-        small = []
+        small: list[Future[int]] = []
         used = 0
         started = time.monotonic()
         while not future.done() and used < ALLOCATIONS:
@@ -28,7 +35,7 @@ def run(chaos: Chaos, task_s: float, allocation_s: float, minimum_s: float) -> F
             (cluster,) = system.add_clusters(1, 2, "--end-time", str(time.time() + allocation_s))
             chaos.tell(f"allocation {used} of {allocation_s:g} s")
             small += [client.submit(counted, chaos.path("others"), len(small) + n, 0.05) for n in range(20)]
-            wait_until(lambda end=cluster: future.done() or end.process.poll() is not None, "it ends", task_s * 2)
+            wait_until(_either(future, cluster), "it ends", task_s * 2)
         failed_s = time.monotonic() - started
         (last,) = system.add_clusters(1, 1)
         is_unharmed = sum(one.exception(minimum_s) is None for one in small) == len(small)
