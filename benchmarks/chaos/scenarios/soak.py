@@ -1,6 +1,7 @@
 """Everything at once for a long time: workers, clusters and the scheduler are killed, clusters stopped and cut off."""
 
 import signal
+import statistics
 import threading
 import time
 from collections import Counter
@@ -102,7 +103,7 @@ class Watch:
     def close(self) -> dict[str, float]:
         """The slope of memory, and how many descriptors more there are at the end, each of the settled part.
 
-        Descriptors come and go with every fault: the least of a while at the begin is compared with that at the end.
+        Descriptors come and go with every fault: the median of a while at the begin is compared with that at the end.
         """
         self._is_over.set()
         self._thread.join()
@@ -110,7 +111,8 @@ class Watch:
         for name, samples in self.samples.items():
             settled = samples[int(len(samples) * SETTLED) :]
             while_ = max(1, len(settled) // 3)
-            more = min(files for *_, files in settled[-while_:]) - min(files for *_, files in settled[:while_])
+            first, last = ([files for *_, files in some] for some in (settled[:while_], settled[-while_:]))
+            more = statistics.median_low(last) - statistics.median_low(first)
             per_h = slope([(at, rss) for at, rss, _ in settled]) * 3600 / 1e6
             found |= {f"{name}_descriptors": float(more), f"{name}_mb_per_h": per_h}
             found["memory_mb_per_h"] += per_h
