@@ -23,7 +23,7 @@ def _either(future: Future[int], cluster: Command) -> Callable[[], bool]:
 
 
 def run(chaos: Chaos, task_s: float, allocation_s: float, minimum_s: float) -> Figures:
-    """Allocations of some length after each other, two at a time, until the task fails; others' work goes on."""
+    """Allocations of some length, one after the other, until the task fails; short work of others beside it."""
     system = System(chaos)
     with Client(system.address) as client:
         future = client.submit(counted, chaos.path("runs"), 0, task_s)
