@@ -15,6 +15,7 @@ from benchmarks.measured.runs import Kill, begin, read_runs
 from benchmarks.rows import Bar
 from scaler import Client
 from scaler.errors import WorkerDiedError
+from tests.integration.processes import Command
 
 #: hosts that one task may take down
 HOSTS = 3
@@ -40,11 +41,14 @@ def run(chaos: Chaos, tasks: int, seconds: float, workers: int, patience_s: floa
         work = Verified(chaos, other, "runs", tasks, seconds)
         poison: Future[Any] = client.submit(take_down, chaos.path("poison"), priority=1, name="poison")
 
+        pids: dict[Command, frozenset[int]] = {}
+
         def has_struck() -> bool:
+            for cluster in system.clusters:  # each time: the workers of a new one are not all there at once
+                pids[cluster] = pids.get(cluster, frozenset()).union(system.workers(cluster))
             return poison.done() or any(cluster.process.poll() is not None for cluster in system.clusters)
 
         while not poison.done():
-            pids = {cluster: frozenset(system.workers(cluster)) for cluster in system.clusters}
             wait_until(has_struck, "the poison strikes, or is given up")
             for cluster in [one for one in system.clusters if one.process.poll() is not None]:
                 chaos.tell(f"cluster {cluster.pid} was taken down")
