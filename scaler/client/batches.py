@@ -38,8 +38,10 @@ from scaler.resources import unknown_tag
 from scaler.storage.places import places
 from scaler.storage.store import Store
 
-#: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
+#: So many batches stay open for further `submit`s of their function, as long as their functions take no more than so
+#: many bytes together; the one used longest ago is closed, the newest stays.
 OPEN_BATCHES = 64
+OPEN_BYTES = 64 << 20
 
 
 class Batches:
@@ -220,14 +222,17 @@ class Batches:
         return future
 
     def _begin(self, key: tuple[FunctionId, BatchOptions], sink: SubmitSink, function: PickledFunction) -> None:
+        sink.function_bytes = sum(map(len, function.frames))
         self._open[key] = sink
         self.io.remember(sink)
         self.io.post(
             FunctionPickled(function.id, function.frames),
             BatchOpened(sink.batch, function.id, key[1]),
         )
-        if len(self._open) > OPEN_BATCHES:
+        size_bytes = sum(opened.function_bytes for opened in self._open.values())
+        while len(self._open) > 1 and (len(self._open) > OPEN_BATCHES or size_bytes > OPEN_BYTES):
             _, oldest = self._open.popitem(last=False)
+            size_bytes -= oldest.function_bytes
             self.io.post(BatchClosed(oldest.batch))
             oldest.close()
 

@@ -16,7 +16,7 @@ from scaler.client.batches import Batches
 from scaler.client.posting import NeededTask, Posted, PostedCall, taken
 from scaler.client.sinks import SubmitSink
 from scaler.ids import BatchId, Incarnation, Range
-from scaler.ledger.events import Event, Unwanted
+from scaler.ledger.events import BatchClosed, Event, Unwanted
 from scaler.ledger.ledger import Ledger
 from scaler.payload.calls import load_call
 
@@ -111,6 +111,26 @@ def test_a_partial_without_futures_keeps_its_arguments():
     made = Batches(io, Incarnation(1))  # type: ignore[arg-type]  # as above
     made.submit(functools.partial(pow, 3), (2,), {}, {})
     assert [load_call(call) for _, _, call, _ in io.posted_calls()] == [((2,), {})]
+
+
+def closed(io: Io) -> list[int]:
+    """The numbers of the batches that were closed."""
+    return [event.batch.n for event in io._posted if isinstance(event, BatchClosed)]
+
+
+def test_of_batches_with_large_functions_few_stay_open_and_the_newest_does(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batches, "OPEN_BYTES", 350_000)
+    io = Io()
+    made = Batches(io, Incarnation(1))  # type: ignore[arg-type]  # as above
+    made.submit(abs, (-1,), {}, {})
+    for content in (b"a" * 100_000, b"b" * 100_000):
+        made.submit(lambda content=content: len(content), (), {}, {})
+    assert closed(io) == []
+    made.submit(abs, (-1,), {}, {})
+    made.submit(lambda content=b"c" * 200_000: len(content), (), {}, {})
+    assert closed(io) == [2]
+    made.submit(lambda content=b"d" * 400_000: len(content), (), {}, {})
+    assert closed(io) == [2, 3, 1, 4]
 
 
 @pytest.mark.parametrize("before", [0, 2])
