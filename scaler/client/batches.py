@@ -114,7 +114,7 @@ class Batches:
         carries_much = len(function.frames) > 1 or len(call) > MAX_FRAME_BYTES
         if carries_much or any(isinstance(one, Uploaded) for one in needed):
             with self.io.lock:
-                hint = self._heavy.submitted(function, call, needed)
+                hint = self._heavy.pickled(function) or self._heavy.submitted(function, call, needed)
             if hint is not None:
                 tell(hint)
         return future
@@ -157,7 +157,9 @@ class Batches:
         self.require_open()
         function, options = self._prepare(fn, given, everywhere=everywhere)
         with self.io.lock:
-            batch = self._next()
+            batch, hint = self._next(), self._heavy.pickled(function)
+        if hint is not None:
+            tell(hint)
         return Draft(self.io, sink_of(batch, options.name), function, options, self.own, self.lift)
 
     def carried(self, calls: Calls) -> Calls:

@@ -21,6 +21,20 @@ class HeavyCalls:
         self._times: dict[Hashable, int] = {}
         #: functions whose calls were told to carry the same
         self._told: set[FunctionId] = set()
+        #: what functions were told to share, by their names: each change makes another function
+        self._shared: set[tuple[str, str]] = set()
+
+    def pickled(self, function: PickledFunction) -> str | None:
+        """A function was; a hint if its calls may change what others have, once for each."""
+        what = function.name, function.shared
+        if not function.shared or what in self._shared or len(self._shared) == MOST_COUNTED:
+            return None
+        self._shared.add(what)
+        return (
+            f"{function.name} brings {_megabytes(MAX_FRAME_BYTES * len(function.frames))}, {function.shared}, which is "
+            "opened once for all tasks of a worker: each sees what others have changed in it. Pass it as an argument, "
+            "or what client.send_object(…) returns in its place"
+        )
 
     def submitted(self, function: PickledFunction, call: bytes, needed: Iterable[NeededTask]) -> str | None:
         """One call was submitted; a hint when what it carries has become a habit, once for each."""

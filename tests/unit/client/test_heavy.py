@@ -39,10 +39,27 @@ OF_CALLS = (
     "each call of look_up carries 5 MB: what calls have in common is sent once by client.send_object(…), whose result "
     "is passed in its place"
 )
+OF_STATE = (
+    "Model.step brings 5 MB, the Model that it is called on, which is opened once for all tasks of a worker: each sees "
+    "what others have changed in it. Pass it as an argument, or what client.send_object(…) returns in its place"
+)
 OF_AN_OBJECT = (
     "calls of look_up carry the same 5 MB again and again, which are sent once: client.map(look_up, …) makes all calls "
     "at once, and what client.send_object(…) returns can be passed in their place"
 )
+
+
+class Model:
+    def __init__(self, weights: bytes) -> None:
+        self.weights = weights
+
+    def step(self) -> None: ...
+
+
+def test_a_function_that_brings_what_its_calls_may_change_for_others_is_told_of_once_whatever_it_is_now():
+    heavy = HeavyCalls()
+    functions = [pickle_function(Model(bytes([number]) * 5_000_000).step) for number in range(3)]
+    assert [heavy.pickled(function) for function in (SMALL, *functions)] == [None, OF_STATE, None, None]
 
 
 @pytest.mark.parametrize(
