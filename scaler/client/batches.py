@@ -97,8 +97,10 @@ class Batches:
         kwargs: dict[str, Any],
         given: TaskOptions,
         kind: type[ScalerFuture] = ScalerFuture,
+        *,
+        is_node: bool = False,
     ) -> ScalerFuture:
-        """One call, pickled now; its future is of this kind."""
+        """One call, pickled now; its future is of this kind. A node of a graph is not told of other ways to call."""
         self.require_open()
         call_shape(fn).check(args, kwargs)
         fn, own = unwrapped(fn, self.lift)
@@ -114,7 +116,7 @@ class Batches:
         carries_much = len(function.frames) > 1 or len(call) > MAX_FRAME_BYTES
         if carries_much or any(isinstance(one, Uploaded) for one in needed):
             with self.io.lock:
-                hint = self._heavy.pickled(function) or self._heavy.submitted(function, call, needed)
+                hint = self._heavy.pickled(function) or self._heavy.submitted(function, call, needed, is_node=is_node)
             if hint is not None:
                 tell(hint)
         return future
@@ -132,6 +134,9 @@ class Batches:
         """The same futures and objects, found among arguments; `ValueError` if one of them is another client's."""
         for one in needed:
             if one.task.batch.owner != self._incarnation:
+                if isinstance(one, Uploaded):
+                    text = f"the object {one.name!r} is another client's: pass what its value() returns"
+                    raise ValueError(f"{text}, or the value itself")
                 raise ValueError(
                     f"{one!r} is another client's, whose scheduler has it: pass its result(), or the value itself"
                 )

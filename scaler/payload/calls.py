@@ -57,8 +57,9 @@ def pickle_call(args: Call, kwargs: dict[str, Any] | None = None, lift: Lift | N
             return _checked(pickle.dumps(args, PROTOCOL))
     try:
         if lift is not None:
-            args = tuple(_lifted(args, lift))
-            kwargs = kwargs and dict(zip(kwargs, _lifted(kwargs.values(), lift), strict=True))
+            lifted: dict[int, Any] = {}
+            args = tuple(_lifted(args, lift, lifted))
+            kwargs = kwargs and dict(zip(kwargs, _lifted(kwargs.values(), lift, lifted), strict=True))
         data = dumps([args, kwargs] if kwargs else args, lift)
     except (MissingObjects, StoreFullError):
         raise
@@ -77,10 +78,15 @@ def _largest(calls: Iterable[Call]) -> int:
     return max(map(sys.getsizeof, chain.from_iterable(calls)), default=0)
 
 
-def _lifted(values: Iterable[Any], lift: Lift) -> Iterator[Any]:
-    """The values, and in the place of each that is large what stands for it."""
+def _lifted(values: Iterable[Any], lift: Lift, lifted: dict[int, Any]) -> Iterator[Any]:
+    """The values, and in the place of each that is large what stands for it, which is `lifted` once in a call."""
     for value in values:
-        yield lift(value) if _is_large(value) else value
+        if not _is_large(value):
+            yield value
+            continue
+        if id(value) not in lifted:
+            lifted[id(value)] = lift(value)
+        yield lifted[id(value)]
 
 
 def _checked(data: bytes) -> bytes:
