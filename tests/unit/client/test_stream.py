@@ -3,96 +3,20 @@
 import itertools
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from msgspec import structs
 
 from scaler.client import draft, stream
-from scaler.client.mapping import calls_of
-from scaler.client.signatures import call_shape
 from scaler.client.sinks import MapSink
-from scaler.client.stream import Stream, checked_buffersize
-from scaler.errors import ClientQuitException, SerializationError, StoreFullError, WorkerDiedError
+from scaler.client.stream import checked_buffersize
+from scaler.errors import ClientQuitException, SerializationError, WorkerDiedError
 from scaler.ids import Range
-from scaler.ledger.events import BatchClosed, Event, Resolve, TasksAppended, Unwanted
-from scaler.payload.values import Outcome
+from scaler.ledger.events import BatchClosed, Event, Unwanted
 from scaler.protocol import Cause, Failure
-from scaler.protocol.columns import REFERENCE
-from tests.unit.client.examples import BATCH, Io, drafted, resolved
-
-
-def same(value: Any) -> Any:
-    return value
-
-
-class Kept:
-    """What stands for a result that stays where it was made."""
-
-    def __init__(self, size_bytes: int) -> None:
-        self.size_bytes = size_bytes
-
-    def open(self) -> Outcome:
-        return Outcome(self.size_bytes, None)
-
-
-def stored(lo: int, count: int, size_bytes: int) -> Resolve:
-    """Results of so many bytes, which stay where they were made."""
-    done = resolved(lo, *([0] * count))
-    column = structs.replace(done.column, statuses=bytes([REFERENCE] * count))
-    return structs.replace(done, column=column, kept={lo + number: Kept(size_bytes) for number in range(count)})
-
-
-class Scripted(MapSink):
-    """A sink to which, each time somebody waits, happens what is next in its script."""
-
-    def __init__(self) -> None:
-        super().__init__(BATCH, "f")
-        self.script: list[Callable[[], None]] = []
-
-    def wait(self, timeout_s: float | None = None) -> Any:
-        self.script.pop(0)()
-        return super().wait(timeout_s)
-
-
-class Scene:
-    """A stream, what it has drawn and sent, and what it is answered."""
-
-    def __init__(
-        self, elements: Any, buffersize: int | None = None, *, in_order: bool = True, return_exceptions: bool = False
-    ) -> None:
-        self.io, self.sink = Io(), Scripted()
-        self.drawn = 0
-        found, as_calls = calls_of(call_shape(same), (self._counted(elements),))
-        self.stream = Stream(
-            self,
-            drafted(self.sink, self.io),
-            iter(found),
-            as_calls,
-            buffersize,
-            nullcontext(),
-            in_order=in_order,
-            return_exceptions=return_exceptions,
-        )
-
-    def _counted(self, elements: Any) -> Iterator[Any]:
-        for element in elements:
-            self.drawn += 1
-            yield element
-
-    @property
-    def sent(self) -> int:
-        return max((event.column.hi for event in self.io.posted if isinstance(event, TasksAppended)), default=0)
-
-    def answer(self, lo: int, *outcomes: Any) -> None:
-        self.sink.script.append(lambda: self.sink.resolve(resolved(lo, *outcomes)))
-
-    def answer_stored(self, lo: int, count: int, size_bytes: int) -> None:
-        """Results of so many bytes, which stay where they were made."""
-        self.sink.script.append(lambda: self.sink.resolve(stored(lo, count, size_bytes)))
+from tests.unit.client.examples import BATCH, drafted, resolved
+from tests.unit.client.streams import Scene, same, stored
 
 
 class Prompt(MapSink):
@@ -402,106 +326,6 @@ def test_results_that_were_given_are_not_held():
     assert next(scene.stream) is first
     del first
     assert held() is None
-
-
-# ---- a store without room
-
-
-class Heavy:
-    """A value that takes room."""
-
-
-class Room:
-    """A store for so many values."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.lifted = 0
-
-    def lift(self, value: Any) -> None:
-        if type(value) is Heavy:
-            if self.lifted == self.most:
-                raise StoreFullError("there is no room")
-            self.lifted += 1
-
-
-def roomy(elements: Any, room: Room, buffersize: int | None = None) -> Scene:
-    """A stream whose elements take room, one each."""
-    scene = Scene(elements, buffersize)
-    scene.stream._draft = drafted(scene.sink, scene.io, room.lift)
-    return scene
-
-
-def test_where_the_store_is_full_a_stream_waits_for_results_and_goes_on():
-    room = Room(2)
-    scene = roomy([Heavy()] * 5, room, 5)
-
-    def freed(lo: int) -> None:
-        room.most += 1
-        scene.sink.resolve(resolved(lo, lo))
-
-    for lo in (1, 0, 2, 3, 4):
-        scene.sink.script.append(partial(freed, lo))
-    assert list(scene.stream) == [0, 1, 2, 3, 4]
-    assert scene.sent == 5
-    assert BatchClosed(BATCH) in scene.io.posted
-
-
-def test_results_are_given_before_a_store_that_is_full_is_waited_for():
-    room = Room(2)
-    scene = roomy([Heavy()] * 3, room)
-    scene.answer(0, 0, 1)
-    assert [next(scene.stream), next(scene.stream)] == [0, 1]
-    room.most += 1
-    scene.answer(2, 2)
-    assert list(scene.stream) == [2]
-
-
-def test_what_the_values_of_the_last_results_took_is_waited_for(monkeypatch: pytest.MonkeyPatch):
-    now = [0.0]
-    monkeypatch.setattr(stream, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    room = Room(1)
-    scene = roomy([Heavy()] * 2, room)
-    scene.answer(0, 0)
-    assert next(scene.stream) == 0
-
-    def nothing_comes(free: int) -> None:
-        now[0] += stream.LOOK_S
-        room.most += free
-        raise TimeoutError
-
-    scene.sink.script += [partial(nothing_comes, 0), partial(nothing_comes, 1)]
-    scene.answer(1, 1)
-    assert next(scene.stream) == 1
-
-
-def test_a_stream_that_holds_nothing_is_told_that_the_store_is_full(monkeypatch: pytest.MonkeyPatch):
-    scene = roomy([Heavy()] * 2, Room(0))
-    with pytest.raises(StoreFullError):
-        next(scene.stream)
-    assert list(scene.stream) == []
-    now = [0.0]
-    monkeypatch.setattr(stream, "time", SimpleNamespace(monotonic=lambda: now[0]))
-    scene = roomy([Heavy()] * 2, Room(1))
-    scene.answer(0, 0)
-    assert next(scene.stream) == 0
-
-    def nothing_comes() -> None:
-        now[0] += stream.RELEASE_S / 2
-        raise TimeoutError
-
-    scene.sink.script += [nothing_comes] * 2
-    with pytest.raises(StoreFullError):
-        next(scene.stream)
-    assert list(scene.stream) == []
-
-
-def test_who_asks_for_the_next_result_within_a_time_waits_no_longer_for_room():
-    scene = roomy([Heavy()] * 2, Room(1))
-    scene.answer(0, 0)
-    assert next(scene.stream) == 0
-    with pytest.raises(TimeoutError, match="no room for its arguments yet"):
-        scene.stream.next(timeout=0)
 
 
 @pytest.mark.parametrize("value", [0, -1, 1.5, "many"])
