@@ -118,7 +118,7 @@ class Requests:
             raise ProtocolError(f"a client has more than {MOST_BATCHES:,} batches")
         client.names(name)
         batch = self._tasks.open(name, message.function, options)
-        self._functions.use(message.function)
+        self._functions.use(message.function, client.peer)
         known = self._workers.known_tags
         if options.tag is not None and known is not None and options.tag not in known:
             batch.known_tags = known
@@ -221,6 +221,7 @@ class Requests:
         """Drop all work and all objects of a client; what is used of these afterwards is missing."""
         for name in list(client.batches):
             self._outcomes.abandon(self._tasks.batches[name])
+        self._functions.drop_idle(client.peer)
         self._objects.cleared(client.peer)
 
 
