@@ -240,10 +240,10 @@ def _split(
 
 def served(client: ClientRecord, options: BatchOptions) -> BatchOptions:
     """The options as this scheduler honours them; what it does not, or not for this client, is better told of."""
-    if options.durable and client.role != DURABLE:
-        raise ProtocolError("only a durable work has durable tasks")
-    if options.everywhere and client.parent:
-        raise ProtocolError("a client inside a task cannot have every worker make a call")
+    is_durable = options.durable and client.role != DURABLE
+    for name, value in (("durable", is_durable), ("everywhere", options.everywhere and client.parent)):
+        if value:
+            raise ProtocolError(f"the option {name} is not served by this version")
     honoured = nested(options, client.nesting)
     if honoured is None:
         if client.nesting is None:

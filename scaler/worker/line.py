@@ -119,7 +119,7 @@ def drop_packet(function: FunctionId) -> tuple[bytes, Sequence[Frame]]:
 
 
 def _function_of(header: bytes) -> FunctionId:
-    return FunctionId(_HEADER.unpack_from(header)[9])
+    return FunctionId(_HEADER.unpack_from(header)[10])
 
 
 def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
