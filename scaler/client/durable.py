@@ -158,9 +158,7 @@ class DurableWork:
     def require_name(self, what: str) -> None:
         """`DurableError` where the client has no durable work."""
         if not self.name:
-            raise DurableError(
-                f"{what} is in memory alone: a client made with durable=NAME keeps its tasks on disk"
-            )
+            raise DurableError(f"{what} is in memory alone: a client made with durable=NAME keeps its tasks on disk")
 
     # ---- what there was
 

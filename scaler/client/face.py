@@ -169,9 +169,7 @@ class Face:
 
     def __init__(self, config: ClientConfig, carrier: Carrier | None = None) -> None:
         if config.durable:
-            raise DurableError(
-                "a client inside a task ends with its task, and durable work does not: leave it away"
-            )
+            raise DurableError("a client inside a task ends with its task, and durable work does not: leave it away")
         self._config = config
         self._carrier = carrier
         #: the task it was made in: threads that cannot tell which task is theirs are this one's
