@@ -2,6 +2,8 @@
 
 Public names are loaded when they are first used, so that `import scaler` costs next to nothing. Nothing else is
 imported here: while our commands are being loaded Ctrl-C is still Python's own, and shows where it struck.
+
+PYTEST_DONT_REWRITE: since we bring a plugin, pytest would complain of programs that have imported this before it runs.
 """
 
 #: as type checkers know it, without the module of that name

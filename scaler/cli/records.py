@@ -41,6 +41,7 @@ def scheduler_config(found: Resolved, environment: Mapping[str, str], parent_fd:
         event_loop=found[settings.EVENT_LOOP],
         max_queued_tasks=found[settings.MAX_QUEUED_TASKS],
         memory_limit_bytes=found[settings.SCHEDULER_MEMORY_LIMIT],
+        state_directory=found[settings.STATE_DIR],
         parent_fd=parent_fd,
     )
 

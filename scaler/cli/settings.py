@@ -165,6 +165,13 @@ SCHEDULER_MEMORY_LIMIT: Setting[int | None] = Setting(
     "no limit",
     variable="SCALER_SCHEDULER_MEMORY_LIMIT",
 )
+STATE_DIR: Setting[Path | None] = Setting(
+    "state_dir",
+    kinds.FILE,
+    None,
+    "Where durable works are kept, on a local disk.",
+    "one of yours for each port, made with the first durable work",
+)
 EVENT_LOOP = Setting(
     "event_loop",
     kinds.EVENT_LOOP,
@@ -330,6 +337,7 @@ SCHEDULER: Table = (
     WORKER_TIMEOUT,
     MAX_QUEUED_TASKS,
     SCHEDULER_MEMORY_LIMIT,
+    STATE_DIR,
     EVENT_LOOP,
     *SHARED,
 )

@@ -6,6 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from scaler.client.futures import ScalerFuture
+from scaler.client.waits import helper
+
+#: where tasks run in the threads that wait for them, a loop looks for the next one so often
+_LOOK_S = 0.005
 
 
 class Arrival:
@@ -14,6 +18,7 @@ class Arrival:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Future[None] = self._loop.create_future()
+        self._is_helping = False
 
     def tell(self, *_: object) -> None:
         """It is here; in a loop that is closed nobody waits any more."""
@@ -24,14 +29,24 @@ class Arrival:
         if not self._arrived.done():
             self._arrived.set_result(None)
 
+    def _help(self) -> None:
+        """Run tasks between the steps of the loop, while it is waited for."""
+        helping = helper()
+        if helping is not None and self._is_helping and not self._arrived.done():
+            self._loop.call_later(0 if helping.step() else _LOOK_S, self._help)
+
     async def wait(self, timeout_s: float | None = None, give_up: Callable[[], object] | None = None) -> bool:
         """Whether it is here, after so many seconds at most; a coroutine that is cancelled here calls `give_up`."""
+        self._is_helping = True
+        self._help()
         try:
             done, _ = await asyncio.wait((self._arrived,), timeout=timeout_s)
         except asyncio.CancelledError:
             if give_up is not None:
                 give_up()
             raise
+        finally:
+            self._is_helping = False
         return bool(done)
 
 

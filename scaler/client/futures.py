@@ -323,9 +323,12 @@ class ScalerFuture(Future[Any]):
     def _wait(self, timeout: float | None) -> None:
         if timeout is None or timeout > 0:
             require_may_wait("asking for the outcome of a task that is not done")
+        if not wait_by(self._attempt, timeout):
+            raise TimeoutError(f"task {self.task_id} is not done after {timeout} s")
+
+    def _attempt(self, seconds: float | None) -> bool:
         with self._condition:
-            if not wait_by(lambda seconds: self._condition.wait_for(self.done, seconds), timeout):
-                raise TimeoutError(f"task {self.task_id} is not done after {timeout} s")
+            return self._condition.wait_for(self.done, seconds)
 
     def _open(self) -> None:
         sealed = self._sealed

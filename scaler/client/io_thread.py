@@ -128,6 +128,11 @@ class IoThread:
         """Whether the thread has ended: what is posted from now on is heard by nobody."""
         return self._over.is_set()
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether it sleeps, and nothing was left for it by other threads; or it has ended."""
+        return self._over.is_set() or (self._asleep and not self._posted)
+
     # ---- for other threads
 
     def connect(self) -> None:

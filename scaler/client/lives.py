@@ -9,7 +9,7 @@ from scaler.client import finding
 from scaler.client.batches import Batches, batches_of
 from scaler.client.config import ClientConfig
 from scaler.client.io_thread import IoThread, living
-from scaler.client.way import way_to_scheduler
+from scaler.client.near import io_to_scheduler
 from scaler.ids import SECRET_BYTES, Incarnation, incarnation_of
 from scaler.ledger.events import ShutdownAsked
 from scaler.payload import nested
@@ -58,7 +58,7 @@ def connected(owner: "Client", config: ClientConfig, carrier: Carrier | None) ->
     """
     secret = os.urandom(SECRET_BYTES)
     incarnation = incarnation_of(secret)
-    io = IoThread(config, way_to_scheduler(config, secret))
+    io = io_to_scheduler(config, secret)
     weakref.finalize(owner, io.abandon).atexit = False
     try:
         io.connect()

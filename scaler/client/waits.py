@@ -9,13 +9,40 @@ from collections.abc import Iterator
 from concurrent.futures._base import _Waiter
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from scaler.payload import nested
 from scaler.payload.nested import Attempt
 
 T = TypeVar("T")
 _thread = threading.local()
+
+
+class Helper(Protocol):
+    """Runs tasks in the threads that wait for them."""
+
+    def wait(self, attempt: Attempt, timeout_s: float | None) -> bool:
+        """Wait as `wait_by` does, and run tasks meanwhile."""
+        ...
+
+    def step(self) -> bool:
+        """Run one task that this thread may run, if there is one; whether there was."""
+        ...
+
+
+#: there is one where tasks run in this process, see `scaler.testing`
+_helper: Helper | None = None
+
+
+def have_help(helper: Helper) -> None:
+    """From now on whoever waits in this process runs tasks meanwhile."""
+    global _helper  # noqa: PLW0603  # a process has one
+    _helper = helper
+
+
+def helper() -> Helper | None:
+    """Whoever runs tasks in this thread while it waits, if somebody does."""
+    return _helper
 
 
 def become_io_thread() -> None:
@@ -40,7 +67,9 @@ def require_may_wait(caller: str) -> None:
 def wait_by(attempt: Attempt, timeout: float | None) -> bool:
     """Wait at most `timeout` seconds, by as many calls of `attempt` as it takes; whether it came."""
     task = nested.here()
-    return attempt(timeout) if task is None else task.wait(attempt, timeout)
+    if task is not None:
+        return task.wait(attempt, timeout)
+    return attempt(timeout) if _helper is None else _helper.wait(attempt, timeout)
 
 
 @contextmanager
@@ -79,7 +108,7 @@ def taken_from(queue: "SimpleQueue[T]", timeout: float | None) -> T:
 
 
 class _Event:
-    """What a waiter of the standard library's waits for; in a task that gives the slot to others meanwhile."""
+    """What a waiter of the standard library's waits for, as `wait_by` waits."""
 
     def __init__(self, event: threading.Event) -> None:
         self._event = event
@@ -96,6 +125,6 @@ class Waiters(list[_Waiter]):
 
     def append(self, waiter: _Waiter) -> None:
         event: Any = waiter.event  # Any: one of the library's, or ours in its place
-        if nested.here() is not None and not isinstance(event, _Event):
+        if (nested.here() is not None or _helper is not None) and not isinstance(event, _Event):
             waiter.event = _Event(event)  # type: ignore[assignment]  # it does all that such a one has to
         super().append(waiter)

@@ -42,6 +42,8 @@ from scaler.protocol.references import is_record, read_record
 from scaler.ranges import members_within
 from scaler.resources import MOST_AMOUNT, unknown_tag
 
+#: the role of a durable work, which is a client of the core that never leaves
+DURABLE = "durable"
 #: So many of a client may be open at a time: about a gigabyte of them, empty.
 MOST_BATCHES = 1_000_000
 
@@ -237,9 +239,10 @@ def _split(
 
 def served(client: ClientRecord, options: BatchOptions) -> BatchOptions:
     """The options as this scheduler honours them; what it does not, or not for this client, is better told of."""
-    for name, value in (("durable", options.durable), ("everywhere", options.everywhere and client.parent)):
-        if value:
-            raise ProtocolError(f"the option {name} is not served by this version")
+    if options.durable and client.role != DURABLE:
+        raise ProtocolError("only a durable work has durable tasks")
+    if options.everywhere and client.parent:
+        raise ProtocolError("a client inside a task cannot have every worker make a call")
     honoured = nested(options, client.nesting)
     if honoured is None:
         if client.nesting is None:

@@ -31,7 +31,8 @@ PIECE_BYTES = 8 << 20
 _PAGE_BYTES = 4096
 #: a page for each table and the index, and one for the list of them
 _LEAST_BYTES = 4 * _PAGE_BYTES
-_CHECKPOINT_PAGES = 4096
+#: with more of them the log is not faster, and takes longer to be looked at after a kill
+_CHECKPOINT_PAGES = 2048
 _MOST_WAL_BYTES = 64 << 20
 _SCHEMA = {
     "facts": "CREATE TABLE facts (data BLOB, crc INTEGER)",

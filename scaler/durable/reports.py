@@ -26,8 +26,8 @@ class Deleted(NamedTuple):
 class NotPersisted(NamedTuple):
     """Nothing of a call was done to the file, and `reason` says why: its disk is full, or it cannot be written.
 
-    As all of the work that was behind it, which is reported beside it. If the reason was not a full disk, what this
-    call brought may still be found after a crash.
+    All of the work that was behind it has the same report. Only after an error of the disk may a crash undo that: what
+    the call brought may be found then.
     """
 
     work: str

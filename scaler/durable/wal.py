@@ -53,7 +53,7 @@ def has_lost_commits(wal: Path) -> bool:
     if len(data) <= _HEADER.size or not any(data[: _HEADER.size]):
         return False
     log = _log_of(memoryview(data))
-    return log is None or _goes_on(log, _end(log))
+    return log is None or not _is_whole(log, _surely_written(log))
 
 
 def _log_of(data: memoryview) -> _Log | None:
@@ -66,29 +66,30 @@ def _log_of(data: memoryview) -> _Log | None:
     return _Log(data, page_bytes, (salt[0], salt[1]), sums, order)
 
 
-def _end(log: _Log) -> int:
-    """Where SQLite finds the end: the first frame that is wrong, or none."""
-    at, sums = _HEADER.size, log.sums
-    while (found := log.frame(at)) is not None:
-        after, _, told = found
-        sums = log.sums_of(at, sums)
-        if sums != told:
-            break
-        at = after
-    return at
-
-
-def _goes_on(log: _Log, at: int) -> bool:
-    """Whether from here on there is a commit of this log, and a frame of it behind that."""
-    step = _FRAME.size + log.page_bytes
-    has_commit = False
-    for place in range(at, len(log.data), step):
-        found = log.frame(place)
+def _surely_written(log: _Log) -> int:
+    """Where the last commit ends that anything of this log follows."""
+    sure = end = 0
+    for at in range(_HEADER.size, len(log.data), _FRAME.size + log.page_bytes):
+        found = log.frame(at)
         if found is not None:
-            if has_commit:
-                return True
-            has_commit = found[1]
-    return False
+            sure = end
+            if found[1]:
+                end = found[0]
+    return sure
+
+
+def _is_whole(log: _Log, end: int) -> bool:
+    """Whether SQLite finds all frames up to there."""
+    at, sums = _HEADER.size, log.sums
+    while at < end:
+        found = log.frame(at)
+        if found is None:
+            return False
+        sums = log.sums_of(at, sums)
+        at, _, told = found
+        if sums != told:
+            return False
+    return True
 
 
 def _summed(data: memoryview, order: str, sums: _Sums) -> _Sums:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 
 from scaler.ids import BatchId, FunctionId, ObjectId, Range, TaskId
+from scaler.ledger.events import RestoredBatch
 from scaler.protocol import BatchOptions
 from scaler.protocol.columns import ArgumentColumn
 from scaler.protocol.store import ColumnStore
@@ -76,6 +77,18 @@ class LedgerBatch:
         self.attached = self.closed = True
         self.appended = self.sent = self.acknowledged = appended
         self.unresolved.add(0, appended)
+
+    @classmethod
+    def restored(cls, known: RestoredBatch) -> "LedgerBatch":
+        """One that an earlier scheduler was told of."""
+        batch = cls(known.batch, known.function, known.options)
+        for column in known.columns:
+            batch.columns.add(column)
+        batch.unresolved = RangeSet(known.unresolved)
+        batch.appended = batch.sent = known.appended
+        batch.closed = known.closed
+        batch.ever_announced = True
+        return batch
 
     @property
     def is_over(self) -> bool:

@@ -75,6 +75,30 @@ class BatchClosed(Struct, frozen=True):
     batch: BatchId
 
 
+class RestoredBatch(Struct, frozen=True):
+    """A batch as it was told to an earlier scheduler: what is unresolved of it, with the calls of all that is."""
+
+    batch: BatchId
+    function: FunctionId
+    options: BatchOptions
+    columns: tuple[ArgumentColumn, ...]
+    appended: int
+    unresolved: tuple[Range, ...]
+    closed: bool
+    needs: Dependencies = {}
+
+
+class Restored(Struct, frozen=True):
+    """All that a ledger waited for, read from where it is kept, and the functions of it.
+
+    `known` says what became of tasks that are needed and have ended.
+    """
+
+    batches: tuple[RestoredBatch, ...]
+    functions: Mapping[FunctionId, tuple[Frame, ...]]
+    known: tuple[tuple[TaskId, KnownOutcome], ...] = ()
+
+
 class Unwanted(Struct, frozen=True):
     """The caller wants these no longer: cancelled, or every future to them is gone."""
 
@@ -173,6 +197,7 @@ Event = (
     | FunctionPickled
     | BatchOpened
     | TasksAppended
+    | Restored
     | BatchClosed
     | Unwanted
     | CancelAsked

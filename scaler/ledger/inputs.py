@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from scaler.errors import ProtocolError
 from scaler.ids import BatchId, TaskId
 from scaler.ledger.batch import LedgerBatch
-from scaler.ledger.events import Command, KnownInput, KnownOutcome, Say, TasksAppended
+from scaler.ledger.events import Command, KnownInput, KnownOutcome, Restored, Say, TasksAppended
 from scaler.protocol import Cause, Failure, InputKnown
 from scaler.protocol.codec import encode_failure
 from scaler.protocol.columns import FAILED, REFERENCE, ResultColumn
@@ -69,6 +69,14 @@ class LedgerInputs:
             self.learn(task, outcome)
         for index, tasks in event.dependencies.items():
             self._depend(batch, index, tasks, batches)
+
+    def restored(self, event: Restored, batches: Mapping[BatchId, LedgerBatch]) -> None:
+        """Batches that an earlier scheduler was told of are known again, all of them."""
+        for task, outcome in event.known:
+            self.learn(task, outcome)
+        for one in event.batches:
+            for index, tasks in one.needs.items():
+                self._depend(batches[one.batch], index, tasks, batches)
 
     def _depend(
         self, batch: LedgerBatch, index: int, tasks: tuple[TaskId, ...], batches: Mapping[BatchId, LedgerBatch]

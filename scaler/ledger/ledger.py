@@ -33,6 +33,7 @@ from scaler.ledger.events import (
     ObjectFreed,
     ObjectMade,
     Received,
+    Restored,
     Say,
     ShutdownAsked,
     TasksAppended,
@@ -180,6 +181,9 @@ class Ledger:
             case BatchClosed(batch):
                 self._close(batch)
                 return []
+            case Restored():
+                self._restore(event)
+                return []
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
             case CancelAsked(batch, ranges):
@@ -241,6 +245,13 @@ class Ledger:
             known.append(event.column)
             self._talking[known.id] = known
             self._inputs.appended(known, event, self._batches)
+
+    def _restore(self, event: Restored) -> None:
+        for one in event.batches:
+            self._functions.learn(one.function, event.functions[one.function])
+            self._functions.use(one.function)
+            self._batches[one.batch] = LedgerBatch.restored(one)
+        self._inputs.restored(event, self._batches)
 
     def _attach(self, event: BatchAttached) -> list[Command]:
         if event.batch in self._batches:

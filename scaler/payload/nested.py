@@ -5,7 +5,8 @@ runs in its process; a thread that is found in none, or where several run, has n
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Protocol
 
 from scaler.ids import Epoch, Incarnation, TaskId
@@ -45,6 +46,8 @@ class Standing(NamedTuple):
     epoch: Epoch
     #: nobody wants to see what it prints, nor what its own print
     is_quiet: bool = False
+    #: what it returns is not to lie in the store of its cluster: it belongs to a durable work
+    by_value: bool = False
 
     @property
     def viewer(self) -> Incarnation | None:
@@ -102,6 +105,8 @@ class Place(Protocol):
 class _Thread(threading.local):
     place: Place | None = None
     task: Task | None = None
+    #: where its own scheduler is, if this thread alone runs tasks of that
+    address: str = ""
 
 
 _thread = _Thread()
@@ -122,6 +127,17 @@ def occupy(place: Place) -> None:
     _places.append(place)
 
 
+@contextmanager
+def occupied(place: Place, address: str) -> Iterator[None]:
+    """This thread alone, within it, runs the task of a slot, for the scheduler at this address."""
+    before = _thread.place, _thread.address
+    _thread.place, _thread.address = place, address
+    try:
+        yield
+    finally:
+        _thread.place, _thread.address = before
+
+
 def has_served(epoch: Epoch) -> None:
     """Tasks of the scheduler of this name have come here."""
     _epochs.add(epoch)
@@ -137,12 +153,13 @@ def leave() -> None:
 
 def address() -> str | None:
     """Where the scheduler of this worker is; None elsewhere."""
-    return _address or None
+    return _thread.address or _address or None
 
 
 def is_home(address: str, epoch: int) -> bool:
     """Whether the scheduler with this address or name is the one whose worker this is."""
-    return bool(_address) and (epoch in _epochs or address == _address)
+    home = _thread.address or _address
+    return bool(home) and (epoch in _epochs or address == home)
 
 
 def here() -> Task | None:

@@ -11,13 +11,15 @@ from scaler.net.addresses import Address
 class SchedulerConfig:
     """What a scheduler process is told at its start; times in seconds.
 
-    `addresses` are tried in turn, and the first that is free is taken. `parent_fd` is the line of whoever started this
-    process as a child: it is told the address, and its closing ends us.
+    `addresses` are tried in turn, and the first that is free is taken. Durable works lie in `state_directory`, or, if
+    it is None, in one that goes by the address. `parent_fd` is the line of whoever started this process as a child: it
+    is told the address, and its closing ends us.
     """
 
     addresses: tuple[Address, ...]
     monitor_address: Address
     environment: Mapping[str, str]
+    state_directory: Path | None = None
     key_directory: Path | None = None
     is_insecure: bool = False
     is_insecure_off_loopback: bool = False

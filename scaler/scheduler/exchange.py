@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, assert_never
 
 from scaler.core import events as core
+from scaler.durable.works import Works
 from scaler.errors import ProtocolError
+from scaler.ids import Incarnation
 from scaler.link.accepted import AcceptedLinks
 from scaler.link.events import (
     AcceptedEvent,
@@ -72,7 +74,9 @@ class Exchange:
         scheduler: Core,
         stream: MonitorStream,
         refusals: Refusals,
+        works: Works | None = None,
     ) -> None:
+        self._works = Works(_nobody) if works is None else works
         self._listener = listener
         self._links = links
         self._core = scheduler
@@ -101,11 +105,14 @@ class Exchange:
             for_core.insert(0, core.Slept(slept_s))
         for_core += self._perform_links(self._links.handle(events, now), now)
         for_core += self._stream_events(now)
-        commands = self._core.handle(for_core, now)
+        works = self._works
+        commands = works.take_out(self._core.handle(works.take_in(for_core, now), now), now)
         said = self._perform(commands, now)
+        for note in works.take_notes():
+            log.warning("%s", note)
         self._left = self._perform_links(self._links.handle(said, now), now) if said else []
         self._stream.tick(now)
-        return bool(self._left or self._unsayable or self._undecoded) or self._listener.pending()
+        return bool(self._left or self._unsayable or self._undecoded or works.doings.core) or self._listener.pending()
 
     def keep_house(self, now: float) -> None:
         """What need not be done each turn."""
@@ -113,7 +120,8 @@ class Exchange:
 
     def next_deadline(self) -> float | None:
         """When the next turn is due though nothing comes."""
-        times = (self._links.next_deadline(), self._core.next_deadline(), self._stream.next_deadline())
+        parts = (self._links, self._core, self._stream, self._works)
+        times = [part.next_deadline() for part in parts]
         return min((time for time in times if time is not None), default=None)
 
     def _drain(self, clock: Callable[[], float]) -> list[AcceptedEvent]:
@@ -226,6 +234,10 @@ class Exchange:
                 case _:
                     assert_never(command)
         return events
+
+
+def _nobody() -> Incarnation:
+    return Incarnation(0)
 
 
 def _log_note(note: core.Note) -> None:

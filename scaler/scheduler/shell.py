@@ -17,8 +17,10 @@ from typing import Any
 from scaler.core.config import CoreConfig
 from scaler.core.events import Event, PassMade, StopAsked
 from scaler.core.scheduler import SchedulerCore
+from scaler.durable.errors import WorkFolderError
+from scaler.durable.works import Works
 from scaler.errors import AddressError, ConfigurationError, SupersededError
-from scaler.ids import Epoch
+from scaler.ids import SECRET_BYTES, Epoch, Incarnation, incarnation_of
 from scaler.link.accepted import AcceptedConfig, AcceptedLinks
 from scaler.link.link import WINDOW_BYTES
 from scaler.net.addresses import Address, IpcAddress, check_private, needs_no_key
@@ -35,6 +37,7 @@ from scaler.scheduler.exchange import Exchange
 from scaler.scheduler.signals import Signals
 from scaler.scheduler.stream import MonitorStream
 from scaler.scheduler.tables import core_tables
+from scaler.scheduler.works import WorksOnDisk, state_of
 
 #: how often keys are looked at again; also the longest sleep, so that a stop of the whole machine is noticed
 HOUSEKEEPING_S = 1.0
@@ -69,6 +72,7 @@ def run(config: SchedulerConfig) -> None:
         opened.callback(_remove_socket, publisher.address)
         log.info("Scheduler: monitor address is %s", publisher.address)
         shell = Shell(config, loop, signals, listener, publisher, curve)
+        opened.callback(shell.close)
         keys = str(config.key_directory or "") if curve else ""
         facts = SchedulerFacts(listener.address, os.getpid(), keys, config.is_private)
         opened.callback(write_connection_file(facts, config.environment).unlink, missing_ok=True)
@@ -113,7 +117,11 @@ class Shell:
             epoch,
         )
         stream = MonitorStream(publisher, lambda: core_tables(core))
-        self._exchange = Exchange(listener, self._links, core, stream, self._refusals)
+        works = Works(_new_incarnation)
+        state = config.state_directory or state_of(listener.address)
+        self._disk = WorksOnDisk(works, state, lambda number: loop.add_reader(number, self._turn))
+        self._open_disk(must=config.state_directory is not None)
+        self._exchange = Exchange(listener, self._links, core, stream, self._refusals, works)
         self._timer: asyncio.TimerHandle | None = None
         #: when it rings; uvloop's own does not tell once that has passed
         self._timer_at = math.inf
@@ -142,6 +150,19 @@ class Shell:
             raise self._defect
         if self._exchange.is_superseded:
             raise SupersededError(self._exchange.stopped)
+
+    def close(self) -> None:
+        """Write what waits for the disk, and let it go."""
+        self._disk.close()
+
+    def _open_disk(self, *, must: bool) -> None:
+        try:
+            if must or self._disk.is_there:
+                self._disk.open()
+        except WorkFolderError as error:
+            if must:
+                raise
+            log.warning("durable works: %s", error)
 
     def _on_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Events were lost in the midst of a turn: the next scheduler is told them again, this one never would be."""
@@ -186,7 +207,9 @@ class Shell:
         now = self._loop.time()
         late_s = now - self._due
         own, self._own = self._own, []
+        self._disk.take(now)
         is_more = self._exchange.turn(self._loop.time, own, late_s if late_s > SLEPT_S else 0.0)
+        self._disk.perform()
         if now >= self._keep_house_at:
             self._keep_house_at = now + HOUSEKEEPING_S
             self._keep_house(now)
@@ -240,6 +263,10 @@ class Shell:
             return False
         is_done = self._exchange.stopped is not None and self._links.is_settled()
         return is_done or now >= self._stopping_since + PARTING_S
+
+
+def _new_incarnation() -> Incarnation:
+    return incarnation_of(os.urandom(SECRET_BYTES))
 
 
 def _accepted(config: SchedulerConfig, epoch: Epoch) -> AcceptedConfig:

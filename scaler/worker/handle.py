@@ -129,7 +129,9 @@ class WorkerHandle:
         """Send a ticket down."""
         options, column = command.options, command.column
         root = options.root or command.batch.owner
-        standing = Standing(options.depth, options.priority, root, command.run.epoch, options.quiet)
+        standing = Standing(
+            options.depth, options.priority, root, command.run.epoch, options.quiet, bool(options.durable)
+        )
         self._tickets.give(command.ticket, column.lo, command.batch, options.name, standing.viewer)
         packet = ticket_packet(
             command.ticket, command.function, command.batch, column, standing, options.name, command.inputs

@@ -25,9 +25,10 @@ INLINE_BYTES = 48 << 10
 _READ_BYTES = INLINE_BYTES + 4096
 
 TICKET, FUNCTION, DROP = 1, 2, 3
-#: kind, whether the content is in a file, bytes of the name behind the header, depth, whether it is quiet, ticket,
-#: priority, root, epoch, function, batch owner and number, first index, count, bytes of inputs at the end
-_HEADER = struct.Struct("<BBHH?xIqQQ16sQQQIQ")
+#: kind, whether the content is in a file, bytes of the name behind the header, depth, whether it is quiet, whether its
+#: results go by value, ticket, priority, root, epoch, function, batch owner and number, first index, count, bytes of
+#: inputs at the end
+_HEADER = struct.Struct("<BBHH??IqQQ16sQQQIQ")
 _PRIORITIES = (-(1 << 63), (1 << 63) - 1)
 #: what announces a large result: ticket and offset
 RESULT = struct.Struct("<Q")
@@ -98,23 +99,23 @@ def ticket_packet(
     inputs: tuple[Frame, ...] = (),
 ) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a ticket; priorities beyond 64 bits are the last ones within."""
-    depth, priority, root, epoch, is_quiet = standing
+    depth, priority, root, epoch, *flags = standing
     priority = min(max(priority, _PRIORITIES[0]), _PRIORITIES[1])
     text = name.encode()
     size = sum(map(len, inputs)) if inputs else 0
     who = (batch.owner, batch.n, column.lo, column.count, size)
-    header = _HEADER.pack(TICKET, 0, len(text), depth, is_quiet, ticket, priority, root, epoch, function, *who)
+    header = _HEADER.pack(TICKET, 0, len(text), depth, *flags, ticket, priority, root, epoch, function, *who)
     return header + text, column.frames() + inputs
 
 
 def function_packet(function: FunctionId, frames: Sequence[Frame]) -> tuple[bytes, Sequence[Frame]]:
     """The header and content of a function."""
-    return _HEADER.pack(FUNCTION, 0, 0, 0, False, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), frames
+    return _HEADER.pack(FUNCTION, 0, 0, 0, False, False, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), frames
 
 
 def drop_packet(function: FunctionId) -> tuple[bytes, Sequence[Frame]]:
     """The header of an order to forget a function."""
-    return _HEADER.pack(DROP, 0, 0, 0, False, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
+    return _HEADER.pack(DROP, 0, 0, 0, False, False, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
 
 
 def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
@@ -122,14 +123,14 @@ def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
     data, descriptors = receive_with_descriptors(end, _READ_BYTES, 1, flags)
     if not data:
         return None
-    kind, in_file, name_bytes, depth, is_quiet, ticket, *rest = _HEADER.unpack_from(data)
+    kind, in_file, name_bytes, depth, is_quiet, by_value, ticket, *rest = _HEADER.unpack_from(data)
     priority, root, epoch, function, *who, inputs = rest
     content_at = _HEADER.size + name_bytes
     content: Frame = memoryview(data)[content_at:]
     if in_file:
         content = map_file(descriptors[0])
     if kind == TICKET:
-        standing, (owner, n, lo, count) = Standing(depth, priority, root, epoch, is_quiet), who
+        standing, (owner, n, lo, count) = Standing(depth, priority, root, epoch, is_quiet, by_value), who
         batch, name = BatchId(owner, n), data[_HEADER.size : content_at].decode()
         return TicketPacket(TicketId(ticket), FunctionId(function), batch, lo, count, content, standing, name, inputs)
     if kind == FUNCTION:
@@ -247,7 +248,7 @@ class ClusterEnd:
                 case DropPacket():
                     continue
         for header, frames in self._outbox:
-            kind, _, _, _, _, ticket, *_ = _HEADER.unpack_from(header)
+            kind, _, _, _, _, _, ticket, *_ = _HEADER.unpack_from(header)
             if kind == TICKET:
                 unread.append(TicketId(ticket))
             elif kind == FUNCTION:

@@ -7,24 +7,21 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from scaler.errors import ObjectLostError, TaskExceptionNotSerializableError
+from scaler.errors import ObjectLostError
 from scaler.ids import TaskId
 from scaler.payload import nested
 from scaler.payload.bare import dump, load
-from scaler.payload.diagnosis import not_loadable, too_large
-from scaler.payload.exceptions import dump_exception
+from scaler.payload.diagnosis import not_loadable
 from scaler.payload.functions import Retried
 from scaler.payload.inputs import Opener, inline
 from scaler.payload.pickling import PLAIN, PROTOCOL
 from scaler.payload.values import dump_result, dump_value
-from scaler.protocol.codec import encode_failure
-from scaler.protocol.columns import FAILED, MAX_VALUE_BYTES, RAISED, RAISED_RETRYABLE, VALUE, Frame, words
-from scaler.protocol.connection import LONGEST_TEXT
+from scaler.protocol.columns import VALUE, Frame, words
 from scaler.protocol.inputs import Inputs
-from scaler.protocol.options import Cause, Failure
 from scaler.protocol.references import record_of
 from scaler.storage.results import ResultFiles
 from scaler.worker.board import BEGUN_AT, CURRENT, ENDED, LIMIT, TARGET, THREAD, SlotBoard, parts
+from scaler.worker.describing import describe, describe_loss
 from scaler.worker.inbox import Inbox
 from scaler.worker.inside import Inside
 from scaler.worker.line import TicketPacket, send_result
@@ -166,7 +163,7 @@ class Slot:
                     is_small = kind in fixed or (kind in sized and len(value) < inline_bytes)
                     status, result = VALUE, dump(value, PROTOCOL) if is_small else b""
                     if not is_small or len(result) >= inline_bytes:
-                        status, result = self._result_of(value)
+                        status, result = self._result_of(value, ticket)
                     inside[0] = False
                 except BaseException as error:  # noqa: BLE001  # whatever a task raises is its result
                     inside[0] = False
@@ -182,9 +179,9 @@ class Slot:
             who += 1
         return who
 
-    def _result_of(self, value: Any) -> tuple[int, bytes]:  # Any: whatever a task returns
+    def _result_of(self, value: Any, ticket: TicketPacket) -> tuple[int, bytes]:  # Any: whatever a task returns
         """Status and bytes of what may be large."""
-        if not self._results:
+        if not self._results or ticket.standing.by_value:
             return VALUE, dump_value(value)
         return dump_result(value, self._lay)
 
@@ -202,20 +199,11 @@ class Slot:
         """Status and bytes of what a task raised."""
         self._results.undo(self._words[CURRENT])
         if call is _UNREAD and isinstance(error, ObjectLostError):
-            return FAILED, encode_failure(Failure(Cause.OBJECT_LOST, str(error)[:LONGEST_TEXT], self._place))
+            return describe_loss(error, self._place)
         if call is _UNREAD and not isinstance(error, Interrupted):
             error = not_loadable("the arguments", error).with_traceback(error.__traceback__)
-        owner, n = ticket.batch
-        note = f"in task {owner:016x}-{n}-{ticket.lo + number} ({ticket.name}) on {self._place}"
-        try:
-            status = RAISED_RETRYABLE if retry_on and isinstance(error, retry_on) else RAISED
-            data = dump_exception(error, 1, note)
-            if len(data) > MAX_VALUE_BYTES:
-                raise too_large("it", len(data))  # told as any that cannot be sent
-        except Exception as own:  # noqa: BLE001  # an exception that breaks whoever looks at it
-            text = f"{type(error).__name__}, which cannot be described: {type(own).__name__}"
-            return RAISED, dump_exception(TaskExceptionNotSerializableError(text, type(error).__name__), 0, note)
-        return status, data
+        task = TaskId(ticket.batch, ticket.lo + number)
+        return describe(error, retry_on, f"in task {task} ({ticket.name}) on {self._place}")
 
     def _send_up(self, who: int, value: bytes) -> None:
         send_result(self._line, who, value)

@@ -8,6 +8,7 @@ import tomllib
 import pytest
 
 import scaler
+import scaler.testing
 from scaler import errors
 from scaler.utility import exceptions
 from tests.house.source import ROOT
@@ -24,6 +25,8 @@ PUBLIC = [
     "gather",
     "wait",
 ]
+FOR_TESTS = ["InProcessCluster", "in_process_client"]
+FIXTURES = ["scaler_client", "scaler_cluster"]
 #: what users of Scaler import under these names
 FAMILIAR_ERRORS = {
     "ClientQuitException",
@@ -53,6 +56,26 @@ def test_an_unknown_name_is_an_attribute_error():
 
 def test_dir_lists_the_public_names():
     assert set(PUBLIC) <= set(dir(scaler))
+
+
+def test_the_names_for_tests_of_users_are_those_recorded_and_documented():
+    assert sorted(scaler.testing.__all__) == sorted(dir(scaler.testing)) == FOR_TESTS
+    page = (ROOT / "docs/testing.md").read_text(encoding="utf-8")
+    for name in FOR_TESTS:
+        assert inspect.getdoc(getattr(scaler.testing, name))
+    assert [name for name in (*FOR_TESTS, *FIXTURES) if f"`{name}" not in page] == []
+    with pytest.raises(AttributeError, match="no attribute 'out_process_client'"):
+        getattr(scaler.testing, "out_process_client")  # noqa: B009  # a type checker would see the plain form
+
+
+def test_pytest_finds_the_plugin():
+    found = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["entry-points"]["pytest11"]
+    plugin = importlib.metadata.EntryPoint("scaler", found["scaler"], "pytest11").load()
+    assert [name for name in FIXTURES if not hasattr(plugin, name)] == []
+
+
+def test_pytest_does_not_complain_of_programs_that_have_imported_us_before():
+    assert "PYTEST_DONT_REWRITE" in inspect.getdoc(scaler)
 
 
 def test_every_command_is_there():

@@ -163,7 +163,7 @@ def test_what_is_left_behind_the_end_of_a_log_is_no_damage(tmp_path: Path):
     file.append([row(40, 41)])
     path = copied(file.path, tmp_path / "killed.sqlite")
     file.close()
-    assert size(path, "-wal") > 4096 * 4096
+    assert size(path, "-wal") > 2048 * 4096
     assert not has_lost_commits(path.with_name("killed.sqlite-wal"))
     assert len(read(path)) == 41
 
@@ -191,3 +191,19 @@ def test_facts_that_cannot_be_read_are_damage(closed: Path):
     place = closed.read_bytes().index(b"nightly")
     with pytest.raises(DamagedWorkError, match="its facts cannot be read"):
         read(changed(closed, flipped(8 * place)))
+
+
+def test_of_a_log_of_one_commit_nothing_can_be_told_and_nothing_is_summed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = written(tmp_path / "work.sqlite", [row(n, n + 1, bytes(1 << 20)) for n in range(4)])
+    monkeypatch.setattr("scaler.durable.wal._Log.sums_of", None)
+    assert not has_lost_commits(file.path.with_name("work.sqlite-wal"))
+    file.close()
+
+
+def test_a_log_whose_frames_are_of_another_is_damaged_in_front(killed: Path):
+    wal = killed.with_name("killed.sqlite-wal")
+    data = wal.read_bytes()
+    wal.write_bytes(data[:32] + bytes(4096 + 24) + data[32 + 4096 + 24 :])
+    assert has_lost_commits(wal)
