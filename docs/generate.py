@@ -18,6 +18,7 @@ from scaler.core.lifecycle import ENDED, TRANSITIONS, State
 from scaler.protocol.connection import ConnectionMessage
 
 PAGE = Path(__file__).with_name("architecture.md")
+MESSAGES_PAGE = Path(__file__).with_name("messages.md")
 
 _DIRECTIONS = (
     ("client → scheduler", protocol.FromClient),
@@ -86,8 +87,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "packages": packages,
     "states": states,
     "transitions": transitions,
-    "messages": messages,
 }
+MESSAGES_PARTS: dict[str, Callable[[], str]] = {"messages": messages}
 
 
 def render(page: str, parts: Mapping[str, Callable[[], str]] = PARTS) -> str:
@@ -109,5 +110,6 @@ def _opening(docstring: str | None) -> str:
 
 
 if __name__ == "__main__":
-    for written, with_parts in ((PAGE, PARTS), (commands_tables.PAGE, commands_tables.PARTS)):
+    pages = ((PAGE, PARTS), (MESSAGES_PAGE, MESSAGES_PARTS), (commands_tables.PAGE, commands_tables.PARTS))
+    for written, with_parts in pages:
         written.write_text(render(written.read_text(encoding="utf-8"), with_parts), encoding="utf-8")

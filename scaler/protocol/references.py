@@ -15,8 +15,8 @@ from scaler.protocol.columns import Frame
 _MARK = b"\x00"
 #: no path of a file is longer
 _LONGEST_PATH = 4096
-#: no store has a longer one
-_LONGEST_TOKEN = 64
+#: nor is any token
+_LONGEST_TOKEN = 4096
 
 
 class Reference(Struct, frozen=True, array_like=True):

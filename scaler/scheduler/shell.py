@@ -17,7 +17,6 @@ from typing import Any
 from scaler.core.config import CoreConfig
 from scaler.core.events import Event, PassMade, StopAsked
 from scaler.core.scheduler import SchedulerCore
-from scaler.durable.errors import WorkFolderError
 from scaler.durable.works import Works
 from scaler.errors import AddressError, ConfigurationError, SupersededError
 from scaler.ids import SECRET_BYTES, Epoch, Incarnation, incarnation_of
@@ -37,7 +36,7 @@ from scaler.scheduler.exchange import Exchange
 from scaler.scheduler.signals import Signals
 from scaler.scheduler.stream import MonitorStream
 from scaler.scheduler.tables import core_tables
-from scaler.scheduler.works import WorksOnDisk, state_of
+from scaler.scheduler.works import works_on_disk
 
 #: how often keys are looked at again; also the longest sleep, so that a stop of the whole machine is noticed
 HOUSEKEEPING_S = 1.0
@@ -106,21 +105,12 @@ class Shell:
         epoch = Epoch(int.from_bytes(os.urandom(8)) or 1)
         self._refusals = Refusals(log.warning)
         self._links = AcceptedLinks(_accepted(config, epoch))
-        core = SchedulerCore(
-            CoreConfig(
-                is_protected=config.is_protected,
-                client_timeout_s=config.client_timeout_s,
-                max_queued_tasks=config.max_queued_tasks,
-                memory_limit_bytes=config.memory_limit_bytes,
-                window_bytes=WINDOW_BYTES,
-            ),
-            epoch,
-        )
+        core = SchedulerCore(_core(config), epoch)
         stream = MonitorStream(publisher, lambda: core_tables(core))
         works = Works(_new_incarnation)
-        state = config.state_directory or state_of(listener.address)
-        self._disk = WorksOnDisk(works, state, lambda number: loop.add_reader(number, self._turn))
-        self._open_disk(must=config.state_directory is not None)
+        self._disk = works_on_disk(
+            works, config.state_directory, listener.address, lambda number: loop.add_reader(number, self._turn)
+        )
         self._exchange = Exchange(listener, self._links, core, stream, self._refusals, works)
         self._timer: asyncio.TimerHandle | None = None
         #: when it rings; uvloop's own does not tell once that has passed
@@ -154,15 +144,6 @@ class Shell:
     def close(self) -> None:
         """Write what waits for the disk, and let it go."""
         self._disk.close()
-
-    def _open_disk(self, *, must: bool) -> None:
-        try:
-            if must or self._disk.is_there:
-                self._disk.open()
-        except WorkFolderError as error:
-            if must:
-                raise
-            log.warning("durable works: %s", error)
 
     def _on_defect(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Events were lost in the midst of a turn: the next scheduler is told them again, this one never would be."""
@@ -267,6 +248,16 @@ class Shell:
 
 def _new_incarnation() -> Incarnation:
     return incarnation_of(os.urandom(SECRET_BYTES))
+
+
+def _core(config: SchedulerConfig) -> CoreConfig:
+    return CoreConfig(
+        is_protected=config.is_protected,
+        client_timeout_s=config.client_timeout_s,
+        max_queued_tasks=config.max_queued_tasks,
+        memory_limit_bytes=config.memory_limit_bytes,
+        window_bytes=WINDOW_BYTES,
+    )
 
 
 def _accepted(config: SchedulerConfig, epoch: Epoch) -> AcceptedConfig:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from scaler.durable.errors import DamagedWorkError
+from scaler.durable.errors import DamagedWorkError, WorkFolderError
 from scaler.durable.events import (
     CreateFile,
     DeleteRows,
@@ -148,7 +148,23 @@ class WorksOnDisk:
             self._folder.close()
 
 
-def state_of(address: str) -> Path:
-    """The state directory of a scheduler that listens there, where none is named: the next one there finds it."""
+def works_on_disk(works: Works, path: Path | None, address: str, watch: Callable[[int], None]) -> WorksOnDisk:
+    """The works in a state directory; where none is named, in the one of whoever listens there, if it can be had.
+
+    `WorkFolderError` if one that is named cannot.
+    """
+    disk = WorksOnDisk(works, path or _state_of(address), watch)
+    try:
+        if path is not None or disk.is_there:
+            disk.open()
+    except WorkFolderError as error:
+        if path is not None:
+            raise
+        log.warning("durable works: %s", error)
+    return disk
+
+
+def _state_of(address: str) -> Path:
+    """The next scheduler there finds the same one."""
     name = re.sub(r"[^A-Za-z0-9]+", "-", address).strip("-")
     return Path(platformdirs.user_state_dir("scaler")) / name

@@ -33,6 +33,11 @@ def test_the_architecture_page_can_be_read_in_one_sitting():
     assert len(text(generate.PAGE).splitlines()) <= 300
 
 
+def test_the_page_of_messages_is_what_the_code_says():
+    page = text(generate.MESSAGES_PAGE)
+    assert generate.render(page, generate.MESSAGES_PARTS) == page, "run: make docs"
+
+
 def test_a_page_without_a_marked_part_cannot_be_generated():
     with pytest.raises(ValueError, match="generated: packages"):
         generate.render("a page without marks")

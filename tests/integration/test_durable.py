@@ -45,9 +45,8 @@ def runs(place: Place) -> Counter[int]:
 def submit_and_die(place: Place, address: str, seconds: float = 0.05) -> None:
     """A program has submitted 25 tasks, and is killed."""
     root = str(Path(__file__).parents[2])
-    program = place.script(
-        f"import sys; sys.path.insert(0, {root!r})\n{PROGRAM}", address, NAME, place.path("runs"), str(seconds)
-    )
+    text = f"import sys; sys.path.insert(0, {root!r})\n{PROGRAM}"
+    program = place.script(text, address, NAME, place.path("runs"), str(seconds))
     program.wait_for("on disk")
     program.kill()
 
@@ -178,9 +177,24 @@ def test_what_is_cancelled_or_cleared_is_not_found_as_if_it_were_to_run(place: P
         assert [future.result(PATIENCE_S) for future in found[2:]] == [2, 3]
         wait_until(lambda: all(future.cancelled() for future in found[:2]), "they are cancelled")
         client.clear()
-    with Client(address, durable=NAME) as client:
-        assert client.futures() == []
+    wait_until(lambda: _is_empty(address), "nothing is left")
     assert runs(place) == Counter([2, 3])
+
+
+def _is_empty(address: str) -> bool:
+    with Client(address, durable=NAME) as client:
+        return not client.futures()
+
+
+def test_what_one_client_clears_is_cancelled_for_the_others(place: Place):
+    _, address = scheduler_of(place)
+    with Client(address, durable=NAME) as one, Client(address, durable=NAME) as other:
+        waiting, of_map = one.submit(abs, -1), one.map_async(abs, [-1, -2])
+        one.flush(PATIENCE_S)
+        other.clear()
+        wait_until(lambda: waiting.cancelled() and of_map.ready(), "both are cancelled")
+        place.cluster(address, 1)
+        assert one.submit(abs, -3).result(PATIENCE_S) == 3
 
 
 def test_running_tasks_are_cancelled_by_who_has_found_them(place: Place):
@@ -231,7 +245,7 @@ def test_a_work_belongs_to_the_key_that_has_opened_it(place: Place):
     with Client(address, durable=NAME, key_file=keys / "client.key") as client:
         client.submit(abs, -1)
         client.flush(PATIENCE_S)
-        with pytest.raises(DurableError, match="belongs to another key$"):
+        with pytest.raises(DurableError, match=r"belongs to another key$"):
             Client(address, durable=NAME, key_file=other)
         drop = place.start("scaler", "durable", "drop", NAME, address, "--key-file", str(other))
         assert (drop.wait(), drop.err.count("\n")) == (ExitCode.FAILED, 1)
@@ -241,18 +255,10 @@ def test_a_work_belongs_to_the_key_that_has_opened_it(place: Place):
         assert len(client.futures()) == 1
 
 
-def test_a_scheduler_without_a_disk_says_what_to_do(place: Place, address: str):
-    del place
-    with pytest.raises(DurableError, match="--state-dir"):
-        Client(address, durable=NAME)
-
-
 def test_ctrl_c_in_a_map_leaves_its_tasks_alone(place: Place):
     _, address = scheduler_of(place)
-    program = place.script(
-        f"from scaler import Client\nprint('begin', flush=True)\nClient({address!r}, durable={NAME!r}).map(abs, range(-9, 0))\n"
-    )
-    program.wait_for("begin")
+    text = f"from scaler import Client\nClient({address!r}, durable={NAME!r}).map(abs, range(-9, 0))\n"
+    program = place.script(text)
     wait_until(lambda: _unfinished(place) == 9, "all are submitted")
     program.end(signal.SIGINT)
     place.cluster(address, 1)

@@ -3,6 +3,7 @@
 import pickle
 
 import pytest
+from msgspec.structs import replace
 
 from scaler.errors import ProtocolError
 from scaler.ids import Incarnation, ObjectId
@@ -33,3 +34,9 @@ def test_no_value_is_taken_for_a_record(value: object):
 def test_damage_is_told(data: bytes):
     with pytest.raises(ProtocolError, match="no reference to an object"):
         read_record(data)
+
+
+@pytest.mark.parametrize("change", [{"size_bytes": 0}, {"token": bytes(5000)}, {"path": "p" * 5000}])
+def test_what_is_no_object_is_no_record(change: dict[str, object]):
+    with pytest.raises(ProtocolError):
+        read_record(record_of(replace(REFERENCE, **change)))
