@@ -82,6 +82,11 @@ class FunctionShelf:
             said.append(Say(DefineFunction(name, known.size_bytes), known.frames))
         return said
 
+    def clear(self) -> None:
+        """Keep none that no batch names."""
+        while self._idle:
+            self._drop_oldest()
+
     def nobody_knows(self) -> None:
         """The present scheduler is a new one."""
         for known in self._functions.values():
@@ -98,8 +103,11 @@ class FunctionShelf:
         self._idle[function] = known
         self._idle_bytes += known.size_bytes
         while len(self._idle) > 1 and (len(self._idle) > IDLE_FUNCTIONS or self._idle_bytes > IDLE_BYTES):
-            name, oldest = self._idle.popitem(last=False)
-            self._idle_bytes -= oldest.size_bytes
-            del self._functions[name]
-            for archive in oldest.archives:
-                self.leave(archive)
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        name, oldest = self._idle.popitem(last=False)
+        self._idle_bytes -= oldest.size_bytes
+        del self._functions[name]
+        for archive in oldest.archives:
+            self.leave(archive)

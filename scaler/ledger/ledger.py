@@ -293,6 +293,7 @@ class Ledger:
         self._arrivals.cleared()
         for batch in list(self._batches.values()):
             self._forget(batch)
+        self._functions.clear()
         self._objects.clear()
         self._requests.ask(ClearClient())
         return self._say_requests()
@@ -314,6 +315,7 @@ class Ledger:
         said = [*self._taken.say(), Say(Goodbye("the client disconnects"))] if self._linked else []
         for batch in list(self._batches.values()):
             self._forget(batch)
+        self._functions.clear()
         self._linked = False
         self._work.leave()
         return said
