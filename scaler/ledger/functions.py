@@ -3,7 +3,7 @@
 from collections import Counter, OrderedDict
 
 from scaler.ids import FunctionId
-from scaler.ledger.events import Command, Say
+from scaler.ledger.events import Command, Restored, Say
 from scaler.protocol import DefineFunction
 from scaler.protocol.code import archives_of
 from scaler.protocol.columns import Frame
@@ -49,6 +49,12 @@ class FunctionShelf:
             self.use(name)
         known = self._functions[function] = _Function(frames, archives)
         self._put_aside(function, known)
+
+    def restored(self, event: Restored) -> None:
+        """Batches of an earlier process are here again, with their functions."""
+        for one in event.batches:
+            self.learn(one.function, event.functions[one.function])
+            self.use(one.function)
 
     def use(self, function: FunctionId) -> None:
         """One more batch names it."""
