@@ -31,6 +31,8 @@ class Outlet:
         self._waiting: deque[Unwritten] = deque()
         #: the size of all that waits, and of all that has been written
         self.waiting_bytes = self.written_bytes = 0
+        #: so many rows were to be written by now
+        self.asked = 0
         #: why nothing can be written; ""
         self.problem = ""
         #: when it is tried again
@@ -45,6 +47,7 @@ class Outlet:
         row = row_of(message, frames)
         self._waiting.append(Unwritten(message, frames, window, row.size_bytes))
         self.waiting_bytes += row.size_bytes
+        self.asked += 1
         if self.retry_at is None:
             self._doings.disk.append(Persist(self._work, row))
 

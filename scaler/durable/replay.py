@@ -81,7 +81,8 @@ class Replay:
 
     def _end(self, known: WorkBatchRecord, ranges: tuple[tuple[int, int], ...]) -> None:
         for lo, hi in ranges:
-            known.ended.add(lo, min(hi, known.appended))
+            if lo < (last := min(hi, known.appended)):
+                known.end(lo, last)
         columns = self._columns.get(known.id.n, [])
         columns[:] = [one for one in columns if known.ended.missing(one.lo, one.hi)]
         needs = self._needs.get(known.id.n)

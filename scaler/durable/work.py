@@ -7,25 +7,21 @@ clients are told of both, only behind that. For the core it is a client that nev
 from collections import deque
 from collections.abc import Iterable
 
-from msgspec.structs import replace
-
 from scaler.core import events as core
-from scaler.core.chunks import check_offsets
 from scaler.core.requests import DURABLE
 from scaler.durable.batch import WorkBatchRecord
-from scaler.durable.checks import calls_in, check_function, check_options
+from scaler.durable.checks import calls_in, empty_calls
 from scaler.durable.events import DeleteRows, Doings, ReadEnds
+from scaler.durable.intake import Intake
 from scaler.durable.outlet import Outlet, Unwritten
-from scaler.durable.records import CANCELLED, Said, outcome_in
+from scaler.durable.records import CANCELLED, outcome_in
 from scaler.durable.replay import Replay
 from scaler.durable.rows import Row
 from scaler.durable.windows import Windows
-from scaler.errors import ProtocolError
-from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, Range, TaskId
+from scaler.ids import BatchId, Epoch, Incarnation, Range, TaskId
 from scaler.ledger import events as ledger
 from scaler.ledger.ledger import Ledger
 from scaler.protocol import (
-    Acknowledged,
     AppendTasks,
     CancelTasks,
     Cause,
@@ -37,7 +33,7 @@ from scaler.protocol import (
     Failure,
     FromClient,
     NeedFunction,
-    NeedTasks,
+    NeedInputs,
     OpenBatch,
     Output,
     QueueFull,
@@ -54,7 +50,6 @@ from scaler.protocol import (
     WorkSummary,
 )
 from scaler.protocol.columns import Frame
-from scaler.protocol.options import MAX_INDEX
 from scaler.protocol.work_messages import MOST_LISTED
 from scaler.ranges import RangeSet
 
@@ -64,7 +59,7 @@ NOBODY = Incarnation(0)
 MOST_UNWRITTEN_BYTES = 64 << 20
 #: what the ledger may say to the core in one turn
 ROOM_BYTES = 8 << 20
-_LOST_CALL = Failure(Cause.OBJECT_LOST, "its call, or its function, is damaged on the disk of the scheduler")
+LOST_CALL = Failure(Cause.OBJECT_LOST, "its call, or its function, is damaged on the disk of the scheduler")
 #: what a client says of batches
 OfBatches = (
     DefineFunction | OpenBatch | AppendTasks | CloseBatch | CancelTasks | Taken | Resume | ExplainTask | ClearClient
@@ -82,9 +77,15 @@ class Work:
         self._ledger = Ledger()
         self._now = 0.0
         self._batches: dict[int, WorkBatchRecord] = {}
-        self._functions: dict[FunctionId, tuple[Frame, ...]] = {}
         self._windows = Windows(name, incarnation, self._batches, doings)
         self._outlet = Outlet(name, doings)
+        self._intake = Intake(name, incarnation, self._batches, self._windows, self._outlet.write)
+        #: so many rows have been written and are true
+        self._settled = 0
+        #: what the core wants to know, once so many are: the answer may be on its way to the disk
+        self._questions: deque[tuple[int, NeedInputs]] = deque()
+        #: what is to be cancelled unless it has begun, and is not on disk
+        self._unasked: dict[int, RangeSet] = {}
         #: what is on disk and waits for what those before it need from there
         self._written: deque[Unwritten] = deque()
         #: so many reads are on their way for the head of these, or of the restart
@@ -98,16 +99,26 @@ class Work:
         self.has_joined = False
         self.size_bytes = 0
 
+    def check(self) -> None:
+        """Raise unless every invariant holds."""
+        self._ledger.check()
+        self._windows.check()
+
+    def is_idle(self) -> bool:
+        """Whether nothing is on its way, and nobody waits for anything."""
+        work = self._outlet, self._written, self._reads, self._ledger.unresolved
+        return not any((*work, self._intake, self._intake.cleared, self._unasked, self._windows))
+
     # ---- the beginning
 
     def begin(self, replay: Replay, now: float) -> None:
         """Its log has been read: go on with what has not ended."""
         self._now = now
         self._batches.update(replay.batches)
-        self._functions.update(replay.functions)
+        self._intake.functions.update(replay.functions)
         self._restart = replay
         for n, ranges in replay.lost().items():
-            self._write(TasksFailed(BatchId(self.incarnation, n), ranges, _LOST_CALL), ())
+            self._outlet.write(TasksFailed(BatchId(self.incarnation, n), ranges, LOST_CALL), (), NOBODY)
         for task in replay.needed():
             self._read_for_itself(task)
         self._go_on()
@@ -118,8 +129,8 @@ class Work:
 
     def _join(self, replay: Replay) -> None:
         known, self._read = tuple(self._read), []
-        restored = tuple(one for one in replay.restored() if one.function in self._functions)
-        self._tell([ledger.Restored(restored, self._functions, known)])
+        restored = tuple(one for one in replay.restored() if one.function in self._intake.functions)
+        self._tell([ledger.Restored(restored, self._intake.functions, known)])
         self.has_joined = True
         self._doings.core.append(core.PeerJoined(self.incarnation, DURABLE, self.name))
         self._tell([ledger.LinkUp(Epoch(0), resumed=False)])
@@ -144,6 +155,7 @@ class Work:
     def left(self, peer: Incarnation) -> None:
         """A client is gone: nothing is given up."""
         self._windows.leave(peer)
+        self._intake.left(peer)
 
     def drop(self, why: str) -> None:
         """It is no more."""
@@ -156,7 +168,11 @@ class Work:
         ended = sum(len(known.ended) for known in self._batches.values())
         appended = sum(known.appended for known in self._batches.values())
         return WorkSummary(
-            self.name, appended - ended, ended, self.size_bytes + self._outlet.written_bytes, self._outlet.problem
+            self.name,
+            max(appended - ended, 0),
+            ended,
+            self.size_bytes + self._outlet.written_bytes,
+            self._outlet.problem,
         )
 
     # ---- what clients say
@@ -165,84 +181,31 @@ class Work:
         """A client at it said something of batches; `ProtocolError` where that cannot be."""
         self._now = now
         match message:
-            case DefineFunction(function):
-                self._define(message, function, frames, peer)
-            case OpenBatch():
-                self._open(message, peer)
-            case AppendTasks():
-                self._append(message, frames, peer)
-            case CloseBatch(batch):
-                if not self._known(batch).is_closed:
-                    self._write(message, (), peer)
-            case CancelTasks(batch, ranges, unless_begun):
-                self._known(batch)
-                if unless_begun:
-                    self._tell([ledger.CancelAsked(batch, ranges)])
-                else:
-                    self._write(message, (), peer)
+            case CancelTasks(unless_begun=True):
+                self._ask_to_cancel(message)
             case Taken(batch, ranges):
                 self._windows.taken(peer, batch.n, ranges)
-            case Resume():
-                self._resume(message, peer)
             case ExplainTask():
                 self._doings.core.append(core.Received(self.incarnation, message))
-            case ClearClient():
-                self._write(message, (), peer)
+            case _:
+                self._intake.heard(peer, message, frames)
         self._go_on()
 
-    def _known(self, batch: BatchId) -> WorkBatchRecord:
-        known = self._batches.get(batch.n)
-        if known is None or batch.owner != self.incarnation:
-            raise ProtocolError(f"batch {batch} is not of the durable work {self.name!r}")
-        return known
-
-    def _define(
-        self, message: DefineFunction, function: FunctionId, frames: tuple[Frame, ...], peer: Incarnation
-    ) -> None:
-        check_function(message, frames)
-        if function not in self._functions:
-            self._functions[function] = frames
-            self._write(message, frames, peer)
-
-    def _open(self, message: OpenBatch, peer: Incarnation) -> None:
-        batch, options = message.batch, message.options
-        if batch.owner != self.incarnation or batch.n in self._batches:
-            raise ProtocolError(f"batch {batch} is opened twice or by another")
-        check_options(options)
-        options = replace(options, durable=self.name)
-        self._batches[batch.n] = WorkBatchRecord(batch, message.function, options)
-        self._write(replace(message, options=options), (), peer)
-
-    def _append(self, message: AppendTasks, frames: tuple[Frame, ...], peer: Incarnation) -> None:
-        known = self._known(message.batch)
-        lo, hi = message.lo, message.lo + message.count
-        check_offsets(calls_in(message, frames, self.incarnation)[0])
-        if hi <= known.said:  # said before, to a scheduler that was killed before it could answer
-            self._acknowledge(known, peer)
+    def _ask_to_cancel(self, message: CancelTasks) -> None:
+        """Cancel what has not begun: of what is not on disk that is said once it is."""
+        known = self._record(message.batch)
+        if known is None:
             return
-        if lo < known.said or known.is_closed or hi > MAX_INDEX:
-            raise ProtocolError(f"calls [{lo}, {hi}) of batch {message.batch} do not follow {known.said}")
-        if lo > known.said:  # what is left out had ended for its client, under a scheduler that has lost it
-            known.ended.add(known.said, lo)
-        known.said = hi
-        self._windows.want(peer, known.id.n, ((lo, hi),))
-        self._write(message, frames, peer)
+        ranges = RangeSet(message.ranges)
+        self._tell([ledger.CancelAsked(message.batch, tuple(ranges.within(0, known.appended)))])
+        for lo, hi in ranges.within(known.appended, known.said):
+            self._unasked.setdefault(message.batch.n, RangeSet()).add(lo, hi)
 
-    def _resume(self, message: Resume, peer: Incarnation) -> None:
-        batch, last = message.batch, max((hi for _, hi in message.unresolved), default=0)
-        if batch.n not in self._batches:
-            self._open(OpenBatch(batch, message.function, message.options), peer)
-        known = self._known(batch)
-        if known.function not in self._functions:
-            self._windows.say(peer, NeedFunction(known.function))
-        for lo, hi in RangeSet(message.unresolved).within(known.said, last):
-            self._windows.say(peer, NeedTasks(batch, lo, hi))
-        self._windows.want(peer, batch.n, message.unresolved)
-        self._acknowledge(known, peer)
-
-    def _acknowledge(self, known: WorkBatchRecord, peer: Incarnation) -> None:
-        if known.appended:
-            self._windows.say(peer, Acknowledged(known.id, known.appended))
+    def _record(self, batch: BatchId) -> WorkBatchRecord | None:
+        """A batch, unless it is about to be cleared: one of the same name that follows is another."""
+        if any(batch.n in ended for ended in self._intake.cleared):
+            return None
+        return self._batches.get(batch.n)
 
     # ---- what the core says
 
@@ -257,10 +220,12 @@ class Work:
             case TasksBegan() | Explanation() | Output() | TasksWait():
                 self._windows.say_to_all(message, frames)
             case NeedFunction(function):
-                known = self._functions.get(function)
+                known = self._intake.functions.get(function)
                 if known is not None:
                     define = DefineFunction(function, sum(map(len, known)))
                     self._doings.core.append(core.Received(self.incarnation, define, known))
+            case NeedInputs():
+                self._questions.append((self._outlet.asked, message))
             case QueueFull():
                 self._tell([ledger.Received(message)])
                 self._windows.say_to_all(message)
@@ -275,11 +240,11 @@ class Work:
         batch: BatchId,
         ranges: Iterable[Range] | tuple[tuple[int, int], ...],
     ) -> None:
-        known = self._batches.get(batch.n)
+        known = self._record(batch)
         if known is None or not any(known.ended.missing(lo, hi) for lo, hi in ranges):
             self._tell([ledger.Received(message, frames)])  # a repeat is acknowledged, too
         else:
-            self._write(message, frames)
+            self._outlet.write(message, frames, NOBODY)
 
     def room(self, room_bytes: int) -> None:
         """The core asks to be told when so much more may come."""
@@ -287,9 +252,6 @@ class Work:
         self._go_on()
 
     # ---- the disk
-
-    def _write(self, message: Said, frames: tuple[Frame, ...], window: Incarnation = NOBODY) -> None:
-        self._outlet.write(message, frames, window)
 
     def persisted(self, now: float) -> None:
         """The oldest of what was to be written is on disk."""
@@ -327,6 +289,9 @@ class Work:
             if not self._settle(one):
                 break
             self._written.popleft()
+            self._settled += 1
+        while self._questions and self._questions[0][0] <= self._settled:
+            self._tell([ledger.Received(self._questions.popleft()[1])])
         if self._restart is not None and not self._reads and not self._outlet:
             replay, self._restart = self._restart, None
             self._join(replay)
@@ -341,18 +306,17 @@ class Work:
             case DefineFunction(function):
                 self._tell([ledger.FunctionPickled(function, frames)])
             case OpenBatch(batch, function, options):
-                pickled = self._functions.get(function)
-                if pickled is None:
-                    return False  # its client was asked for it
+                pickled = self._intake.functions[function]
                 self._tell([ledger.FunctionPickled(function, pickled), ledger.BatchOpened(batch, function, options)])
             case AppendTasks():
                 return self._appended(message, frames, one.window)
             case CloseBatch(batch):
-                self._batches[batch.n].is_closed = True
                 self._tell([ledger.BatchClosed(batch)])
             case CancelTasks(batch, ranges):
                 self._tell([ledger.Unwanted(batch, ranges)])
                 self._ended(TasksFailed(batch, ranges, CANCELLED), (), ranges)
+            case Results(batch) | TasksFailed(batch) if self._record(batch) is None:
+                pass  # it is cleared next: the core need not know of it
             case Results(_, lo, hi):
                 self._tell([ledger.Received(message, frames)])
                 self._ended(message, frames, ((lo, hi),))
@@ -364,9 +328,10 @@ class Work:
         return True
 
     def _appended(self, message: AppendTasks, frames: tuple[Frame, ...], peer: Incarnation) -> bool:
-        known = self._batches.get(message.batch.n)
-        if known is None:
-            return True  # it was cleared since
+        known = self._record(message.batch)
+        if known is None:  # it was cleared since
+            self._is_prepared, self._read = False, []
+            return True
         column, needs = calls_in(message, frames, self.incarnation)
         if needs and not self._is_prepared:
             self._is_prepared = True
@@ -378,25 +343,32 @@ class Work:
                 return False
         self._is_prepared = False
         outcomes, self._read = tuple(self._read), []
+        if known.appended < column.lo:
+            left_out = Range(known.appended, column.lo)
+            self._tell([ledger.TasksAppended(known.id, empty_calls(*left_out)), ledger.Unwanted(known.id, (left_out,))])
         known.appended = column.hi
         self._tell([ledger.TasksAppended(message.batch, column, needs, outcomes)])
-        self._acknowledge(known, peer)
+        self._windows.acknowledge(peer, known)
+        if unasked := self._unasked.pop(known.id.n, None):
+            self._ask_to_cancel(CancelTasks(known.id, unasked.ranges()))
         return True
 
     def _ended(
         self, message: Results | TasksFailed, frames: tuple[Frame, ...], ranges: Iterable[tuple[int, int]]
     ) -> None:
-        known = self._batches.get(message.batch.n)
+        """What is first on disk of a task is how it has ended."""
+        known = self._record(message.batch)
         if known is not None:
-            for lo, hi in ranges:
-                known.ended.add(lo, hi)
-            self._windows.ended(message, frames, ranges)
+            new = tuple(part for lo, hi in ranges for part in known.end(lo, hi))
+            self._windows.ended(message, frames, new)
 
     def _clear(self) -> None:
-        for n in self._batches:
-            self._doings.disk.append(DeleteRows(self.name, n))
-        self._batches.clear()
-        self._windows.want_nothing()
+        cleared = sorted(self._intake.cleared.popleft())
+        for n in cleared:
+            self._unasked.pop(n, None)
+            if n not in self._batches:
+                self._doings.disk.append(DeleteRows(self.name, n))
+        self._windows.cleared(cleared)
         self._tell([ledger.ClearAsked()])
 
     def _look_whether_full(self) -> None:

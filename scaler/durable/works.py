@@ -45,7 +45,13 @@ class _Entry:
     """One work, from when its file is asked for."""
 
     name: str
-    owner: str = ""
+    #: the key that it belongs to, as its file says; None until that has been read
+    owner: str | None = None
+    #: there is a file
+    is_there: bool = False
+    #: its file is about to be opened, or to go
+    is_asked: bool = False
+    is_ending: bool = False
     work: Work | None = None
     replay: Replay | None = None
     #: why it cannot be used; ""
@@ -64,6 +70,9 @@ class Works:
         self.doings = Doings()
         self._new_incarnation = new_incarnation
         self._clients: dict[Incarnation, _Client] = {}
+        self._clusters: set[Incarnation] = set()
+        #: peers that have the name of a work: the core must not take one for the other
+        self._impostors: set[Incarnation] = set()
         self._entries: dict[str, _Entry] = {}
         #: who is at which of them
         self._at_work: dict[Incarnation, _Entry] = {}
@@ -79,11 +88,10 @@ class Works:
                 peer, message = event.peer, event.message
                 if (peer in self._at_work or type(message) in _OF_WORKS) and self._hears(event, now):
                     continue
-            elif isinstance(event, core.PeerJoined):
-                if event.role != "worker":
-                    self._clients[event.peer] = _Client(event.role, event.key_name)
-            elif isinstance(event, core.PeerLost):
-                self._left(event.peer)
+                if self._impostors and peer in self._impostors:
+                    continue
+            elif isinstance(event, core.PeerJoined | core.PeerLost) and not self._is_of_core(event):
+                continue
             self.doings.core.append(event)
         for entry in self._by_incarnation.values():
             if entry.work is not None:
@@ -93,8 +101,7 @@ class Works:
 
     def take_out(self, commands: list[core.Command], now: float) -> list[core.Command]:
         """What the core has decided: what is left of it for others, with what works say to clients."""
-        if self._by_incarnation:
-            commands = [command for command in commands if not self._is_told(command, now)]
+        commands = [command for command in commands if not self._is_told(command, now)]
         if self.doings.clients:
             commands, self.doings.clients = [*commands, *self.doings.clients], []
         return commands
@@ -103,6 +110,15 @@ class Works:
         """Lines for the log."""
         notes, self.doings.notes = self.doings.notes, []
         return notes
+
+    def check(self) -> None:
+        """Raise unless every invariant holds, looked at the slow way."""
+        for entry in self._entries.values():
+            if entry.work is not None:
+                entry.work.check()
+        assert all(self._entries.get(entry.name) is entry for entry in self._by_incarnation.values())
+        assert all(self._entries.get(entry.name) is entry for entry in self._at_work.values())
+        assert self._at_work.keys() <= self._clients.keys()
 
     def next_deadline(self) -> float | None:
         """When to look again though nothing happens."""
@@ -120,11 +136,36 @@ class Works:
                     entry.work.room(room_bytes)
             case core.CutOff(peer, reason) if (entry := self._by_incarnation.get(peer)) is not None:
                 self._fail(entry, f"the scheduler cannot go on with it: {reason}")
+            case core.CutOff(peer):
+                self._left(peer)
+                return False
             case _:
                 return False
         return True
 
     # ---- clients
+
+    def _is_of_core(self, event: core.PeerJoined | core.PeerLost) -> bool:
+        """Whether the core is to hear of one who has come or gone."""
+        peer = event.peer
+        if isinstance(event, core.PeerLost):
+            self._left(peer)
+            is_of_core = peer not in self._impostors
+            self._impostors.discard(peer)
+            return is_of_core
+        if peer in self._by_incarnation:
+            self._impostors.add(peer)
+            self.doings.clients.append(core.CutOff(peer, "its name is that of a durable work"))
+            return False
+        if event.role == "worker":
+            self._clusters.add(peer)
+        else:
+            self._clients[peer] = _Client(event.role, event.key_name)
+        return True
+
+    def _is_taken(self, incarnation: Incarnation) -> bool:
+        """Whether somebody has this name, other than a work that is not open."""
+        return incarnation in self._by_incarnation or incarnation in self._clients or incarnation in self._clusters
 
     def _hears(self, event: core.Received, now: float) -> bool:
         """Whether what a client says is of durable works."""
@@ -134,7 +175,7 @@ class Works:
             return False
         match message:
             case OpenWork():
-                self._open(peer, client, message, now)
+                self._open(peer, message, now)
             case ListWorks():
                 self._list(peer, client)
             case DropWork(name):
@@ -164,8 +205,17 @@ class Works:
 
     def _left(self, peer: Incarnation) -> None:
         self._clients.pop(peer, None)
+        self._clusters.discard(peer)
+        self._leave(peer)
+
+    def _leave(self, peer: Incarnation) -> None:
+        """What it was at goes on without it; what it said there and nobody has heard was of a link that is gone."""
         entry = self._at_work.pop(peer, None)
-        if entry is not None and entry.work is not None:
+        if entry is None:
+            return
+        entry.wanted_by = [one for one in entry.wanted_by if one != peer]
+        entry.waiting = [one for one in entry.waiting if one[0] != peer]
+        if entry.work is not None:
             entry.work.left(peer)
 
     def _say(self, peer: Incarnation, message: ToClient) -> None:
@@ -174,17 +224,25 @@ class Works:
     def _may_use(self, client: _Client, entry: _Entry) -> bool:
         return client.role == _OPERATOR or entry.owner == client.owner
 
-    def _open(self, peer: Incarnation, client: _Client, message: OpenWork, now: float) -> None:
-        name = message.name
-        entry = self._entries.get(name)
-        if entry is None or (entry.problem and entry.work is None):
-            entry = self._entries[name] = _Entry(name, client.owner)
-            self.doings.disk.append(CreateFile(name, client.owner, message.incarnation or self._new_incarnation()))
+    def _open(self, peer: Incarnation, message: OpenWork, now: float) -> None:
+        self._leave(peer)
+        entry = self._entries.setdefault(message.name, _Entry(message.name))
         self._at_work[peer] = entry
-        if entry.work is None or not entry.work.has_joined:
-            entry.wanted_by.append(peer)
-        else:
+        if entry.work is not None and entry.work.has_joined:
             self._let_in(entry, peer, now)
+            return
+        entry.wanted_by.append(peer)
+        if entry.work is None and not entry.is_ending and not entry.is_asked:
+            self._ask_for(entry, message.incarnation)
+
+    def _ask_for(self, entry: _Entry, incarnation: Incarnation) -> None:
+        """Have its file opened, or made if there is none, for the first who wants it."""
+        entry.problem, entry.is_asked = "", True
+        if entry.is_there:
+            self.doings.disk.append(OpenFile(entry.name))
+            return
+        named = incarnation if incarnation and not self._is_taken(incarnation) else self._new_incarnation()
+        self.doings.disk.append(CreateFile(entry.name, self._clients[entry.wanted_by[0]].owner, named))
 
     def _let_in(self, entry: _Entry, peer: Incarnation, now: float) -> None:
         client = self._clients.get(peer)
@@ -211,16 +269,19 @@ class Works:
         if entry is None:
             self._say(peer, WorkDropped(name, f"there is no durable work {name!r}"))
         elif not self._may_use(client, entry):
-            self._say(peer, WorkDropped(name, NOT_YOURS.format(name)))
+            unknown = entry.problem or f"the durable work {name!r} is being opened: try again"
+            self._say(peer, WorkDropped(name, unknown if entry.owner is None else NOT_YOURS.format(name)))
         else:
             entry.dropped_for.append(peer)
-            self._end(entry, f"the durable work {name!r} was dropped")
-            self.doings.disk.append(DropFile(name))
+            if not entry.is_ending:
+                entry.is_ending = True
+                self._end(entry, f"the durable work {name!r} was dropped")
+                self.doings.disk.append(DropFile(name))
 
     def _end(self, entry: _Entry, why: str) -> None:
         """Nobody is at it any more, and its tasks end."""
         work, entry.work = entry.work, None
-        entry.problem = why
+        entry.problem, entry.is_asked = why, False
         for peer in entry.wanted_by:
             self._say(peer, WorkOpened(entry.name, Incarnation(0), why))
         entry.wanted_by.clear()
@@ -240,14 +301,23 @@ class Works:
     def found(self, names: Iterable[str]) -> None:
         """There are works of an earlier scheduler."""
         for name in names:
-            if name not in self._entries:
-                self._entries[name] = _Entry(name)
-                self.doings.disk.append(OpenFile(name))
+            entry = self._entries.setdefault(name, _Entry(name))
+            if not entry.is_there and not entry.is_asked:
+                self.found_there(name)
+
+    def found_there(self, name: str) -> None:
+        """There is a file of this name: it is not to be made, but opened."""
+        entry = self._entries[name]
+        entry.is_there = entry.is_asked = True
+        self.doings.disk.append(OpenFile(name))
 
     def opened(self, name: str, owner: str, incarnation: Incarnation, size_bytes: int) -> None:
         """Its log is open, and is read next."""
         entry = self._entries[name]
-        entry.owner = owner
+        entry.owner, entry.is_there = owner, True
+        if self._is_taken(incarnation):
+            self._fail(entry, "it has the name of a peer that is connected, or of another work")
+            return
         entry.work = Work(name, owner, incarnation, self.doings)
         entry.work.size_bytes = size_bytes
         entry.replay = Replay(incarnation)
@@ -303,18 +373,43 @@ class Works:
     def refused(self, name: str, why: str, *, is_damaged: bool) -> None:
         """Its log cannot be used; one that is damaged is set aside."""
         entry = self._entries[name]
+        if entry.is_ending:
+            return
         self._fail(entry, why)
         if is_damaged:
+            entry.is_ending = True
             self.doings.disk.append(SetAside(name))
+        elif not entry.is_there:
+            del self._entries[name]
 
     def was_set_aside(self, name: str, path: str) -> None:
         """What there was of it, damaged, lies there now."""
-        self._entries.pop(name, None)
         self.doings.notes.append(f"the damaged durable work {name!r} lies at {path} now")
+        self._gone(self._entries[name])
 
-    def dropped(self, name: str, why: str = "") -> None:
-        """Its log is gone, or why it is not."""
-        entry = self._entries.pop(name)
-        for peer in entry.dropped_for:
+    def dropped(self, name: str) -> None:
+        """Its log is gone."""
+        self._gone(self._entries[name])
+
+    def not_gone(self, name: str, why: str) -> None:
+        """Its log can neither be removed nor set aside."""
+        entry = self._entries[name]
+        entry.is_ending = False
+        self._tell_dropped(entry, why)
+        self._fail(entry, why)
+
+    def _gone(self, entry: _Entry) -> None:
+        """Who wants one of this name by now has a new one."""
+        self._tell_dropped(entry, "")
+        entry.is_ending = entry.is_there = False
+        entry.owner = None
+        if entry.wanted_by:
+            self._ask_for(entry, Incarnation(0))
+        else:
+            del self._entries[entry.name]
+
+    def _tell_dropped(self, entry: _Entry, why: str) -> None:
+        dropped_for, entry.dropped_for = entry.dropped_for, []
+        for peer in dropped_for:
             if peer in self._clients:
-                self._say(peer, WorkDropped(name, why))
+                self._say(peer, WorkDropped(entry.name, why))

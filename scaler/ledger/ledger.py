@@ -33,6 +33,7 @@ from scaler.ledger.events import (
     ObjectFreed,
     ObjectMade,
     Received,
+    Reject,
     Restored,
     Say,
     ShutdownAsked,
@@ -51,6 +52,7 @@ from scaler.ledger.taken import TakenNotes
 from scaler.ledger.works import LedgerWork
 from scaler.protocol import (
     Acknowledged,
+    CancelTasks,
     Cause,
     ClearClient,
     CloseBatch,
@@ -87,6 +89,7 @@ from scaler.protocol.codec import HEADER_BYTES
 from scaler.protocol.columns import Frame
 
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
+_LOST = Failure(Cause.OBJECT_LOST, "it is no more: its durable work was cleared, or lost with its disk")
 
 
 class Ledger:
@@ -325,8 +328,7 @@ class Ledger:
                 waited = [part for span in ranges for part in known.unresolved.within(*span)] if known else []
                 return [Began(batch, tuple(waited))] if waited else []
             case NeedTasks(batch, lo, hi):
-                self._want_again(batch, lo, hi)
-                return []
+                return self._want_again(batch, lo, hi)
             case NeedInputs(tasks):
                 return self._inputs.tell(tasks)
             case NeedFunction(function):
@@ -353,11 +355,17 @@ class Ledger:
             case _:
                 assert_never(message)
 
-    def _want_again(self, batch: BatchId, lo: int, hi: int) -> None:
+    def _want_again(self, batch: BatchId, lo: int, hi: int) -> list[Command]:
         known = self._batches.get(batch)
-        if known is not None:
-            known.want_again(lo, hi)
+        if known is None:
+            return []
+        if known.attached:  # its calls are with another client, or nowhere
+            lost = tuple(known.resolve(lo, hi))
             self._settle(known)
+            return [Say(CancelTasks(batch, lost)), Reject(batch, lost, _LOST)] if lost else []
+        known.want_again(lo, hi)
+        self._settle(known)
+        return []
 
     # ---- a scheduler that knows nothing of us
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import platformdirs
 
-from scaler.durable.errors import DamagedWorkError, WorkFolderError
+from scaler.durable.errors import DamagedWorkError, WorkExistsError, WorkFolderError
 from scaler.durable.events import (
     CreateFile,
     DeleteRows,
@@ -135,8 +135,10 @@ class WorksOnDisk:
                 works.dropped(work)
             case Refused(_, ReadEnds() as asked):
                 works.read(asked, (), now)
-            case Refused(work, DropFile(), error):
-                works.dropped(work, str(error))
+            case Refused(work, DropFile() | SetAside(), error):
+                works.not_gone(work, str(error))
+            case Refused(work, CreateFile(), WorkExistsError()):
+                works.found_there(work)
             case Refused(work, OpenFile() | CreateFile() | LoadRows(), error):
                 works.refused(work, str(error), is_damaged=isinstance(error, DamagedWorkError))
 

@@ -150,6 +150,10 @@ class Place:
         self._commands.append(command)
         return command
 
+    def program(self, name: str) -> Path:
+        """A command of ours by the name users type."""
+        return Path(sys.executable).with_name(name)
+
     def script(self, text: str, *arguments: str) -> Command:
         """Start a program as users do: a file of theirs."""
         path = self.folder / f"script{len(self._commands)}.py"

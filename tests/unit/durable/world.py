@@ -28,26 +28,31 @@ class Disk:
         self.is_held = False
         self.asked: list[OnDisk] = []
 
-    def perform(self, works: Works, now: float) -> bool:
-        """Do what works ask for; whether anything was."""
+    def perform(self, works: Works, now: float, most: int | None = None) -> bool:
+        """Do what works ask for, so much of it at most; whether anything was."""
         self.asked += works.doings.disk
         works.doings.disk = []
         if self.is_held or not self.asked:
             return False
-        asked, self.asked = self.asked, []
-        has_failed = False
-        for one in asked:
+        asked, self.asked = self.asked[:most], self.asked[len(self.asked[:most]) :]
+        while asked:
+            one = asked.pop(0)
             match one:
-                case Persist(work) if self.is_full or has_failed:
-                    if not has_failed:
-                        works.not_persisted(work, "the disk is full", now)
-                    has_failed = True
+                case Persist() | DeleteRows() if self.is_full:
+                    self._refuse(works, one.work, [one, *asked], now)
+                    asked = [other for other in asked if not isinstance(other, Persist | DeleteRows)]
                 case Persist(work, row):
                     self.rows[work].append(row)
                     works.persisted(work, now)
                 case _:
                     self._serve(works, one, now)
         return True
+
+    def _refuse(self, works: Works, work: str, asked: list[OnDisk], now: float) -> None:
+        """Nothing that was asked for behind a write that failed is written either."""
+        if any(isinstance(one, Persist) for one in (*asked, *self.asked)):
+            works.not_persisted(work, "the disk is full", now)
+        self.asked = [one for one in self.asked if not isinstance(one, Persist | DeleteRows)]
 
     def _serve(self, works: Works, one: OnDisk, now: float) -> None:
         match one:
