@@ -9,7 +9,7 @@ STAMP := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit simulation fuzz coverage integration full check format lint types contracts bench bench-peers docs clean
+.PHONY: help install demo test unit simulation fuzz coverage integration full check format lint types contracts bench bench-peers chaos docs clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -72,6 +72,9 @@ bench: $(STAMP) ## the speed table, side by side with the peers that are install
 
 bench-peers: $(STAMP) ## install the peers, each into a virtual environment of its own
 	$(BIN)/python -m benchmarks.peers
+
+chaos: $(STAMP) ## kills, pauses, cuts and floods beside work that is verified, each with its bars; ARGS are passed on
+	$(BIN)/python -m benchmarks.chaos $(ARGS)
 
 docs: $(STAMP) ## write the tables of docs/architecture.md anew from the code
 	$(BIN)/python -m docs.generate

@@ -5,6 +5,7 @@ import os
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -21,11 +22,18 @@ def measure(workload: str, peer: Peer, flags: Flags, timeout_s: float, log: IO[b
     """What the run said, or why it said nothing; the caller must be a subreaper and start no other children."""
     words = [word for name, value in peer.sized(workload, flags).items() for word in (f"--{name}", str(value))]
     command = [str(peer.python), "run.py", workload, peer.name, *words]
+    return bounded(command, MEASURED, _environment(peer), timeout_s, log)
+
+
+def bounded(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], timeout_s: float, log: IO[bytes]
+) -> Line:
+    """What a process printed as a line of JSON, or why it did not; the caller is as for `measure`."""
     started = time.monotonic()
     with tempfile.TemporaryFile() as output:  # not a pipe: processes left behind would keep it open
         try:
             process = subprocess.Popen(
-                command, cwd=MEASURED, env=_environment(peer), stdout=output, stderr=log, start_new_session=True
+                command, cwd=folder, env=environment, stdout=output, stderr=log, start_new_session=True
             )
             line = _outcome(process, output, timeout_s)
         finally:

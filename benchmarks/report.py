@@ -126,9 +126,16 @@ def table(lines: Sequence[Line]) -> str:
     rows = [["", "", "bar", "scaler", "", *(PEERS[name].label for name in columns)]]
     for row, own in _by_row(lines):
         rows += row_cells(row, own, columns)
+    return aligned(rows, left=2)
+
+
+def aligned(rows: Sequence[Sequence[str]], left: int) -> str:
+    """Rows of cells below their headings; the first columns begin on the left, the others end on the right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    aligned = [
-        "  ".join(text.ljust(width) if place < 2 else text.rjust(width) for place, (text, width) in enumerate(placed))
+    lines = [
+        "  ".join(
+            text.ljust(width) if place < left else text.rjust(width) for place, (text, width) in enumerate(placed)
+        )
         for placed in (list(zip(row, widths, strict=True)) for row in rows)
     ]
-    return "\n".join(line.rstrip() for line in [aligned[0], "─" * max(map(len, aligned)), *aligned[1:]])
+    return "\n".join(line.rstrip() for line in [lines[0], "─" * max(map(len, lines)), *lines[1:]])

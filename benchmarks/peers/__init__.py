@@ -64,6 +64,7 @@ PEERS = {
         Peer("parsl", "Parsl", "parsl", {"noop_map": 10_000, "latency": 500, "queued_submits": 20_000}),
         Peer("ipyparallel", "ipyparallel", "ipyparallel", SLOW),
         Peer("dask", "dask", "dask", SLOW),
+        Peer("dask_apart", "dask, its scheduler apart", "dask", SLOW),
         Peer("opengris", "OpenGRIS", "opengris", SLOW),
     )
 }

@@ -17,7 +17,7 @@ from scaler.cli import options
 from scaler.cli.endings import ExitCode, exit_code
 from scaler.cli.main import parent_line
 from scaler.cli.resolve import Resolved, resolve, unknown_variables
-from scaler.cli.settings import CONFIG_VARIABLE, SECTIONS
+from scaler.cli.settings import CONFIG_VARIABLE, CONNECTION, SECTIONS, Table
 from scaler.errors import ConfigurationError, ScalerError
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -115,14 +115,16 @@ def _run_worker(**values: Any) -> int:  # Any: what click has understood
     return shell.run(config)
 
 
-def _resolved(section: str, values: dict[str, Any], environment: Mapping[str, str]) -> Resolved:
+def _resolved(
+    section: str, values: dict[str, Any], environment: Mapping[str, str], table: Table | None = None
+) -> Resolved:
     path = values["config"]
-    typed = options.typed_settings(section, values)
+    typed = options.typed_settings(SECTIONS[section] if table is None else table, values)
     if path is None:
-        return resolve(section, typed, environment)
+        return resolve(section, typed, environment, None, table)
     from scaler.cli.config_file import read_config_file  # noqa: PLC0415  # few have a file, and YAML takes its time
 
-    return resolve(section, typed, environment, read_config_file(Path(path).expanduser()))
+    return resolve(section, typed, environment, read_config_file(Path(path).expanduser()), table)
 
 
 def _running_scheduler(environment: Mapping[str, str]) -> str | None:
@@ -215,6 +217,41 @@ def _show(section: str | None, config: str | None, *, as_json: bool) -> int:
     return ExitCode.ENDED
 
 
+# ---- durable
+
+
+def _durable() -> click.Command:
+    connection = options.of_table(CONNECTION)
+    as_json = click.Option(["--json", "as_json"], is_flag=True, help="For programs.")
+    name = click.Argument(["name"], metavar="NAME")
+    found = "The scheduler is at ADDRESS, or is yours on this machine."
+    listing = f"List the durable works of your key, with the tasks that wait or run and those that have ended. {found}"
+    dropping = f"Forget the durable work NAME, with all its tasks and results, also those that run. {found}"
+    commands = {
+        "list": click.Command("list", _HELP, _list_works, [*connection, as_json], listing),
+        "drop": click.Command("drop", _HELP, _drop_work, [name, *connection], dropping),
+    }
+    return click.Group("durable", commands, context_settings=_HELP, help="The works of clients with durable=NAME.")
+
+
+def _list_works(*, as_json: bool, **values: Any) -> int:  # Any: what click has understood
+    from scaler.cli import works  # noqa: PLC0415  # nobody else here needs a client
+
+    listed = works.listed(_resolved("durable", values, os.environ, CONNECTION))
+    click.echo(works.as_json(listed) if as_json else works.as_table(listed))
+    return ExitCode.ENDED
+
+
+def _drop_work(name: str, **values: Any) -> int:  # Any: what click has understood
+    from scaler.cli import works  # noqa: PLC0415  # nobody else here needs a client
+
+    if why := works.refusal(_resolved("durable", values, os.environ, CONNECTION), name):
+        _complain("scaler", why)
+        return ExitCode.FAILED
+    click.echo(f"dropped the durable work {name}, with its tasks and results")
+    return ExitCode.ENDED
+
+
 # ---- all of them
 
 COMMANDS: dict[str, Callable[[], click.Command]] = {
@@ -222,6 +259,7 @@ COMMANDS: dict[str, Callable[[], click.Command]] = {
     "worker": _worker,
     "keygen": _keygen,
     "config": _config,
+    "durable": _durable,
 }
 
 

@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
         1,
         (
             "A worker cluster had no scheduler for `--death-timeout`, or could not hand everything back in time; "
-            "or a defect of ours, with a traceback."
+            "or there is no durable work to drop; or a defect of ours, with a traceback."
         ),
     )
     BAD_INPUT = (

@@ -1,13 +1,13 @@
 """click's options and arguments, derived from the table of settings."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import click
 from click.shell_completion import CompletionItem
 
 from scaler.cli.kinds import Kind
-from scaler.cli.settings import CONFIG_VARIABLE, DISCARDED, SECTIONS, Discarded, Setting
+from scaler.cli.settings import CONFIG_VARIABLE, DISCARDED, SECTIONS, Discarded, Setting, Table
 
 #: how `complete` is called by click
 _Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem]]
@@ -17,23 +17,28 @@ def parameters(section: str) -> list[click.Parameter]:
     """Everything the command of a section takes: its settings, what it accepts and discards, and where its file is."""
     table = sorted(SECTIONS[section], key=lambda setting: not setting.is_argument)
     return [
-        *(_parameter(setting) for setting in table),
-        click.Option(
-            ["--config"],
-            type=click.Path(),
-            metavar="FILE",
-            envvar=CONFIG_VARIABLE,
-            help=f"A YAML file of settings.  [env: {CONFIG_VARIABLE}]",
-        ),
+        *of_table(table),
         click.Option(["--parent-fd"], type=int, hidden=True),
         *(_discarded(option) for option in DISCARDED[section]),
     ]
 
 
-def typed_settings(section: str, values: dict[str, Any]) -> dict[str, Sequence[str] | bool]:
-    """What click understood, of the settings of a section, without those that were not typed."""
+def of_table(table: Iterable[Setting[object]]) -> list[click.Parameter]:
+    """What takes the settings of a table, and where their file is."""
+    config = click.Option(
+        ["--config"],
+        type=click.Path(),
+        metavar="FILE",
+        envvar=CONFIG_VARIABLE,
+        help=f"A YAML file of settings.  [env: {CONFIG_VARIABLE}]",
+    )
+    return [*map(_parameter, table), config]
+
+
+def typed_settings(table: Table, values: dict[str, Any]) -> dict[str, Sequence[str] | bool]:
+    """What click understood, of the settings of a table, without those that were not typed."""
     typed: dict[str, Sequence[str] | bool] = {}
-    for setting in SECTIONS[section]:
+    for setting in table:
         value = values[setting.name]
         if isinstance(value, str):
             value = (value,)

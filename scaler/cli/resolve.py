@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
-from scaler.cli.settings import CONFIG_VARIABLE, SECTIONS, VARIABLE_PREFIX, Setting
+from scaler.cli.settings import CONFIG_VARIABLE, SECTIONS, VARIABLE_PREFIX, Setting, Table
 from scaler.errors import ConfigurationError
 
 T = TypeVar("T")
@@ -64,9 +64,19 @@ class Resolved:
         return self.found[setting.name].where or setting.label
 
 
-def resolve(section: str, typed: Typed, environment: Mapping[str, str], file: Entries | None = None) -> Resolved:
-    """The value and origin of every setting of a section; `ConfigurationError` names the place of one that is wrong."""
-    return Resolved({setting.name: _find(setting, section, typed, environment, file) for setting in SECTIONS[section]})
+def resolve(
+    section: str,
+    typed: Typed,
+    environment: Mapping[str, str],
+    file: Entries | None = None,
+    table: Table | None = None,
+) -> Resolved:
+    """The value and origin of every setting of a section, or of a table that has none in files.
+
+    `ConfigurationError` names the place of one that is wrong.
+    """
+    table = SECTIONS[section] if table is None else table
+    return Resolved({setting.name: _find(setting, section, typed, environment, file) for setting in table})
 
 
 def unknown_variables(environment: Mapping[str, str]) -> list[str]:

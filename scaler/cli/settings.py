@@ -369,6 +369,8 @@ WORKER: Table = (
     *SHARED,
 )
 SECTIONS = {"scheduler": SCHEDULER, "worker": WORKER}
+#: of a command that asks a scheduler something; a file has these outside of its sections
+CONNECTION: Table = (ADDRESS, KEY_FILE, INSECURE, INSECURE_OFF_LOOPBACK)
 
 
 def _discarded(name: str, *short: str) -> Discarded:

@@ -39,8 +39,10 @@ from scaler.resources import unknown_tag
 from scaler.storage.places import places
 from scaler.storage.store import Store
 
-#: So many batches stay open for further `submit`s of their function; the one used longest ago is closed.
+#: So many batches stay open for further `submit`s of their function, as long as their functions take no more than so
+#: many bytes together; the one used longest ago is closed, the newest stays.
 OPEN_BATCHES = 64
+OPEN_BYTES = 64 << 20
 
 
 class Batches:
@@ -100,8 +102,10 @@ class Batches:
         kwargs: dict[str, Any],
         given: TaskOptions,
         kind: type[ScalerFuture] = ScalerFuture,
+        *,
+        is_node: bool = False,
     ) -> ScalerFuture:
-        """One call, pickled now; its future is of this kind."""
+        """One call, pickled now; its future is of this kind. A node of a graph is not told of other ways to call."""
         self.require_open()
         call_shape(fn).check(args, kwargs)
         fn, own = unwrapped(fn, self.lift)
@@ -117,7 +121,7 @@ class Batches:
         carries_much = len(function.frames) > 1 or len(call) > MAX_FRAME_BYTES
         if (carries_much and not self._durable) or any(isinstance(one, Uploaded) for one in needed):
             with self.io.lock:
-                hint = self._heavy.submitted(function, call, needed)
+                hint = self._heavy.pickled(function) or self._heavy.submitted(function, call, needed, is_node=is_node)
             if hint is not None:
                 tell(hint)
         return future
@@ -135,6 +139,9 @@ class Batches:
         """The same futures and objects, found among arguments; `ValueError` if one of them is another client's."""
         for one in needed:
             if not self._has(one.task.batch):
+                if isinstance(one, Uploaded):
+                    text = f"the object {one.name!r} is another client's: pass what its value() returns"
+                    raise ValueError(f"{text}, or the value itself")
                 raise ValueError(
                     f"{one!r} is another client's, whose scheduler has it: pass its result(), or the value itself"
                 )
@@ -167,7 +174,9 @@ class Batches:
         self.require_open()
         function, options = self._prepare(fn, given, everywhere=everywhere)
         with self.io.lock:
-            batch = self._next()
+            batch, hint = self._next(), self._heavy.pickled(function)
+        if hint is not None:
+            tell(hint)
         sink, outlives = sink_of(batch, options.name), bool(self._durable) and not everywhere
         return Draft(self.io, sink, function, options, self.own, self.lift, outlives=outlives)
 
@@ -234,14 +243,17 @@ class Batches:
         return future
 
     def _begin(self, key: tuple[FunctionId, BatchOptions], sink: SubmitSink, function: PickledFunction) -> None:
+        sink.function_bytes = sum(map(len, function.frames))
         self._open[key] = sink
         self.io.remember(sink)
         self.io.post(
             FunctionPickled(function.id, function.frames),
             BatchOpened(sink.batch, function.id, key[1]),
         )
-        if len(self._open) > OPEN_BATCHES:
+        size_bytes = sum(opened.function_bytes for opened in self._open.values())
+        while len(self._open) > 1 and (len(self._open) > OPEN_BATCHES or size_bytes > OPEN_BYTES):
             _, oldest = self._open.popitem(last=False)
+            size_bytes -= oldest.function_bytes
             self.io.post(BatchClosed(oldest.batch))
             oldest.close()
 

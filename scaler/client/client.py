@@ -50,7 +50,7 @@ class Client(Executor):
     answered. Threads may share a client; a forked child may not use it. A client that nobody holds any more leaves when
     its tasks are done.
 
-    `durable` names work that outlives this process and the scheduler, which keeps it on disk (`--state-dir`): leaving
+    `durable` names work that outlives this process and the scheduler, which keeps it on disk: leaving
     gives nothing of it up, and whoever opens it again with the same key finds its `futures()`.
 
     Inside a task, `Client()` and any client that was sent there or made for the same scheduler submit through the

@@ -17,8 +17,8 @@ from scaler.storage.places import require_takes_files
 
 STORE_LIMIT, SPILL_DIR, INLINE_LIMIT = "SCALER_OBJECT_STORE_LIMIT", "SCALER_SPILL_DIR", "SCALER_INLINE_LIMIT"
 _NONE_FOR_DURABLE = (
-    "durable work needs a scheduler that outlives this process, and there is none: start one by 'scaler_scheduler "
-    "--state-dir FOLDER', and pass its address or set SCALER_ADDRESS"
+    "durable work needs a scheduler that outlives this process, and there is none: start one, as in 'scaler_scheduler "
+    "tcp://127.0.0.1:8516', and pass its address or set SCALER_ADDRESS"
 )
 #: a scheduler would take a client that is silent for longer for dead
 _LONGEST_HEARTBEAT_S = 3600.0

@@ -76,7 +76,7 @@ class Draft(Generic[S]):
     def columns(
         self, elements: Iterable[Any], as_calls: Callable[[list[Any]], Block]
     ) -> Iterator[tuple[ArgumentColumn, Futures]]:
-        """The next calls, drawn from elements."""
+        """The next calls, drawn from elements; after a `StoreFullError` it can be asked for them again."""
         return columns(elements, self.size, as_calls, lift=self._lift)
 
     def append_all(self, calls: Calls) -> None:

@@ -111,7 +111,7 @@ class DurableWork:
 
     def _opened(self, incarnation: Incarnation, refused: str) -> DurableError | None:
         if refused:
-            return DurableError(f"the durable work {self.name!r} cannot be used: {refused}")
+            return DurableError(refused if repr(self.name) in refused else f"durable work {self.name!r}: {refused}")
         if self.incarnation not in {0, incarnation}:
             return DurableError(f"the durable work {self.name!r} was dropped and begun anew: make a new Client")
         self.incarnation = incarnation

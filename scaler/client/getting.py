@@ -54,7 +54,7 @@ def expect_dask_graphs() -> None:
 
 
 def _submit(batches: Batches, given: TaskOptions, fn: Callable[..., Any], args: tuple[Any, ...]) -> ScalerFuture:
-    return batches.submit(fn, args, {}, given)
+    return batches.submit(fn, args, {}, given, is_node=True)
 
 
 def _itself(value: Any) -> Any:  # Any: data of a graph

@@ -51,15 +51,7 @@ from scaler.ledger.events import Event as LedgerEvent
 from scaler.ledger.ledger import Ledger
 from scaler.link import events as link_events
 from scaler.net.transport import Arrived, Connected, Dialer, DialerEvent, Lost
-from scaler.protocol import (
-    Acknowledged,
-    Explanation,
-    FetchChunks,
-    NeedFunction,
-    Output,
-    WorkBatches,
-    WorkOpened,
-)
+from scaler.protocol import Acknowledged, Explanation, FetchChunks, NeedFunction, Output, WorkBatches, WorkOpened
 from scaler.protocol.codec import Decoder, pack
 
 #: so many messages are read before the pure parts are asked
@@ -145,7 +137,7 @@ class IoThread:
             raise self._error
 
     def _await(self, told: threading.Event, what: str) -> None:
-        if not told.wait(PATIENCE_S) and not self._over.is_set():
+        if not (told.wait(PATIENCE_S) or self._over.is_set()):
             tell(f"waiting for {what} …")
             told.wait()
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Hashable, Sequence
 from typing import Any, Protocol
 
 from scaler.client.freed import FreedValues
-from scaler.errors import ClientQuitException, MissingObjects
+from scaler.errors import ClientQuitException, MissingObjects, ObjectLostError
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
 from scaler.ledger.events import KnownOutcome, ObjectFreed, ObjectMade, Say
 from scaler.payload.inputs import inline, stand_in, stand_in_for_pickled
@@ -68,8 +68,10 @@ class _Life:
 class Uploaded:
     """An object as an input of tasks: pickled among the arguments of a call it stands for its value."""
 
-    def __init__(self, life: _Life, *, is_lifted: bool = False) -> None:
+    def __init__(self, life: _Life, name: str = "", *, is_lifted: bool = False) -> None:
         self._life = life
+        #: what its user calls it
+        self.name = name
         #: it was an argument that nobody has sent on purpose
         self.is_lifted = is_lifted
 
@@ -113,6 +115,7 @@ class ObjectReference:
         self.size = size
         self.object_id = object_id
         self._held: Uploaded | bytes | None = held
+        self._dropped_by = ""
 
     def __repr__(self) -> str:
         return f"ObjectReference(name={self.name!r}, size={self.size}, object_id={self.object_id!r})"
@@ -129,16 +132,24 @@ class ObjectReference:
     def value(self) -> Any:  # Any: whatever users send
         """What was sent; `MissingObjects` if that was dropped. Its arrays cannot be written to."""
         held = self._require()
-        return load_parts((held,)) if isinstance(held, bytes) else held.value()
+        try:
+            return load_parts((held,)) if isinstance(held, bytes) else held.value()
+        except ObjectLostError as error:
+            raise ObjectLostError(f"{self.name!r}, {error}: send it again") from None
 
     def _require(self) -> Uploaded | bytes:
         if self._held is None:
-            raise MissingObjects(f"the object {self.name} was dropped by clear(): send it again")
+            raise MissingObjects(f"the object {self.name!r} was dropped by {self._dropped_by}: send it again")
         return self._held
 
     def drop(self) -> None:
-        """Its value is there no more."""
-        self._held = None
+        """Free its value, once no task needs it any more; using it then is a `MissingObjects`. Again: nothing."""
+        self.forget("drop()")
+
+    def forget(self, by: str) -> None:
+        """Its value is there no more, since somebody has called this."""
+        if self._held is not None:
+            self._held, self._dropped_by = None, by
 
 
 class Objects:
@@ -162,14 +173,17 @@ class Objects:
 
     def send(self, value: Any, name: str | None) -> ObjectReference:  # Any: whatever users send
         """A new object; a small value is kept as it is pickled."""
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"the name of an object is a str, not {name!r:.50}")
         parts = dump_parts(value)
         size = parts_size(parts)
         small = dumps(value, frozen) if size <= inline.most_bytes else None
         with self._lock:
             self._count += 1
             n = self._count
-            held = Uploaded(self._made(n, parts, None)) if small is None else small
-            reference = ObjectReference(name or f"{type(value).__name__}-{n}", size, f"{self._owner:016x}-{n}", held)
+            name = name or f"{type(value).__name__}-{n}"
+            held = Uploaded(self._made(n, parts, None), name) if small is None else small
+            reference = ObjectReference(name, size, f"{self._owner:016x}-{n}", held)
             self._references.add(reference)
         return reference
 
@@ -224,7 +238,7 @@ class Objects:
         """Drop all that was sent: references to it stand for nothing from now on."""
         with self._lock:
             for reference in list(self._references):
-                reference.drop()
+                reference.forget("clear()")
 
     def tell_again(self) -> None:
         """The scheduler was told to forget all: some may still be needed, to submit anew what failed."""

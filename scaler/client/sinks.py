@@ -211,6 +211,8 @@ class SubmitSink:
         self._name = name
         #: so many futures it has had
         self.size = 0
+        #: what its function takes
+        self.function_bytes = 0
         self._is_closed = False
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}

@@ -236,9 +236,11 @@ class StoredValues:
             if coming is None:
                 coming = self._coming[name] = _Coming(size_bytes)
                 self._line.post(ValueAsked(name, size_bytes))
-        self._wait(lambda: not coming.missing or coming.is_lost or value.outcome_now is not outcome)
+        self._wait(value.task, lambda: not coming.missing or coming.is_lost or value.outcome_now is not outcome)
         if coming.is_wrong:
-            raise ObjectLostError(f"the value of task {value.task} came in pieces that are not its own")
+            raise ObjectLostError(
+                f"the value of task {value.task} came in pieces that are not its own: submit it again"
+            )
         if not coming.missing:
             return parts_in(coming.content)
         if not coming.is_lost:
@@ -250,9 +252,9 @@ class StoredValues:
     def wait_for_another(self, value: StoredValue, lost: KnownOutcome) -> None:
         """Wait until a value that is lost has been made anew."""
         require_may_wait("reading a value that has to be made anew")
-        self._wait(lambda: value.outcome_now is not lost)
+        self._wait(value.task, lambda: value.outcome_now is not lost)
 
-    def _wait(self, is_so: Callable[[], bool]) -> None:
+    def _wait(self, task: TaskId, is_so: Callable[[], bool]) -> None:
         def attempt(seconds: float | None) -> bool:
             with self._changed:
                 return self._changed.wait_for(lambda: is_so() or self._is_over, seconds)
@@ -260,4 +262,6 @@ class StoredValues:
         if not wait_by(attempt, time_left()):
             raise TimeoutError("the value lies on another host, or is made anew, and is not here in time")
         if not is_so():
-            raise ObjectLostError(f"the value lies on another host, and {self._line.error}")
+            raise ObjectLostError(
+                f"the value of task {task} lies on another host, and {self._line.error}: submit it again"
+            )

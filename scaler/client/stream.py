@@ -8,7 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from itertools import islice
 from typing import Any, NamedTuple, Self, SupportsIndex
 
@@ -17,7 +17,7 @@ from scaler.client.objects import Uploaded
 from scaler.client.raising import not_an_end
 from scaler.client.sinks import Begun, MapSink, Part
 from scaler.client.waits import require_may_wait
-from scaler.errors import ScalerError
+from scaler.errors import ScalerError, StoreFullError
 from scaler.ids import TaskId
 from scaler.payload.calls import Block, Futures
 from scaler.protocol.columns import ArgumentColumn
@@ -32,6 +32,10 @@ _AHEAD_PER_DONE = 8
 _AHEAD_PER_BUSY = 2
 #: whatever results weigh, no more than so many are drawn for slots to have work
 MOST_FOR_SLOTS = 512
+#: what values took of which the results are there is free so soon at the latest: workers keep them for a second; and
+#: so often it is looked for
+RELEASE_S = 3.0
+LOOK_S = 0.02
 #: a stream is filled up again once this part of it is free
 _REFILL_PARTS = 8
 
@@ -111,6 +115,8 @@ class Stream(Iterator[Any]):
         self._given = 0
         #: draw more once so many have been given
         self._draw_at = 0
+        #: since when there is no room for the next element though nothing is under way any more
+        self._full_since: float | None = None
         self._shown = ExitStack()
         self._shown.enter_context(shown)
         self._draft = draft
@@ -155,8 +161,19 @@ class Stream(Iterator[Any]):
             elif self._is_closed:
                 return False
             else:
+                if self._full_since is not None:
+                    self._wait_a_little(ends_at)
                 self._draw()
         return True
+
+    def _wait_a_little(self, ends_at: float | None) -> None:
+        """Wait for nothing but that what values took is free; whatever ends the stream comes meanwhile too."""
+        require_may_wait("imap")
+        left_s = LOOK_S if ends_at is None else min(LOOK_S, ends_at - time.monotonic())
+        if left_s <= 0:
+            raise TimeoutError("the next result is not there in time: there is no room for its arguments yet")
+        with suppress(TimeoutError):
+            self._take([self._draft.sink.wait(left_s)])
 
     def _take(self, parts: Iterable[Part]) -> None:
         """Take in what has arrived."""
@@ -183,17 +200,36 @@ class Stream(Iterator[Any]):
     # ---- drawing
 
     def _draw(self) -> None:
-        """Draw until as many are ahead as may be; once there is something to give, the rest waits for another time."""
+        """Draw until as many are ahead as may be; once there is something to give, the rest waits for another time.
+
+        So it does where there is no room for the next element as long as any are under way, or have just been.
+        """
         while not self._is_closed and not self._is_over:
             if self._drawing is None and not self._open_drawing():
                 return
             try:
                 self._draw_column()
+            except StoreFullError:
+                self._take(self._draft.sink.arrived())
+                if self._hand or self._may_hold_back():
+                    return
+                self.close()
+                raise
             except BaseException:  # also Ctrl-C: what was drawn may not have been sent
                 self.close()
                 raise
             if self._hand:
                 return
+
+    def _may_hold_back(self) -> bool:
+        """Whether what was drawn before may fill the room; the next result is waited for, if one is to come."""
+        if self._draft.sink.is_awaited:
+            self._draw_at = self._given + 1
+            return True
+        now = time.monotonic()
+        if self._full_since is None:
+            self._full_since = now
+        return self._draft.size > 0 and now < self._full_since + RELEASE_S
 
     def _open_drawing(self) -> bool:
         """Begin to draw as many as there is room for, if there is any and anything to draw."""
@@ -214,6 +250,7 @@ class Stream(Iterator[Any]):
     def _draw_column(self) -> None:
         assert self._drawing is not None
         drawn = next(self._drawing, None)
+        self._full_since = None
         if drawn is None:
             self._drawing = None
             return

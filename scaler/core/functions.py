@@ -16,7 +16,7 @@ _MOST_ASKED = 10_000
 class _Function:
     """One function: who names it, and its bytes if they are here."""
 
-    __slots__ = ("archives", "frames", "holders", "size_bytes", "users")
+    __slots__ = ("archives", "frames", "holders", "named_by", "size_bytes", "users")
 
     def __init__(self) -> None:
         self.frames: tuple[Frame, ...] | None = None
@@ -25,6 +25,8 @@ class _Function:
         self.users = 0
         #: functions with users that came with it
         self.holders = 0
+        #: the client whose batch named it last
+        self.named_by: Incarnation | None = None
         #: what it came with
         self.archives: list[FunctionId] = []
 
@@ -79,11 +81,12 @@ class FunctionTable:
         asked = self._asking.pop(function, None)
         return list(asked.peers) if asked is not None else []
 
-    def use(self, function: FunctionId) -> None:
-        """One more batch names it."""
+    def use(self, function: FunctionId, owner: Incarnation) -> None:
+        """One more batch names it, of this client."""
         record = self._record(function)
         self._wake(function, record)
         record.users += 1
+        record.named_by = owner
         if record.users == 1:
             self._hold(record)
 
@@ -100,6 +103,17 @@ class FunctionTable:
             self._rest(archive, held)
         self._rest(function, record)
         self._trim()
+
+    def give_up(self, function: FunctionId, owner: Incarnation) -> None:
+        """As `release`, by a batch whose client has left or dropped it: nothing is kept for its next one."""
+        self.release(function)
+        if function in self._idle and self._functions[function].named_by == owner:
+            self._drop(function)
+
+    def drop_idle(self, owner: Incarnation) -> None:
+        """This client has left, or dropped all it had: nothing is kept for its next batch."""
+        for function in [name for name in self._idle if self._functions[name].named_by == owner]:
+            self._drop(function)
 
     def _hold(self, record: _Function) -> None:
         """What a function came with stays as long as it has users; what that came with is no matter."""
@@ -121,10 +135,13 @@ class FunctionTable:
     def _trim(self) -> None:
         # the newest stays whatever its size: it was sent for the batch that comes next
         while len(self._idle) > 1 and (self._idle_bytes > self._limit_bytes or len(self._idle) > _IDLE_FUNCTIONS):
-            function, _ = self._idle.popitem(last=False)
-            size_bytes = self._functions.pop(function).size_bytes
-            self._idle_bytes -= size_bytes
-            self.size_bytes -= size_bytes
+            self._drop(next(iter(self._idle)))
+
+    def _drop(self, function: FunctionId) -> None:
+        del self._idle[function]
+        size_bytes = self._functions.pop(function).size_bytes
+        self._idle_bytes -= size_bytes
+        self.size_bytes -= size_bytes
 
     def frames(self, function: FunctionId) -> tuple[Frame, ...] | None:
         """Its bytes, if they are here."""

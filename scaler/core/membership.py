@@ -30,6 +30,7 @@ class Membership:
         self._workers = managers.workers
         self._clients: ClientManager = managers.clients
         self._objects = objects
+        self._functions = managers.functions
         self._outbox = managers.outbox
         self._outcomes = outcomes
         self._recovery = recovery
@@ -95,6 +96,8 @@ class Membership:
         for name in list(client.batches):
             self._outcomes.abandon(self._tasks.batches[name])
         self._clients.leave(client.peer)
+        if client.parent is None:  # others come and go with each task
+            self._functions.drop_idle(client.peer)
         self._objects.left(client.peer)
 
     def _cluster_left(self, cluster: Cluster, reason: str, *, said_goodbye: bool) -> None:

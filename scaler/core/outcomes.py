@@ -111,8 +111,10 @@ class Outcomes:
         """Forget a batch that is over."""
         if batch.is_over:
             self._tasks.forget(batch)
-            self._functions.release(batch.function)
-            if not batch.is_orphan:
+            if batch.is_orphan:
+                self._functions.give_up(batch.function, batch.owner)
+            else:
+                self._functions.release(batch.function)
                 self._clients.batch_is_over(batch.id)
 
     # ---- back to the queue

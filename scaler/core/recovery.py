@@ -121,7 +121,7 @@ class Recovery:
         options = served(client, message.options)
         client.names(message.batch)
         batch = self._tasks.open(message.batch, message.function, options)
-        self._functions.use(message.function)
+        self._functions.use(message.function, client.peer)
         batch.is_resumed = True
         batch.is_closed = message.size is not None
         self._tasks.hold(batch, ranges, known)

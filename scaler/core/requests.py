@@ -118,7 +118,7 @@ class Requests:
             raise ProtocolError(f"a client has more than {MOST_BATCHES:,} batches")
         client.names(name)
         batch = self._tasks.open(name, message.function, options)
-        self._functions.use(message.function)
+        self._functions.use(message.function, client.peer)
         known = self._workers.known_tags
         if options.tag is not None and known is not None and options.tag not in known:
             batch.known_tags = known
@@ -221,6 +221,7 @@ class Requests:
         """Drop all work and all objects of a client; what is used of these afterwards is missing."""
         for name in list(client.batches):
             self._outcomes.abandon(self._tasks.batches[name])
+        self._functions.drop_idle(client.peer)
         self._objects.cleared(client.peer)
 
 
@@ -239,10 +240,10 @@ def _split(
 
 def served(client: ClientRecord, options: BatchOptions) -> BatchOptions:
     """The options as this scheduler honours them; what it does not, or not for this client, is better told of."""
-    if options.durable and client.role != DURABLE:
-        raise ProtocolError("only a durable work has durable tasks")
-    if options.everywhere and client.parent:
-        raise ProtocolError("a client inside a task cannot have every worker make a call")
+    is_durable = options.durable and client.role != DURABLE
+    for name, value in (("durable", is_durable), ("everywhere", options.everywhere and client.parent)):
+        if value:
+            raise ProtocolError(f"the option {name} is not served by this version")
     honoured = nested(options, client.nesting)
     if honoured is None:
         if client.nesting is None:

@@ -3,7 +3,7 @@
 from collections import Counter, OrderedDict
 
 from scaler.ids import FunctionId
-from scaler.ledger.events import Command, Say
+from scaler.ledger.events import Command, Restored, Say
 from scaler.protocol import DefineFunction
 from scaler.protocol.code import archives_of
 from scaler.protocol.columns import Frame
@@ -50,6 +50,12 @@ class FunctionShelf:
         known = self._functions[function] = _Function(frames, archives)
         self._put_aside(function, known)
 
+    def restored(self, event: Restored) -> None:
+        """Batches of an earlier process are here again, with their functions."""
+        for one in event.batches:
+            self.learn(one.function, event.functions[one.function])
+            self.use(one.function)
+
     def use(self, function: FunctionId) -> None:
         """One more batch names it."""
         known = self._functions[function]
@@ -82,6 +88,11 @@ class FunctionShelf:
             said.append(Say(DefineFunction(name, known.size_bytes), known.frames))
         return said
 
+    def clear(self) -> None:
+        """Keep none that no batch names."""
+        while self._idle:
+            self._drop_oldest()
+
     def nobody_knows(self) -> None:
         """The present scheduler is a new one."""
         for known in self._functions.values():
@@ -98,8 +109,11 @@ class FunctionShelf:
         self._idle[function] = known
         self._idle_bytes += known.size_bytes
         while len(self._idle) > 1 and (len(self._idle) > IDLE_FUNCTIONS or self._idle_bytes > IDLE_BYTES):
-            name, oldest = self._idle.popitem(last=False)
-            self._idle_bytes -= oldest.size_bytes
-            del self._functions[name]
-            for archive in oldest.archives:
-                self.leave(archive)
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        name, oldest = self._idle.popitem(last=False)
+        self._idle_bytes -= oldest.size_bytes
+        del self._functions[name]
+        for archive in oldest.archives:
+            self.leave(archive)

@@ -46,12 +46,11 @@ from scaler.ledger.functions import FunctionShelf
 from scaler.ledger.inputs import LedgerInputs
 from scaler.ledger.objects import LedgerObjects
 from scaler.ledger.requests import Requests, asked_by
-from scaler.ledger.sayings import cancel, resume
+from scaler.ledger.sayings import append, cancel, resume, unsent_because
 from scaler.ledger.taken import TakenNotes
 from scaler.ledger.works import LedgerWork
 from scaler.protocol import (
     Acknowledged,
-    AppendTasks,
     Cause,
     ClearClient,
     CloseBatch,
@@ -86,7 +85,6 @@ from scaler.protocol import (
 )
 from scaler.protocol.codec import HEADER_BYTES
 from scaler.protocol.columns import Frame
-from scaler.protocol.inputs import dependency_frames
 
 _CANCELLED = Failure(Cause.CANCELLED, "the task was cancelled")
 
@@ -171,25 +169,24 @@ class Ledger:
                 return []
             case Received(message, frames):
                 return self._received(message, frames, now)
-            case FunctionPickled(function, frames):
-                self._functions.learn(function, frames)
-                return []
             case BatchOpened(batch, function, options):
                 self._functions.use(function)
                 self._batches[batch] = LedgerBatch(batch, function, options)
                 return []
             case BatchClosed(batch):
-                self._close(batch)
-                return []
-            case Restored():
-                self._restore(event)
+                if (known := self._batches.get(batch)) is not None:
+                    known.close()
+                    self._settle(known)
                 return []
             case Unwanted(batch, ranges):
                 return self._give_up(batch, ranges)
             case CancelAsked(batch, ranges):
                 return self._ask_to_cancel(batch, ranges)
-            case ObjectMade() | ObjectFreed() | LetGo() | ValueAsked() | FlushAsked() | FlushGivenUp():
-                self._hear(event, now)
+            case FunctionPickled() | Restored() | FlushAsked() | FlushGivenUp():
+                self._hear(event)
+                return []
+            case ObjectMade() | ObjectFreed() | LetGo() | ValueAsked():
+                self._hear_of_values(event, now)
                 return []
             case BatchAttached():
                 return self._attach(event)
@@ -211,9 +208,20 @@ class Ledger:
             case _:
                 assert_never(event)
 
-    def _hear(
-        self, event: ObjectMade | ObjectFreed | LetGo | ValueAsked | FlushAsked | FlushGivenUp, now: float
-    ) -> None:
+    def _hear(self, event: FunctionPickled | Restored | FlushAsked | FlushGivenUp) -> None:
+        match event:
+            case FunctionPickled(function, frames):
+                self._functions.learn(function, frames)
+            case Restored():
+                self._functions.restored(event)
+                self._batches |= {one.batch: LedgerBatch.restored(one) for one in event.batches}
+                self._inputs.restored(event, self._batches)
+            case FlushAsked() | FlushGivenUp():
+                self._work.wait(event)
+            case _:
+                assert_never(event)
+
+    def _hear_of_values(self, event: ObjectMade | ObjectFreed | LetGo | ValueAsked, now: float) -> None:
         match event:
             case ObjectMade() | ObjectFreed():
                 self._objects.hear(event)
@@ -221,8 +229,6 @@ class Ledger:
                 self._arrivals.let_go(task, now)
             case ValueAsked():
                 self._fetches.asked(event)
-            case FlushAsked() | FlushGivenUp():
-                self._work.wait(event)
             case _:
                 assert_never(event)
 
@@ -246,25 +252,12 @@ class Ledger:
             self._talking[known.id] = known
             self._inputs.appended(known, event, self._batches)
 
-    def _restore(self, event: Restored) -> None:
-        for one in event.batches:
-            self._functions.learn(one.function, event.functions[one.function])
-            self._functions.use(one.function)
-            self._batches[one.batch] = LedgerBatch.restored(one)
-        self._inputs.restored(event, self._batches)
-
     def _attach(self, event: BatchAttached) -> list[Command]:
         if event.batch in self._batches:
             return []
         batch = self._batches[event.batch] = LedgerBatch(event.batch, event.function, event.options)
         batch.attach(event.appended)
         return resume(batch) if self._linked else []
-
-    def _close(self, batch: BatchId) -> None:
-        known = self._batches.get(batch)
-        if known is not None:
-            known.close()
-            self._settle(known)
 
     def _give_up(self, batch: BatchId, ranges: tuple[Range, ...]) -> list[Command]:
         known = self._batches.get(batch)
@@ -293,19 +286,16 @@ class Ledger:
         self._arrivals.cleared()
         for batch in list(self._batches.values()):
             self._forget(batch)
+        self._functions.clear()
         self._objects.clear()
         self._requests.ask(ClearClient())
         return self._say_requests()
 
     def _explain(self, task: TaskId) -> list[Command]:
         """Ask the scheduler where a task stands, unless the answer lies here."""
-        known = self._batches.get(task.batch)
-        if not self._linked:
-            return [Learned(Explanation(task, "the scheduler cannot be reached at the moment"))]
-        if known is not None and task.index >= known.sent and self._is_held:
-            return [Learned(Explanation(task, f"it has not been sent: {self._held_by}"))]
-        if known is not None and task.index >= known.sent:
-            return [Learned(Explanation(task, "it has not been sent: what was submitted before it goes first"))]
+        held_by = self._held_by if self._is_held else ""
+        if here := unsent_because(self._batches.get(task.batch), task.index, held_by, is_linked=self._linked):
+            return [Learned(Explanation(task, here))]
         self._requests.ask(ExplainTask(task))
         return self._say_requests()
 
@@ -314,6 +304,7 @@ class Ledger:
         said = [*self._taken.say(), Say(Goodbye("the client disconnects"))] if self._linked else []
         for batch in list(self._batches.values()):
             self._forget(batch)
+        self._functions.clear()
         self._linked = False
         self._work.leave()
         return said
@@ -431,9 +422,8 @@ class Ledger:
         size = HEADER_BYTES
         column = batch.next_append(self._is_said)
         if column is not None:
-            behind = dependency_frames(column.lo, column.hi, batch.needs) if batch.needs else ()
-            size += column.size_bytes + sum(map(len, behind))
-            said.append(Say(AppendTasks(batch.id, column.lo, column.count, len(behind)), column.frames() + behind))
+            said.append(calls := append(batch, column))
+            size += sum(len(frame) for frame in calls.frames)
         said += cancel(batch)
         if batch.must_close and batch.sent == batch.appended:
             batch.close_said = True

@@ -6,7 +6,9 @@ from itertools import pairwise
 from scaler.ids import Range
 from scaler.ledger.batch import LedgerBatch
 from scaler.ledger.events import Command, Say
-from scaler.protocol import CancelTasks, Resume
+from scaler.protocol import AppendTasks, CancelTasks, Resume
+from scaler.protocol.columns import ArgumentColumn
+from scaler.protocol.inputs import dependency_frames
 from scaler.protocol.options import MAX_RANGES
 
 
@@ -31,11 +33,26 @@ def resume(batch: LedgerBatch) -> list[Command]:
     ]
 
 
+def append(batch: LedgerBatch, column: ArgumentColumn) -> Say:
+    """Calls of a batch, with what they need behind them."""
+    behind = dependency_frames(column.lo, column.hi, batch.needs) if batch.needs else ()
+    return Say(AppendTasks(batch.id, column.lo, column.count, len(behind)), column.frames() + behind)
+
+
 def cancel(batch: LedgerBatch) -> list[Command]:
     """What of a batch is to be cancelled, as far as the scheduler knows of it."""
     unwanted, asked = tuple(batch.unwanted_now()), tuple(batch.asked_now())
     said: list[Command] = [Say(CancelTasks(batch.id, part)) for part in parts(unwanted)]
     return said + [Say(CancelTasks(batch.id, part, unless_begun=True)) for part in parts(asked)]
+
+
+def unsent_because(batch: LedgerBatch | None, index: int, held_by: str, *, is_linked: bool) -> str:
+    """Why a task cannot be where the scheduler says where tasks are; "" if it is there."""
+    if not is_linked:
+        return "the scheduler cannot be reached at the moment"
+    if batch is None or index < batch.sent:
+        return ""
+    return f"it has not been sent: {held_by or 'what was submitted before it goes first'}"
 
 
 def parts(ranges: tuple[Range, ...]) -> Iterable[tuple[Range, ...]]:

@@ -13,6 +13,7 @@ import zmq
 
 from scaler.net.addresses import Address
 from scaler.net.carriers import PATIENCE, UNKNOWN, Carrier, Carriers, bytes_received
+from scaler.net.descriptors import NONE_LEFT, require_descriptors
 from scaler.net.keys import ROLES
 from scaler.net.transport import MAX_FRAME_BYTES, Arrived, Frame, Identity, ListenerEvent, Lost, Opened, TurnedAway
 from scaler.net.zap import Keys
@@ -88,6 +89,8 @@ class ZmqListener:
         self._ending: dict[int, str] = {}
         self._events: list[ListenerEvent] = []
         self._looks = 0
+        #: nobody can be let in for want of descriptors, which has been told
+        self._is_short = False
         try:
             self.address = bind(self._socket, address)
         except BaseException:
@@ -231,6 +234,7 @@ class ZmqListener:
 
     def keep_house(self) -> None:
         self._looks += 1
+        self._look_at_descriptors()
         self._carriers.keep_house()
         self._look_at_keys()
         for carrier in self._carriers.newcomers(1):
@@ -241,6 +245,17 @@ class ZmqListener:
         for connection in list(self._connections.values()):
             if self._is_endless(connection):
                 self._refuse(connection, _ENDLESS)
+
+    def _look_at_descriptors(self) -> None:
+        """Libzmq leaves those waiting who cannot be let in, and tells nobody that anybody would want to hear."""
+        try:
+            require_descriptors()
+        except OSError:
+            if not self._is_short:
+                self._events.append(TurnedAway(UNKNOWN, f"nobody can be let in: {NONE_LEFT}"))
+            self._is_short = True
+        else:
+            self._is_short = False
 
     def _look_at_keys(self) -> None:
         if self._curve is None or self._curve.authorized == self._authorized:

@@ -8,6 +8,7 @@ import pickle
 import sys
 import time
 from array import array
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import accumulate, chain, islice, repeat
 from typing import Any, NamedTuple
@@ -56,8 +57,9 @@ def pickle_call(args: Call, kwargs: dict[str, Any] | None = None, lift: Lift | N
             return _checked(pickle.dumps(args, PROTOCOL))
     try:
         if lift is not None:
-            args = tuple(_lifted(args, lift))
-            kwargs = kwargs and dict(zip(kwargs, _lifted(kwargs.values(), lift), strict=True))
+            lifted: dict[int, Any] = {}
+            args = tuple(_lifted(args, lift, lifted))
+            kwargs = kwargs and dict(zip(kwargs, _lifted(kwargs.values(), lift, lifted), strict=True))
         data = dumps([args, kwargs] if kwargs else args, lift)
     except (MissingObjects, StoreFullError):
         raise
@@ -76,10 +78,15 @@ def _largest(calls: Iterable[Call]) -> int:
     return max(map(sys.getsizeof, chain.from_iterable(calls)), default=0)
 
 
-def _lifted(values: Iterable[Any], lift: Lift) -> Iterator[Any]:
-    """The values, and in the place of each that is large what stands for it."""
+def _lifted(values: Iterable[Any], lift: Lift, lifted: dict[int, Any]) -> Iterator[Any]:
+    """The values, and in the place of each that is large what stands for it, which is `lifted` once in a call."""
     for value in values:
-        yield lift(value) if _is_large(value) else value
+        if not _is_large(value):
+            yield value
+            continue
+        if id(value) not in lifted:
+            lifted[id(value)] = lift(value)
+        yield lifted[id(value)]
 
 
 def _checked(data: bytes) -> bytes:
@@ -113,34 +120,83 @@ def columns(
     as_calls: Callable[[list[Any]], Block] = Block,
     clock: Callable[[], float] = time.monotonic,
     lift: Lift | None = None,
-) -> Iterator[tuple[ArgumentColumn, Futures]]:
+) -> "Columns":
     """The elements, made calls by `as_calls`, in columns of at most 1 MiB, from index `lo` on, with their futures.
 
     `lift` makes of a large value what stands for it. A larger single call has a column of its own. The first column is
     small, and a slow iterable is not waited for: what was drawn goes on its way.
     """
-    source, gathering, size = iter(elements), _Gathering(lo, lift), 1
-    begun = clock()
-    while drawn := list(islice(source, size)):
-        calls, types = as_calls(drawn)
+    return Columns(iter(elements), as_calls, clock, _Gathering(lo, lift))
+
+
+class Columns(Iterator[tuple[ArgumentColumn, Futures]]):
+    """See `columns`. Where there is no room for a value it raises, with all before it given, and may be asked again."""
+
+    def __init__(
+        self,
+        source: Iterator[Any],
+        as_calls: Callable[[list[Any]], Block],
+        clock: Callable[[], float],
+        gathering: "_Gathering",
+    ) -> None:
+        self._source = source
+        self._as_calls = as_calls
+        self._clock = clock
+        self._gathering = gathering
+        #: how many to draw at once
+        self._size = 1
+        self._complete: deque[ArgumentColumn] = deque()
+        #: drawn, and to be pickled one by one
+        self._left: deque[Call] = deque()
+        self._begun = 0.0
+        self._is_over = False
+
+    def __next__(self) -> tuple[ArgumentColumn, Futures]:
+        while not self._complete:
+            if self._left:
+                self._pickle_next()
+            elif self._is_over:
+                raise StopIteration
+            else:
+                self._draw()
+        return self._gathering.with_futures(self._complete.popleft())
+
+    def _draw(self) -> None:
+        """Draw the next ones, and pickle them if they are plain."""
+        self._begun = self._clock()
+        drawn = list(islice(self._source, self._size))
+        if not drawn:
+            self._is_over = True
+            self._complete += self._gathering.flush()
+            return
+        calls, types = self._as_calls(drawn)
         types = set(map(type, chain.from_iterable(calls))) if types is None else types
-        is_plain = types <= PLAIN and (_SILENT.isdisjoint(types) or _largest(calls) <= inline.most_bytes)
-        if is_plain:
+        if types <= PLAIN and (_SILENT.isdisjoint(types) or _largest(calls) <= inline.most_bytes):
             pickled = list(map(pickle.dumps, calls, repeat(PROTOCOL)))
+            size_bytes = sum(map(len, pickled))
+            self._size = _next_size(self._size, size_bytes, self._clock() - self._begun)
+            if size_bytes > MAX_VALUE_BYTES:
+                self._gathering.check(pickled)
+            self._take(pickled, size_bytes)
         else:
-            pickled = gathering.pickle(calls)
-        took_s = clock() - begun
-        size_bytes = sum(map(len, pickled))
-        size = _next_size(size, size_bytes, took_s) if is_plain else 1
-        if size_bytes > MAX_VALUE_BYTES:
-            gathering.check(pickled)
-        complete = gathering.extend(pickled, size_bytes)
-        if took_s > _MAX_BLOCK_S:
-            complete += gathering.flush()
-        if complete:
-            yield from map(gathering.with_futures, complete)
-        begun = clock()
-    yield from map(gathering.with_futures, gathering.flush())
+            self._size = 1
+            self._left.extend(calls)
+
+    def _pickle_next(self) -> None:
+        try:
+            data = self._gathering.pickle(self._left[0])
+        except StoreFullError:
+            self._complete += self._gathering.flush()
+            if not self._complete:  # what fills the store may be there for those
+                raise
+            return
+        self._left.popleft()
+        self._take([data], len(data))
+
+    def _take(self, pickled: list[bytes], size_bytes: int) -> None:
+        self._complete += self._gathering.extend(pickled, size_bytes)
+        if not self._left and self._clock() - self._begun > _MAX_BLOCK_S:
+            self._complete += self._gathering.flush()
 
 
 def _next_size(size: int, size_bytes: int, seconds: float) -> int:
@@ -161,19 +217,20 @@ class _Gathering:
         self._found = Found()
         self._futures: Futures = {}
 
-    def pickle(self, calls: Iterable[Call]) -> list[bytes]:
-        """The next calls in bytes, and note which futures are in them."""
-        pickled = []
+    def pickle(self, call: Call) -> bytes:
+        """The next call in bytes, and note which futures are in it."""
         index = self._lo + len(self._calls)
         try:
             with self._found as found:
-                for index, call in enumerate(calls, index):  # noqa: B020  # where it stops is told
-                    pickled.append(pickle_call(call, None, self._lift))
-                    if futures := found.take():
-                        self._futures[index] = futures
+                data = pickle_call(call, None, self._lift)
+                if futures := found.take():
+                    self._futures[index] = futures
         except SerializationError as error:
             raise SerializationError(f"element {index}: {error}") from error.__cause__
-        return pickled
+        except StoreFullError:  # it is pickled anew once there is room
+            self._found.forget()
+            raise
+        return data
 
     def check(self, calls: list[bytes]) -> None:
         """None of the next calls may be too large."""

@@ -46,6 +46,21 @@ def freshened(function: Callable[..., Any], dump: Callable[[Any], bytes]) -> Cal
     return Fresh(data) if len(data) <= MOST_BYTES else function
 
 
+def shared_state(function: Callable[..., Any], size_bytes: int) -> str:
+    """What of a function that takes so many bytes a call may change for others, in words; "" if there is nothing."""
+    if size_bytes <= MOST_BYTES or isinstance(function, Fresh) or not has_state(function):
+        return ""
+    if isinstance(function, types.MethodType):
+        return f"the {_kind(function.__self__)} that it is called on"
+    if isinstance(function, functools.partial) or getattr(type(function), "is_filled", False):
+        return "what its partial brings"
+    return f"the {_kind(function)} that is called"
+
+
+def _kind(value: Any) -> str:  # Any: as below
+    return (value if isinstance(value, type) else type(value)).__qualname__
+
+
 def has_state(function: Any) -> bool:  # Any: any callable
     """Whether a function brings values of its own that a call of it may change."""
     if isinstance(function, _FUNCTIONS):

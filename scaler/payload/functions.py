@@ -15,7 +15,7 @@ from typing import Any
 from scaler.errors import DeserializeObjectError, SerializationError
 from scaler.ids import FunctionId, function_id
 from scaler.payload.diagnosis import not_loadable, too_large, unpicklable_path
-from scaler.payload.fresh import Fresh, freshened
+from scaler.payload.fresh import Fresh, freshened, shared_state
 from scaler.payload.importing import use_code
 from scaler.payload.pickling import PROTOCOL, dumps, dumps_by_value, is_importable, resolves
 from scaler.payload.shipping import shipping
@@ -30,13 +30,14 @@ _REMEMBERED = (types.FunctionType, types.BuiltinFunctionType)
 class PickledFunction:
     """A function's name by content, its bytes in frames of at most 1 MiB, and what to call it in messages.
 
-    `code` is what of our own modules travels with it.
+    `code` is what of our own modules travels with it, `shared` what it brings that calls may change for others.
     """
 
     id: FunctionId
     frames: tuple[Frame, ...]
     name: str
     code: Code = NO_CODE
+    shared: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +76,26 @@ def pickle_function(
             return known
     _note_imports(function, ship_code=ship_code)
     try:
-        data = _dump(freshened(function, _dump))
+        fresh = freshened(function, _dump)
+        data = _dump(fresh)
     except Exception as error:
         raise SerializationError(
             f"the function {function_name(function)} cannot be sent: {unpicklable_path(function, 'function', error)}"
         ) from error
-    return _pickled(data, function, ship_code=ship_code)
+    return _pickled(data, function, shared_state(fresh, len(data)), ship_code=ship_code)
 
 
 def _pickle_retried(retried: Retried, *, ship_code: bool) -> PickledFunction:
     _note_imports(retried.function, ship_code=ship_code)
     try:
-        data = dumps(Retried(freshened(retried.function, _dump), retried.retry_on))
+        fresh = freshened(retried.function, _dump)
+        data = dumps(Retried(fresh, retried.retry_on))
     except Exception as error:
         name = function_name(retried.function)
         raise SerializationError(
             f"the function {name} cannot be sent with its retry_on: {unpicklable_path(retried, name, error)}"
         ) from error
-    return _pickled(data, retried.function, ship_code=ship_code)
+    return _pickled(data, retried.function, shared_state(fresh, len(data)), ship_code=ship_code)
 
 
 def _dump(function: Callable[..., Any]) -> bytes:
@@ -136,9 +139,9 @@ def _code(*, ship_code: bool) -> Code:
     return shipping.code() if ship_code else OWN_CODE
 
 
-def _pickled(data: bytes, function: Callable[..., Any], *, ship_code: bool) -> PickledFunction:
+def _pickled(data: bytes, function: Callable[..., Any], shared: str = "", *, ship_code: bool) -> PickledFunction:
     if len(data) > MAX_VALUE_BYTES:
         raise too_large(f"the function {function_name(function)}", len(data))
     code = _code(ship_code=ship_code)
     data = with_code(code, data)
-    return PickledFunction(function_id((data,)), frames_of(data), function_name(function), code)
+    return PickledFunction(function_id((data,)), frames_of(data), function_name(function), code, shared)

@@ -63,9 +63,13 @@ class Found:
         if len(futures) > MAX_INPUTS:
             text = f"it needs {len(futures)} futures, more than {MAX_INPUTS}: join them in steps"
             raise SerializationError(f"the call cannot be sent: {text}")
+        self.forget()
+        return futures
+
+    def forget(self) -> None:
+        """The next call begins anew."""
         self._positions.clear()
         self._futures.clear()
-        return futures
 
 
 class _Here(threading.local):

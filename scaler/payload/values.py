@@ -183,6 +183,8 @@ def exception_from_failure(failure: Failure, attempts: int | None = None, task: 
         text += f"\n{failure.stack.rstrip()}"
     if failure.task:
         task = f"in task {failure.task}"
+    if failure.cause is Cause.OBJECT_LOST:
+        text += f": make or send it anew, and submit again what needs it{f' ({task})' if task else ''}"
     error = kind(text)
     attempt = failure.attempts if attempts is None else attempts
     where = f"on {failure.place}, attempt {attempt}" if failure.place else ""

@@ -105,16 +105,7 @@ class Shell:
         epoch = Epoch(int.from_bytes(os.urandom(8)) or 1)
         self._refusals = Refusals(log.warning)
         self._links = AcceptedLinks(_accepted(config, epoch))
-        core = SchedulerCore(
-            CoreConfig(
-                is_protected=config.is_protected,
-                client_timeout_s=config.client_timeout_s,
-                max_queued_tasks=config.max_queued_tasks,
-                memory_limit_bytes=config.memory_limit_bytes,
-                window_bytes=WINDOW_BYTES,
-            ),
-            epoch,
-        )
+        core = SchedulerCore(_core(config), epoch)
         stream = MonitorStream(publisher, lambda: core_tables(core))
         works = Works(_new_incarnation)
         self._disk = works_on_disk(
@@ -257,6 +248,16 @@ class Shell:
 
 def _new_incarnation() -> Incarnation:
     return incarnation_of(os.urandom(SECRET_BYTES))
+
+
+def _core(config: SchedulerConfig) -> CoreConfig:
+    return CoreConfig(
+        is_protected=config.is_protected,
+        client_timeout_s=config.client_timeout_s,
+        max_queued_tasks=config.max_queued_tasks,
+        memory_limit_bytes=config.memory_limit_bytes,
+        window_bytes=WINDOW_BYTES,
+    )
 
 
 def _accepted(config: SchedulerConfig, epoch: Epoch) -> AcceptedConfig:

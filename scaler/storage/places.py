@@ -4,6 +4,7 @@ import contextlib
 import errno
 import shutil
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from scaler.errors import ConfigurationError
@@ -46,10 +47,11 @@ def require_takes_files(folder: Path) -> None:
             raise ConfigurationError(f"{folder} takes no files ({error.strerror}): name another") from None
 
 
-def sweep_stores() -> None:
-    """Remove the stores of processes that were killed."""
-    for root in (MEMORY, Path(tempfile.gettempdir())):
-        sweep(root, PREFIX)
+def sweep_stores(more: Iterable[Path] = ()) -> None:
+    """Remove the stores of processes that were killed, from where stores usually lie and from these folders."""
+    for root in dict.fromkeys((MEMORY, Path(tempfile.gettempdir()), *more)):
+        with contextlib.suppress(OSError):  # it cannot be read
+            sweep(root, PREFIX)
 
 
 def default_limit_bytes(memory: Path = MEMORY, cgroup: Path = _CGROUP) -> int:

@@ -15,11 +15,12 @@ from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_work import Run, Worker
 
 #: bytes of functions kept, and of code; those in use are kept beyond it
-KEPT_BYTES = 256 << 20
+KEPT_BYTES = 128 << 20
 #: code lies here as it came, and beside that unpacked
 _COPIES = 2
-#: functions a worker keeps
+#: functions a worker keeps, and their bytes together; it has those that its tickets name beyond them
 KEPT_AT_WORKER = 512
+KEPT_AT_WORKER_BYTES = 64 << 20
 #: what was asked for and did not come is asked for again
 ASK_AGAIN_S = 5.0
 
@@ -197,25 +198,27 @@ class Functions:
             return
         self._frames.move_to_end(function)
         self._outbox.order(Define(worker.id, function, self._frames[function]))
-        known[function] = None
+        known[function] = size_bytes = sum(map(len, self._frames[function]))
+        worker.function_bytes += size_bytes
         if code := self._code.get(function):
             worker.code.update(code)
             self._importers[worker.id] = worker
-        if len(known) > KEPT_AT_WORKER:
-            self._drop_one(worker, function)
+        if len(known) > KEPT_AT_WORKER or worker.function_bytes > KEPT_AT_WORKER_BYTES:
+            self._make_room_at(worker, function)
 
     def ended(self, worker: WorkerId) -> None:
         """A worker is gone, and imports nothing any more."""
         if self._importers.pop(worker, None) is not None:
             self._make_room_for_code()
 
-    def _drop_one(self, worker: Worker, wanted: FunctionId) -> None:
-        """Have a worker forget the function it used longest ago; never one that a ticket of it names."""
+    def _make_room_at(self, worker: Worker, wanted: FunctionId) -> None:
+        """Have a worker forget the functions it used longest ago; never one that a ticket of it names."""
         used = {ticket.run.function for ticket in worker.tickets.values()}
-        for function in worker.functions:
-            if function not in used and function != wanted:
-                del worker.functions[function]
-                self._outbox.order(Drop(worker.id, function))
+        known = worker.functions
+        for function in [name for name in known if name not in used and name != wanted]:
+            worker.function_bytes -= known.pop(function)
+            self._outbox.order(Drop(worker.id, function))
+            if len(known) <= KEPT_AT_WORKER and worker.function_bytes <= KEPT_AT_WORKER_BYTES:
                 return
 
     def check(self, uses: dict[FunctionId, int]) -> None:

@@ -266,9 +266,9 @@ class Worker:
     """One worker process."""
 
     __slots__ = (
-        "ahead_ns", "calls", "children", "code", "counted", "devices", "done", "excess_bytes", "functions",
-        "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left", "looked_at", "most", "parked",
-        "phase", "pid", "place", "seat", "slots", "started_at", "threads", "tickets",
+        "ahead_ns", "calls", "children", "code", "counted", "devices", "done", "excess_bytes", "function_bytes",
+        "functions", "given_at", "has_cancelled", "has_run", "has_unread", "id", "is_alone", "left", "looked_at",
+        "most", "parked", "phase", "pid", "place", "seat", "slots", "started_at", "threads", "tickets",
     )  # fmt: skip
 
     def __init__(self, worker: WorkerId, seat: Seat, threads: int, place: str, now: float, most: int) -> None:
@@ -293,8 +293,9 @@ class Worker:
         self.ahead_ns = 0
         #: calls that it has to make itself, as soon as a slot is free: run and index
         self.calls: deque[tuple[Run, int]] = deque()
-        #: functions it has, the one used longest ago first
-        self.functions: OrderedDict[FunctionId, None] = OrderedDict()
+        #: functions it has, and how large they are, the one used longest ago first; and all of them together
+        self.functions: OrderedDict[FunctionId, int] = OrderedDict()
+        self.function_bytes = 0
         #: the content of each module that came with these; it imports no other of the same name
         self.code: dict[str, FunctionId] = {}
         #: it runs a suspect, and nothing else until that is done

@@ -1,5 +1,6 @@
 """The worker's end of its line, as its slots share it: tickets come out, functions are kept until they are called."""
 
+import gc
 import select
 import socket
 import threading
@@ -13,6 +14,9 @@ from scaler.payload.functions import Retried, load_function
 from scaler.worker.line import DropPacket, FunctionPacket, TicketPacket, receive_packet
 
 Function = Callable[..., Any] | Retried  # Any: whatever users' functions take and return
+
+#: once so much of functions was forgotten garbage is collected: what refer to one another are not freed before
+_GARBAGE_BYTES = 32 << 20
 
 
 class Inbox:
@@ -28,6 +32,9 @@ class Inbox:
         #: as they came, until they are called for the first time
         self._pickled: dict[FunctionId, bytes] = {}
         self._loaded: dict[FunctionId, Function] = {}
+        #: what each took as it came, and what those took that were forgotten lately
+        self._sizes: dict[FunctionId, int] = {}
+        self._forgotten_bytes = 0
 
     def next_now(self) -> TicketPacket | None:
         """The next ticket; raises `BlockingIOError` if it is not there, None at the end of the line."""
@@ -57,13 +64,21 @@ class Inbox:
                     waiting.append(packet)
                 case FunctionPacket(function, content):
                     self._pickled[function] = bytes(content)
+                    self._sizes[function] = len(content)
                 case DropPacket(function):
-                    if not waiting:
-                        self._pickled.pop(function, None)
-                        self._loaded.pop(function, None)
+                    if all(ticket.function != function for ticket in waiting):
+                        self._forget(function)
                 case None:
                     return None
         return waiting.popleft()
+
+    def _forget(self, function: FunctionId) -> None:
+        self._pickled.pop(function, None)
+        self._loaded.pop(function, None)
+        self._forgotten_bytes += self._sizes.pop(function, 0)
+        if self._forgotten_bytes >= _GARBAGE_BYTES:
+            self._forgotten_bytes = 0
+            gc.collect()
 
     def _has(self, function: FunctionId) -> bool:
         return function in self._loaded or function in self._pickled

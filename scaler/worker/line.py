@@ -118,6 +118,10 @@ def drop_packet(function: FunctionId) -> tuple[bytes, Sequence[Frame]]:
     return _HEADER.pack(DROP, 0, 0, 0, False, False, 0, 0, 0, 0, function, 0, 0, 0, 0, 0), ()
 
 
+def _function_of(header: bytes) -> FunctionId:
+    return FunctionId(_HEADER.unpack_from(header)[10])
+
+
 def receive_packet(end: socket.socket, flags: int = 0) -> Packet | None:
     """The next packet, its content read in; None at the end of the line. Raises `BlockingIOError` as `recv` does."""
     data, descriptors = receive_with_descriptors(end, _READ_BYTES, 1, flags)
@@ -198,6 +202,8 @@ class ClusterEnd:
         self._theirs = theirs
         #: what the socket has not taken yet, in order
         self._outbox: deque[tuple[bytes, Sequence[Frame]]] = deque()
+        #: the functions that were sent, and not the order to forget them
+        self._functions: set[FunctionId] = set()
         self._is_ending = False
 
     @property
@@ -207,6 +213,10 @@ class ClusterEnd:
 
     def send(self, header: bytes, frames: Sequence[Frame]) -> None:
         """Give a packet to the worker, now or when the socket has room."""
+        if header[0] == FUNCTION:
+            self._functions.add(_function_of(header))
+        elif header[0] == DROP:
+            self._functions.discard(_function_of(header))
         self._outbox.append((header, frames))
         if len(self._outbox) == 1:
             self.flush()
@@ -235,7 +245,7 @@ class ClusterEnd:
         """The tickets nobody has read: they are ours again.
 
         Functions among them go down the line once more; a worker that read a ticket just behind one waits for it.
-        Orders to forget a function do not: behind a new definition they would do harm.
+        So do orders to forget a function, but for those that a new definition follows, which a worker may have read.
         """
         unread: list[TicketId] = []
         again: list[tuple[bytes, Sequence[Frame]]] = []
@@ -245,13 +255,14 @@ class ClusterEnd:
                     unread.append(packet.ticket)
                 case FunctionPacket(function, content):
                     again.append(function_packet(function, [content]))
-                case DropPacket():
-                    continue
+                case DropPacket(function):
+                    if function not in self._functions:
+                        again.append(drop_packet(function))
         for header, frames in self._outbox:
             kind, _, _, _, _, _, ticket, *_ = _HEADER.unpack_from(header)
             if kind == TICKET:
                 unread.append(TicketId(ticket))
-            elif kind == FUNCTION:
+            elif kind == FUNCTION or _function_of(header) not in self._functions:
                 again.append((header, frames))
         self._outbox = deque(again)
         self.flush()

@@ -1,5 +1,6 @@
 """Objects among the inputs of tasks: mapped where they lie, so that all workers of a host use one copy."""
 
+import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -27,6 +28,7 @@ class _Kept:
     size_bytes: int
     #: the number of the call that used it last
     used_by: int
+    path: str
 
 
 class Objects:
@@ -48,16 +50,23 @@ class Objects:
         if kept is not None:
             value = load_parts(kept.parts) if kept.value is _OWN else kept.value
         else:
+            self._drop_gone()
             parts = parts_of(reference)
             value = load_parts(parts)
             is_fixed = type(value) in _FIXED
             if not is_fixed and not are_protected(parts):  # compiled code may write to it all the same
                 return value
-            kept = _Kept(parts, value if is_fixed else _OWN, reference.size_bytes, self._call)
+            kept = _Kept(parts, value if is_fixed else _OWN, reference.size_bytes, self._call, reference.path)
             self._kept[reference.object] = kept
         kept.used_by = self._call
         self._kept.move_to_end(reference.object)
         return value
+
+    def _drop_gone(self) -> None:
+        """What its owner has freed is needed by no other task, and takes room of its store while it is mapped here."""
+        for name, kept in list(self._kept.items()):
+            if kept.used_by != self._call and not os.path.exists(kept.path):  # noqa: PTH110  # a fifth of a `Path`'s
+                del self._kept[name]
 
     def is_open(self) -> None:
         """A call has all it needs: what it does not, and is too much to be kept, goes."""

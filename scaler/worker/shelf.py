@@ -35,6 +35,9 @@ from scaler.worker.agent_result_events import (
     ResultRead,
 )
 
+#: of so many objects it is known that they were told not to be readable
+_MOST_TOLD = 1000
+
 log = logging.getLogger("scaler.worker")
 
 
@@ -47,8 +50,10 @@ class Shelf:
         self._store = Store(places)
         for place in places:
             sweep(place.folder.parent, PREFIX)
-        #: there may be a warning for each piece
+        #: there may be a warning for each object
         self._allowance = Allowance()
+        #: those that cannot be read and were told, the oldest first: they are asked for piece by piece
+        self._told: dict[ObjectId, None] = {}
         self._coming: dict[ObjectId, Filling] = {}
         #: the sizes of those that nothing has come of yet and that go elsewhere if others take the room
         self._early: dict[ObjectId, int] = {}
@@ -135,6 +140,11 @@ class Shelf:
                 data = piece(stored.path, first, most)
                 if data and len(data) == min(most, stored.size_bytes - first):
                     return data
+            if name in self._told:
+                return None
+            if len(self._told) == _MOST_TOLD:
+                del self._told[next(iter(self._told))]
+            self._told[name] = None
             owner, n = name
             self._tell(f"object {owner:016x}-{n} cannot be read: somebody has removed or changed {stored.path}")
         return None

@@ -24,7 +24,8 @@ from scaler.net.descriptors import raise_descriptor_limit
 from scaler.net.keys import KeyFile, load_key
 from scaler.net.versions import our_versions
 from scaler.net.zmq_dialer import Dialing
-from scaler.storage.places import places
+from scaler.storage.places import LEAST_BYTES, MEMORY, places
+from scaler.storage.store import Place
 from scaler.worker.agent import Agent, AgentConfig
 from scaler.worker.code_folder import folder_name
 from scaler.worker.config import WorkerClusterConfig
@@ -32,6 +33,7 @@ from scaler.worker.facts import WorkerFacts, ZygoteFacts
 from scaler.worker.loop import Loop
 from scaler.worker.peers import Peers
 from scaler.worker.poller import REMINDERS, Poller, Signals
+from scaler.worker.sweeping import Sweeper
 from scaler.worker.workers import Workers
 
 #: what a worker takes of this process while it starts, or with a client inside its task; what everything else may take
@@ -62,7 +64,8 @@ def run(config: WorkerClusterConfig) -> int:
         agent_config = _agent_config(config, name, spares)
         secret = os.urandom(SECRET_BYTES)
         facts = _zygote_facts(config, agent_config.place, environment, incarnation_of(secret))
-        stores = places(config.object_store_limit_bytes, config.spill_folder)
+        stores = _stores(config)
+        opened.callback(Sweeper([store.folder.parent for store in stores]).close)
         workers = Workers(facts, poller, time.monotonic, config.memory_limit_bytes, stores)
         opened.callback(workers.close)
         if not config.address:
@@ -92,9 +95,22 @@ def run(config: WorkerClusterConfig) -> int:
         return loop.serve()
 
 
+def _stores(config: WorkerClusterConfig) -> tuple[Place, ...]:
+    """Where large values are to lie; told if there is too little memory for them."""
+    found = places(config.object_store_limit_bytes, config.spill_folder)
+    if config.object_store_limit_bytes is None and not any(place.is_limited for place in found):
+        log.info(
+            "ClusterProcess: large values lie %s alone: less than %d MiB are free in %s, or for this cgroup",
+            found[-1].what, 2 * LEAST_BYTES >> 20, MEMORY,
+        )  # fmt: skip
+    return found
+
+
 def _peers(config: WorkerClusterConfig, address: Address, poller: Poller) -> Peers:
     """What other clusters are given and asked by; where the scheduler is on this machine, nobody is let in."""
     peers = Peers(poller, time.monotonic)
+    if address.is_loopback and config.peer_port:
+        log.info("ClusterProcess: --peer-port is not used: the scheduler is on this machine, and so are all clusters")
     if address.is_loopback or config.peer_port is None:
         return peers
     if raise_descriptor_limit() >= DOOR_DESCRIPTORS:

@@ -86,10 +86,11 @@ class Cable:
     def __init__(self, folder: Path, count: int) -> None:
         # apart from those of other runs on this machine
         number = os.getpid() % 10_000_000
-        self._prefix = f"t{number}"
-        network = f"10.{200 + number % 50}.{number // 50 % 250}"
-        self._environment = os.environ | {"NETNS_PFX": self._prefix, "NETNS_NET": network}
-        self.hosts = [Host(f"h{n}", folder / f"h{n}", self._prefix) for n in range(1, count + 1)]
+        self.prefix = f"t{number}"
+        #: the hosts are .1 and so on in it, and this machine is .254, on a bridge
+        self.network = f"10.{200 + number % 50}.{number // 50 % 250}"
+        self._environment = os.environ | {"NETNS_PFX": self.prefix, "NETNS_NET": self.network}
+        self.hosts = [Host(f"h{n}", folder / f"h{n}", self.prefix) for n in range(1, count + 1)]
 
     def ask(self, *words: str) -> None:
         """Have the script do something."""
@@ -98,8 +99,8 @@ class Cable:
     def left(self) -> list[str]:
         """What is there of it: namespaces, links and their files."""
         told = [_told("ip", "netns", "list"), _told("ip", "-o", "link", "show")]
-        files = [str(path) for path in Path("/etc/netns").glob(f"{self._prefix}h*")]
-        return [line for text in told for line in text.splitlines() if self._prefix in line] + files
+        files = [str(path) for path in Path("/etc/netns").glob(f"{self.prefix}h*")]
+        return [line for text in told for line in text.splitlines() if self.prefix in line] + files
 
     @contextlib.contextmanager
     def scheduler(self) -> Iterator[Path]:

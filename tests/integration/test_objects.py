@@ -342,6 +342,9 @@ def test_a_full_disk_refuses_what_has_no_room_and_work_goes_on(
             # what a worker has mapped takes its room until that has had nothing to do for a moment
             wait_until(lambda: shutil.disk_usage(spill).free > 50 * MEGABYTE, "there is room again")
             assert client.submit(len, bytes(40 * MEGABYTE)).result() == 40 * MEGABYTE
+            # a stream waits until there is room for its next value
+            values = (np.full(8 * MEGABYTE, number % 100, dtype="u1") for number in range(30))
+            assert list(client.imap(total, values, buffersize=12)) == [8 * MEGABYTE * number for number in range(30)]
     finally:
         subprocess.run(["umount", "-l", str(spill)], check=True)  # noqa: S607  # root's
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.simulation.history import OBJECTS_AT, OBJECTS_EVERY
+
 ROOT = Path(__file__).parents[2]
 MUTANTS = sorted((Path(__file__).parent / "mutants").glob("*.patch"))
 LEAST_MUTANTS = 8
@@ -17,6 +19,8 @@ LEAST_MUTANTS = 8
 HISTORIES = 500
 #: of these seeds one in three has tasks that submit tasks, which faults about them need
 STEP = 6
+#: faults about objects need histories that have some
+OF_OBJECTS = ("object", "stored")
 PROCESSES = max(2, len(os.sched_getaffinity(0)))
 PLAY = "import scaler, sys; print(scaler.__file__, flush=True); from tests.simulation.cli import main; sys.exit(main())"
 
@@ -39,8 +43,9 @@ def mutated(mutant: Path, directory: Path) -> None:
 def played(mutant: Path, directory: Path) -> subprocess.CompletedProcess[str]:
     """Histories of the package with the fault in it, until one of them fails."""
     mutated(mutant, directory)
+    first, step = (OBJECTS_AT, OBJECTS_EVERY) if mutant.name.startswith(OF_OBJECTS) else (0, STEP)
     return subprocess.run(
-        [sys.executable, "-c", PLAY, "--last", str(HISTORIES * STEP), "--step", str(STEP)],
+        [sys.executable, "-c", PLAY, "--first", str(first), "--last", str(HISTORIES * step), "--step", str(step)],
         cwd=directory,
         env=os.environ | {"PYTHONPATH": f"{directory}{os.pathsep}{ROOT}"},
         capture_output=True,

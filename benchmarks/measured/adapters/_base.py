@@ -43,6 +43,10 @@ class Base:
         """The value of one future."""
         return future.result()
 
+    def result_within(self, future: Any, seconds: float) -> Any:
+        """The value of one future, or TimeoutError."""
+        return future.result(timeout=seconds)
+
     def results(self, futures: list[Any]) -> list[Any]:
         """The values of many, in the way the peer recommends."""
         return [self.result(future) for future in futures]

@@ -7,6 +7,7 @@ from typing import Any
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
+import procs
 import ray  # it reads the environment when it is imported
 
 from ._base import SCRATCH, Base
@@ -42,6 +43,12 @@ class Peer(Base):
 
     def result(self, future: Any) -> Any:
         return ray.get(future)
+
+    def result_within(self, future: Any, seconds: float) -> Any:
+        return ray.get(future, timeout=seconds)
+
+    def scheduler_pids(self) -> list[int]:
+        return [pid for pid in self.pids() if procs.command(pid)[:1] and "gcs_server" in procs.command(pid)[0]]
 
     def results(self, futures: list[Any]) -> Any:
         return ray.get(futures)

@@ -153,14 +153,14 @@ def test_every_name_that_users_of_scaler_bring_along_is_accepted(section: str):
 
 def test_several_ways_to_write_an_option_mean_the_same():
     for word in ("--client-timeout", "--client-timeout-seconds", "-ct"):
-        assert options.typed_settings("scheduler", values("scheduler", word, "5")) == {"client_timeout": ("5",)}
+        assert options.typed_settings(settings.SCHEDULER, values("scheduler", word, "5")) == {"client_timeout": ("5",)}
     for words in (["-n", "4"], ["-n4"], ["--workers=4"], ["--num-of-workers", "4"]):
-        assert options.typed_settings("worker", values("worker", *words)) == {"workers": ("4",)}
+        assert options.typed_settings(settings.WORKER, values("worker", *words)) == {"workers": ("4",)}
 
 
 def test_a_flag_has_two_sides():
     for word, side in (("-p", True), ("--protected", True), ("--no-protected", False)):
-        assert options.typed_settings("scheduler", values("scheduler", word)) == {"protected": side}
+        assert options.typed_settings(settings.SCHEDULER, values("scheduler", word)) == {"protected": side}
 
 
 # ---- keygen

@@ -13,6 +13,7 @@ from scaler.ids import BatchId, FunctionId, Incarnation, Range, TaskId
 from scaler.ledger.events import Event, Resolve
 from scaler.payload.exceptions import dump_exception
 from scaler.payload.functions import PickledFunction
+from scaler.payload.pickling import Lift
 from scaler.payload.values import Outcome, dump_value
 from scaler.protocol import BatchOptions, Failure
 from scaler.protocol.codec import encode_failure
@@ -144,8 +145,8 @@ class Io:
 FUNCTION = PickledFunction(FunctionId(bytes(16)), (b"f",), "square")
 
 
-def drafted(sink: S, io: Io) -> Draft[S]:
+def drafted(sink: S, io: Io, lift: Lift | None = None) -> Draft[S]:
     """A draft of the batch, whose opening is forgotten already."""
-    draft = Draft(io, sink, FUNCTION, BatchOptions(name="square"))  # type: ignore[arg-type]  # all that it needs of the thread
+    draft = Draft(io, sink, FUNCTION, BatchOptions(name="square"), lift=lift)  # type: ignore[arg-type]  # all that it needs of the thread
     io.posted.clear()
     return draft

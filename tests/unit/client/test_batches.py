@@ -13,12 +13,14 @@ import pytest
 
 from scaler.client import batches, sinks
 from scaler.client.batches import Batches
+from scaler.client.freed import FreedValues
 from scaler.client.posting import NeededTask, Posted, PostedCall, taken
 from scaler.client.sinks import SubmitSink
 from scaler.ids import BatchId, Incarnation, Range
-from scaler.ledger.events import Event, Unwanted
+from scaler.ledger.events import BatchClosed, Event, Unwanted
 from scaler.ledger.ledger import Ledger
 from scaler.payload.calls import load_call
+from scaler.storage.store import Place, Store
 
 FILES = {batches.__file__, sinks.__file__}
 NAMES = {"_append", "_begin", "add", "__init__", "_next"}
@@ -35,6 +37,7 @@ class Io:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.freed = FreedValues()
         self.left_because = ""
         self.is_over = False
         self.news = SimpleNamespace(known_tags=None)
@@ -111,6 +114,36 @@ def test_a_partial_without_futures_keeps_its_arguments():
     made = Batches(io, Incarnation(1))  # type: ignore[arg-type]  # as above
     made.submit(functools.partial(pow, 3), (2,), {}, {})
     assert [load_call(call) for _, _, call, _ in io.posted_calls()] == [((2,), {})]
+
+
+def test_an_object_of_another_client_is_refused_in_words_for_one(tmp_path: Path):
+    made, others = (
+        Batches(Io(), Incarnation(n), make_store=lambda: Store([Place(tmp_path / "store", 1 << 20, "in memory")]))  # type: ignore[arg-type]  # as above
+        for n in (1, 2)
+    )
+    reference = others.send_object(b"b" * 100_000, "table")
+    with pytest.raises(ValueError, match=r"^the object 'table' is another client's: pass what its value\(\) returns"):
+        made.submit(len, (reference,), {}, {})
+
+
+def closed(io: Io) -> list[int]:
+    """The numbers of the batches that were closed."""
+    return [event.batch.n for event in io._posted if isinstance(event, BatchClosed)]
+
+
+def test_of_batches_with_large_functions_few_stay_open_and_the_newest_does(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(batches, "OPEN_BYTES", 350_000)
+    io = Io()
+    made = Batches(io, Incarnation(1))  # type: ignore[arg-type]  # as above
+    made.submit(abs, (-1,), {}, {})
+    for content in (b"a" * 100_000, b"b" * 100_000):
+        made.submit(lambda content=content: len(content), (), {}, {})
+    assert closed(io) == []
+    made.submit(abs, (-1,), {}, {})
+    made.submit(lambda content=b"c" * 200_000: len(content), (), {}, {})
+    assert closed(io) == [2]
+    made.submit(lambda content=b"d" * 400_000: len(content), (), {}, {})
+    assert closed(io) == [2, 3, 1, 4]
 
 
 @pytest.mark.parametrize("before", [0, 2])

@@ -39,10 +39,35 @@ OF_CALLS = (
     "each call of look_up carries 5 MB: what calls have in common is sent once by client.send_object(…), whose result "
     "is passed in its place"
 )
+OF_A_FUNCTION_IN_A_GRAPH = (
+    "look_up carries 5 MB, which are sent once, but pickled again for every node that calls it: make them a node of "
+    "their own, and an argument of the others"
+)
+OF_AN_OBJECT_IN_A_GRAPH = (
+    "calls of look_up carry the same 5 MB again and again, which are sent once: what client.send_object(…) returns can "
+    "be passed in their place"
+)
+OF_STATE = (
+    "Model.step brings 5 MB, the Model that it is called on, which is opened once for all tasks of a worker: each sees "
+    "what others have changed in it. Pass it as an argument, or what client.send_object(…) returns in its place"
+)
 OF_AN_OBJECT = (
     "calls of look_up carry the same 5 MB again and again, which are sent once: client.map(look_up, …) makes all calls "
     "at once, and what client.send_object(…) returns can be passed in their place"
 )
+
+
+class Model:
+    def __init__(self, weights: bytes) -> None:
+        self.weights = weights
+
+    def step(self) -> None: ...
+
+
+def test_a_function_that_brings_what_its_calls_may_change_for_others_is_told_of_once_whatever_it_is_now():
+    heavy = HeavyCalls()
+    functions = [pickle_function(Model(bytes([number]) * 5_000_000).step) for number in range(3)]
+    assert [heavy.pickled(function) for function in (SMALL, *functions)] == [None, OF_STATE, None, None]
 
 
 @pytest.mark.parametrize(
@@ -59,6 +84,15 @@ def test_the_third_submit_of_much_is_told_and_no_other(
 ):
     heavy = HeavyCalls()
     assert [heavy.submitted(function, call, needed) for _ in range(2 * MANY)] == [None, None, hint, None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("function", "needed", "hint"),
+    [(LARGE, (), OF_A_FUNCTION_IN_A_GRAPH), (SMALL, (uploaded(),), OF_AN_OBJECT_IN_A_GRAPH)],
+)
+def test_who_runs_a_graph_is_not_told_to_map(function: PickledFunction, needed: tuple[Uploaded, ...], hint: str):
+    heavy = HeavyCalls()
+    assert [heavy.submitted(function, b"", needed, is_node=True) for _ in range(MANY)] == [None, None, hint]
 
 
 def test_what_is_small_or_was_sent_on_purpose_is_not_heavy():

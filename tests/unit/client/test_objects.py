@@ -14,7 +14,7 @@ import pytest
 
 from scaler.client.freed import FreedValues
 from scaler.client.objects import EQUAL_BYTES, ObjectReference, Objects, Uploaded
-from scaler.errors import MissingObjects, SerializationError, StoreFullError
+from scaler.errors import MissingObjects, ObjectLostError, SerializationError, StoreFullError
 from scaler.ids import BatchId, Incarnation, ObjectId, TaskId
 from scaler.ledger.events import ObjectFreed, ObjectMade, Say
 from scaler.payload.calls import pickle_call
@@ -82,6 +82,14 @@ def array(size: int = LARGE) -> "np.ndarray[Any, Any]":
 
 
 # ---- large arguments
+
+
+def test_the_same_bytearray_in_several_places_of_a_call_is_one_there_too(world: World):
+    value = bytearray(BYTES)
+    data, needed = world.pickled(value, value, a=value)
+    (first, second), keywords = opened(data, needed)
+    assert first is second is keywords["a"]
+    assert (len(needed), world.files()) == (1, ["00000000000000ff-1"])
 
 
 @pytest.mark.parametrize(
@@ -281,8 +289,32 @@ def test_after_a_clear_it_is_missing(world: World):
     gc.collect()
     assert world.files() == []
     for n, reference in enumerate(references):
-        with pytest.raises(MissingObjects, match=rf"value {n} was dropped by clear\(\): send it again"):
+        with pytest.raises(MissingObjects, match=rf"'value {n}' was dropped by clear\(\): send it again"):
             world.pickled([reference])
+
+
+def test_one_that_was_dropped_says_so(world: World):
+    for value in (1, BYTES):
+        reference = world.objects.send(value, "mine")
+        reference.drop()
+        reference.drop()
+        world.objects.clear()
+        with pytest.raises(MissingObjects, match=r"^the object 'mine' was dropped by drop\(\): send it again$"):
+            reference.value()
+    gc.collect()
+    assert world.files() == []
+
+
+def test_one_whose_file_is_gone_says_what_to_do(world: World):
+    reference = world.objects.send(BYTES, "mine")
+    world.store.remove()
+    with pytest.raises(ObjectLostError, match=r"^'mine', object 00000000000000ff-1 is not .*: send it again$"):
+        reference.value()
+
+
+def test_a_name_is_a_text(world: World):
+    with pytest.raises(TypeError, match=r"^the name of an object is a str, not 3$"):
+        world.objects.send(1, 3)  # type: ignore[arg-type]  # what somebody may do
 
 
 @pytest.mark.parametrize("value", [1, BYTES])

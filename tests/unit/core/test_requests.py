@@ -140,6 +140,16 @@ def test_a_cluster_that_forgot_a_function_is_sent_it_again(core: Checked):
     assert core.handle([Received(X, NeedFunction(F))]) == [function_for(X)]
 
 
+def test_a_function_of_a_client_that_drops_all_or_leaves_is_kept_for_nobody(core: Checked):
+    needs = Received(X, NeedFunction(F))
+    core.handle([*maps(A, 1), *maps(B, 1)])
+    assert core.handle([Received(ALICE, ClearClient()), needs]) == [function_for(X), cancel_at(X, run_id(1), (0, 1))]
+    core.handle([finishes(X, run_id(2), values(0, 1)), takes(B, (0, 1)), Received(BOB, CloseBatch(B, 1))])
+    core.handle([confirms(X, run_id(1), (0, 1))])
+    assert core.handle([needs]) == [function_for(X)]
+    assert core.handle([PeerLost(BOB, "gone"), needs]) == []
+
+
 def test_a_function_that_nobody_names_and_nobody_has_is_not_asked_for(core: Checked):
     assert core.handle([Received(X, NeedFunction(G))]) == []
 

@@ -263,6 +263,7 @@ def test_clearing_without_a_link_is_said_when_it_is_resumed_before_anything_new(
     assert ledger.handle([LinkDown(), ClearAsked(), *mapped(0, 1, B)]) == []
     assert ledger.handle([UP_AGAIN]) == [
         Say(ClearClient()),
+        define(),
         open_batch(B),
         append(0, 1, B),
         Say(CloseBatch(B, 1)),

@@ -1,8 +1,13 @@
+import pytest
+
 from scaler.ids import FunctionId
 from scaler.ledger.events import (
     BatchClosed,
+    ClearAsked,
+    Event,
     FunctionPickled,
     Learned,
+    Leaving,
     LinkDown,
     Received,
     Say,
@@ -169,3 +174,12 @@ def test_what_functions_came_with_is_kept_as_long_as_they_are(ledger: Watched):
     assert ledger.handle([Received(NeedFunction(G))]) == [define(G, b"archive")]
     ledger.handle([BatchClosed(A), *[FunctionPickled(function, (b"x",)) for function in others]])
     assert ledger.handle([Received(NeedFunction(G))]) == [Learned(NeedFunction(G))]
+
+
+@pytest.mark.parametrize("event", [ClearAsked(), Leaving()])
+def test_who_drops_all_or_leaves_keeps_no_function_that_nobody_uses(ledger: Watched, event: Event):
+    archive = FunctionPickled(G, (b"archive",))
+    ledger.handle([archive, came_with(), *opened(A)[1:], event])
+    for function in (F, G):
+        wanted = NeedFunction(function)
+        assert Learned(wanted) in ledger.handle([Received(wanted)])

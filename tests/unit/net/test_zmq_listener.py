@@ -1,5 +1,6 @@
 """Connections that are held and not used: by silence, or by a message that never ends."""
 
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -152,3 +153,22 @@ def test_many_messages_are_no_endless_one(far: Far):
             until(lambda: len(far.messages(1)) == number + 1, far)  # noqa: B023  # it is over before the next one
             keep_house(far, 4)
     assert (far.lost, turned_away(far)) == ([], [])
+
+
+def test_that_there_are_no_descriptors_left_is_told_once_each_time(far: Far):
+    def told_while(count: int) -> list[str]:
+        """What is told in some rounds of the house while no more can be opened."""
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (4, limits[1]))
+        try:
+            keep_house(far, count)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        found = [event.reason for event in turned_away(far)]
+        far.events.clear()
+        return found
+
+    none_left = "nobody can be let in: this process has no descriptors left, see ulimit -n"
+    assert told_while(3) == [none_left]
+    keep_house(far, 1)
+    assert told_while(1) == [none_left]

@@ -3,12 +3,13 @@ import pickle
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
 
-from scaler.errors import SerializationError
+from scaler.errors import SerializationError, StoreFullError
 from scaler.payload import calls as calls_module
 from scaler.payload.calls import (
     MAX_COLUMN_CALLS,
@@ -265,6 +266,22 @@ def test_of_many_calls_the_one_that_cannot_be_pickled_is_named():
     drawn = columns([(number, None if number < 40 else threading.Lock()) for number in range(100)], 7)
     with pytest.raises(SerializationError, match=r"^element 47: the call cannot be sent: argument 1: cannot pickle"):
         list(drawn)
+
+
+def test_where_there_is_no_room_for_a_value_what_comes_before_it_is_given_and_it_may_be_asked_for_again():
+    room = 2
+
+    def lift(value: Any) -> None:
+        if type(value) is Fraction and value >= room:
+            raise StoreFullError("there is no room")
+
+    drawn = columns([(Fraction(number),) for number in range(5)], 0, clock=lambda: 0.0, lift=lift)
+    assert calls_in(next(drawn)[0]) == [((0,), {}), ((1,), {})]
+    for _ in range(2):
+        with pytest.raises(StoreFullError):
+            next(drawn)
+    room = 5
+    assert [call for column, _ in drawn for call in calls_in(column)] == [((number,), {}) for number in (2, 3, 4)]
 
 
 def test_threads_pickle_side_by_side():

@@ -96,6 +96,26 @@ def test_what_is_too_large_is_opened_once():
     assert [copy(1), copy(1)] == [1.0, 2.0]
 
 
+LARGE = Counter(np.zeros(MOST_BYTES // 8))
+
+
+@pytest.mark.parametrize(
+    ("function", "shared"),
+    [
+        (LARGE.add, "the Counter that it is called on"),
+        (LARGE, "the Counter that is called"),
+        (functools.partial(put, [bytes(MOST_BYTES)]), "what its partial brings"),
+        (functools.partial(len, bytes(MOST_BYTES)), ""),
+        (lambda: LARGE, ""),
+        (Counter(np.zeros(MOST_BYTES // 16)).add, ""),
+        (Counter("x" * (MOST_BYTES - 200)).add, ""),
+    ],
+)
+def test_what_is_too_large_and_calls_may_change_is_named(function: Callable[..., Any], shared: str):
+    assert pickle_function(function).shared == shared
+    assert pickle_function(function, (OSError,)).shared == shared
+
+
 def _cannot_be_opened() -> Any:
     raise OSError("not here")
 

@@ -242,7 +242,14 @@ def test_each_cause_has_its_exception(cause: Cause, kind: type[BaseException]):
 
 def test_every_cause_has_an_exception():
     for cause in Cause:
-        assert str(exception_from_failure(Failure(cause, "why"))) == "why"
+        assert str(exception_from_failure(Failure(cause, "why"))).startswith("why")
+
+
+def test_what_is_lost_is_told_with_what_to_do_and_the_task_that_needs_it():
+    failure = Failure(Cause.OBJECT_LOST, "object 1-2 is gone")
+    text = "object 1-2 is gone: make or send it anew, and submit again what needs it"
+    assert str(exception_from_failure(failure)) == text
+    assert str(exception_from_failure(failure, task="in task 7 (f)")) == f"{text} (in task 7 (f))"
 
 
 def test_a_failure_shows_where_and_with_what_output():

@@ -108,8 +108,8 @@ def batch_id(n: int = 1, owner: int = OWNER) -> BatchId:
     return BatchId(Incarnation(owner), n)
 
 
-def define(function: FunctionId) -> Received:
-    return Received(DefineFunction(function, 4), CODE)
+def define(function: FunctionId, content: bytes = CODE[0]) -> Received:
+    return Received(DefineFunction(function, len(content)), (content,))
 
 
 def arguments(lo: int, hi: int) -> ArgumentColumn:

@@ -5,7 +5,7 @@ import pytest
 from scaler.ids import FunctionId, WorkerId
 from scaler.protocol import CancelRun, NeedFunction
 from scaler.worker import agent_functions
-from scaler.worker.agent_events import Drop, LinkDown, LinkUp, Say, WorkerStarted
+from scaler.worker.agent_events import Define, Drop, LinkDown, LinkUp, Say, WorkerStarted
 from scaler.worker.agent_functions import Functions
 from scaler.worker.agent_outbox import Outbox
 from scaler.worker.agent_work import Run
@@ -91,6 +91,20 @@ def test_a_worker_forgets_the_function_it_used_longest_ago(monkeypatch: pytest.M
         defines(0, H),
         Drop(WorkerId(0), G),
         give(0, 4, 0, 1, n=4, function=H),
+    ]
+
+
+def test_a_worker_forgets_functions_until_the_others_are_small_enough(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(agent_functions, "KEPT_AT_WORKER_BYTES", 10)
+    cluster = ready()
+    for ticket, (function, content) in enumerate(((G, b"1234"), (H, b"123"), (many(1), b"12")), 1):
+        cluster.hear(define(function, content), run_span(ticket, 0, 1, function=function))
+        cluster.tell(harvested(0, piece(ticket, 0, 1), slots=(rests(ticket, 1),)))
+    assert cluster.hear(define(many(2), b"12345678"), run_span(4, 0, 1, function=many(2))) == [
+        Define(WorkerId(0), many(2), (b"12345678",)),
+        Drop(WorkerId(0), G),
+        Drop(WorkerId(0), H),
+        give(0, 4, 0, 1, n=4, function=many(2)),
     ]
 
 

@@ -1,4 +1,5 @@
 import pickle
+import weakref
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,7 @@ from scaler.ids import BatchId, Epoch, FunctionId, Incarnation, TicketId
 from scaler.payload.calls import single_column
 from scaler.payload.functions import pickle_function
 from scaler.payload.nested import Standing
+from scaler.worker import inbox
 from scaler.worker.inbox import Inbox
 from scaler.worker.line import ClusterEnd, drop_packet, function_packet, line_pair, ticket_packet
 
@@ -82,6 +84,40 @@ def test_a_function_is_forgotten_on_order_and_may_come_again(line: Line):
         line.next()
     line.cluster.send(*function_packet(LENGTH.id, LENGTH.frames))
     assert line.next() == 2
+
+
+def test_while_a_ticket_waits_functions_that_no_such_ticket_names_are_forgotten(line: Line):
+    line.cluster.send(*function_packet(OTHER.id, OTHER.frames))
+    line.give(1, LENGTH.id)
+    line.cluster.send(*drop_packet(OTHER.id))
+    line.cluster.send(*function_packet(LENGTH.id, LENGTH.frames))
+    line.give(2, OTHER.id)
+    assert line.next() == 1
+    with pytest.raises(BlockingIOError):
+        line.next()
+
+
+class _Knot:
+    """Refers to itself, as functions do that are in what they refer to."""
+
+    def __init__(self) -> None:
+        self.own = self
+
+    def __call__(self) -> None: ...
+
+
+def test_functions_that_are_forgotten_are_freed_though_they_refer_to_one_another(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(inbox, "_GARBAGE_BYTES", 1)
+    line.cluster.send(*function_packet(LENGTH.id, (pickle.dumps(_Knot()),)))
+    line.give(1, LENGTH.id)
+    assert line.next() == 1
+    kept = weakref.ref(line.inbox.load(LENGTH.id))
+    line.cluster.send(*drop_packet(LENGTH.id))
+    with pytest.raises(BlockingIOError):
+        line.next()
+    assert kept() is None
 
 
 def test_a_function_that_cannot_be_loaded_says_why_whenever_it_is_called(line: Line):

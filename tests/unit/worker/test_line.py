@@ -138,7 +138,17 @@ def test_unread_tickets_are_taken_back_wherever_they_wait(line: Line):
         line.read()
 
 
-def test_functions_that_were_taken_back_with_tickets_go_down_again_and_orders_to_forget_do_not(line: Line):
+def test_functions_and_orders_to_forget_them_that_were_taken_back_with_tickets_go_down_again(line: Line):
+    line.cluster.send(*function_packet(FUNCTION, (b"f",)))
+    line.cluster.send(*drop_packet(FUNCTION))
+    line.give(1)
+    assert line.cluster.take_back() == [1]
+    assert [line.read(), line.read()] == [FunctionPacket(FUNCTION, b"f"), DropPacket(FUNCTION)]
+    with pytest.raises(BlockingIOError):
+        line.read()
+
+
+def test_an_order_to_forget_a_function_that_was_defined_again_does_not_go_down_again(line: Line):
     line.cluster.send(*drop_packet(FUNCTION))
     line.cluster.send(*function_packet(FUNCTION, (b"f",)))
     line.give(1)

@@ -73,6 +73,19 @@ def test_what_is_kept_is_as_it_was_though_its_file_is_gone_until_no_task_follows
         objects.fetch(record)
 
 
+def test_what_its_owner_has_freed_goes_when_another_comes(host: Host):
+    objects = Objects()
+    records = [host.record(bytes([number]) * 100_000) for number in range(4)]
+    for record in records[:2]:
+        objects.fetch(record)
+    objects.is_open()
+    objects.fetch(records[2])
+    del host.files[:]
+    with pytest.raises(ObjectLostError):
+        objects.fetch(records[3])
+    assert kept(objects, records) == [False, False, True, False]
+
+
 def kept(objects: Objects, records: list[bytes]) -> list[bool]:
     """Which of these are kept."""
     return [read_record(record).object in objects._kept for record in records]

@@ -198,6 +198,23 @@ def test_pieces_of_results_are_read_as_long_as_they_are_there(tmp_path: Path):
     results.shelf.close()
 
 
+def test_one_that_cannot_be_read_is_told_of_once_whatever_is_asked_of_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    results = Results(tmp_path)
+    names = [results.write(n) for n in range(2)]
+    results.shelf.perform_on_results(AdoptResults(tuple(names)))
+    for name in names:
+        (results.folders[0] / file_name(name)).unlink()
+    for _ in range(3):
+        for name in names:
+            assert results.shelf.perform_on_results(ReadPiece(name, 0)) == ResultGone(name)
+    assert [f"-{name.n} cannot be read" in text for name, text in zip(names, caplog.messages, strict=True)] == [
+        True
+    ] * 2
+    results.shelf.close()
+
+
 def test_what_is_no_file_is_no_result(tmp_path: Path):
     results = Results(tmp_path)
     name = result_name(OWNER, WORKER, 0)

@@ -1,0 +1,47 @@
+"""Clusters are killed, one after the other, and started again."""
+
+from benchmarks.chaos.scenario import VERIFIED, Figures, Scenario
+from benchmarks.chaos.striking import strike
+from benchmarks.chaos.system import Chaos, System
+from benchmarks.chaos.verified import Verified, undisturbed
+from benchmarks.measured.faults import faults
+from benchmarks.measured.runs import Kill
+from benchmarks.rows import Bar
+from scaler import Client
+
+
+def run(
+    chaos: Chaos, tasks: int, seconds: float, clusters: int, workers: int, every_s: float, patience_s: float
+) -> Figures:
+    """The same work twice, the second time while its clusters are killed; another comes in the place of each."""
+    system = System(chaos)
+    system.add_clusters(clusters, workers)
+    calm_s = undisturbed(chaos, system, tasks, seconds, patience_s)
+    kills: list[Kill] = []
+    with Client(system.address) as client:
+        work = Verified(chaos, client, "runs", tasks, seconds)
+        for fault in strike(faults(chaos.seed, every_s), lambda: work.is_done, patience_s):
+            kills.append(system.kill_cluster(fault.pick(system.clusters)))
+            system.add_clusters(1, workers)
+        storm_s = work.wait(patience_s)
+        figures = work.figures(kills)
+    return figures | {"kills": len(kills), "calm_s": calm_s, "storm_s": storm_s, "x_calm": storm_s / calm_s}
+
+
+SCENARIO = Scenario(
+    "2",
+    "kill -9 of clusters, restarted",
+    run,
+    (
+        *VERIFIED,
+        Bar("re_runs", "re-runs"),
+        Bar("running", "running at the kills"),
+        Bar("innocent", "re-runs of what no kill struck", at_most=0),
+        Bar("made_again", "results made again", at_most=0),
+        Bar("x_calm", "x undisturbed", at_most=1.5),
+    ),
+    full={"tasks": 100_000, "seconds": 0.010, "clusters": 4, "workers": 4, "every_s": 3.0, "patience_s": 600.0},
+    ci={"tasks": 10_000, "workers": 1, "seconds": 0.005, "patience_s": 90.0},
+    ci_timeout_s=240.0,
+    full_timeout_s=1500.0,
+)
