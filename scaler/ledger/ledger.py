@@ -246,8 +246,7 @@ class Ledger:
     # ---- the caller's side
 
     def _append(self, event: TasksAppended) -> None:
-        known = self._batches.get(event.batch)
-        if known is not None:  # one that is not was cleared while its caller went on
+        if (known := self._batches.get(event.batch)) is not None:  # else it was cleared while its caller went on
             known.append(event.column)
             self._talking[known.id] = known
             self._inputs.appended(known, event, self._batches)
@@ -353,13 +352,11 @@ class Ledger:
                 assert_never(message)
 
     def _want_again(self, batch: BatchId, lo: int, hi: int) -> list[Command]:
-        known = self._batches.get(batch)
-        if known is None:
-            return []
-        if known.attached:  # its calls are with another client, or nowhere
-            return self._arrivals.lost(known, lo, hi)
-        known.want_again(lo, hi)
-        self._settle(known)
+        if (known := self._batches.get(batch)) is not None and known.attached:
+            return self._arrivals.lost(known, lo, hi)  # its calls are with another client, or nowhere
+        if known is not None:
+            known.want_again(lo, hi)
+            self._settle(known)
         return []
 
     # ---- a scheduler that knows nothing of us

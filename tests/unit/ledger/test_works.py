@@ -26,6 +26,7 @@ from scaler.protocol import (
     AppendTasks,
     BatchOptions,
     CancelTasks,
+    Cause,
     ClearClient,
     CloseBatch,
     DropWork,
@@ -232,7 +233,10 @@ def test_a_batch_that_is_attached_without_a_link_is_resumed_with_the_next(ledger
 def test_its_calls_and_functions_are_not_here(ledger: Watched):
     ledger.handle([ATTACHED])
     wanted = NeedFunction(G)
-    assert ledger.handle([Received(NeedTasks(OLD, 0, 4)), Received(wanted)]) == [Learned(wanted)]
+    said = ledger.handle([Received(NeedTasks(OLD, 1, 9)), Received(wanted)])
+    assert (said[0], said[-1]) == (Say(CancelTasks(OLD, spans((1, 4)))), Learned(wanted))
+    [rejected] = [one for one in said if isinstance(one, Reject)]
+    assert (rejected.ranges, rejected.failure.cause) == (spans((1, 4)), Cause.OBJECT_LOST)
 
 
 def test_what_failed_in_it_cannot_be_submitted_anew(ledger: Watched):
