@@ -192,8 +192,7 @@ def test_another_key_is_refused_in_one_line_and_a_worker_key_cannot_ask(place: P
         client.flush(WAIT_S)
     with pytest.raises(DurableError) as refused:
         Client(address, durable=NAME, key_file=ann)
-    told = "the durable work 'nightly' cannot be used: the durable work 'nightly' belongs to another key"
-    assert str(refused.value) == told
+    assert str(refused.value) == "the durable work 'nightly' belongs to another key"
     with pytest.raises(KeyFileError):
         Client(address, durable=NAME, key_file=rented)
     with Client(address, durable="ann", key_file=ann) as other:
