@@ -227,7 +227,11 @@ class Batches:
         key = (function.id, options)
         with self.io.lock:
             self.require_open()
-            sink = self._open.get(key) or SubmitSink(self._next(), self.io, options.name)
+            sink = self._open.get(key)
+            if sink is not None and self._durable and sink.was_revoked:  # another client has cleared the work
+                self._retire(key, sink, sink.size)
+                sink = None
+            sink = sink or SubmitSink(self._next(), self.io, options.name)
             lo = sink.size
             try:
                 if key not in self._open:

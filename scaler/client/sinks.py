@@ -213,6 +213,7 @@ class SubmitSink:
         self.size = 0
         #: what its function takes
         self.function_bytes = 0
+        self.was_revoked = False  # some of it was cancelled, and not by us
         self._is_closed = False
         #: all and only futures without an outcome
         self._futures: dict[int, ScalerFuture] = {}
@@ -293,10 +294,10 @@ class SubmitSink:
         for lo, hi in ranges:
             for index in range(lo, hi):
                 future = self._futures.pop(index, None)
-                if future is not None:
-                    if failure.cause is Cause.CANCELLED:
-                        future.revoke()
-                        continue
+                if future is not None and failure.cause is Cause.CANCELLED:
+                    self.was_revoked = True
+                    future.revoke()
+                elif future is not None:
                     self._hand_over(future, SealedFailure(failure, facts.told(index)), facts, again)
         self._settle()
 

@@ -4,6 +4,7 @@ import pytest
 
 from scaler.cli import options
 from scaler.cli.commands import COMMANDS
+from scaler.cli.settings import SECTIONS
 from scaler.cluster import combo
 from scaler.cluster.combo import SchedulerClusterCombo
 from scaler.cluster.discarded import REMEDIES
@@ -44,7 +45,7 @@ class Recorded:
 
 
 def _given(section: str, parsed: dict[str, object]) -> list[tuple[str, str]]:
-    typed = options.typed_settings(section, parsed)
+    typed = options.typed_settings(SECTIONS[section], parsed)
     return [(name, words if isinstance(words, bool) else ",".join(words)) for name, words in typed.items()]
 
 
