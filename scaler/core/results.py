@@ -342,6 +342,8 @@ class Reports:
             return
         batch = self._tasks.batch_of(run)
         for lo, hi in message.ranges:
+            if run.claims:  # what it has of tasks that stand elsewhere it has no more
+                self._outcomes.void_claims(batch, run, lo, hi)
             for span in batch.spans.within(lo, hi):
                 if span.run is not run:
                     continue
@@ -360,6 +362,7 @@ class Reports:
                     self._outcomes.cancelled(batch, span.lo, span.hi, Trigger.RETURN)
                 elif span.state in _AT_ITS_CLUSTER and message.reason is ReturnReason.LOST:
                     self._outcomes.lose_kept(batch, span)
+        self._tasks.settle_run(run)
         self._outcomes.settle(batch)
 
     def _bar(self, cluster: Cluster, batch: Batch, span: Span, reason: ReturnReason, now: float) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from scaler.core.events import PeerLost, Send
 from scaler.core.lifecycle import State
-from scaler.protocol import BatchOptions, WorkersReady
+from scaler.protocol import BatchOptions, ReturnReason, WorkersReady
 from tests.unit.core.examples import (
     ALICE,
     BOB,
@@ -67,6 +67,15 @@ def test_a_late_claim_of_what_runs_asks_it_back_from_where_it_was_placed_anew(pl
     assert placed.handle([returns(X, run_id(1), (0, 1)), answers(X, run_id(1), 0, 1)], now=4.0) == []
     assert states(placed) == [(0, 1, "running"), (1, 2, "assigned"), (2, 4, "waiting")]
     assert placed.handle([finishes(Y, OLD, values(0, 1))], now=4.1) == [results_for(A, values(0, 1))]
+
+
+@pytest.mark.parametrize("reason", [ReturnReason.BYSTANDER, ReturnReason.EXPIRED])
+def test_a_claim_of_what_its_cluster_has_given_back_since_is_void(placed: Checked, reason: ReturnReason):
+    assert placed.handle([holds(Y, held(A, OLD, running=(0,)))], now=4.0) == [retract_at(X, run_id(1), 0, 1)]
+    placed.handle([returns(Y, OLD, (0, 1), reason=reason)], now=4.0)
+    placed.handle([returns(X, run_id(1), (0, 1)), answers(X, run_id(1), 0, 1)], now=4.0)
+    [(lo, hi, state), *_] = states(placed)
+    assert (lo, hi, state) == (0, 1, "assigned")
 
 
 def test_a_late_claim_of_what_only_waits_there_is_declined(placed: Checked):
