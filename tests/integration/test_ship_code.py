@@ -164,7 +164,7 @@ def test_code_is_sent_once_for_each_content(place: Place):
     said, define = [], FunctionShelf.define
     def counted(self, function):
         found = define(self, function)
-        said.extend(size for _, _, size in found if size > 400_000)
+        said.extend(one for one in found if one.message.size_bytes > 400_000)
         return found
     FunctionShelf.define = counted
     print(sum(client.gather([client.submit(lambda n=n: helper.double(n)) for n in range(300)])))
