@@ -168,8 +168,7 @@ class Placement:
             return known.tasks
         slots = self._offered.get(known)
         if slots is None:
-            offering = (other.slots for other in self._workers.clusters.values() if other.offers(known.key, now))
-            slots = self._offered[known] = sum(offering)
+            slots = self._offered[known] = self._workers.slots_offering(known.key, now)
         if cluster.slots == slots:
             return known.tasks
         return -(-known.tasks * cluster.slots // (2 * slots))

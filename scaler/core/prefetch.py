@@ -169,8 +169,7 @@ class Prefetch:
     def _is_passed_over(self, lane: Lane, now: float) -> bool:
         slots = self._offered.get(lane.key)
         if slots is None:
-            offering = (cluster.slots for cluster in self._workers.clusters.values() if cluster.offers(lane.key, now))
-            slots = self._offered[lane.key] = sum(offering)
+            slots = self._offered[lane.key] = self._workers.slots_offering(lane.key, now)
         return lane.passed >= ROUNDS * slots
 
     def _end(self, cluster: Cluster, serial: int, index: int, most: int) -> int:

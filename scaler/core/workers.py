@@ -296,6 +296,10 @@ class WorkerManager:
         """Whether any cluster that is here could take tasks of a class, were it empty."""
         return any(cluster.offers(key, now) for cluster in self.clusters.values())
 
+    def slots_offering(self, key: ClassKey, now: float) -> int:
+        """How many slots there are where tasks of a class may run."""
+        return sum(cluster.slots for cluster in self.clusters.values() if cluster.offers(key, now))
+
     def check(self) -> None:
         """Every index against what it is an index of."""
         assert self.slots == sum(cluster.slots for cluster in self.clusters.values())
